@@ -1,0 +1,1 @@
+"""From files to `tf.data`: features, vocabularies, histories."""

@@ -1,0 +1,121 @@
+"""What a column of the input is."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral
+from typing import Any, Literal, get_args
+
+Belong = Literal["history", "user", "item", "domain", "context", "task"]
+Pooling = Literal["mean", "sum", "max"]
+
+
+@dataclass
+class Field:
+    """One input column and the table that embeds it.
+
+    | declared | column | embedding |
+    | --- | --- | --- |
+    | `vocabulary_size > 1` | one id, `(batch,)` | its row of the table |
+    | the same, `length > 1` | ids, `(batch, length)`, 0 is padding | rows, pooled |
+    | the same, `belong="history"` | ids, oldest first, 0 is padding | rows, unpooled |
+    | `vocabulary_size=1` | one number | number times a learned vector |
+    | `vocabulary_size=0` | `length` numbers | themselves: the deep part only |
+
+    A field whose `emb` names another field's table needs no `vocabulary_size` and
+    no `dim` of its own.
+
+    Args:
+        name: Name of the column.
+        emb: Name of the table; fields with the same `emb` share it. Default: `name`.
+        dim: Width of the embedding.
+        vocabulary_size: Number of ids, 0 included: ids are in `[0, vocabulary_size)`.
+        l2_reg: Weight of the L2 penalty on the rows of the table that a batch
+            touches: `l2_reg / 2 * sum of squares`, once per distinct id.
+        initializer: Initializer of the table, a Keras name or instance.
+        belong: Whose field it is. `"history"` is past behaviour; the item fields are
+            the target that queries it.
+        length: Most ids of a history or multi-value field; width of a raw field.
+        group: Histories of one group are one sequence with several attributes. Some
+            models give `group` a meaning of their own.
+        dtype: Type of the column: an integer type for ids, any for numbers.
+        pooling: How a multi-value field becomes one vector.
+        weight: Name of a `(batch, length)` column that weighs the values of a
+            multi-value field.
+        counts: How often each id occurs in the training data, `(vocabulary_size,)`.
+            Divides the L2 penalty of a row (DIN, section 5.1), and tells samplers
+            how popular an item is.
+
+    Raises:
+        ValueError: If an argument is outside the values above.
+
+    Example:
+    >>> Field("item_id", vocabulary_size=1000, dim=16, belong="item").emb
+    'item_id'
+    """
+
+    name: str
+    emb: str = ""
+    dim: int = 4
+    vocabulary_size: int = 1
+    l2_reg: float = 0.0
+    initializer: Any = "uniform"
+    belong: Belong = "user"
+    length: int = 1
+    group: str = "default"
+    dtype: str = "int32"
+    _: KW_ONLY
+    pooling: Pooling = "mean"
+    weight: str | None = None
+    counts: Sequence[int] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.emb = self.emb or self.name
+        self.check()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the field declares the size of a table of ids."""
+        return self.vocabulary_size > 1
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the column holds several ids per row, 0 being padding."""
+        return self.belong == "history" or self.length > 1
+
+    def check(self) -> None:
+        """Raises `ValueError` if an attribute has a value no model can use."""
+        for key, value in (("name", self.name), ("emb", self.emb)):
+            # '/' ends a Keras scope, '.' a torch parameter name.
+            if not isinstance(value, str) or not value or set("/.") & set(value):
+                self._refuse(key, "a non-empty string without '/' and '.'", value)
+        for key, least in (("dim", 1), ("vocabulary_size", 0), ("length", 0)):
+            value = getattr(self, key)
+            if not isinstance(value, Integral) or value < least:
+                self._refuse(key, f"an integer of at least {least}", value)
+        if self.belong not in get_args(Belong):
+            self._refuse("belong", f"one of {get_args(Belong)}", self.belong)
+        if self.pooling not in get_args(Pooling):
+            self._refuse("pooling", f"one of {get_args(Pooling)}", self.pooling)
+        if not self.l2_reg >= 0:
+            self._refuse("l2_reg", "a number of at least 0", self.l2_reg)
+        if self.dtype not in _DTYPES:
+            self._refuse("dtype", f"one of {_DTYPES}", self.dtype)
+        if self.is_table and "int" not in self.dtype:
+            self._refuse("dtype", "an integer type for a field of ids", self.dtype)
+        if self.belong == "history" and self.length < 1:
+            self._refuse("length", "at least 1 for a history", self.length)
+        if self.counts is not None and len(self.counts) != self.vocabulary_size:
+            self._refuse(
+                "counts", f"of length {self.vocabulary_size}", len(self.counts)
+            )
+
+    def _refuse(self, key: str, wanted: str, value: Any) -> None:
+        raise ValueError(
+            f"Field {self.name!r}: {key} must be {wanted}. Received: {key}={value!r}"
+        )
+
+
+_DTYPES = (
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "float16", "float32", "float64", "bool",
+)  # fmt: skip

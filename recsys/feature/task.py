@@ -1,0 +1,55 @@
+"""What a model is asked: one task, one logit or one logit per class."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Kind = Literal["binary", "regression", "multiclass"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question a model answers.
+
+    Args:
+        name: Name of the output, of its labels and of its metrics.
+        belong: `"binary"` (probability), `"regression"` (any real number) or
+            `"multiclass"` (one probability per class).
+        num_classes: Classes of a multiclass task; 1 otherwise.
+        return_logit: Also return the logit, as output `logit` (binary tasks
+            only; ignored by others, as in version 1).
+
+    Raises:
+        ValueError: If an argument is outside the values above.
+
+    Example:
+    >>> Task("ctr")
+    Task(name='ctr', belong='binary', num_classes=1, return_logit=False)
+    """
+
+    name: str
+    belong: Kind = "binary"
+    num_classes: int = 1
+    return_logit: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
+            raise ValueError(
+                f"Task {self.name!r}: name must be a non-empty string without '/'. "
+                f"Received: name={self.name!r}"
+            )
+        if self.belong not in get_args(Kind):
+            raise ValueError(
+                f"Task {self.name!r}: belong must be one of {get_args(Kind)}. "
+                f"Received: belong={self.belong!r}"
+            )
+        if (self.belong == "multiclass") != (self.num_classes > 1):
+            raise ValueError(
+                f"Task {self.name!r}: num_classes must be 2 or more for a multiclass "
+                f"task and 1 for any other. Received: belong={self.belong!r}, "
+                f"num_classes={self.num_classes!r}"
+            )
+        if self.belong != "binary":
+            object.__setattr__(self, "return_logit", False)
+
+    def __str__(self) -> str:
+        return self.name

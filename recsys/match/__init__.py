@@ -1,0 +1,1 @@
+"""Match models: which items of a catalogue suit a user."""

@@ -1,0 +1,1 @@
+"""Metrics, each a NumPy function and a streaming `keras.metrics.Metric`."""

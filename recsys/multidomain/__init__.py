@@ -1,0 +1,1 @@
+"""Multi-domain models: one network for several surfaces."""

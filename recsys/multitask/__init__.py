@@ -1,0 +1,1 @@
+"""Multi-task models: several questions, one network."""

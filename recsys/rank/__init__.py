@@ -1,0 +1,1 @@
+"""Ranking models: how likely a user acts on an item."""

@@ -1,0 +1,84 @@
+"""The folders are the registry: one file, one factory, one name."""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys.feature import Field
+
+if TYPE_CHECKING:
+    import keras
+
+FAMILIES = ("rank", "multitask", "multidomain", "match")
+
+
+def _owners() -> dict[str, str]:
+    """Name of each model -> its family; reads folders, imports nothing heavy."""
+    root = Path(__file__).parent
+    return {
+        module.name: family
+        for family in FAMILIES
+        for module in pkgutil.iter_modules([str(root / family)])
+        if not module.name.startswith("_")
+    }
+
+
+def list_models(family: str | None = None) -> list[str]:
+    """Returns the names of all models, or of one family, sorted.
+
+    Args:
+        family: `"rank"`, `"multitask"`, `"multidomain"` or `"match"`.
+
+    Raises:
+        ValueError: If there is no such family.
+
+    Example:
+    >>> "deepfm" in list_models("rank")
+    True
+    """
+    if family is not None and family not in FAMILIES:
+        raise ValueError(f"family must be one of {FAMILIES}. Received: {family!r}")
+    return sorted(name for name, owner in _owners().items() if family in (None, owner))
+
+
+def create_model(name: str, fields: Sequence[Field], **kwargs: Any) -> "keras.Model":
+    """Builds a model by its name.
+
+    Args:
+        name: One of `list_models()`.
+        fields: The columns of the input, the factory's first argument.
+        **kwargs: Further arguments of the factory, e.g. `task` or `task_list`.
+
+    Raises:
+        ValueError: If no model has that name; the error lists the nearest.
+    """
+    owners = _owners()
+    if name not in owners:
+        near = difflib.get_close_matches(name, owners) or sorted(owners)
+        raise ValueError(
+            f"There is no model {name!r}; the nearest names are {', '.join(near)}."
+        )
+    module = importlib.import_module(f"recsys.{owners[name]}.{name}")
+    return getattr(module, name)(fields, **kwargs)
+
+
+def load_model(path: str | Path) -> "keras.Model":
+    """Loads a model saved as `.keras`, with weights, optimizer and random state.
+
+    Unlike `keras.models.load_model` it works in a process that has not imported the
+    model's module.
+
+    Args:
+        path: The file that `model.save` wrote.
+
+    Raises:
+        ValueError: If the file is missing or is no Keras archive.
+    """
+    import keras
+
+    for name, family in _owners().items():  # registers the blocks of each paper
+        importlib.import_module(f"recsys.{family}.{name}")
+    return keras.models.load_model(path)

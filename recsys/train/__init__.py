@@ -1,0 +1,1 @@
+"""From logits to weights: the model class, optimizers, losses and callbacks."""
