@@ -77,11 +77,6 @@ class Field:
         """Whether the field declares the size of a table of ids."""
         return self.vocabulary_size > 1
 
-    @property
-    def is_sequence(self) -> bool:
-        """Whether the column holds several ids per row, 0 being padding."""
-        return self.belong == "history" or self.length > 1
-
     def check(self) -> None:
         """Raises `ValueError` if an attribute has a value no model can use."""
         for key, value in (("name", self.name), ("emb", self.emb)):

@@ -1,1 +1,6 @@
-"""Feature interactions, one idea a file."""
+"""Feature interactions, one idea a file; the names of version 1 that have landed."""
+
+from recsys.layers.domain import EPNet, GateNU, PPNet
+from recsys.layers.interaction.fm import FM
+
+__all__ = ["EPNet", "FM", "GateNU", "PPNet"]

@@ -1,0 +1,438 @@
+"""From fields to tensors: Keras inputs, tables, pooled histories, concatenation.
+
+embed = FieldEmbedder(fields)
+x = embed(fields, history_agg, agg_kwargs)  # one tensor per field, history pooled
+x.concat()                # (batch, sum of widths)
+x.stack()                 # (batch, num_fields, dim)
+x.of("user", "item")      # the part that belongs to users and items
+embed.linear(fields)      # first-order logit, with the model's one bias
+embed.inputs              # {name: keras.Input}
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from zlib import crc32
+
+import keras
+import numpy as np
+
+from recsys.feature import Field
+from recsys.layers.aggregation import get_agg_layer
+from recsys.layers.core import Bias, Split, Stack
+from recsys.layers.embedding import DenseEmbedding, Embedding
+from recsys.layers.masking import ValidPositions
+
+
+@dataclass(frozen=True)
+class History:
+    """The histories of one group: one sequence with several attributes.
+
+    Attributes:
+        group: `Field.group`.
+        fields: Its fields, in order.
+        sequence: `(batch, length, sum of dims)`, oldest behaviour first.
+        valid: `(batch, length)`, bool: where the group's first ids are not 0.
+        target: What is compared with the sequence, `(batch, dim)`; `None` if the
+            model has neither item nor user fields.
+    """
+
+    group: str
+    fields: tuple[Field, ...]
+    sequence: Any
+    valid: Any
+    target: Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor `(batch, width)` and the fields it holds, side by side."""
+
+    fields: tuple[Field, ...]
+    tensor: Any
+
+
+class Embeddings:
+    """The embeddings of a list of fields, in its order.
+
+    Args:
+        parts: One for each field; histories of one group may share one.
+    """
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self.parts = tuple(parts)
+
+    def of(self, *belong: str) -> "Embeddings":
+        """Returns the part whose fields belong to one of the given kinds."""
+        return Embeddings(p for p in self.parts if p.fields[0].belong in belong)
+
+    def concat(self) -> Any:
+        """Returns all of it, `(batch, sum of widths)`.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        return _concat([part.tensor for part in self.parts])
+
+    def tensors(self) -> list[Any]:
+        """Returns one `(batch, dim)` for each field that has an embedding.
+
+        Raw fields (`vocabulary_size=0`) have none and are left out.
+
+        Raises:
+            ValueError: If a history was pooled to a width that is not that of its
+                fields.
+        """
+        tensors: list[Any] = []
+        for part in self._embedded():
+            dims = [field.dim for field in part.fields]
+            if part.tensor.shape[-1] != sum(dims):
+                names = ", ".join(repr(field.name) for field in part.fields)
+                raise ValueError(
+                    f"Field {names}: a pooled history must be {sum(dims)} wide, like "
+                    f"its fields, to interact with others; set d_model in agg_kwargs."
+                    f" Received: width {part.tensor.shape[-1]}"
+                )
+            tensors += Split(dims)(part.tensor) if len(dims) > 1 else [part.tensor]
+        return tensors
+
+    def stack(self) -> Any:
+        """Returns `tensors()` as one `(batch, num_fields, dim)`.
+
+        Raises:
+            ValueError: If the fields differ in `dim`.
+        """
+        dims = {f.name: f.dim for part in self._embedded() for f in part.fields}
+        if len(set(dims.values())) > 1:
+            raise ValueError(
+                "Embeddings that are multiplied with each other must have one dim. "
+                f"Received: {dims}"
+            )
+        return Stack()(self.tensors())
+
+    def _embedded(self) -> Iterator[Part]:
+        return (part for part in self.parts if part.fields[0].vocabulary_size)
+
+
+class FieldEmbedder:
+    """Owns the Keras inputs and the tables of one model.
+
+    Fields with the same `emb` share a table. A column that appears in two lists, or
+    is asked for twice, is read and embedded once.
+
+    Args:
+        *field_lists: All fields of the model, in one or more lists.
+
+    Attributes:
+        inputs: `{Field.name: keras.Input}`, in order of first use.
+
+    Raises:
+        ValueError: If a list is empty or names a column twice, two lists disagree
+            about a column, or fields disagree about a table.
+    """
+
+    def __init__(self, *field_lists: Sequence[Field]) -> None:
+        self.inputs: dict[str, Any] = {}
+        self._fields = _resolve(field_lists)
+        self._made: dict[str, Any] = {}
+
+    def __call__(
+        self,
+        fields: Sequence[Field],
+        history_agg: str = "mean_pooling",
+        agg_kwargs: Mapping[str, Any] | None = None,
+    ) -> Embeddings:
+        """Embeds fields and pools their histories.
+
+        Args:
+            fields: Some or all of the fields the embedder was made with.
+            history_agg: How a history becomes a vector, see `get_agg_layer`; the
+                query is the target, see `histories`.
+            agg_kwargs: Arguments of that layer.
+        """
+        histories = {history.group: history for history in self.histories(fields)}
+        parts = []
+        for field in self._known(fields):
+            if field.belong != "history":
+                parts.append(Part((field,), self._embed(field)))
+            elif field.group in histories:  # once, at the first field of the group
+                history = histories.pop(field.group)
+                pooled = self._pool(history, history_agg, agg_kwargs or {})
+                parts.append(Part(history.fields, pooled))
+        return Embeddings(parts)
+
+    def histories(self, fields: Sequence[Field]) -> list[History]:
+        """Returns the histories among `fields`, not pooled, one for each group.
+
+        The target of a history are the item fields (user fields if there are none)
+        that share its tables, in the order of its attributes; if an attribute has no
+        counterpart, all item fields.
+
+        Raises:
+            ValueError: If the fields of a group differ in length, or none of them
+                holds ids that tell behaviour from padding.
+        """
+        fields = self._known(fields)
+        groups: dict[str, list[Field]] = {}
+        for field in fields:
+            if field.belong == "history":
+                groups.setdefault(field.group, []).append(field)
+        return [
+            History(
+                group,
+                tuple(members),
+                _concat([self._rows(field) for field in members]),
+                self._valid(members[0]),
+                self._target(members, fields),
+            )
+            for group, members in groups.items()
+        ]
+
+    def linear(self, fields: Sequence[Field]) -> Any:
+        """Returns the first-order logit `b + sum of w x`, `(batch, 1)`.
+
+        One weight for each id or number, zero at the start, in tables of width 1
+        named `embedding_linear__<emb>`. Several ids are pooled. The bias is the only
+        one of the model.
+        """
+        terms = [self._embed(f, "embedding_linear__") for f in self._known(fields)]
+        return Bias(name="dnn_bias")(terms)
+
+    def _known(self, fields: Sequence[Field]) -> list[Field]:
+        return [self._fields[field.name] for field in fields]
+
+    def _once(self, key: str, make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _column(self, field: Field) -> Any:
+        if field.name not in self.inputs:
+            single = field.length <= 1 and field.vocabulary_size > 0
+            shape = () if single and field.belong != "history" else (field.length,)
+            # Ids above 2^24 do not survive in float32, nor 2.7 in an integer.
+            dtype = "int32" if field.is_table else "float32"
+            self.inputs[field.name] = keras.Input(shape, dtype=dtype, name=field.name)
+        return self.inputs[field.name]
+
+    def _valid(self, field: Field) -> Any:
+        """Which values of a column count; for a history, by its group's first ids."""
+        if field.belong == "history":
+            group = [f for f in self._fields.values() if f.group == field.group]
+            field = _id_column([f for f in group if f.belong == "history"])
+        name = f"valid_{field.name}"
+        return self._once(name, lambda: ValidPositions(name=name)(self._column(field)))
+
+    def _rows(self, field: Field, table: str = "embedding_") -> Any:
+        """Returns `(batch, dim)`, of several values `(batch, length, dim)`."""
+        layer = self._once(table + field.emb, lambda: _lookup(field, table))
+        several = len(self._column(field).shape) > 1
+        kwargs = {"valid": self._valid(field)} if several and field.is_table else {}
+        return self._once(
+            f"{table}{field.emb}({field.name})",
+            lambda: layer(self._column(field), **kwargs),
+        )
+
+    def _embed(self, field: Field, table: str = "embedding_") -> Any:
+        """Returns `(batch, dim)`; several values are pooled as the field says."""
+        rows = self._rows(field, table)
+        if len(rows.shape) == 2:
+            return rows
+        kwargs = {"valid": self._valid(field)}
+        if field.weight:
+            weight = Field(field.weight, vocabulary_size=0, length=field.length)
+            kwargs["weights"] = self._column(weight)
+        name = f"pool_{table}{field.name}"
+        layer = get_agg_layer(f"{field.pooling}_pooling", name=name)
+        return self._once(name, lambda: layer(rows, **kwargs))
+
+    def _target(self, members: Sequence[Field], fields: Sequence[Field]) -> Any:
+        items = [field for field in fields if field.belong == "item"]
+        items = items or [field for field in fields if field.belong == "user"]
+        by_table = {field.emb: field for field in reversed(items)}
+        if all(field.emb in by_table for field in members):
+            items = [by_table[field.emb] for field in members]
+        return _concat([self._embed(field) for field in items]) if items else None
+
+    def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
+        layer = get_agg_layer(agg, name=f"dnn_his_{agg}_{history.group}", **kwargs)
+        if agg.endswith("_pooling"):
+            inputs = history.sequence
+        elif history.target is None:
+            raise ValueError(
+                f"History group {history.group!r}: history_agg={agg!r} needs a "
+                "target: a field with belong='item' or 'user'. Received: none"
+            )
+        else:
+            inputs = [history.target, history.sequence]
+        names = ",".join(field.name for field in history.fields)
+        return self._once(
+            f"{layer.name}({names})", lambda: layer(inputs, valid=history.valid)
+        )
+
+
+def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
+    """Checks the lists; returns the fields by name, each with its table's size."""
+    by_name: dict[str, Field] = {}
+    owners: dict[str, Field] = {}
+    for fields in field_lists:
+        names = [field.name for field in fields]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                "fields must be a list of at least one, with distinct names. "
+                f"Received: names {names}"
+            )
+        for field in fields:
+            field.check()
+            if by_name.setdefault(field.name, field) != field:
+                raise ValueError(
+                    f"Field {field.name!r} is declared twice, and not alike. "
+                    f"Received: {by_name[field.name]} and {field}"
+                )
+            if field.is_table:
+                owner = owners.setdefault(field.emb, field)
+                _agree(owner, field, "vocabulary_size", "dim")
+    for name, field in by_name.items():
+        owner = owners.setdefault(field.emb, field)
+        if owner.is_table and not field.is_table:
+            if field.vocabulary_size == 0 or "int" not in field.dtype:
+                raise ValueError(
+                    f"Fields {owner.name!r} and {name!r} cannot share the table "
+                    f"{field.emb!r}: ids have rows, numbers have not. "
+                    f"Received: {owner} and {field}"
+                )
+            by_name[name] = replace(
+                field,
+                vocabulary_size=owner.vocabulary_size,
+                dim=owner.dim,
+                counts=owner.counts,
+            )
+        elif not owner.is_table:
+            _agree(owner, field, "vocabulary_size", "dim")
+    return by_name
+
+
+def _agree(one: Field, other: Field, *keys: str) -> None:
+    for key in keys:
+        if getattr(one, key) != getattr(other, key):
+            raise ValueError(
+                f"Fields {one.name!r} and {other.name!r} share the table {one.emb!r} "
+                f"and must agree on {key}. "
+                f"Received: {getattr(one, key)} and {getattr(other, key)}"
+            )
+
+
+def _id_column(group: Sequence[Field]) -> Field:
+    lengths = {field.name: field.length for field in group}
+    ids = [field for field in group if field.is_table]
+    if not ids or len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"History group {group[0].group!r}: its fields must have one length, and "
+            f"one of them ids whose 0 is padding. Received: lengths {lengths}, "
+            f"ids {[field.name for field in ids]}"
+        )
+    return ids[0]
+
+
+def _lookup(field: Field, table: str) -> Any:
+    """The layer from a column to its embedding."""
+    name = table + field.emb
+    linear = table.startswith("embedding_linear__")
+    dim = 1 if linear else field.dim
+    initializer = "zeros" if linear else _fresh(field.initializer, name)
+    if not field.is_table:
+        raw = field.vocabulary_size == 0 and not linear
+        length = 1 if field.belong == "history" else max(field.length, 1)
+        return DenseEmbedding(
+            dim, int(not raw), initializer, field.l2_reg, length, name=name
+        )
+    layer = Embedding(field.vocabulary_size, dim, initializer, field.l2_reg, name=name)
+    if field.l2_reg and field.counts is not None:
+        layer.build()
+        layer.counts.assign(np.maximum(field.counts, 1))
+    return layer
+
+
+def _fresh(initializer: Any, name: str) -> Any:
+    """A new initializer for one table: a shared instance repeats its numbers."""
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] = crc32(f"{config['seed']} {name}".encode())
+    return initializer.__class__.from_config(config)
+
+
+def _concat(tensors: Sequence[Any]) -> Any:
+    if not tensors:
+        raise ValueError("This model needs fields that the list does not have.")
+    return keras.layers.Concatenate()(tensors) if len(tensors) > 1 else tensors[0]
+
+
+def build_feature_embeddings(
+    fields: Sequence[Field],
+    inputs_dict: dict[str, Any] | None = None,
+    disable: Sequence[str] | str | None = "task",
+    prefix: str = "embedding/",
+    return_list: bool = False,
+    global_emb_table_dict: dict[str, Any] | None = None,
+) -> Any:
+    """Embeds fields in the form of version 1; `FieldEmbedder` is the new way.
+
+    Args:
+        fields: All fields.
+        inputs_dict: Filled with the Keras inputs. Without it they are returned too.
+        disable: Kinds of fields the model does not take.
+        prefix: Start of the tables' names.
+        return_list: Whether to leave the embeddings of a group in a list.
+        global_emb_table_dict: Tables to share with other calls, by name; filled.
+
+    Returns:
+        `{belong: tensor}`, or `{belong: {group: tensor}}` where there are several
+        groups; a history is `(batch, length, width)`, others `(batch, width)`. With
+        `return_list` lists of tensors in place of tensors, always by group. Without
+        `inputs_dict` a pair of the inputs and that dict.
+
+    Raises:
+        ValueError: If a field belongs to a disabled kind.
+    """
+    refused = [disable] if isinstance(disable, str) else list(disable or ())
+    for field in fields:
+        if field.belong in refused:
+            raise ValueError(
+                f"Field {field.name!r}: this model takes no {refused} fields. "
+                f"Received: belong={field.belong!r}"
+            )
+    embed = FieldEmbedder(fields)
+    embed.inputs = inputs = {} if inputs_dict is None else inputs_dict
+    tables = {} if global_emb_table_dict is None else global_emb_table_dict
+    table = prefix.replace("/", "_")
+    embed._made |= {table + name: layer for name, layer in tables.items()}
+    groups: dict[str, dict[str, list[Any]]] = {}
+    for field in embed._known(fields):
+        rows = embed._rows if field.belong == "history" else embed._embed
+        group = groups.setdefault(field.belong, {}).setdefault(field.group, [])
+        group.append(rows(field, table))
+        tables[field.emb] = embed._made[table + field.emb]
+    embeddings: dict[str, Any] = {}
+    for belong, of_group in groups.items():
+        if return_list:
+            embeddings[belong] = of_group
+        else:
+            merged = {name: _concat(tensors) for name, tensors in of_group.items()}
+            only = next(iter(merged.values()))
+            embeddings[belong] = merged if len(merged) > 1 else only
+    return embeddings if inputs_dict is not None else (inputs, embeddings)
+
+
+def concatenate(
+    embeddings_dict: Mapping[str, Any], names: Sequence[str] | None = None
+) -> Any:
+    """Concatenates what `build_feature_embeddings` returned, or some kinds of it.
+
+    Args:
+        embeddings_dict: `{belong: tensor}`.
+        names: The kinds, in order; default: all.
+    """
+    kinds = embeddings_dict if names is None else names
+    return _concat([embeddings_dict[kind] for kind in kinds])

@@ -1,0 +1,140 @@
+"""Activations with parameters of their own, one per unit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+from keras.layers import Activation
+
+__all__ = ["Activation", "Dice", "PRelu", "get_activation", "serialize_activation"]
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Dice(keras.layers.Layer):
+    r"""Data adaptive activation (Zhou et al. 2018, DIN, eq. 3).
+
+        p(s) = sigmoid((s - E[s]) / sqrt(Var[s] + epsilon))
+        f(s) = p(s) s + (1 - p(s)) alpha s
+
+    Masking: positions that are not `valid` do not count in E and Var.
+
+    Args:
+        momentum: Of the moving averages that inference uses, in [0, 1).
+        epsilon: Added to the variance.
+    Call arguments:
+        inputs: `(batch, ..., units)`; E and Var are per unit, over all other axes.
+        valid: `inputs.shape[:-1]`, bool; `None` means all.
+        training: Whether to use the statistics of the batch, and to average them.
+    Returns:
+        `inputs.shape`.
+    Reference:
+        Deep Interest Network for Click-Through Rate Prediction, KDD 2018.
+    """
+
+    def __init__(
+        self, momentum: float = 0.99, epsilon: float = 1e-8, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def build(self, input_shape: Any) -> None:
+        units = (input_shape[-1],)
+        statistic = {"trainable": False, "autocast": False}
+        self.alpha = self.add_weight(shape=units, initializer="zeros", name="alpha")
+        self.moving_mean = self.add_weight(
+            shape=units, initializer="zeros", name="moving_mean", **statistic
+        )
+        self.moving_variance = self.add_weight(
+            shape=units, initializer="ones", name="moving_variance", **statistic
+        )
+
+    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+        s = ops.cast(inputs, "float32")
+        mean, variance = self.moving_mean, self.moving_variance
+        if training:
+            mean, variance = self._batch_statistics(s, valid)
+        p = ops.sigmoid((s - mean) / ops.sqrt(variance + self.epsilon))
+        p = ops.cast(p, inputs.dtype)
+        return p * inputs + (1 - p) * self.alpha * inputs
+
+    def _batch_statistics(self, s: Any, valid: Any) -> tuple[Any, Any]:
+        axes = tuple(range(len(s.shape) - 1))
+        if valid is None:
+            mean, variance = ops.moments(s, axes)
+            any_valid: Any = True
+        else:
+            w = ops.expand_dims(ops.cast(valid, "float32"), -1)
+            count = ops.maximum(ops.sum(w), 1.0)
+            any_valid = ops.any(valid)
+            mean = ops.sum(w * s, axis=axes) / count
+            variance = ops.sum(w * ops.square(s - mean), axis=axes) / count
+            # A batch of nothing but padding has no statistics: keep the old ones.
+            mean = ops.where(any_valid, mean, self.moving_mean)
+            variance = ops.where(any_valid, variance, self.moving_variance)
+        for moving, batch in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            step = (1 - self.momentum) * (ops.stop_gradient(batch) - moving)
+            moving.assign(moving + ops.cast(any_valid, "float32") * step)
+        return mean, variance
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class PRelu(keras.layers.Layer):
+    """Parametric ReLU: max(0, s) + alpha min(0, s), one alpha per unit.
+
+    Call arguments:
+        inputs: `(batch, ..., units)`.
+    Returns:
+        `inputs.shape`.
+    Reference:
+        He et al., Delving Deep into Rectifiers, ICCV 2015, eq. 1.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        self.alpha = self.add_weight(
+            shape=(input_shape[-1],),
+            initializer=keras.initializers.Constant(0.25),
+            name="alpha",
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return ops.relu(inputs) - self.alpha * ops.relu(-inputs)
+
+
+def get_activation(
+    name: str | Callable[..., Any] | dict[str, Any] | None, /, **kwargs: Any
+) -> Any:
+    """Returns a new layer for an activation: no two users share its parameters.
+
+    Args:
+        name: `"dice"`, `"prelu"`, a Keras name, a function, a layer (copied), or
+            what `serialize_activation` returned for one of these.
+        **kwargs: `name` and `dtype` of the layer.
+    """
+    if isinstance(name, dict):
+        name = keras.saving.deserialize_keras_object(name)
+    if name == "dice":
+        return Dice(**kwargs)
+    if name == "prelu":
+        return PRelu(**kwargs)
+    if isinstance(name, keras.layers.Layer):
+        return name.__class__.from_config({**name.get_config(), **kwargs})
+    return Activation(name, **kwargs)
+
+
+def serialize_activation(name: Any) -> Any:
+    """Returns what a layer's config holds for an activation."""
+    if name is None or isinstance(name, (str, dict)):
+        return name
+    return keras.saving.serialize_keras_object(name)

@@ -1,0 +1,376 @@
+"""Feed-forward blocks, towers, heads, and losses that live inside a model."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.feature import Task
+from recsys.layers.activation import Dice, get_activation, serialize_activation
+from recsys.layers.kept import Kept
+
+
+def as_shapes(input_shape: Any) -> list[tuple[Any, ...]]:
+    """Returns the shapes of a layer's inputs, whether it has one or a list.
+
+    A file has lists where a live model has tuples.
+    """
+    several = isinstance(input_shape[-1], (list, tuple))
+    return [tuple(shape) for shape in (input_shape if several else [input_shape])]
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class FeedForwardLayer(keras.layers.Layer):
+    """An MLP: for each size Dense, batch normalisation, activation, dropout.
+
+    The last layer has all of them too; a logit comes from `Tower`.
+
+    Masking: positions that are not `valid` do not count in the statistics of Dice.
+    Batch normalisation counts them: keep `use_bn` for inputs without padding.
+
+    Args:
+        hidden_units: Size of each layer, one number for a single layer.
+        activation: See `get_activation`; a fresh one for each layer.
+        l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
+        dropout_rate: Fraction of units dropped in training, in [0, 1).
+        use_bn: Whether to normalise before the activation.
+    Call arguments:
+        inputs: `(batch, ..., width)`.
+        valid: `inputs.shape[:-1]`, bool; `None` means all.
+    Returns:
+        `(batch, ..., hidden_units[-1])`; `inputs` if there are no hidden units.
+    Raises:
+        ValueError: If a size is less than 1.
+    """
+
+    def __init__(
+        self,
+        hidden_units: int | Sequence[int],
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        l2_reg: float = 0.0,
+        dropout_rate: float = 0.0,
+        use_bn: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(hidden_units, int):
+            hidden_units = (hidden_units,)
+        if any(units < 1 for units in hidden_units):
+            raise ValueError(
+                f"Layer {self.name!r}: hidden_units must be sizes of at least 1. "
+                f"Received: hidden_units={hidden_units}"
+            )
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
+        self.l2_reg = l2_reg
+        self.dropout_rate = dropout_rate
+        self.use_bn = use_bn
+        same = {"dtype": self.dtype_policy}
+        regularizer = keras.regularizers.L2(l2_reg) if l2_reg else None
+        self.dense = [
+            keras.layers.Dense(
+                units, kernel_regularizer=regularizer, name=f"dense_{i}", **same
+            )
+            for i, units in enumerate(self.hidden_units)
+        ]
+        self.norms = [
+            keras.layers.BatchNormalization(name=f"bn_{i}", **same)
+            for i, _ in enumerate(self.hidden_units)
+            if use_bn
+        ]
+        self.activations = [
+            get_activation(activation, name=f"activation_{i}", **same)
+            for i, _ in enumerate(self.hidden_units)
+        ]
+        self.dropouts = [
+            keras.layers.Dropout(dropout_rate, name=f"dropout_{i}", **same)
+            for i, _ in enumerate(self.hidden_units)
+            if dropout_rate
+        ]
+
+    def build(self, input_shape: Any) -> None:
+        shape = tuple(input_shape)
+        for i, units in enumerate(self.hidden_units):
+            self.dense[i].build(shape)
+            shape = (*shape[:-1], units)
+            for layer in (*self.norms[i : i + 1], self.activations[i]):
+                layer.build(shape)
+
+    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+        x = inputs
+        for i in range(len(self.hidden_units)):
+            x = self.dense[i](x)
+            if self.use_bn:
+                x = self.norms[i](x, training=training)
+            if isinstance(self.activations[i], Dice):
+                x = self.activations[i](x, valid=valid, training=training)
+            else:
+                x = self.activations[i](x)
+            if self.dropout_rate:
+                x = self.dropouts[i](x, training=training)
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        width = self.hidden_units[-1] if self.hidden_units else input_shape[-1]
+        return (*input_shape[:-1], width)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "hidden_units": self.hidden_units,
+            "activation": serialize_activation(self.activation),
+            "l2_reg": self.l2_reg,
+            "dropout_rate": self.dropout_rate,
+            "use_bn": self.use_bn,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Tower(FeedForwardLayer):
+    """An MLP that ends in logits: Dense without activation, norm or dropout.
+
+    Logits are float32 under every dtype policy.
+
+    Args:
+        num_logits: Logits per row; the classes of a multiclass task.
+        use_bias: Whether the logits have a bias. A model has one global bias: off
+            where another part of the model has it.
+    Call arguments:
+        inputs: `(batch, width)`.
+    Returns:
+        `(batch, num_logits)`, float32.
+    """
+
+    def __init__(
+        self,
+        hidden_units: int | Sequence[int],
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        l2_reg: float = 0.0,
+        dropout_rate: float = 0.0,
+        use_bn: bool = False,
+        num_logits: int = 1,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            hidden_units, activation, l2_reg, dropout_rate, use_bn, **kwargs
+        )
+        self.num_logits = num_logits
+        self.use_bias = use_bias
+        self.logit = keras.layers.Dense(
+            num_logits, use_bias=use_bias, dtype="float32", name="logit"
+        )
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.logit.build(super().compute_output_shape(input_shape))
+
+    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+        return self.logit(super().call(inputs, valid=valid, training=training))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape[:-1], self.num_logits)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_logits": self.num_logits,
+            "use_bias": self.use_bias,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Bias(keras.layers.Layer):
+    """The sum of its inputs and one trainable number: a model's global bias.
+
+    Call arguments:
+        inputs: List of `(batch, 1)`.
+    Returns:
+        `(batch, 1)`, float32.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def build(self, input_shape: Any) -> None:
+        self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        return sum(inputs, start=self.bias)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Split(keras.layers.Layer):
+    """Cuts the last axis into parts of the given widths.
+
+    Call arguments:
+        inputs: `(batch, ..., sum of widths)`.
+    Returns:
+        List of `(batch, ..., width)`.
+    """
+
+    def __init__(self, widths: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.widths = tuple(widths)
+
+    def call(self, inputs: Any) -> list[Any]:
+        cuts = list(itertools.accumulate(self.widths))[:-1]
+        return list(ops.split(inputs, cuts, axis=-1))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "widths": self.widths}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Stack(keras.layers.Layer):
+    """From a list of `(batch, dim)` to `(batch, len(list), dim)`."""
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        return ops.stack(inputs, axis=1)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Identity(keras.layers.Layer):
+    """Returns its input; it gives an output its name."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class PredictLayer(keras.layers.Layer):
+    """The head of a task: from logits to a prediction, in float32.
+
+    The prediction is exactly the activation of the logit, sigmoid for a binary
+    task and softmax for a multiclass one; no bias is added on the way. The logit is
+    kept for the loss of the step (`recsys.train.Model`).
+
+    Args:
+        task: `"binary"`, `"regression"` or `"multiclass"`.
+        num_classes: Classes of a multiclass task.
+        as_logit: Whether to return the logit itself.
+        use_bias: Bias of the Dense layer, where there is one.
+    Call arguments:
+        inputs: `(batch, num_logits)`, or a list of them, which is summed; an input
+            of another width passes a Dense layer to become a logit.
+    Returns:
+        `(batch, num_logits)`; one logit unless the task is multiclass.
+    Raises:
+        ValueError: If the task is unknown, or logits in a list differ in width.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        num_classes: int = 1,
+        as_logit: bool = False,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        Task(self.name, task, num_classes)  # type: ignore[arg-type]  # checks them
+        self.task = task
+        self.num_classes = num_classes
+        self.as_logit = as_logit
+        self.use_bias = use_bias
+        self.kept = Kept()
+
+    def build(self, input_shape: Any) -> None:
+        shapes = as_shapes(input_shape)
+        widths = {shape[-1] for shape in shapes}
+        if len(widths) > 1:
+            raise ValueError(
+                f"Task {self.name!r}: logits that are summed must have one width. "
+                f"Received: widths {sorted(widths)}"
+            )
+        if widths != {self.num_classes}:
+            self.dense = keras.layers.Dense(
+                self.num_classes, use_bias=self.use_bias, dtype="float32", name="logit"
+            )
+            self.dense.build(shapes[0])
+
+    def call(self, inputs: Any) -> Any:
+        if isinstance(inputs, (list, tuple)):
+            inputs = sum(inputs[1:], start=inputs[0])
+        logit = inputs
+        if hasattr(self, "dense"):
+            logit = self.dense(logit)
+        self.kept.put(logit)
+        if self.as_logit or self.task == "regression":
+            return logit
+        return ops.sigmoid(logit) if self.task == "binary" else ops.softmax(logit)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "task": self.task,
+            "num_classes": self.num_classes,
+            "as_logit": self.as_logit,
+            "use_bias": self.use_bias,
+        }
+
+
+def predict(task: Task | Sequence[Task], logits: Any) -> Any:
+    """Ends a model: from logits to the outputs of its tasks.
+
+    Args:
+        task: The task, or several.
+        logits: The logit of the task, `(batch, num_classes)`, or a list of logits to
+            be summed. For several tasks, one such entry for each.
+
+    Returns:
+        For one task its prediction, or with `return_logit` the dict `{task.name:
+        prediction, "logit": logit}`. For several, a dict of predictions by name in
+        the order of the tasks.
+
+    Raises:
+        ValueError: If two tasks have the same name.
+    """
+    if isinstance(task, Task):
+        head = PredictLayer(task.belong, task.num_classes, name=task.name)
+        if not task.return_logit:
+            return head(logits)
+        logit = PredictLayer(task.belong, as_logit=True, name="logit")(logits)
+        return {task.name: head(logit), "logit": logit}
+    names = [t.name for t in task]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Tasks must have distinct names. Received: {names}")
+    return {
+        t.name: PredictLayer(t.belong, t.num_classes, name=t.name)(logit)
+        for t, logit in zip(task, logits, strict=True)
+    }
+
+
+class LossLayer(keras.layers.Layer):
+    """A loss on tensors inside the model, for what the outputs do not show.
+
+    `call` keeps the tensors in `self.kept` and returns what the rest of the model
+    goes on with; `loss` is asked once after the forward pass of a training or test
+    step. Prediction and export carry none of it. (Keras' `add_loss` loses losses on
+    JAX.)
+
+    Args:
+        weight: Factor on the loss; `compile(loss_weights=...)` may replace it.
+    """
+
+    def __init__(self, weight: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.weight = weight
+        self.loss_fn: Any = None
+        self.kept = Kept()
+
+    def loss(self, labels: dict[str, Any], sample_weight: Any) -> Any:
+        """Returns the loss of the batch, a scalar, before `weight`.
+
+        Args:
+            labels: Labels by task, each `(batch, 1)` and without missing values;
+                empty if the model is trained without.
+            sample_weight: Weights by task, each `(batch,)`, 0 where the label is
+                missing; a task may be absent, its rows then weigh 1.
+        """
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "weight": self.weight}

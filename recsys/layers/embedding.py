@@ -1,0 +1,283 @@
+"""From ids and numbers to vectors."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.layers.kept import Kept
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Embedding(keras.layers.Layer):
+    """A table of vectors, one row per id, that costs what a batch touches.
+
+    On TensorFlow only the rows of the batch are read, and their gradient stays
+    sparse, so that a step costs the same at a thousand and at ten million rows.
+    (`keras.layers.Embedding` reads and copies the whole table.) The rows of a
+    gradient that are all zero count as untouched by `recsys.train.optimizers`.
+
+    The L2 penalty is on the rows of the batch, not on the table: `l2_reg / 2 *
+    ||row||^2`, once per distinct id, divided by how often the id occurs in the
+    training data when counts are set (DIN, section 5.1). `recsys.train.Model` adds
+    it to the loss.
+
+    Args:
+        vocabulary_size: Number of rows; ids are in `[0, vocabulary_size)`.
+        dim: Width of a row.
+        embeddings_initializer: Keras name or instance.
+        l2_reg: Weight of the penalty.
+    Call arguments:
+        ids: Integers of any shape.
+        valid: Bool of the same shape; ids that are not valid carry no penalty.
+    Returns:
+        `ids.shape + (dim,)`.
+    Raises:
+        ValueError: If `vocabulary_size` or `dim` is less than 1.
+    Example:
+    >>> Embedding(3, 2, "ones")(np.array([2, 0])).numpy()
+    array([[1., 1.],
+           [1., 1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        dim: int,
+        embeddings_initializer: Any = "uniform",
+        l2_reg: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if vocabulary_size < 1 or dim < 1:
+            raise ValueError(
+                f"Embedding {self.name!r}: vocabulary_size and dim must be at least "
+                f"1. Received: vocabulary_size={vocabulary_size}, dim={dim}"
+            )
+        self.vocabulary_size = vocabulary_size
+        self.dim = dim
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.l2_reg = l2_reg
+        self.touched = Kept()
+
+    def build(self, input_shape: Any = None) -> None:
+        self.embeddings = self.add_weight(
+            shape=(self.vocabulary_size, self.dim),
+            initializer=self.embeddings_initializer,
+            name="embeddings",
+            autocast=False,  # a cast would read the whole table
+        )
+        self.embeddings.is_table = True  # see recsys.train.optimizers
+        if self.l2_reg:
+            self.counts = self.add_weight(
+                shape=(self.vocabulary_size,),
+                initializer="ones",
+                trainable=False,
+                autocast=False,
+                name="counts",
+            )
+
+    def call(self, ids: Any, valid: Any = None, training: bool = False) -> Any:
+        rows = self._gather(self.embeddings, ids)
+        if training and self.l2_reg:
+            if valid is not None:
+                ids = ops.where(valid, ids, -1)
+            self.touched.append(
+                (ops.reshape(ids, (-1,)), ops.reshape(rows, (-1, self.dim)))
+            )
+        return ops.cast(rows, self.compute_dtype)
+
+    def l2_penalty(self) -> Any:
+        """Returns the penalty on the rows gathered in training, and forgets them."""
+        touched = self.touched.take()
+        if not touched:
+            return 0.0
+        ids = ops.concatenate([ids for ids, _ in touched])
+        rows = ops.concatenate([rows for _, rows in touched])
+        ordered = ops.sort(ids)
+        repeats = ops.searchsorted(ordered, ids, side="right") - ops.searchsorted(
+            ordered, ids, side="left"
+        )
+        counts = self._gather(self.counts, ops.maximum(ids, 0))
+        share = ops.cast(ids >= 0, rows.dtype) / ops.cast(repeats, rows.dtype)
+        squares = ops.sum(ops.square(rows), axis=-1)
+        return self.l2_reg / 2 * ops.sum(share / counts * squares)
+
+    def _gather(self, table: Any, ids: Any) -> Any:
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.gather(table.value, ids)  # a resource: reads these rows only
+        return ops.take(table, ids, axis=0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape, self.dim)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "dim": self.dim,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.embeddings_initializer
+            ),
+            "l2_reg": self.l2_reg,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class DenseEmbedding(keras.layers.Layer):
+    """A number times a learned vector: how a numeric field enters interactions.
+
+    There is no bias and no activation: with a width of 1 it is the linear term
+    `w x`, with more the `v x` of a factorization machine (Rendle 2010, eq. 1).
+
+    Args:
+        dim: Width of the vector.
+        vocab_size: 1, or 0 for numbers that pass unembedded, as in version 1.
+        embeddings_initializer: Keras name or instance.
+        l2_reg: L2 penalty `l2_reg / 2 * ||vector||^2`.
+        length: Numbers per row that one embedding sums up, `sum_l x_l t_l`.
+    Call arguments:
+        inputs: `(batch,)` or, with `length > 1`, `(batch, length)`; a history of
+            numbers, `(batch, steps)` with `length=1`, embeds each of them.
+    Returns:
+        `(batch, dim)`, for a history `(batch, steps, dim)`.
+    Raises:
+        ValueError: If `vocab_size` is neither 0 nor 1.
+    Example:
+    >>> DenseEmbedding(2, embeddings_initializer="ones")(np.array([3.0])).numpy()
+    array([[3., 3.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        vocab_size: int = 1,
+        embeddings_initializer: Any = "uniform",
+        l2_reg: float = 0.0,
+        length: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if vocab_size not in (0, 1):
+            raise ValueError(
+                f"DenseEmbedding {self.name!r}: vocab_size must be 0 or 1. "
+                f"Received: vocab_size={vocab_size!r}"
+            )
+        self.dim = dim
+        self.vocab_size = vocab_size
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.l2_reg = l2_reg
+        self.length = length
+
+    def build(self, input_shape: Any) -> None:
+        if self.vocab_size:
+            self.embeddings = self.add_weight(
+                shape=(self.length, self.dim),
+                initializer=self.embeddings_initializer,
+                regularizer=keras.regularizers.L2(self.l2_reg / 2)
+                if self.l2_reg
+                else None,
+                name="embeddings",
+            )
+
+    def call(self, inputs: Any) -> Any:
+        x = ops.cast(inputs, self.compute_dtype)
+        if not self.vocab_size:
+            return x if len(x.shape) > 1 else ops.expand_dims(x, -1)
+        if self.length == 1:
+            return ops.expand_dims(x, -1) * self.embeddings[0]
+        return ops.matmul(x, self.embeddings)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "vocab_size": self.vocab_size,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.embeddings_initializer
+            ),
+            "l2_reg": self.l2_reg,
+            "length": self.length,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class PositionalEmbedding(keras.layers.Layer):
+    """Learned positions, counted back from the most recent valid element.
+
+    The last valid element is at position 0, whichever side the padding is on and
+    however much of it there is.
+
+    Masking: padding does not count; what it gets is irrelevant.
+
+    Args:
+        merge: `"sum"` adds the position to the element, `"concat"` appends it.
+        dim: Width of a position; for `"sum"` that of the element.
+        max_length: Number of positions; longer histories share the last.
+    Call arguments:
+        inputs: `(batch, length, width)`.
+        valid: `(batch, length)`, bool; `None` means all.
+    Returns:
+        `(batch, length, width)`, or `width + dim` for `"concat"`.
+    Raises:
+        ValueError: If `merge` is unknown, or `dim` does not fit the sum.
+    """
+
+    def __init__(
+        self,
+        merge: str = "sum",
+        dim: int | None = None,
+        max_length: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if merge not in ("sum", "concat"):
+            raise ValueError(
+                f"PositionalEmbedding {self.name!r}: merge must be 'sum' or "
+                f"'concat'. Received: merge={merge!r}"
+            )
+        self.merge = merge
+        self.dim = dim
+        self.max_length = max_length
+
+    def build(self, input_shape: Any) -> None:
+        length, width = input_shape[-2:]
+        dim = self.dim or width
+        if self.merge == "sum" and dim != width:
+            raise ValueError(
+                f"PositionalEmbedding {self.name!r}: dim must be the width of the "
+                f"elements, {width}, to be added to them. Received: dim={dim}"
+            )
+        self.positions = self.add_weight(
+            shape=(self.max_length or length, dim),
+            initializer="uniform",
+            name="positions",
+        )
+
+    def call(self, inputs: Any, valid: Any = None) -> Any:
+        ages = positions_from_end(inputs, valid)
+        ages = ops.minimum(ages, self.positions.shape[0] - 1)
+        positions = ops.take(self.positions, ages, axis=0)
+        if self.merge == "sum":
+            return inputs + positions
+        return ops.concatenate([inputs, positions], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "merge": self.merge,
+            "dim": self.dim,
+            "max_length": self.max_length,
+        }
+
+
+def positions_from_end(inputs: Any, valid: Any | None) -> Any:
+    """Counts the valid elements after each element, `(batch, length)`, int32."""
+    if valid is None:
+        length = ops.shape(inputs)[1]
+        ages = ops.arange(length - 1, -1, -1, dtype="int32")
+        return ops.broadcast_to(ages, ops.shape(inputs)[:2])
+    here = ops.cast(valid, "int32")
+    return ops.sum(here, axis=1, keepdims=True) - ops.cumsum(here, axis=1)

@@ -1,0 +1,51 @@
+"""The second-order term of a factorization machine."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.layers.core import as_shapes
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class FM(keras.layers.Layer):
+    r"""Second-order interactions of field embeddings (Rendle 2010, eq. 5).
+
+        y = \sum_{i<j} <v_i, v_j> = 1/2 \sum_d [(\sum_i v_id)^2 - \sum_i v_id^2]
+
+    Computed in float32: the difference cancels in half precision. One field has no
+    pair and gives 0.
+
+    Masking: ignored; pool a history before passing it here.
+
+    Call arguments:
+        inputs: `(batch, num_fields, dim)`, or a list of `(batch, dim)`.
+    Returns:
+        Logit to add to the other logits, `(batch, 1)`, float32.
+    Raises:
+        ValueError: If the embeddings in a list differ in `dim`.
+    Example:
+    >>> FM()(np.array([[[1.0, 2.0], [3.0, 4.0]]], "float32")).numpy()
+    array([[11.]], dtype=float32)
+    Reference:
+        Factorization Machines, ICDM 2010.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def build(self, input_shape: Any) -> None:
+        dims = [shape[-1] for shape in as_shapes(input_shape)]
+        if len(set(dims)) > 1:
+            raise ValueError(
+                f"Layer {self.name!r}: the embeddings must have one dim. "
+                f"Received: dims {dims}"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        v = ops.stack(inputs, axis=1) if isinstance(inputs, (list, tuple)) else inputs
+        square_of_sum = ops.square(ops.sum(v, axis=1))  # (batch, dim)
+        sum_of_square = ops.sum(ops.square(v), axis=1)  # (batch, dim)
+        pairs = 0.5 * (square_of_sum - sum_of_square)
+        return ops.sum(pairs, axis=-1, keepdims=True)

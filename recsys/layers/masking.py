@@ -1,0 +1,58 @@
+"""Padding: which positions of a sequence hold a value, and sums that skip the rest.
+
+Masks are tensors like any other and are passed as `valid`, `(batch, length)`, true
+where a position holds a value. Keras' own mask argument is not used: it travels
+unseen and removes rows from the loss.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class ValidPositions(keras.layers.Layer):
+    """Tells values from padding: id 0 of a history or multi-value column.
+
+    Call arguments:
+        ids: `(batch, length)`, 0 is padding.
+    Returns:
+        `(batch, length)`, bool.
+    Example:
+    >>> ValidPositions()(np.array([[3, 1, 0]])).numpy()
+    array([[ True,  True, False]])
+    """
+
+    def call(self, ids: Any) -> Any:
+        return ops.not_equal(ids, 0)
+
+
+def masked_softmax(scores: Any, valid: Any | None) -> Any:
+    """Softmax over the last axis among valid positions, in float32.
+
+    Padding gets weight 0, and so does every position of a row without values:
+    its pooled vector is zero, not the mean of its padding.
+
+    Args:
+        scores: `(..., length)`.
+        valid: Bool, broadcastable to `scores`; `None` means all.
+
+    Example:
+    >>> masked_softmax(np.zeros((2, 2), "float32"), np.eye(2) > 0).numpy()
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    weights = ops.cast(scores, "float32")
+    if valid is None:
+        return ops.cast(ops.softmax(weights, axis=-1), scores.dtype)
+    # `where`, not addition: -1e9 + s forgets s in float32.
+    weights = ops.softmax(ops.where(valid, weights, -1e30), axis=-1)
+    return ops.cast(ops.where(valid, weights, 0.0), scores.dtype)
+
+
+def masked_sum(values: Any, valid: Any | None) -> Any:
+    """Sums `(batch, length, dim)` over the valid positions, `(batch, dim)`."""
+    if valid is not None:
+        values = ops.where(ops.expand_dims(valid, -1), values, 0)
+    return ops.sum(values, axis=1)

@@ -1,0 +1,370 @@
+"""Attention over histories, with explicit masks."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.layers.core import as_shapes
+from recsys.layers.masking import masked_softmax
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class MultiHeadAttention(keras.layers.Layer):
+    r"""Scaled dot-product attention of several heads (Vaswani et al. 2017, eq. 1).
+
+        head = softmax(Q K^T / sqrt(key_dim)) V,    output = concat(heads) W^O
+
+    Masking: positions of the context that are not `valid` get weight 0; a row
+    without any valid position gets the zero vector (before the output bias).
+
+    Args:
+        num_heads: Heads; must divide the width if there are no projections.
+        key_dim: Width of one head. Default: width of the query over `num_heads`,
+            rounded up.
+        dropout: Fraction of attention weights dropped in training.
+        target_aware: Multiply what is gathered by the query, element by element:
+            the target-aware representation of TIN (Zhou et al. 2024, eq. 6).
+        attention_ffn: Whether queries, keys, values and output are projected.
+    Call arguments:
+        query: `(batch, queries, width)`.
+        context: `(batch, length, any width)`, keys and values; default: the query.
+        valid: `(batch, length)`, bool; `None` means all.
+    Returns:
+        `(batch, queries, width)`.
+    Raises:
+        ValueError: If the widths do not fit attention without projections.
+    Reference:
+        Attention Is All You Need, NeurIPS 2017.
+    """
+
+    def __init__(
+        self,
+        target_aware: bool = False,
+        attention_ffn: bool = True,
+        num_heads: int = 1,
+        key_dim: int | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target_aware = target_aware
+        self.attention_ffn = attention_ffn
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.dropout = dropout
+        self.dropout_layer = keras.layers.Dropout(dropout, name="dropout")
+
+    def build(self, query_shape: Any, context_shape: Any = None) -> None:
+        width = query_shape[-1]
+        context = (context_shape or query_shape)[-1]
+        self._head_dim = self.key_dim or -(-width // self.num_heads)
+        if self.attention_ffn:
+            inner = self._head_dim * self.num_heads
+            for name, size, into in (
+                ("query", width, inner),
+                ("key", context, inner),
+                ("value", context, inner),
+                ("output", inner, width),
+            ):
+                dense = keras.layers.Dense(into, name=name, dtype=self.dtype_policy)
+                dense.build((None, None, size))
+                setattr(self, f"{name}_dense", dense)
+        elif width != context or width != self._head_dim * self.num_heads:
+            raise ValueError(
+                f"Layer {self.name!r}: without projections, query and context must "
+                f"have one width, a multiple of num_heads. Received: query {width}, "
+                f"context {context}, num_heads={self.num_heads}"
+            )
+
+    def call(
+        self,
+        query: Any,
+        context: Any = None,
+        valid: Any = None,
+        training: bool = False,
+    ) -> Any:
+        context = query if context is None else context
+        q, k, v = query, context, context
+        if self.attention_ffn:
+            q, k, v = self.query_dense(q), self.key_dense(k), self.value_dense(v)
+        q, k, v = self._heads(q), self._heads(k), self._heads(v)
+        scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
+        if valid is not None:
+            valid = valid[:, None, None, :]  # (batch, head, query, length)
+        weights = masked_softmax(scores / self._head_dim**0.5, valid)
+        weights = self.dropout_layer(weights, training=training)
+        gathered = ops.matmul(weights, v)
+        if self.target_aware:
+            gathered = gathered * q
+        gathered = ops.transpose(gathered, (0, 2, 1, 3))
+        gathered = ops.reshape(gathered, (*_lead(query), -1))
+        return self.output_dense(gathered) if self.attention_ffn else gathered
+
+    def _heads(self, x: Any) -> Any:
+        """(batch, length, heads * head_dim) -> (batch, heads, length, head_dim)."""
+        x = ops.reshape(x, (*_lead(x), self.num_heads, self._head_dim))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+    def compute_output_shape(self, query_shape: Any, context_shape: Any = None) -> Any:
+        return query_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "target_aware": self.target_aware,
+            "attention_ffn": self.attention_ffn,
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "dropout": self.dropout,
+        }
+
+
+def _lead(x: Any) -> tuple[Any, Any]:
+    """Batch and length of `x`, with -1 for the batch."""
+    return -1, x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class CrossAttention(keras.layers.Layer):
+    """Attention, then residual and layer normalisation: LN(x + attention(x)).
+
+    Args:
+        attention_ffn, target_aware, num_heads, key_dim, dropout: Of
+            `MultiHeadAttention`.
+        residual: Whether there is a residual and a normalisation.
+    Call arguments, masking and returns: as `MultiHeadAttention`.
+    """
+
+    def __init__(
+        self,
+        attention_ffn: bool = True,
+        residual: bool = True,
+        target_aware: bool = False,
+        num_heads: int = 1,
+        key_dim: int | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.residual = residual
+        same = {"dtype": self.dtype_policy}
+        self.attention = MultiHeadAttention(
+            target_aware,
+            attention_ffn,
+            num_heads,
+            key_dim,
+            dropout,
+            name="attention",
+            **same,
+        )
+        if residual:
+            self.norm = keras.layers.LayerNormalization(name="norm", **same)
+
+    def build(self, x_shape: Any, context_shape: Any = None) -> None:
+        self.attention.build(x_shape, context_shape)
+        if self.residual:
+            self.norm.build(x_shape)
+
+    def call(
+        self, x: Any, context: Any = None, valid: Any = None, training: bool = False
+    ) -> Any:
+        attended = self.attention(x, context, valid=valid, training=training)
+        return self.norm(x + attended) if self.residual else attended
+
+    def compute_output_shape(self, x_shape: Any, context_shape: Any = None) -> Any:
+        return x_shape
+
+    def get_config(self) -> dict[str, Any]:
+        of_attention = (
+            "attention_ffn",
+            "target_aware",
+            "num_heads",
+            "key_dim",
+            "dropout",
+        )
+        return {
+            **super().get_config(),
+            "residual": self.residual,
+            **{key: getattr(self.attention, key) for key in of_attention},
+        }
+
+
+BaseAttention = CrossAttention
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class FeedForward(keras.layers.Layer):
+    """Position-wise MLP: LN(x + dropout(relu(x W_1 + b_1) W_2 + b_2)).
+
+    Args:
+        d_model: Width of the input and output.
+        dff: Width between them.
+        dropout_rate: Fraction dropped in training.
+    Call arguments:
+        x: `(batch, length, d_model)`.
+    Returns:
+        `(batch, length, d_model)`.
+    Reference:
+        Attention Is All You Need, NeurIPS 2017, eq. 2.
+    """
+
+    def __init__(
+        self, d_model: int, dff: int, dropout_rate: float = 0.1, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.d_model = d_model
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        same = {"dtype": self.dtype_policy}
+        self.expand = keras.layers.Dense(dff, "relu", name="expand", **same)
+        self.contract = keras.layers.Dense(d_model, name="contract", **same)
+        self.dropout = keras.layers.Dropout(dropout_rate, name="dropout", **same)
+        self.norm = keras.layers.LayerNormalization(name="norm", **same)
+
+    def build(self, x_shape: Any) -> None:
+        self.expand.build(x_shape)
+        self.contract.build((*x_shape[:-1], self.dff))
+        self.norm.build(x_shape)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        change = self.dropout(self.contract(self.expand(x)), training=training)
+        return self.norm(x + change)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "d_model": self.d_model,
+            "dff": self.dff,
+            "dropout_rate": self.dropout_rate,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class EncoderLayer(keras.layers.Layer):
+    """One transformer layer: attention and, with `dff`, a feed-forward part.
+
+    Args:
+        d_model: Width.
+        num_heads: Heads.
+        dff: Width inside the feed-forward part; `None` leaves it out.
+        dropout_rate: Fraction dropped in training, of weights and of outputs.
+        attention_ffn, residual, target_aware: Of `CrossAttention`.
+    Call arguments, masking and returns: as `MultiHeadAttention`.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        num_heads: int,
+        dff: int | None = None,
+        dropout_rate: float = 0.1,
+        attention_ffn: bool = False,
+        residual: bool = True,
+        target_aware: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config: dict[str, Any] = {
+            "d_model": d_model,
+            "num_heads": num_heads,
+            "dff": dff,
+            "dropout_rate": dropout_rate,
+            "attention_ffn": attention_ffn,
+            "residual": residual,
+            "target_aware": target_aware,
+        }
+        same = {"dtype": self.dtype_policy}
+        self.attention = CrossAttention(
+            attention_ffn,
+            residual,
+            target_aware,
+            num_heads,
+            dropout=dropout_rate,
+            name="cross_attention",
+            **same,
+        )
+        self.ffn = (
+            FeedForward(d_model, dff, dropout_rate, name="ffn", **same) if dff else None
+        )
+
+    def build(self, x_shape: Any, context_shape: Any = None) -> None:
+        self.attention.build(x_shape, context_shape)
+        if self.ffn is not None:
+            self.ffn.build(x_shape)
+
+    def call(
+        self, x: Any, context: Any = None, valid: Any = None, training: bool = False
+    ) -> Any:
+        x = self.attention(x, context, valid=valid, training=training)
+        return x if self.ffn is None else self.ffn(x, training=training)
+
+    def compute_output_shape(self, x_shape: Any, context_shape: Any = None) -> Any:
+        return x_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.config}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Encoder(keras.layers.Layer):
+    """A stack of `EncoderLayer`, all on the same context.
+
+    Args:
+        d_model: Width; `None` takes that of the input.
+        num_layers: Layers.
+        others: As in `EncoderLayer`.
+    Call arguments:
+        x: `(batch, queries, d_model)`, or a list of it and a context.
+        valid: `(batch, length)` of the context, or of `x` if there is none.
+    Returns:
+        `(batch, queries, d_model)`.
+    """
+
+    def __init__(
+        self,
+        d_model: int | None,
+        num_layers: int,
+        num_heads: int,
+        dff: int | None,
+        dropout_rate: float = 0.1,
+        attention_ffn: bool = True,
+        residual: bool = True,
+        target_aware: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config: dict[str, Any] = {
+            "d_model": d_model,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "dff": dff,
+            "dropout_rate": dropout_rate,
+            "attention_ffn": attention_ffn,
+            "residual": residual,
+            "target_aware": target_aware,
+        }
+
+    def build(self, input_shape: Any) -> None:
+        shapes = as_shapes(input_shape)
+        each = {key: v for key, v in self.config.items() if key != "num_layers"}
+        each["d_model"] = each["d_model"] or shapes[0][-1]
+        self.layers = [
+            EncoderLayer(**each, name=f"layer_{i}", dtype=self.dtype_policy)
+            for i in range(self.config["num_layers"])
+        ]
+        for layer in self.layers:
+            layer.build(*shapes)
+
+    def call(self, x: Any, valid: Any = None, training: bool = False) -> Any:
+        x, context = x if isinstance(x, (list, tuple)) else (x, None)
+        for layer in self.layers:
+            x = layer(x, context, valid=valid, training=training)
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return as_shapes(input_shape)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.config}

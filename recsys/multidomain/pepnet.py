@@ -1,0 +1,72 @@
+"""PEPNet: Parameter and Embedding Personalized Network.
+
+Chang et al., KDD 2023, https://arxiv.org/abs/2302.01115 (figure 3, eq. 1-7)
+
+    domain ───> embeddings ─────────┐
+                                    v
+    all others ─> embeddings E ─> EPNet: gate * E ──> one tower per task ─> sigmoid
+                                    │                   ^ gate of every layer
+    user, item ─> embeddings ───────┴─────────> PPNet ──┘
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from recsys.feature import Field, Task
+from recsys.inputs import FieldEmbedder
+from recsys.layers.core import Tower, predict
+from recsys.layers.domain import EPNet, PPNet
+from recsys.train.model import Model
+
+__all__ = ["Field", "Task", "pepnet"]
+
+
+def pepnet(
+    fields: Sequence[Field],
+    task_list: Sequence[Task],
+    hidden_units: Sequence[int] = (100, 64),
+    activation: str | Callable[..., Any] = "relu",
+    dropout: float = 0.0,
+    l2_reg: float = 0.0,
+    history_agg: str = "mean_pooling",
+    agg_kwargs: Mapping[str, Any] | None = None,
+) -> Model:
+    """Builds PEPNet: one network for all domains and tasks, gated by who and where.
+
+    EPNet gates all embeddings but those of the domain by the domain; PPNet gates
+    every hidden layer of the task towers by user and item. No gradient reaches the
+    gated embeddings through a gate.
+
+    Args:
+        fields: At least one domain field, and one user or item field. (Domain: its
+            id and what is counted inside it. User and item: who, and what.)
+        task_list: The tasks, one tower each.
+        hidden_units: Sizes of a tower.
+        activation: Of a tower.
+        dropout: Fraction dropped behind each gated layer, in [0, 1).
+        l2_reg: Penalty on the kernels of gates and towers.
+        history_agg: How histories are pooled, see `get_agg_layer`.
+        agg_kwargs: Arguments of that layer.
+
+    Raises:
+        ValueError: If there is no domain field, or neither a user nor an item field.
+    """
+    embed = FieldEmbedder(fields)
+    x = embed(fields, history_agg, agg_kwargs)
+    domain, prior = x.of("domain"), x.of("user", "item")
+    if not domain.parts or not prior.parts:
+        raise ValueError(
+            "pepnet needs a field with belong='domain', and one with belong='user' or "
+            f"'item'. Received: {[(field.name, field.belong) for field in fields]}"
+        )
+
+    embeddings = x.of("user", "item", "context", "history", "task").concat()
+    personal = EPNet(l2_reg, name="dnn_epnet")([domain.concat(), embeddings])
+    towers = PPNet(
+        len(task_list), hidden_units, activation, dropout, l2_reg, name="dnn_ppnet"
+    )([personal, prior.concat()])
+    logits = [
+        Tower((), num_logits=task.num_classes, name=f"dnn_tower_{task.name}")(tower)
+        for task, tower in zip(task_list, towers, strict=True)
+    ]
+    return Model(inputs=embed.inputs, outputs=predict(task_list, logits), name="pepnet")

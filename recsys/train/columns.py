@@ -1,0 +1,182 @@
+"""Checks on what a user feeds a model, before the first step.
+
+A number that Keras would silently change (2^32 + 3 becomes 3 in an int32 input, 2.7
+becomes 2, NaN becomes -2147483648) is an error here that names the column.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from recsys.layers.core import PredictLayer
+from recsys.layers.embedding import Embedding
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one input of a model must look like.
+
+    Attributes:
+        name: Key in `x`.
+        shape: Without the batch axis.
+        ids: Number of ids if the column holds ids, 0 if it holds numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    ids: int
+
+
+def columns_of(model: keras.Model) -> dict[str, Column]:
+    """Reads the columns of a functional model from its graph."""
+    sizes: dict[str, int] = {}
+    for layer in all_layers(model):
+        if isinstance(layer, Embedding):
+            for name in _readers(layer):
+                sizes[name] = min(
+                    layer.vocabulary_size, sizes.get(name, layer.vocabulary_size)
+                )
+    return {
+        name: Column(name, tuple(tensor.shape[1:]), sizes.get(name, 0))
+        for name, tensor in model.input.items()
+    }
+
+
+def all_layers(model: keras.Model) -> Iterator[Any]:
+    """Yields the layers of a model and of the models inside it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
+
+
+def _readers(layer: keras.layers.Layer) -> Iterator[str]:
+    """Names of the inputs that a layer is called on."""
+    for node in layer._inbound_nodes:
+        for tensor in node.input_tensors:
+            producer = tensor._keras_history.operation
+            if isinstance(producer, keras.layers.InputLayer):
+                yield producer.name
+
+
+def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
+    """Checks a batch or a whole set of rows.
+
+    Args:
+        columns: See `columns_of`.
+        x: Arrays by name; others than `columns` are ignored.
+
+    Raises:
+        ValueError: If a column is missing, has another shape or number of rows than
+            it should, or holds a value the model would not take as it is.
+    """
+    present = {name: np.asarray(value) for name, value in x.items() if name in columns}
+    rows = {name: len(value) for name, value in present.items() if value.ndim}
+    for name, column in columns.items():
+        if name not in present:
+            near = difflib.get_close_matches(name, x, n=3)
+            raise ValueError(
+                f"Column {name!r} is missing. Received: columns {sorted(x)}"
+                + (f"; nearest: {', '.join(near)}" if near else "")
+            )
+        value = present[name]
+        _check_shape(column, value)
+        if rows[name] != next(iter(rows.values())):
+            raise ValueError(f"All columns must have as many rows. Received: {rows}")
+        if value.size:
+            _check_values(column, value)
+
+
+def _check_shape(column: Column, value: np.ndarray[Any, Any]) -> None:
+    got = value.shape[1:]
+    accepted = [column.shape]
+    if column.shape == ():
+        accepted.append((1,))
+    if column.shape == (1,):
+        accepted.append(())
+    if not value.ndim or got not in accepted:
+        raise ValueError(
+            f"Column {column.name!r} must have shape {('rows', *column.shape)}. "
+            f"Received: shape {value.shape}"
+        )
+
+
+def _check_values(column: Column, value: np.ndarray[Any, Any]) -> None:
+    def refuse(wanted: str, bad: np.ndarray[Any, Any]) -> None:
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"Column {column.name!r} must hold {wanted}. Received: {value[at]} in row "
+            f"{at[0]}, and {int(bad.sum()) - 1} more"
+        )
+
+    if value.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Column {column.name!r} must hold numbers (ids come from a "
+            f"FeaturePipeline). Received: dtype {value.dtype}"
+        )
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        refuse("finite numbers", ~np.isfinite(value))
+    if column.ids:
+        if value.min() < 0 or value.max() >= column.ids:
+            wanted = f"ids from 0 to {column.ids - 1}"
+            refuse(wanted, (value < 0) | (value >= column.ids))
+        if value.dtype.kind == "f" and (value != np.floor(value)).any():
+            refuse("whole ids", value != np.floor(value))
+
+
+def check_groups(groups: Iterable[str], x: Mapping[str, Any]) -> None:
+    """Checks the columns that metrics group rows by.
+
+    Raises:
+        ValueError: If one is missing or does not hold integers.
+    """
+    for name in groups:
+        if name not in x:
+            raise ValueError(
+                f"Column {name!r} is missing, which a metric groups by. "
+                f"Received: columns {sorted(x)}"
+            )
+        if x[name].dtype.kind not in "iu":
+            raise ValueError(
+                f"Column {name!r}, which a metric groups by, must hold integers. "
+                f"Received: dtype {x[name].dtype}"
+            )
+
+
+def check_labels(
+    labels: Mapping[str, Any], heads: Mapping[str, PredictLayer | None]
+) -> None:
+    """Checks labels; NaN is a missing one.
+
+    Args:
+        labels: Arrays by output.
+        heads: Heads by output.
+
+    Raises:
+        ValueError: If a label is infinite or no number; of a binary task none of 0, 1
+            and NaN; of a multiclass task no class.
+    """
+    for name, label in labels.items():
+        head = heads[name]
+        value = np.asarray(label)
+        if value.dtype.kind not in "biuf":
+            raise ValueError(
+                f"Labels of task {name!r} must be numbers. "
+                f"Received: dtype {value.dtype}"
+            )
+        good, wanted = ~np.isinf(value), "finite, or NaN where missing"
+        if head is not None and head.task == "binary":
+            good, wanted = (value == 0) | (value == 1), "0, 1, or NaN where missing"
+        elif head is not None and head.task == "multiclass" and value.ndim < 2:
+            good = (value >= 0) & (value < head.num_classes) & (value % 1 == 0)
+            wanted = f"classes 0 to {head.num_classes - 1}, or NaN where missing"
+        bad = ~(good | np.isnan(value))
+        if bad.any():
+            raise ValueError(
+                f"Labels of task {name!r} must be {wanted}. "
+                f"Received: {value[bad].flat[0]}, and {int(bad.sum()) - 1} more"
+            )

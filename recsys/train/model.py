@@ -1,0 +1,453 @@
+"""The model class: Keras' functional model, with tasks in place of bare outputs."""
+
+import contextlib
+import inspect
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from recsys.data.reader import as_columns
+from recsys.layers.core import LossLayer, PredictLayer
+from recsys.layers.embedding import Embedding
+from recsys.train import optimizers, routing
+from recsys.train.columns import (
+    Column,
+    all_layers,
+    check_columns,
+    check_groups,
+    check_labels,
+    columns_of,
+)
+
+
+@dataclass
+class _Plan:
+    """What `compile` decided. A plain object: Keras tracks lists and dicts."""
+
+    losses: dict[str, Any] = field(default_factory=dict)
+    metrics: list[routing.TaskMetric] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> set[str]:
+        """The columns that metrics and losses group rows by."""
+        of = [*self.losses.values(), *(entry.metric for entry in self.metrics)]
+        return {g for each in of if (g := getattr(each, "group", None)) is not None}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Model(keras.Model):
+    """A functional Keras model whose outputs are tasks.
+
+    The factories (`recsys.rank.deepfm`, ...) build it; it is used as any Keras model.
+    What it adds to `keras.Model`:
+
+    - `x` is a dict by column, or a pandas, polars or Arrow frame. Arrays and frames
+      are checked before the first step, a `tf.data.Dataset` that no FeaturePipeline
+      made on its first batch (on all with `fit(validate=True)`). Columns the model
+      does not read are left out; metrics may group by them.
+    - Labels are one array (one task), a dict by task, or a list in the order of the
+      tasks. NaN is a missing label: it counts in no loss and no metric.
+    - `compile(optimizer={"embedding": "adagrad", "default": "adam"})`, see
+      `recsys.train.optimizers`; a stock Keras optimizer becomes its row-wise twin.
+    - `compile(loss=...)`: one loss for every task, a dict by output, or a list in
+      the order of the outputs, whose further entries go to the model's loss layers.
+      Cross-entropies are computed from logits.
+    - `compile(metrics=...)`: one, or a list, for every task; or a dict by output. A
+      metric or loss with a `group` is given the column of that name.
+    - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,
+      so that training resumes to the same digits. A file appears when it is whole.
+
+    Args:
+        inputs: `{name: keras.Input}`.
+        outputs: One tensor, or `{task: tensor}`.
+        name: Name of the model.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hang_state()
+
+    @property
+    def heads(self) -> dict[str, PredictLayer | None]:
+        """The outputs in the order they were made, each with its head, if any."""
+        outputs = self.output
+        if not isinstance(outputs, dict):
+            outputs = {self.output_names[0]: outputs}
+        makers = {name: t._keras_history.operation for name, t in outputs.items()}
+        return {
+            name: layer if isinstance(layer, PredictLayer) else None
+            for name, layer in makers.items()
+        }
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns the model reads."""
+        return columns_of(self)
+
+    @property
+    def special_layer_variables(self) -> dict[str, list[Any]]:
+        """The variables of each key of an optimizer dict."""
+        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return dict(optimizer.assign_keys(self.trainable_variables))
+
+    # Compile and save.
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training; see `keras.Model.compile` and the class.
+
+        Raises:
+            ValueError: If an optimizer key matches no variable, or a loss, weight or
+                metric names no output.
+        """
+        heads, layers = self.heads, self._loss_layers()
+        optimizer = optimizers.get(optimizer)
+        if isinstance(optimizer, optimizers.OptimizerByPrefix):
+            optimizer.assign_keys(self.trainable_variables)
+        optimizers.warn_if_slow(optimizer, self.trainable_variables)
+        losses, of_layers = routing.by_output("loss", loss, heads, len(layers))
+        weights, layer_weights = routing.by_output(
+            "loss_weights", loss_weights, heads, len(layers)
+        )
+        losses = {
+            name: routing.on_logits(fn, heads[name])
+            for name, fn in losses.items()
+            if fn is not None
+        }
+        super().compile(
+            optimizer,
+            losses or None,
+            {name: weights.get(name, 1.0) for name in losses} if weights else None,
+            **kwargs,
+        )
+        for layer, fn in zip(layers, of_layers, strict=False):
+            layer.loss_fn = fn
+        for layer, weight in zip(layers, layer_weights, strict=False):
+            layer.weight = weight
+        prefixed = isinstance(self.output, dict)
+        config = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            **kwargs,
+        }
+        entries = [
+            *routing.task_metrics(metrics, heads, prefixed, weighted=False),
+            *routing.task_metrics(weighted_metrics, heads, prefixed, weighted=True),
+        ]
+        self._plan = _Plan(losses, entries, config)
+        # Now, not in the first step: a checkpoint restores slots that exist.
+        self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the arguments of `compile`, serialized."""
+        if not self.compiled:
+            return {}
+        return {
+            key: keras.saving.serialize_keras_object(value)
+            for key, value in self._plan.config.items()
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` says."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model; see `keras.Model.save`. The file appears when whole."""
+        path = Path(filepath)
+        if path.suffix != ".keras":
+            super().save(filepath, *args, **kwargs)
+            return
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part.keras")
+        try:
+            super().save(part, *args, **kwargs)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves what Keras leaves out: the state of random generators."""
+        for i, state in enumerate(self._random_state()):
+            store[f"random_{i}"] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` saved; files of plain Keras have none."""
+        for i, state in enumerate(self._random_state()):
+            if f"random_{i}" in store:
+                state.assign(store[f"random_{i}"])
+
+    def _random_state(self) -> list[Any]:
+        others = {id(v) for v in (*self.weights, *self.metrics_variables)}
+        return [v for v in self.variables if id(v) not in others]
+
+    def _hang_state(self) -> None:
+        """Lets `tf.train.Checkpoint` find all variables.
+
+        By itself it finds neither layers in a list nor the state of generators.
+        """
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            self._checkpointed = tf.Module()
+            self._checkpointed.state = [variable.value for variable in self.variables]
+
+    # Fit, evaluate, predict: checks first.
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        validate: bool = False,
+        **kw: Any,
+    ) -> Any:
+        """Trains the model; see `keras.Model.fit`.
+
+        Args:
+            x: Columns by name, a frame, or a dataset of `(x, y[, sample_weight])`.
+            y: Labels; `None` for a dataset and for match models.
+            *args, **kw: Further arguments of `keras.Model.fit`.
+            validate: Check all batches of a dataset before the first step, not only
+                the first.
+
+        Raises:
+            ValueError: If a column or label is not what the model takes.
+        """
+        given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
+        rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
+        x = self._checked(x, y, rest.get("sample_weight"), validate)
+        valid = rest.get("validation_data")
+        if isinstance(valid, (tuple, list)):
+            pair = (*valid, None, None)[:3]
+            rest["validation_data"] = (self._checked(*pair), *valid[1:])
+        elif valid is not None:
+            rest["validation_data"] = self._checked(valid, validate=validate)
+        return super().fit(x, y, **rest)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Returns the loss and the metrics; see `keras.Model.evaluate`."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
+            x = self._checked(x, y, sample_weight)
+        logs = super().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
+        )
+        values = list(logs.values())
+        return logs if return_dict else values if len(values) > 1 else values[0]
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns predictions; see `keras.Model.predict`.
+
+        Returns:
+            `(rows, 1)`, or a dict of them by task.
+        """
+        return super().predict(self._checked(x), *args, **kwargs)
+
+    def _checked(
+        self, x: Any, y: Any = None, sample_weight: Any = None, validate: bool = False
+    ) -> Any:
+        """Returns `x` as Keras takes it, after checking it and the labels."""
+        if getattr(x, "recsys_checked", False):
+            return x
+        if hasattr(x, "element_spec"):
+            for batch in x if validate else x.take(1):
+                parts = batch if isinstance(batch, tuple) else (batch,)
+                self._checked(*map(_to_numpy, parts))
+            return x
+        if sample_weight is not None and y is None:
+            raise ValueError(
+                "sample_weight needs labels, or it would be lost. Received: y=None "
+                "(a match model takes its weights as a column of x)"
+            )
+        columns = as_columns(x)
+        if columns is None:  # a generator or data loader: nothing to look at yet
+            return x
+        check_columns(self.columns, columns)
+        groups = self._plan.groups if self.compiled and y is not None else set()
+        check_groups(groups, columns)
+        if y is not None:
+            check_labels(routing.labels_by_output(y, self.heads), self.heads)
+        return {key: columns[key] for key in (*self.columns, *groups)}
+
+    # One step.
+
+    def call(
+        self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any
+    ) -> Any:
+        """Runs the graph; see `keras.Model.call`."""
+        with _forward_pass() as outermost:
+            if outermost:  # what a failed step left must not enter this one's loss
+                for table in self._tables():
+                    table.touched.take()
+            return super().call(inputs, training=training, mask=mask, **kwargs)
+
+    def _standardize_inputs(self, inputs: Any) -> Any:
+        """Picks the columns by name: Keras feeds them in order if one is extra."""
+        if isinstance(inputs, Mapping):
+            if any(isinstance(value, np.ndarray) for value in inputs.values()):
+                check_columns(self.columns, inputs)
+            inputs = {name: inputs[name] for name in self.input}
+        return super()._standardize_inputs(inputs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Returns the loss of a batch, and updates the metrics.
+
+        The loss of a task is `sum of w m l / sum of m`, m being 0 where its label is
+        missing. Added are the losses of loss layers, the L2 penalties on the rows of
+        tables, and Keras' regularizers.
+        """
+        heads, plan = self.heads, self._plan
+        predictions = y_pred if isinstance(y_pred, dict) else {[*heads][0]: y_pred}
+        logits = dict(predictions)
+        for name, head in heads.items():
+            if head is not None:
+                logits[name] = head.kept.take()[-1]
+        labels, present, weights = {}, {}, {}
+        for name, label in routing.labels_by_output(y, heads).items():
+            labels[name], present[name] = routing.without_missing(label)
+            weights[name] = routing.weight_of(sample_weight, name)
+        routing.check_names("the loss", list(plan.losses), labels)
+        masked = {n: routing.masked(weights[n], present[n]) for n in labels}
+
+        if plan.losses:
+            total = super().compute_loss(
+                x,
+                {name: labels[name] for name in plan.losses},
+                {
+                    name: (logits if routing.takes_logits(loss) else predictions)[name]
+                    for name, loss in plan.losses.items()
+                },
+                {
+                    name: masked[name]
+                    if getattr(loss, "pairwise", False)
+                    else routing.per_valid_row(weights[name], present[name])
+                    for name, loss in plan.losses.items()
+                },
+                training,
+            )
+        else:
+            total = sum(
+                (_per_replica(ops.sum(loss)) for loss in self.losses), start=0.0
+            )
+        for layer in self._loss_layers():
+            total += _per_replica(layer.weight * layer.loss(labels, masked))
+        for table in self._tables():
+            if table.l2_reg and training:
+                total += _per_replica(table.l2_penalty())
+
+        # Here, not in `compute_metrics`: on JAX logits do not leave this function.
+        for entry in plan.metrics:
+            name, metric = entry.output, entry.metric
+            routing.check_names(f"metric {entry.name!r}", [name], labels)
+            seen = (logits if routing.takes_logits(metric) else predictions)[name]
+            groups = {"groups": x[g]} if (g := getattr(metric, "group", None)) else {}
+            metric.update_state(
+                labels[name],
+                ops.stop_gradient(seen),
+                masked[name] if entry.weighted else present[name],
+                **groups,
+            )
+        return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Returns the metrics that can be read in every step."""
+        return self._results(exact=False)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns all metrics; eager, as an exact one is computed once, at the end."""
+        return self._results(exact=True)
+
+    def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]:
+        return self.get_metrics_result()  # the logs of a step lack the exact ones
+
+    def _results(self, exact: bool) -> dict[str, Any]:
+        plan = getattr(self, "_plan", _Plan())
+        names = {id(entry.metric): entry.name for entry in plan.metrics}
+        results: dict[str, Any] = {}
+        for metric in self.metrics:
+            if exact or not getattr(metric, "exact", False):
+                name = names.get(id(metric), metric.name)
+                while name in results:
+                    name = f"{name}_1"
+                results[name] = metric.result()
+        return results
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics of losses, of layers and of `compile`."""
+        plan = getattr(self, "_plan", _Plan())
+        return [*super().metrics, *(entry.metric for entry in plan.metrics)]
+
+    def _loss_layers(self) -> list[LossLayer]:
+        return [each for each in all_layers(self) if isinstance(each, LossLayer)]
+
+    def _tables(self) -> list[Embedding]:
+        return [each for each in all_layers(self) if isinstance(each, Embedding)]
+
+
+_depth = threading.local()
+
+
+@contextlib.contextmanager
+def _forward_pass() -> Iterator[bool]:
+    """Tells whether a call is the outermost of nested models."""
+    depth = getattr(_depth, "value", 0)
+    _depth.value = depth + 1
+    try:
+        yield depth == 0
+    finally:
+        _depth.value = depth
+
+
+def _per_replica(loss: Any) -> Any:
+    """Replicas add up their losses; Keras' own are scaled the same way."""
+    if keras.backend.backend() != "tensorflow":
+        return loss
+    import tensorflow as tf
+
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return loss / replicas if replicas > 1 else loss
+
+
+def _to_numpy(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {key: _to_numpy(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_to_numpy(value) for value in part]
+    return ops.convert_to_numpy(part)
