@@ -195,8 +195,28 @@ class FieldEmbedder:
         named `embedding_linear__<emb>`. Several ids are pooled. The bias is the only
         one of the model.
         """
-        terms = [self._embed(f, "embedding_linear__") for f in self._known(fields)]
+        terms = [self.lookup(f, "embedding_linear__", 1, "zeros") for f in fields]
         return Bias(name="dnn_bias")(terms)
+
+    def lookup(
+        self, field: Field, table: str, dim: int, initializer: Any = None
+    ) -> Any:
+        """Embeds a field by another table than its own, `(batch, dim)`.
+
+        Args:
+            field: One of the embedder's fields; several values are pooled.
+            table: Start of the table's name; fields with one `emb` share it.
+            dim: Its width.
+            initializer: Its initializer; default: that of the field.
+        """
+        (known,) = self._known([field])
+        other = replace(
+            known,
+            dim=dim,
+            initializer=known.initializer if initializer is None else initializer,
+            vocabulary_size=max(known.vocabulary_size, 1),
+        )
+        return self._embed(other, table)
 
     def _known(self, fields: Sequence[Field]) -> list[Field]:
         return [self._fields[field.name] for field in fields]
@@ -206,14 +226,18 @@ class FieldEmbedder:
             self._made[key] = make()
         return self._made[key]
 
-    def _column(self, field: Field) -> Any:
-        if field.name not in self.inputs:
-            single = field.length <= 1 and field.vocabulary_size > 0
-            shape = () if single and field.belong != "history" else (field.length,)
-            # Ids above 2^24 do not survive in float32, nor 2.7 in an integer.
-            dtype = "int32" if field.is_table else "float32"
-            self.inputs[field.name] = keras.Input(shape, dtype=dtype, name=field.name)
-        return self.inputs[field.name]
+    def _column(self, name: str) -> Any:
+        if name not in self.inputs:
+            field = self._fields[name]
+            several = field.belong == "history" or field.length > 1
+            raw = field.vocabulary_size == 0
+            self.inputs[name] = keras.Input(
+                (field.length,) if several or raw else (),
+                # Ids above 2^24 do not survive in float32, nor 2.7 in an integer.
+                dtype="int32" if field.is_table else "float32",
+                name=name,
+            )
+        return self.inputs[name]
 
     def _valid(self, field: Field) -> Any:
         """Which values of a column count; for a history, by its group's first ids."""
@@ -221,17 +245,17 @@ class FieldEmbedder:
             group = [f for f in self._fields.values() if f.group == field.group]
             field = _id_column([f for f in group if f.belong == "history"])
         name = f"valid_{field.name}"
-        return self._once(name, lambda: ValidPositions(name=name)(self._column(field)))
+        column = self._column(field.name)
+        return self._once(name, lambda: ValidPositions(name=name)(column))
 
     def _rows(self, field: Field, table: str = "embedding_") -> Any:
         """Returns `(batch, dim)`, of several values `(batch, length, dim)`."""
-        layer = self._once(table + field.emb, lambda: _lookup(field, table))
-        several = len(self._column(field).shape) > 1
-        kwargs = {"valid": self._valid(field)} if several and field.is_table else {}
-        return self._once(
-            f"{table}{field.emb}({field.name})",
-            lambda: layer(self._column(field), **kwargs),
-        )
+        name = table + field.emb
+        column = self._column(field.name)
+        layer = self._once(name, lambda: _table(field, name, len(column.shape) > 1))
+        several = field.is_table and len(column.shape) > 1
+        kwargs = {"valid": self._valid(field)} if several else {}
+        return self._once(f"{name}({field.name})", lambda: layer(column, **kwargs))
 
     def _embed(self, field: Field, table: str = "embedding_") -> Any:
         """Returns `(batch, dim)`; several values are pooled as the field says."""
@@ -240,8 +264,7 @@ class FieldEmbedder:
             return rows
         kwargs = {"valid": self._valid(field)}
         if field.weight:
-            weight = Field(field.weight, vocabulary_size=0, length=field.length)
-            kwargs["weights"] = self._column(weight)
+            kwargs["weights"] = self._column(field.weight)
         name = f"pool_{table}{field.name}"
         layer = get_agg_layer(f"{field.pooling}_pooling", name=name)
         return self._once(name, lambda: layer(rows, **kwargs))
@@ -292,6 +315,10 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
             if field.is_table:
                 owner = owners.setdefault(field.emb, field)
                 _agree(owner, field, "vocabulary_size", "dim")
+    for field in list(by_name.values()):
+        if field.weight:  # a column of its own, that no table embeds
+            weight = Field(field.weight, vocabulary_size=0, length=field.length)
+            by_name.setdefault(field.weight, weight)
     for name, field in by_name.items():
         owner = owners.setdefault(field.emb, field)
         if owner.is_table and not field.is_table:
@@ -334,19 +361,22 @@ def _id_column(group: Sequence[Field]) -> Field:
     return ids[0]
 
 
-def _lookup(field: Field, table: str) -> Any:
-    """The layer from a column to its embedding."""
-    name = table + field.emb
-    linear = table.startswith("embedding_linear__")
-    dim = 1 if linear else field.dim
-    initializer = "zeros" if linear else _fresh(field.initializer, name)
+def _table(field: Field, name: str, several: bool) -> Any:
+    """The layer from a column, of one or several values, to its embedding."""
+    initializer = _fresh(field.initializer, name)
     if not field.is_table:
-        raw = field.vocabulary_size == 0 and not linear
-        length = 1 if field.belong == "history" else max(field.length, 1)
+        vector = several and field.belong != "history"
         return DenseEmbedding(
-            dim, int(not raw), initializer, field.l2_reg, length, name=name
+            field.dim,
+            int(field.vocabulary_size > 0),
+            initializer,
+            field.l2_reg,
+            field.length if vector else None,
+            name=name,
         )
-    layer = Embedding(field.vocabulary_size, dim, initializer, field.l2_reg, name=name)
+    layer = Embedding(
+        field.vocabulary_size, field.dim, initializer, field.l2_reg, name=name
+    )
     if field.l2_reg and field.counts is not None:
         layer.build()
         layer.counts.assign(np.maximum(field.counts, 1))

@@ -42,8 +42,9 @@ class Field:
         weight: Name of a `(batch, length)` column that weighs the values of a
             multi-value field.
         counts: How often each id occurs in the training data, `(vocabulary_size,)`.
-            Divides the L2 penalty of a row (DIN, section 5.1), and tells samplers
-            how popular an item is.
+            Divides the L2 penalty of a row (DIN, section 5.1).
+        reserved: Ids below it stand for no item: 0, and from a FeaturePipeline 1 for
+            what it has not seen. They are never drawn and never recommended.
 
     Raises:
         ValueError: If an argument is outside the values above.
@@ -67,6 +68,7 @@ class Field:
     pooling: Pooling = "mean"
     weight: str | None = None
     counts: Sequence[int] | None = field(default=None, repr=False, compare=False)
+    reserved: int = 1
 
     def __post_init__(self) -> None:
         self.emb = self.emb or self.name
@@ -83,7 +85,12 @@ class Field:
             # '/' ends a Keras scope, '.' a torch parameter name.
             if not isinstance(value, str) or not value or set("/.") & set(value):
                 self._refuse(key, "a non-empty string without '/' and '.'", value)
-        for key, least in (("dim", 1), ("vocabulary_size", 0), ("length", 0)):
+        for key, least in (
+            ("dim", 1),
+            ("vocabulary_size", 0),
+            ("length", 0),
+            ("reserved", 0),
+        ):
             value = getattr(self, key)
             if not isinstance(value, Integral) or value < least:
                 self._refuse(key, f"an integer of at least {least}", value)

@@ -1,7 +1,8 @@
 """Feed-forward blocks, towers, heads, and losses that live inside a model."""
 
 import itertools
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +20,15 @@ def as_shapes(input_shape: Any) -> list[tuple[Any, ...]]:
     """
     several = isinstance(input_shape[-1], (list, tuple))
     return [tuple(shape) for shape in (input_shape if several else [input_shape])]
+
+
+def dropout(rate: float, **kwargs: Any) -> keras.layers.Dropout:
+    """Returns a Dropout layer that draws from a generator of its own.
+
+    Without a seed Keras draws from PyTorch's global generator there, whose state no
+    file holds. The seed itself follows `keras.utils.set_random_seed`.
+    """
+    return keras.layers.Dropout(rate, seed=random.randrange(2**31), **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -85,7 +95,7 @@ class FeedForwardLayer(keras.layers.Layer):
             for i, _ in enumerate(self.hidden_units)
         ]
         self.dropouts = [
-            keras.layers.Dropout(dropout_rate, name=f"dropout_{i}", **same)
+            dropout(dropout_rate, name=f"dropout_{i}", **same)
             for i, _ in enumerate(self.hidden_units)
             if dropout_rate
         ]
@@ -232,6 +242,20 @@ class Stack(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class AppendOne(keras.layers.Layer):
+    """Appends 1 to a vector: the factor of a bias in a dot product.
+
+    Call arguments:
+        inputs: `(batch, dim)`.
+    Returns:
+        `(batch, dim + 1)`.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return ops.pad(inputs, ((0, 0), (0, 1)), constant_values=1)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class Identity(keras.layers.Layer):
     """Returns its input; it gives an output its name."""
 
@@ -353,24 +377,40 @@ class LossLayer(keras.layers.Layer):
 
     Args:
         weight: Factor on the loss; `compile(loss_weights=...)` may replace it.
+        sample_weight: Column of `x` that weighs the rows of a model without labels.
     """
 
-    def __init__(self, weight: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self, weight: float = 1.0, sample_weight: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.weight = weight
-        self.loss_fn: Any = None
+        self.sample_weight = sample_weight
+        self.loss_fn: Any = None  # set by `compile(loss=[...])`
         self.kept = Kept()
 
-    def loss(self, labels: dict[str, Any], sample_weight: Any) -> Any:
+    def loss(
+        self,
+        labels: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        x: Mapping[str, Any],
+        training: bool,
+    ) -> Any:
         """Returns the loss of the batch, a scalar, before `weight`.
 
         Args:
             labels: Labels by task, each `(batch, 1)` and without missing values;
                 empty if the model is trained without.
-            sample_weight: Weights by task, each `(batch,)`, 0 where the label is
-                missing; a task may be absent, its rows then weigh 1.
+            weights: Weights by task, each `(batch,)` and 0 where the label is
+                missing, or `None` for ones.
+            x: The columns of the batch.
+            training: Whether this is a training step.
         """
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "weight": self.weight}
+        return {
+            **super().get_config(),
+            "weight": self.weight,
+            "sample_weight": self.sample_weight,
+        }

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.core import dropout
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -177,9 +178,7 @@ class PPNet(keras.layers.Layer):
                 self.activations.append(activation)
                 if self.dropout:
                     self.dropouts.append(
-                        keras.layers.Dropout(
-                            self.dropout, name=f"dropout_{t}_{i}", **same
-                        )
+                        dropout(self.dropout, name=f"dropout_{t}_{i}", **same)
                     )
                 below = units
 

@@ -137,12 +137,13 @@ class DenseEmbedding(keras.layers.Layer):
         vocab_size: 1, or 0 for numbers that pass unembedded, as in version 1.
         embeddings_initializer: Keras name or instance.
         l2_reg: L2 penalty `l2_reg / 2 * ||vector||^2`.
-        length: Numbers per row that one embedding sums up, `sum_l x_l t_l`.
+        length: Numbers that have one embedding together, `sum_l x_l t_l`. Default:
+            each number has its own.
     Call arguments:
-        inputs: `(batch,)` or, with `length > 1`, `(batch, length)`; a history of
-            numbers, `(batch, steps)` with `length=1`, embeds each of them.
+        inputs: `(batch,)`; of a history of numbers `(batch, steps)`; with `length`
+            `(batch, length)`.
     Returns:
-        `(batch, dim)`, for a history `(batch, steps, dim)`.
+        `(batch, dim)`, of a history `(batch, steps, dim)`.
     Raises:
         ValueError: If `vocab_size` is neither 0 nor 1.
     Example:
@@ -156,7 +157,7 @@ class DenseEmbedding(keras.layers.Layer):
         vocab_size: int = 1,
         embeddings_initializer: Any = "uniform",
         l2_reg: float = 0.0,
-        length: int = 1,
+        length: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -174,7 +175,7 @@ class DenseEmbedding(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         if self.vocab_size:
             self.embeddings = self.add_weight(
-                shape=(self.length, self.dim),
+                shape=(self.length or 1, self.dim),
                 initializer=self.embeddings_initializer,
                 regularizer=keras.regularizers.L2(self.l2_reg / 2)
                 if self.l2_reg
@@ -186,7 +187,7 @@ class DenseEmbedding(keras.layers.Layer):
         x = ops.cast(inputs, self.compute_dtype)
         if not self.vocab_size:
             return x if len(x.shape) > 1 else ops.expand_dims(x, -1)
-        if self.length == 1:
+        if self.length is None:
             return ops.expand_dims(x, -1) * self.embeddings[0]
         return ops.matmul(x, self.embeddings)
 

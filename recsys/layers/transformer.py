@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.core import as_shapes
+from recsys.layers import core
 from recsys.layers.masking import masked_softmax
 
 
@@ -53,7 +53,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.dropout = dropout
-        self.dropout_layer = keras.layers.Dropout(dropout, name="dropout")
+        self.dropout_layer = core.dropout(dropout, name="dropout")
 
     def build(self, query_shape: Any, context_shape: Any = None) -> None:
         width = query_shape[-1]
@@ -219,7 +219,7 @@ class FeedForward(keras.layers.Layer):
         same = {"dtype": self.dtype_policy}
         self.expand = keras.layers.Dense(dff, "relu", name="expand", **same)
         self.contract = keras.layers.Dense(d_model, name="contract", **same)
-        self.dropout = keras.layers.Dropout(dropout_rate, name="dropout", **same)
+        self.dropout = core.dropout(dropout_rate, name="dropout", **same)
         self.norm = keras.layers.LayerNormalization(name="norm", **same)
 
     def build(self, x_shape: Any) -> None:
@@ -347,7 +347,7 @@ class Encoder(keras.layers.Layer):
         }
 
     def build(self, input_shape: Any) -> None:
-        shapes = as_shapes(input_shape)
+        shapes = core.as_shapes(input_shape)
         each = {key: v for key, v in self.config.items() if key != "num_layers"}
         each["d_model"] = each["d_model"] or shapes[0][-1]
         self.layers = [
@@ -364,7 +364,7 @@ class Encoder(keras.layers.Layer):
         return x
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return as_shapes(input_shape)[0]
+        return core.as_shapes(input_shape)[0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.config}

@@ -294,7 +294,9 @@ class Model(keras.Model):
         check_groups(groups, columns)
         if y is not None:
             check_labels(routing.labels_by_output(y, self.heads), self.heads)
-        return {key: columns[key] for key in (*self.columns, *groups)}
+        weights = {w for layer in self._loss_layers() if (w := layer.sample_weight)}
+        keep = {*self.columns, *groups, *(weights & set(columns))}
+        return {key: value for key, value in columns.items() if key in keep}
 
     # One step.
 
@@ -363,8 +365,10 @@ class Model(keras.Model):
             total = sum(
                 (_per_replica(ops.sum(loss)) for loss in self.losses), start=0.0
             )
-        for layer in self._loss_layers():
-            total += _per_replica(layer.weight * layer.loss(labels, masked))
+        with _forward_pass():  # a loss may run a part of the model again
+            for layer in self._loss_layers():
+                loss = layer.loss(labels, masked, x, training)
+                total += _per_replica(layer.weight * loss)
         for table in self._tables():
             if table.l2_reg and training:
                 total += _per_replica(table.l2_penalty())
