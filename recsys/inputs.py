@@ -295,7 +295,11 @@ class FieldEmbedder:
 
 
 def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
-    """Checks the lists; returns the fields by name, each with its table's size."""
+    """Checks the lists; returns the fields by name.
+
+    Each has the attributes of its table, which are those of the first field that
+    declares the table's size.
+    """
     by_name: dict[str, Field] = {}
     owners: dict[str, Field] = {}
     for fields in field_lists:
@@ -321,21 +325,23 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
             by_name.setdefault(field.weight, weight)
     for name, field in by_name.items():
         owner = owners.setdefault(field.emb, field)
-        if owner.is_table and not field.is_table:
-            if field.vocabulary_size == 0 or "int" not in field.dtype:
-                raise ValueError(
-                    f"Fields {owner.name!r} and {name!r} cannot share the table "
-                    f"{field.emb!r}: ids have rows, numbers have not. "
-                    f"Received: {owner} and {field}"
-                )
-            by_name[name] = replace(
-                field,
-                vocabulary_size=owner.vocabulary_size,
-                dim=owner.dim,
-                counts=owner.counts,
+        numbers = field.vocabulary_size == 0 or "int" not in field.dtype
+        if owner.is_table and numbers:
+            raise ValueError(
+                f"Fields {owner.name!r} and {name!r} cannot share the table "
+                f"{field.emb!r}: ids have rows, numbers have not. "
+                f"Received: {owner} and {field}"
             )
-        elif not owner.is_table:
+        if not owner.is_table:
             _agree(owner, field, "vocabulary_size", "dim")
+        by_name[name] = replace(
+            field,
+            vocabulary_size=owner.vocabulary_size,
+            dim=owner.dim,
+            l2_reg=owner.l2_reg,
+            initializer=owner.initializer,
+            counts=owner.counts,
+        )
     return by_name
 
 

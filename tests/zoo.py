@@ -100,9 +100,7 @@ class Entry:
 ONE_DIM = {"deepfm"}
 """Models that multiply the embeddings of fields with each other."""
 
-ENTRIES = [
-    Entry(name, family) for family in FAMILIES for name in list_models(family)
-]
+ENTRIES = [Entry(name, family) for family in FAMILIES for name in list_models(family)]
 
 
 def predictions(model: Any, x: Any) -> np.ndarray:

@@ -10,3 +10,7 @@ def as_columns(x: Any) -> Any:
     if isinstance(x, Mapping):
         return {k: np.asarray(v) for k, v in x.items()}
     return None
+
+
+def is_frame(x: Any) -> bool:
+    return isinstance(x, Mapping)

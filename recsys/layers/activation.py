@@ -71,8 +71,10 @@ class Dice(keras.layers.Layer):
             mean = ops.sum(w * s, axis=axes) / count
             variance = ops.sum(w * ops.square(s - mean), axis=axes) / count
             # A batch of nothing but padding has no statistics: keep the old ones.
-            mean = ops.where(any_valid, mean, self.moving_mean)
-            variance = ops.where(any_valid, variance, self.moving_variance)
+            old_mean = ops.convert_to_tensor(self.moving_mean)
+            old_variance = ops.convert_to_tensor(self.moving_variance)
+            mean = ops.where(any_valid, mean, old_mean)
+            variance = ops.where(any_valid, variance, old_variance)
         for moving, batch in (
             (self.moving_mean, mean),
             (self.moving_variance, variance),

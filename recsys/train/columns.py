@@ -171,7 +171,7 @@ def check_labels(
         good, wanted = ~np.isinf(value), "finite, or NaN where missing"
         if head is not None and head.task == "binary":
             good, wanted = (value == 0) | (value == 1), "0, 1, or NaN where missing"
-        elif head is not None and head.task == "multiclass" and value.ndim < 2:
+        elif head is not None and head.task == "multiclass" and value.shape[-1] == 1:
             good = (value >= 0) & (value < head.num_classes) & (value % 1 == 0)
             wanted = f"classes 0 to {head.num_classes - 1}, or NaN where missing"
         bad = ~(good | np.isnan(value))

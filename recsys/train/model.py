@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.data.reader import as_columns
+from recsys.data.reader import as_columns, is_frame
 from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
 from recsys.train import optimizers, routing
@@ -70,6 +70,8 @@ class Model(keras.Model):
         outputs: One tensor, or `{task: tensor}`.
         name: Name of the model.
     """
+
+    _plan = _Plan()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -232,13 +234,14 @@ class Model(keras.Model):
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
-        x = self._checked(x, y, rest.get("sample_weight"), validate)
+        x, y, rest["sample_weight"] = self._checked(
+            x, y, rest.get("sample_weight"), validate
+        )
         valid = rest.get("validation_data")
         if isinstance(valid, (tuple, list)):
-            pair = (*valid, None, None)[:3]
-            rest["validation_data"] = (self._checked(*pair), *valid[1:])
+            rest["validation_data"] = self._checked(*valid)
         elif valid is not None:
-            rest["validation_data"] = self._checked(valid, validate=validate)
+            self._checked(valid, validate=validate)
         return super().fit(x, y, **rest)
 
     def evaluate(
@@ -255,11 +258,11 @@ class Model(keras.Model):
     ) -> Any:
         """Returns the loss and the metrics; see `keras.Model.evaluate`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
-            x = self._checked(x, y, sample_weight)
+            x, y, sample_weight = self._checked(x, y, sample_weight)
         logs = super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
         )
-        values = list(logs.values())
+        values = [logs[name] for name, _ in self._named_metrics()]  # Keras sorts logs
         return logs if return_dict else values if len(values) > 1 else values[0]
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -268,35 +271,69 @@ class Model(keras.Model):
         Returns:
             `(rows, 1)`, or a dict of them by task.
         """
-        return super().predict(self._checked(x), *args, **kwargs)
+        x, _, _ = self._checked(x, for_loss=False)
+        return super().predict(x, *args, **kwargs)
 
     def _checked(
-        self, x: Any, y: Any = None, sample_weight: Any = None, validate: bool = False
-    ) -> Any:
-        """Returns `x` as Keras takes it, after checking it and the labels."""
-        if getattr(x, "recsys_checked", False):
-            return x
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        validate: bool = False,
+        for_loss: bool = True,
+    ) -> tuple[Any, Any, Any]:
+        """Returns columns, labels and weights as Keras takes them, after checks."""
         if hasattr(x, "element_spec"):
-            for batch in x if validate else x.take(1):
-                parts = batch if isinstance(batch, tuple) else (batch,)
-                self._checked(*map(_to_numpy, parts))
-            return x
-        if sample_weight is not None and y is None:
-            raise ValueError(
-                "sample_weight needs labels, or it would be lost. Received: y=None "
-                "(a match model takes its weights as a column of x)"
-            )
+            if not getattr(x, "recsys_checked", False):
+                for batch in x if validate else x.take(1):
+                    parts = map(
+                        _to_numpy, batch if isinstance(batch, tuple) else (batch,)
+                    )
+                    x_, y_, weight, *_ = *parts, None, None
+                    self._checked(x_, y_, weight, for_loss=for_loss)
+            return x, y, sample_weight
+        if not is_frame(x):  # a generator or data loader: nothing to look at yet
+            return x, y, sample_weight
         columns = as_columns(x)
-        if columns is None:  # a generator or data loader: nothing to look at yet
-            return x
         check_columns(self.columns, columns)
-        groups = self._plan.groups if self.compiled and y is not None else set()
-        check_groups(groups, columns)
-        if y is not None:
-            check_labels(routing.labels_by_output(y, self.heads), self.heads)
+        keep = set(self.columns)
+        if for_loss:
+            keep |= self._check_extras(columns, y)
+            y, sample_weight = self._check_labels(y, sample_weight)
+        x = {name: column for name, column in columns.items() if name in keep}
+        return x, y, sample_weight
+
+    def _check_extras(self, columns: Any, y: Any) -> set[str]:
+        """Checks columns that metrics group by or match models weigh by."""
+        groups = self._plan.groups if y is not None else set()
         weights = {w for layer in self._loss_layers() if (w := layer.sample_weight)}
-        keep = {*self.columns, *groups, *(weights & set(columns))}
-        return {key: value for key, value in columns.items() if key in keep}
+        check_groups(groups, columns)
+        for name in weights:
+            check_columns({name: Column(name, (), 0)}, columns)
+        return groups | weights
+
+    def _check_labels(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Returns labels and weights by task."""
+        if y is None:
+            if sample_weight is not None or self._plan.losses:
+                raise ValueError(
+                    "This model is trained on labels, and sample_weight weighs them. "
+                    "Received: y=None (a match model takes weights as a column of x)"
+                )
+            return None, None
+        heads = self.heads
+        names = routing.tasks(heads)
+        labels = routing.labels_by_output(as_columns(y) if is_frame(y) else y, heads)
+        labels = {name: _upright(labels[name]) for name in names if name in labels}
+        routing.check_names(
+            "the model", [n for n in names if n in self._plan.losses], labels
+        )
+        check_labels(labels, heads)
+        if isinstance(sample_weight, Mapping):
+            rows = len(next(iter(labels.values())))
+            ones = np.ones(rows, "float32")
+            sample_weight = {name: sample_weight.get(name, ones) for name in labels}
+        return labels, sample_weight
 
     # One step.
 
@@ -401,22 +438,27 @@ class Model(keras.Model):
         return self.get_metrics_result()  # the logs of a step lack the exact ones
 
     def _results(self, exact: bool) -> dict[str, Any]:
-        plan = getattr(self, "_plan", _Plan())
-        names = {id(entry.metric): entry.name for entry in plan.metrics}
-        results: dict[str, Any] = {}
+        return {
+            name: metric.result()
+            for name, metric in self._named_metrics()
+            if exact or not getattr(metric, "exact", False)
+        }
+
+    def _named_metrics(self) -> list[tuple[str, Any]]:
+        """All metrics in order, each with its name in the logs."""
+        compiled = {id(entry.metric): entry.name for entry in self._plan.metrics}
+        named: dict[str, Any] = {}
         for metric in self.metrics:
-            if exact or not getattr(metric, "exact", False):
-                name = names.get(id(metric), metric.name)
-                while name in results:
-                    name = f"{name}_1"
-                results[name] = metric.result()
-        return results
+            name = compiled.get(id(metric), metric.name)
+            while name in named:
+                name = f"{name}_1"
+            named[name] = metric
+        return list(named.items())
 
     @property
     def metrics(self) -> list[Any]:
         """The metrics of losses, of layers and of `compile`."""
-        plan = getattr(self, "_plan", _Plan())
-        return [*super().metrics, *(entry.metric for entry in plan.metrics)]
+        return [*super().metrics, *(entry.metric for entry in self._plan.metrics)]
 
     def _loss_layers(self) -> list[LossLayer]:
         return [each for each in all_layers(self) if isinstance(each, LossLayer)]
@@ -447,6 +489,12 @@ def _per_replica(loss: Any) -> Any:
 
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return loss / replicas if replicas > 1 else loss
+
+
+def _upright(label: Any) -> np.ndarray[Any, Any]:
+    """As `(rows, 1)`: one shape for all, lest Keras compiles for unknown ranks."""
+    label = np.asarray(label)
+    return label[:, None] if label.ndim == 1 else label
 
 
 def _to_numpy(part: Any) -> Any:

@@ -166,10 +166,12 @@ def _metric(entry: Any, head: PredictLayer | None) -> Any:
         kind = "SparseCategoricalCrossentropy" if multiclass else "BinaryCrossentropy"
         return getattr(keras.metrics, kind)(name=entry)
     metric = keras.metrics.get(entry)
-    if isinstance(metric, keras.metrics.Metric):
-        return metric
-    name = entry if isinstance(entry, str) else metric.__name__
-    return keras.metrics.MeanMetricWrapper(metric, name=name)
+    if not isinstance(metric, keras.metrics.Metric):
+        name = entry if isinstance(entry, str) else metric.__name__
+        return keras.metrics.MeanMetricWrapper(metric, name=name)
+    if isinstance(entry, str):
+        metric = metric.__class__.from_config({**metric.get_config(), "name": entry})
+    return metric
 
 
 def labels_by_output(y: Any, heads: Heads) -> dict[str, Any]:

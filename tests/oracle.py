@@ -1,0 +1,103 @@
+"""The equations in float64 NumPy, on the weights of a model.
+
+Nothing here calls a layer. `weights(model)` gives the numbers by variable path; the
+functions below are what the papers write.
+"""
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def weights(model: Any) -> dict[str, Array]:
+    """All weights by path, in float64."""
+    return {w.path: np.asarray(w.numpy(), "float64") for w in model.weights}
+
+
+def sigmoid(z: Array) -> Array:
+    return np.exp(-np.logaddexp(0, -z))
+
+
+def relu(z: Array) -> Array:
+    return np.maximum(z, 0)
+
+
+def dice(s: Array, w: dict[str, Array], name: str) -> Array:
+    """DIN eq. 3, with the moving statistics of inference."""
+    mean, variance = w[f"{name}/moving_mean"], w[f"{name}/moving_variance"]
+    p = sigmoid((s - mean) / np.sqrt(variance + 1e-8))
+    return p * s + (1 - p) * w[f"{name}/alpha"] * s
+
+
+def dense(x: Array, w: dict[str, Array], name: str) -> Array:
+    return x @ w[f"{name}/kernel"] + w.get(f"{name}/bias", 0.0)
+
+
+def mlp(x: Array, w: dict[str, Array], name: str, activation: Any = relu) -> Array:
+    """Dense and activation, as often as there are layers."""
+    i = 0
+    while f"{name}/dense_{i}/kernel" in w:
+        x = dense(x, w, f"{name}/dense_{i}")
+        x = (
+            dice(x, w, f"{name}/activation_{i}")
+            if activation == "dice"
+            else activation(x)
+        )
+        i += 1
+    return x
+
+
+def tower(x: Array, w: dict[str, Array], name: str, activation: Any = relu) -> Array:
+    return dense(mlp(x, w, name, activation), w, f"{name}/logit")
+
+
+def mean(values: Array, valid: Array, share: Array | None = None) -> Array:
+    """Mean over the valid positions, weighted by `share`; of none, zero."""
+    share = valid * (1.0 if share is None else share)
+    total = share.sum(1, keepdims=True)
+    return (values * share[..., None]).sum(1) / np.where(total > 0, total, 1)
+
+
+def column(name: str, x: dict[str, Array], w: dict[str, Array], table: str) -> Array:
+    """The embedding of one column of `tests.zoo`, `(rows, dim)`."""
+    emb = {"seen": "item_id", "seen_category": "category"}.get(name, name)
+    t = w.get(f"{table}{emb}/embeddings")
+    if name == "age":
+        return x[name][:, None] * t
+    if name == "scores":
+        return x[name] if t is None else x[name] @ t
+    if name == "tags":
+        return mean(t[x[name]], x[name] != 0, x["tag_weights"])
+    if name.startswith("seen"):
+        return mean(t[x[name]], x["seen"] != 0)
+    return t[x[name]]
+
+
+def columns(names: list[str], x: Any, w: Any, table: str = "embedding_") -> Array:
+    """Several columns side by side."""
+    return np.concatenate([column(name, x, w, table) for name in names], axis=-1)
+
+
+def activation_unit(
+    query: Array, history: Array, valid: Array, w: dict[str, Array], name: str
+) -> Array:
+    """DIN's local activation unit: the sum of w_t e_t, w_t not normalised."""
+    pooled = np.zeros((len(query), history.shape[-1]))
+    for row in range(len(query)):
+        for t in range(history.shape[1]):
+            if valid[row, t]:
+                q, e = query[row], history[row, t]
+                unit = np.concatenate([q, e, q - e, q * e])
+                hidden = mlp(unit, w, f"{name}/ffn", "dice")
+                pooled[row] += dense(hidden, w, f"{name}/score") * e
+    return pooled
+
+
+def zoo_attention(x: Any, w: Any, name: str = "dnn_his_attention_default") -> Array:
+    """The two histories of `tests.zoo` against item and category."""
+    query = columns(["item_id", "category"], x, w)
+    items, kinds = w["embedding_item_id/embeddings"], w["embedding_category/embeddings"]
+    history = np.concatenate([items[x["seen"]], kinds[x["seen_category"]]], axis=-1)
+    return activation_unit(query, history, x["seen"] != 0, w, name)

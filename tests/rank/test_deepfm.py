@@ -1,0 +1,133 @@
+"""DeepFM against eq. 1-4 of the paper, and what it claims."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Field, Task
+from recsys.rank.deepfm import deepfm
+from tests import oracle, zoo
+
+FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
+FM_COLUMNS += ["seen", "seen_category"]
+DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
+
+
+def _model(**kwargs):
+    model = deepfm(zoo.fields(dim=4), **kwargs)
+    zoo.jitter(model)
+    return model
+
+
+def _logit(model, x):
+    """First order + second order + MLP, from the equations."""
+    w = oracle.weights(model)
+    first = w["dnn_bias/bias"] + sum(
+        oracle.column(name, x, w, "embedding_linear__")
+        for name in [*FM_COLUMNS, "scores"]
+    )
+    e = {name: oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS}
+    second = sum(
+        (e[i] * e[j]).sum(-1, keepdims=True)
+        for i, j in itertools.combinations(FM_COLUMNS, 2)
+    )
+    deep = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
+    return first + second + oracle.tower(deep, w, "dnn_mlp")
+
+
+def test_it_computes_the_paper():
+    model, x = _model(), zoo.rows(9)
+    expected = oracle.sigmoid(_logit(model, x))
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_prediction_is_the_sigmoid_of_the_logit():
+    model, x = _model(task=Task("ctr", return_logit=True)), zoo.rows(9)
+    out = model.predict(x, verbose=0)
+    np.testing.assert_allclose(out["logit"], _logit(model, x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(out["ctr"], oracle.sigmoid(out["logit"]), rtol=1e-6)
+
+
+def test_parameters():
+    tables = 40 + 1 + 12 + 30 + 7 + 24
+    scores = 2  # a raw field has a linear weight per number, and no embedding
+    attention = 4 * 8 * 80 + 80 + 80 * 40 + 40 + 40 + 1 + (80 + 40)
+    width = 6 * 4 + 2 + 8
+    mlp = width * 100 + 100 + 100 * 64 + 64 + 64  # the deep logit has no bias
+    model = deepfm(zoo.fields(dim=4))
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+    assert trainable == tables * (4 + 1) + scores + 1 + attention + mlp
+
+
+def test_without_hidden_units_it_is_a_factorization_machine():
+    model, x = _model(hidden_units=()), zoo.rows(9)
+    assert not any(w.path.startswith("dnn_mlp") for w in model.weights)
+    w = oracle.weights(model)
+    w["dnn_mlp/logit/kernel"] = np.zeros((34, 1))
+    w["dnn_his_attention_default/score/kernel"] = np.zeros((1, 1))
+    first = w["dnn_bias/bias"] + sum(
+        oracle.column(name, x, w, "embedding_linear__")
+        for name in [*FM_COLUMNS, "scores"]
+    )
+    e = [oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS]
+    second = sum(
+        (i * j).sum(-1, keepdims=True) for i, j in itertools.combinations(e, 2)
+    )
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0),
+        oracle.sigmoid(first + second),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_both_parts_read_one_table():
+    model = _model(task=Task("ctr", return_logit=True))
+    x = zoo.take(zoo.rows(9), [0])
+    fm_only = _model(hidden_units=(), task=Task("ctr", return_logit=True))
+    for name in ("embedding_user_id", "dnn_mlp"):
+        before = model.predict(x, verbose=0)["logit"]
+        weight = model.get_layer(name).trainable_weights[0]
+        weight.assign(weight + 0.5)
+        assert model.predict(x, verbose=0)["logit"] != before
+    assert {w.path for w in fm_only.weights} < {w.path for w in model.weights}
+
+
+def test_the_deep_logit_takes_both_signs():
+    model = _model()
+    inner = keras.Model(model.input, model.get_layer("dnn_mlp").output)
+    deep = inner.predict({name: zoo.rows(64)[name] for name in model.input}, verbose=0)
+    assert deep.min() < 0 < deep.max()
+
+
+def test_two_lists_may_share_fields_and_differ():
+    common = [
+        Field("u", vocabulary_size=9),
+        Field("i", vocabulary_size=9, belong="item"),
+    ]
+    history = [Field("h", emb="i", length=3, belong="history")]
+    model = deepfm(common + history, common + [Field("age", vocabulary_size=5)])
+    assert set(model.input) == {"u", "i", "h", "age"}
+
+
+def test_fields_of_the_interaction_must_have_one_dim():
+    with pytest.raises(ValueError, match="one dim.*'user_id': 4.*'age': 3"):
+        deepfm(zoo.fields())
+
+
+def test_it_learns_a_pairwise_interaction():
+    """Labels depend on whether two ids agree: no sum of single effects can tell."""
+    rng = np.random.default_rng(0)
+    x = {"a": rng.integers(0, 8, 4000), "b": rng.integers(0, 8, 4000)}
+    y = (x["a"] % 2 == x["b"] % 2).astype("float32")
+    fields = [Field("a", vocabulary_size=8), Field("b", vocabulary_size=8)]
+    model = deepfm(fields, hidden_units=())
+    model.compile(
+        keras.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"]
+    )
+    model.fit(x, y, epochs=8, batch_size=200, verbose=0)
+    assert model.evaluate(x, y, verbose=0)[1] > 0.95

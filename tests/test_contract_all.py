@@ -1,0 +1,156 @@
+"""The slow half of the contract: exports, compilers, precision, other backends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import zoo
+
+pytestmark = pytest.mark.all
+ROWS = 7
+
+
+@pytest.fixture(scope="module", params=zoo.ENTRIES, ids=lambda entry: entry.name)
+def entry(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(entry):
+    keras.utils.set_random_seed(1)
+    model = entry.compiled()
+    zoo.jitter(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def feed(model):
+    rows = zoo.rows(ROWS, seed=3)
+    return {name: rows[name].astype(t.dtype) for name, t in model.input.items()}
+
+
+def _side_by_side(outputs):
+    return np.concatenate([np.asarray(value) for value in outputs], axis=-1)
+
+
+def test_saved_model(model, feed, tmp_path):
+    model.export(tmp_path / "saved", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    for n in (ROWS, 1):
+        batch = zoo.take(feed, slice(n))
+        outputs = loaded.serve({k: tf.constant(v) for k, v in batch.items()})
+        outputs = outputs.values() if isinstance(outputs, dict) else [outputs]
+        np.testing.assert_allclose(
+            _side_by_side(outputs), zoo.predictions(model, batch), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_onnx(model, feed, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model(feed)
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert {i.name for i in session.get_inputs()} == set(model.input)
+    for n in (ROWS, 1):
+        batch = zoo.take(feed, slice(n))
+        outputs = session.run(None, batch)
+        if isinstance(model.output, dict):
+            named = dict(
+                zip([o.name for o in session.get_outputs()], outputs, strict=True)
+            )
+            outputs = [named[name] for name in model.output]
+        np.testing.assert_allclose(
+            _side_by_side(outputs), zoo.predictions(model, batch), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_litert(model, feed, tmp_path):
+    path = tmp_path / "model.tflite"
+    model.export(path, format="litert", verbose=False)
+    run = tf.lite.Interpreter(str(path)).get_signature_runner()
+    for i in range(3):
+        row = zoo.take(feed, slice(i, i + 1))
+        outputs = run(**row)
+        names = model.output if isinstance(model.output, dict) else outputs
+        np.testing.assert_allclose(
+            _side_by_side([outputs[name] for name in names]),
+            zoo.predictions(model, row),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+
+def test_compiled_training_equals_plain_training(entry):
+    x, y = zoo.rows(64), zoo.labels(entry.family, 64)
+    losses = []
+    for jit in (False, True):
+        keras.utils.set_random_seed(1)
+        model = entry.build()
+        zoo.jitter(model, scale=0.1)
+        model.compile({"embedding": "adagrad", "default": "adam"}, entry.loss())
+        model.jit_compile = jit
+        assert model.jit_compile == jit
+        fit = model.fit(x, y, batch_size=32, epochs=3, shuffle=False, verbose=0)
+        losses.append(fit.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_mixed_precision_is_near_and_its_head_float32(entry):
+    x, y = zoo.rows(64), zoo.labels(entry.family, 64)
+    found = []
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            keras.utils.set_random_seed(1)
+            model = entry.compiled()
+        finally:
+            keras.config.set_dtype_policy("float32")
+        zoo.jitter(model, scale=0.1)
+        found.append(zoo.predictions(model, x))
+        assert {weight.dtype for weight in model.weights} == {"float32"}
+        assert found[-1].dtype == np.float32
+        loss = model.fit(x, y, batch_size=32, verbose=0).history["loss"]
+        assert np.isfinite(loss).all()
+    np.testing.assert_allclose(*found, rtol=0.1, atol=0.05)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_predict_and_train_alike(backend, tmp_path):
+    """Predictions to 1e-5, and the weights after five steps of Adagrad to 1e-4."""
+    pytest.importorskip(backend)
+    for entry in zoo.ENTRIES:
+        keras.utils.set_random_seed(1)
+        model = entry.build()
+        zoo.jitter(model, scale=0.1)
+        model.compile("adagrad", entry.loss())
+        model.save(tmp_path / f"{entry.name}.keras")
+        np.savez(tmp_path / f"{entry.name}.npz", zoo.predictions(model, zoo.rows(32)))
+        model.fit(
+            zoo.rows(160),
+            zoo.labels(entry.family, 160),
+            batch_size=32,
+            shuffle=False,
+            verbose=0,
+        )
+        np.savez(tmp_path / f"{entry.name}_trained.npz", *model.get_weights())
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.other_backend", str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    report = json.loads(run.stdout.splitlines()[-1])
+    assert set(report) == {entry.name for entry in zoo.ENTRIES}
+    for name, found in report.items():
+        assert found["backend"] == backend
+        assert found["predictions"] < 1e-5, (name, found)
+        assert found["weights"] < 1e-4, (name, found)

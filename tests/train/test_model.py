@@ -1,0 +1,573 @@
+"""What `Model` adds to Keras: labels, losses, logits, metrics, files, input."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from recsys import Field, Task, load_model
+from recsys.inputs import FieldEmbedder
+from recsys.layers.core import LossLayer, PredictLayer, Tower, predict
+from recsys.match.youtube_dnn import youtube_dnn
+from recsys.train.model import Model
+from tests import oracle, zoo
+
+N = 32
+A, B, C = Task("b_task"), Task("a_task"), Task("c_task")  # not in order of names
+
+
+def _model(*tasks, **kwargs):
+    embed = FieldEmbedder([Field("u", vocabulary_size=9), Field("f", dtype="float32")])
+    x = embed([Field("u", vocabulary_size=9), Field("f", dtype="float32")]).concat()
+    logits = [
+        Tower((), num_logits=t.num_classes, name=f"dnn_{t.name}", **kwargs)(x)
+        for t in tasks
+    ]
+    outputs = predict(tasks, logits) if len(tasks) > 1 else predict(tasks[0], logits)
+    model = Model(inputs=embed.inputs, outputs=outputs)
+    zoo.jitter(model)
+    return model
+
+
+@pytest.fixture
+def x():
+    rng = np.random.default_rng(0)
+    return {"u": rng.integers(0, 9, N), "f": rng.normal(size=N)}
+
+
+@pytest.fixture
+def y():
+    rng = np.random.default_rng(1)
+    return {task.name: rng.integers(0, 2, N) for task in (A, B, C)}
+
+
+def _bce(label, p):
+    p = np.clip(np.asarray(p, "float64"), 1e-12, 1 - 1e-12)[:, 0]
+    return -(label * np.log(p) + (1 - label) * np.log(1 - p))
+
+
+# Labels.
+
+
+def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy")
+    label = y[A.name]
+    losses = [
+        model.evaluate(x, given, verbose=0)
+        for given in (
+            label,
+            label[:, None],
+            label.astype(float),
+            {A.name: label},
+            [label],
+        )
+    ]
+    expected = _bce(label, model.predict(x, verbose=0)).mean()
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_labels_and_losses_of_several_tasks_map_in_their_order(x, y):
+    """Keras sorts the names, and swaps the losses of a list without a word."""
+    model = _model(A, B)
+    model.compile("sgd", ["binary_crossentropy", "mse"], [1.0, 10.0])
+    p = model.predict(x, verbose=0)
+    assert list(p) == ["b_task", "a_task"]
+    bce = _bce(y["b_task"], p["b_task"]).mean()
+    mse = ((y["a_task"] - p["a_task"][:, 0]) ** 2).mean()
+    for given in (y, [y["b_task"], y["a_task"]]):
+        logs = model.evaluate(x, given, verbose=0, return_dict=True)
+        assert logs["loss"] == pytest.approx(bce + 10 * mse, rel=1e-5)
+        assert logs["b_task_loss"] == pytest.approx(bce, rel=1e-5)
+        assert logs["a_task_loss"] == pytest.approx(mse, rel=1e-5)
+
+
+def test_one_loss_goes_to_every_task_and_none_to_a_logit(x, y):
+    model = _model(Task("ctr", return_logit=True))
+    model.compile("sgd", keras.losses.BinaryCrossentropy(), metrics=["accuracy"])
+    logs = model.evaluate(x, y[A.name], verbose=0, return_dict=True)
+    assert set(logs) == {"loss", "ctr_accuracy"}
+
+
+def test_a_list_reaches_the_logit_as_in_version_1(x, y):
+    model = _model(Task("ctr", return_logit=True))
+    model.compile(
+        "sgd",
+        [keras.losses.BinaryCrossentropy(), keras.losses.MeanSquaredError()],
+        loss_weights=[0.7, 0.3],
+        metrics={"ctr": keras.metrics.AUC()},
+    )
+    label = y[A.name]
+    p = model.predict(x, verbose=0)
+    expected = 0.7 * _bce(label, p["ctr"]).mean()
+    expected += 0.3 * ((label - p["logit"][:, 0]) ** 2).mean()
+    logs = model.evaluate(x, label, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    assert "ctr_auc" in logs
+
+
+def test_missing_labels_count_in_no_loss_no_metric_and_no_gradient(x, y):
+    model = _model(A, B)
+    model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
+    label = y["b_task"].astype(float)
+    label[::3] = np.nan
+    p = model.predict(x, verbose=0)
+    seen = ~np.isnan(label)
+    logs = model.evaluate(x, {**y, "b_task": label}, verbose=0, return_dict=True)
+    expected = _bce(label[seen], p["b_task"][seen]).mean()
+    assert logs["b_task_loss"] == pytest.approx(expected, rel=1e-5)
+    right = (p["b_task"][seen, 0] > 0.5) == (label[seen] > 0.5)
+    assert logs["b_task_accuracy"] == pytest.approx(right.mean(), rel=1e-6)
+
+    nothing = {**y, "b_task": np.full(N, np.nan)}
+    before = [w.numpy() for w in model.get_layer("dnn_b_task").weights]
+    other = model.get_layer("dnn_a_task").weights[0].numpy()
+    model.fit(x, nothing, verbose=0)
+    for weight, value in zip(
+        model.get_layer("dnn_b_task").weights, before, strict=True
+    ):
+        np.testing.assert_array_equal(weight, value)
+    assert (model.get_layer("dnn_a_task").weights[0] != other).numpy().any()
+    assert np.isfinite(model.evaluate(x, nothing, verbose=0)).all()
+
+
+def test_sample_weights_for_all_or_for_a_task(x, y):
+    model = _model(A, B)
+    model.compile("sgd", "binary_crossentropy", weighted_metrics=["accuracy"])
+    w = np.random.default_rng(2).random(N)
+    p = model.predict(x, verbose=0)
+    each = {name: _bce(y[name], p[name]) for name in ("b_task", "a_task")}
+    logs = model.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
+    assert logs["b_task_loss"] == pytest.approx((w * each["b_task"]).mean(), rel=1e-5)
+    right = (p["b_task"][:, 0] > 0.5) == (y["b_task"] > 0)
+    assert logs["b_task_accuracy"] == pytest.approx(
+        (w * right).sum() / w.sum(), rel=1e-5
+    )
+    logs = model.evaluate(
+        x, y, sample_weight={"a_task": w}, verbose=0, return_dict=True
+    )
+    assert logs["b_task_loss"] == pytest.approx(each["b_task"].mean(), rel=1e-5)
+    assert logs["a_task_loss"] == pytest.approx((w * each["a_task"]).mean(), rel=1e-5)
+
+
+def test_a_weighted_loss_with_missing_labels_is_over_valid_rows(x, y):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy")
+    label = np.where(np.arange(N) % 4 == 0, np.nan, y[A.name])
+    w = np.random.default_rng(2).random(N)
+    each = np.nan_to_num(w * _bce(label, model.predict(x, verbose=0)))
+    expected = each.sum() / (~np.isnan(label)).sum()
+    found = model.evaluate(x, label, sample_weight=w, verbose=0)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error"),
+    [
+        (lambda y: y["b_task"], "dict by task, .*Received: one array"),
+        (lambda y: {"b_task": y["b_task"]}, "labels of 'a_task' are missing"),
+        (lambda y: {**y, "b_task": y["b_task"] + 1}, "'b_task' must be 0, 1, or NaN"),
+        (lambda y: {**y, "b_task": y["b_task"] * 0.5}, "Received: 0.5"),
+        (lambda y: {**y, "b_task": y["b_task"].astype(str)}, "must be numbers"),
+        (lambda y: None, "trained on labels"),
+    ],
+)
+def test_wrong_labels(x, y, labels, error):
+    model = _model(A, B)
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match=error):
+        model.fit(x, labels(y), verbose=0)
+
+
+def test_sample_weights_without_labels_are_an_error(x):
+    model = youtube_dnn(zoo.fields())
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="sample_weight weighs them"):
+        model.fit(zoo.rows(8), sample_weight=np.ones(8), verbose=0)
+
+
+@pytest.mark.parametrize("given", ["loss", "metrics", "loss_weights"])
+def test_a_key_that_is_no_output(given):
+    with pytest.raises(ValueError, match="keyed by outputs.*'b_tsk'"):
+        _model(A, B).compile("sgd", **{"loss": "mse", given: {"b_tsk": "mse"}})
+
+
+def test_a_list_that_does_not_fit():
+    with pytest.raises(ValueError, match="one entry for each output.*Received: 3"):
+        _model(A, B).compile("sgd", ["mse", "mse", "mse"])
+
+
+# Logits.
+
+
+def test_a_cross_entropy_sees_the_logit_not_the_clipped_prediction(x):
+    model = _model(A)
+    tower = model.get_layer("dnn_b_task").logit
+    tower.kernel.assign(tower.kernel * 0)
+    tower.bias.assign([40.0])
+    for loss in ("binary_crossentropy", "bce", keras.losses.BinaryCrossentropy(), "ce"):
+        model.compile("sgd", loss)
+        assert model.evaluate(x, np.zeros(N), verbose=0) == pytest.approx(40.0)
+
+
+def test_options_of_a_cross_entropy_stay(x, y):
+    model = _model(A)
+    model.compile("sgd", keras.losses.BinaryCrossentropy(label_smoothing=0.2))
+    label = y[A.name] * 0.8 + 0.1
+    expected = _bce(label, model.predict(x, verbose=0)).mean()
+    assert model.evaluate(x, y[A.name], verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_of_ones_own_gets_labels_as_wide_as_predictions(x, y):
+    class Squared(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            assert len(y_true.shape) == len(y_pred.shape) == 2
+            return ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+    model = _model(A)
+    model.compile("sgd", Squared())
+    expected = ((y[A.name] - model.predict(x, verbose=0)[:, 0]) ** 2).mean()
+    assert model.evaluate(x, y[A.name], verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+# Metrics.
+
+
+def test_every_task_has_metrics_of_its_own(x, y):
+    for given in (
+        keras.metrics.AUC(name="auc"),
+        ["accuracy", keras.metrics.AUC(name="auc")],
+    ):
+        model = _model(A, B)
+        model.compile("sgd", "binary_crossentropy", metrics=given)
+        logs = model.evaluate(x, y, verbose=0, return_dict=True)
+        p = model.predict(x, verbose=0)
+        for name in ("b_task", "a_task"):
+            alone = keras.metrics.AUC()
+            alone.update_state(y[name], p[name])
+            assert logs[f"{name}_auc"] == pytest.approx(float(alone.result()))
+
+
+def test_a_flat_list_as_long_as_the_outputs_is_still_for_all(x, y):
+    model = _model(A, B)
+    model.compile("sgd", "binary_crossentropy", metrics=["accuracy", "mse"])
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert {"b_task_accuracy", "b_task_mse", "a_task_accuracy", "a_task_mse"} <= set(
+        logs
+    )
+    model.compile("sgd", "binary_crossentropy", metrics=[["accuracy"], ["mse"]])
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert "b_task_accuracy" in logs and "b_task_mse" not in logs
+
+
+def test_evaluate_lists_the_loss_first(x, y):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
+    values = model.evaluate(x, y[A.name], verbose=0)
+    logs = model.evaluate(x, y[A.name], verbose=0, return_dict=True)
+    assert values == [logs["loss"], logs["accuracy"]]
+
+
+class _Count(keras.metrics.Metric):
+    """The number of groups of the rows that count; exact, by group."""
+
+    exact = True
+
+    def __init__(self, group="g", name="count", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.group = group
+        self.seen = self.add_variable((100,), "zeros", name="seen")
+
+    def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+        weight = ops.ones_like(groups) if sample_weight is None else sample_weight
+        hot = ops.one_hot(groups, 100) * ops.cast(weight, "float32")[:, None]
+        self.seen.assign(self.seen + ops.sum(hot, axis=0))
+
+    def result(self):
+        return float((ops.convert_to_numpy(self.seen) > 0).sum())  # eager only
+
+
+def test_a_metric_is_given_the_column_it_groups_by(x, y):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy", metrics=[_Count("g")])
+    groups = np.arange(N) % 7
+    label = np.where(groups == 3, np.nan, y[A.name])
+    fit = model.fit(
+        {**x, "g": groups},
+        label,
+        validation_data=({**x, "g": groups * 0}, y[A.name]),
+        verbose=0,
+    )
+    assert fit.history["count"] == [6.0]
+    assert fit.history["val_count"] == [1.0]
+    with pytest.raises(ValueError, match="'g' is missing, which a metric groups by"):
+        model.evaluate(x, y[A.name])
+    with pytest.raises(ValueError, match="'g'.*must hold integers"):
+        model.evaluate({**x, "g": groups.astype(str)}, y[A.name])
+
+
+# Loss layers.
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class _Auxiliary(LossLayer):
+    """Cross-entropy of a second logit, of the labels of the one task."""
+
+    def call(self, inputs):
+        prediction, logit = inputs
+        self.kept.put(logit)
+        return prediction
+
+    def loss(self, labels, weights, x, training):
+        (label,) = labels.values()
+        logit = self.kept.take()[-1]
+        loss = self.loss_fn or keras.losses.BinaryCrossentropy(from_logits=True)
+        (weight,) = weights.values()
+        return loss(label, logit, weight)
+
+
+def _with_auxiliary(weight=0.2):
+    embed = FieldEmbedder([Field("u", vocabulary_size=9)])
+    x = embed([Field("u", vocabulary_size=9)]).concat()
+    logit, extra = Tower((), name="dnn_main")(x), Tower((), name="dnn_extra")(x)
+    main = _Auxiliary(weight, name="auxiliary")([logit, extra])
+    model = Model(inputs=embed.inputs, outputs=predict(A, main))
+    zoo.jitter(model)
+    return model
+
+
+def _auxiliary_loss(model, x, label):
+    w = oracle.weights(model)
+    e = w["embedding_u/embeddings"][x["u"]]
+    return [
+        _bce(label, oracle.sigmoid(oracle.dense(e, w, f"dnn_{name}/logit"))).mean()
+        for name in ("main", "extra")
+    ]
+
+
+def test_a_loss_layer_adds_its_loss_with_its_weight(x, y, tmp_path):
+    model, label = _with_auxiliary(), y[A.name]
+    main, extra = _auxiliary_loss(model, x, label)
+    model.compile("sgd", "binary_crossentropy")
+    found = model.evaluate(x, label, verbose=0)
+    assert found == pytest.approx(main + 0.2 * extra, rel=1e-5)
+    model.save(tmp_path / "m.keras")
+    loaded = load_model(tmp_path / "m.keras")
+    assert loaded.evaluate(x, label, verbose=0) == pytest.approx(found)
+
+
+def test_further_entries_of_a_list_go_to_loss_layers(x, y, tmp_path):
+    model, label = _with_auxiliary(), y[A.name]
+    main, extra = _auxiliary_loss(model, x, label)
+    of_layer = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.0)
+    model.compile(
+        "sgd",
+        loss=[keras.losses.BinaryCrossentropy(), of_layer],
+        loss_weights=[1.0, 0.5],
+        metrics={A.name: keras.metrics.AUC()},
+    )
+    found = model.evaluate(x, label, verbose=0)[0]
+    assert found == pytest.approx(main + 0.5 * extra, rel=1e-5)
+    model.save(tmp_path / "m.keras")
+    loaded = load_model(tmp_path / "m.keras")
+    assert loaded.evaluate(x, label, verbose=0)[0] == pytest.approx(found)
+
+
+def test_prediction_carries_no_loss_layer(x, tmp_path):
+    model = _with_auxiliary()
+    model.export(tmp_path / "saved", verbose=False)
+    names = {
+        node.name
+        for node in tf.saved_model.load(tmp_path / "saved")
+        .signatures["serving_default"]
+        .graph.as_graph_def()
+        .library.function[0]
+        .node_def
+    }
+    assert any("dnn_main" in name for name in names)
+
+
+# Files, checkpoints, resuming.
+
+
+def _with_all_state():
+    model = youtube_dnn(zoo.fields(), (10, 6), dropout=0.3, num_negatives=5)
+    model.compile({"embedding": "adagrad", "default": "adam"})
+    return model
+
+
+@pytest.mark.parametrize("how", ["file", "weights", "checkpoint"])
+def test_training_resumes_to_the_same_digits(how, tmp_path):
+    """With dropout and a sampler in the model, and two optimizers."""
+    rows = zoo.rows(64)
+
+    def train(model):
+        return model.fit(
+            rows, batch_size=16, epochs=3, shuffle=False, verbose=0
+        ).history["loss"]
+
+    model = _with_all_state()
+    train(model)
+    if how == "file":
+        model.save(tmp_path / "m.keras")
+        other = load_model(tmp_path / "m.keras")
+    elif how == "weights":
+        model.save_weights(tmp_path / "m.weights.h5")
+        other = _with_all_state()
+        other.load_weights(tmp_path / "m.weights.h5")
+    else:
+        tf.train.Checkpoint(model=model).save(str(tmp_path / "c"))
+        other = _with_all_state()
+        status = tf.train.Checkpoint(model=other).restore(str(tmp_path / "c-1"))
+        status.assert_existing_objects_matched()
+    for one, two in zip(model.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
+    for one, two in zip(
+        model.optimizer.variables, other.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
+    assert train(model) == train(other)
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    model = _model(A)
+    path = tmp_path / "m.keras"
+    model.save(path)
+    before = path.read_bytes()
+
+    def torn(self, filepath, *args, **kwargs):
+        with open(filepath, "wb") as file:
+            file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(keras.Model, "save", torn)
+    with pytest.raises(OSError, match="disk full"):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["m.keras"]
+
+
+def test_the_compiled_state_is_in_the_file(x, y, tmp_path):
+    model = _model(A, B)
+    model.compile(
+        {"embedding": "adagrad", "default": "adam"},
+        ["binary_crossentropy", "mse"],
+        [1.0, 2.0],
+        metrics=["accuracy"],
+        weighted_metrics={"a_task": ["mse"]},
+    )
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = load_model(tmp_path / "m.keras")
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+# Input.
+
+
+def test_columns_come_by_name_and_extra_ones_are_left_out(x, y):
+    """Keras, given one key too many, feeds the columns in the wrong order."""
+    model = _model(A)
+    expected = model.predict(x, verbose=0)
+    more = {
+        "a_first": np.array(["x"] * N),
+        "g": np.arange(N),
+        **x,
+        "zz": np.ones((N, 3)),
+    }
+    np.testing.assert_array_equal(model.predict(more, verbose=0), expected)
+    np.testing.assert_allclose(model(more), expected, rtol=1e-6)
+    model.compile("sgd", "binary_crossentropy")
+    model.fit(more, y[A.name], verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices((more, y[A.name])).batch(8)
+    model.fit(dataset, verbose=0)
+
+
+def test_a_validation_split_and_a_dataset(x, y):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
+    fit = model.fit(x, y[A.name], validation_split=0.25, verbose=0)
+    assert {"val_loss", "val_accuracy"} <= set(fit.history)
+    rows = tf.data.Dataset.from_tensor_slices((x, y[A.name])).batch(8)
+    assert model.predict(rows, verbose=0).shape == (N, 1)
+
+
+BAD = [
+    ({"u": None}, "Column 'u' is missing. .*nearest: uu"),
+    ({"u": np.zeros((N, 2), int)}, r"'u' must have shape \('rows',\).*\(32, 2\)"),
+    (
+        {"u": np.full(N, 9)},
+        "'u' must hold ids from 0 to 8. Received: 9 in row 0, and 31",
+    ),
+    ({"u": np.full(N, -1)}, "ids from 0 to 8. Received: -1"),
+    ({"u": np.full(N, 2**32 + 3)}, "ids from 0 to 8. Received: 4294967299"),
+    ({"u": np.full(N, 2.7)}, "whole ids. Received: 2.7"),
+    ({"u": np.array(["a"] * N)}, "must hold numbers.*Received: dtype"),
+    ({"f": np.full(N, np.nan)}, "'f' must hold finite numbers. Received: nan"),
+    ({"f": np.full(N, np.inf)}, "'f' must hold finite numbers. Received: inf"),
+    ({"f": np.zeros(5)}, "as many rows. Received: .*'f': 5"),
+]
+
+
+@pytest.mark.parametrize(("change", "error"), BAD, ids=[error for _, error in BAD])
+def test_columns_the_model_would_not_take_as_they_are(x, y, change, error):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy")
+    bad = {**x, **change}
+    if bad["u"] is None:
+        bad["uu"] = bad.pop("u") or np.zeros(N)
+    for use in (model.predict, lambda v: model.fit(v, y[A.name], verbose=0)):
+        with pytest.raises(ValueError, match=error):
+            use(bad)
+    with pytest.raises(ValueError, match='"u"' if "uu" in bad else error):
+        model(bad)
+
+
+def test_a_dataset_is_checked_on_its_first_batch_or_on_all(x, y):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy")
+    late = {**x, "f": np.where(np.arange(N) == N - 1, np.nan, x["f"])}
+
+    def batches(columns):
+        return tf.data.Dataset.from_tensor_slices((columns, y[A.name])).batch(8)
+
+    with pytest.raises(ValueError, match="'f' must hold finite"):
+        model.fit(batches({**x, "f": x["f"] * np.nan}), verbose=0)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="'f' must hold finite"):
+        model.fit(batches(late), validate=True, verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.fit(batches(late), verbose=0)
+
+
+def test_whole_ids_may_come_as_floats(x):
+    model = _model(A)
+    same = {**x, "u": x["u"].astype("float64")}
+    np.testing.assert_array_equal(
+        model.predict(same, verbose=0), model.predict(x, verbose=0)
+    )
+
+
+def test_a_head_refuses_a_logit_per_class_it_does_not_have():
+    with pytest.raises(ValueError, match="one width"):
+        PredictLayer("multiclass", 3).build([(None, 1), (None, 3)])
+
+
+def test_two_replicas_train_as_one():
+    """In a process of its own: two strategies in one can abort it."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.train.mirrored"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "weights differ by at most" in run.stdout
