@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,12 @@ def test_functions_need_no_tensorflow():
         "import sys, recsys.metrics as m; m.auc([0, 1], [0, 1]);"
         "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
     assert run.stdout == "set()\n", run.stderr
 
 
