@@ -1,14 +1,179 @@
-"""stub"""
+"""Exact retrieval: the k items of a catalogue with the largest inner products."""
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_ROWS = 1024  # user vectors of one matrix product: enough for BLAS to run at full speed
 
 
 def top_k(
-    users: Any, items: Any, k: int, *, exclude: Any = None, reserved: int = 1
-) -> Any:
-    s = users @ items.T
-    s[:, :reserved] = -np.inf
-    i = np.argsort(-s, axis=1, kind="stable")[:, :k]
-    return i, np.take_along_axis(s, i, 1)
+    users: ArrayLike,
+    items: ArrayLike,
+    k: int,
+    *,
+    interest_mask: ArrayLike | None = None,
+    exclude: tuple[ArrayLike, ArrayLike] | None = None,
+    reserved: int = 2,
+    block_bytes: int = 2**26,
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Finds the k best items of each user among all items.
+
+    The score of an item is its inner product with the user's vector, or the largest one
+    with the user's interests. Items are ordered by (score descending, id ascending),
+    also at the cut. Scores are those of BLAS, where the last bit may depend on the
+    place of an item: equal vectors may be one rounding away from a tie.
+
+    Users and items are multiplied in blocks. Later blocks are only compared with the
+    k-th best score so far, which few items pass, instead of being partitioned.
+
+    Args:
+        users: `(num_users, dim)`, or `(num_users, num_interests, dim)`.
+        items: `(num_items, dim)`; the row is the id.
+        k: Items per user.
+        interest_mask: Which interests exist, `(num_users, num_interests)`; what the
+            others contain does not matter. Default: all.
+        exclude: `(offsets, ids)`, the rows of a CSR matrix: user u never gets
+            `ids[offsets[u]:offsets[u + 1]]`, e.g. the items already seen.
+        reserved: Ids below this one are never returned: 0 is padding, 1 unseen items.
+        block_bytes: Memory of one block of scores; all temporary memory is at most
+            about twice that.
+
+    Returns:
+        Ids and scores, `(num_users, k)`. Users with less than k candidates have id -1
+        and score -inf in the last places. Scores are float64 if an argument is, else
+        float32.
+
+    Raises:
+        ValueError: If shapes do not fit together, an item or an existing interest is
+            not finite, an excluded id is no item, or a number is out of range.
+
+    Example:
+    >>> items = [[9.0], [9.0], [1.0], [3.0], [3.0], [2.0]]
+    >>> ids, scores = top_k([[1.0], [-1.0]], items, 3, exclude=([0, 1, 1], [5]))
+    >>> ids
+    array([[3, 4, 2],
+           [2, 5, 3]], dtype=int32)
+    """
+    users, items = np.asarray(users), np.asarray(items)
+    if users.ndim == 2:
+        users = users[:, None, :]
+    if users.ndim != 3 or items.ndim != 2 or users.shape[2] != items.shape[1]:
+        raise ValueError(
+            "users must have shape (num_users, dim) or (num_users, num_interests, dim) "
+            "and items (num_items, dim). Received: shapes "
+            f"{users.shape} and {items.shape}"
+        )
+    if k < 1 or reserved < 0:
+        raise ValueError(
+            "k must be at least 1 and reserved at least 0. "
+            f"Received: k={k!r}, reserved={reserved!r}"
+        )
+    num_users, num_interests, _ = users.shape
+    exists = np.ones(users.shape[:2], bool)
+    if interest_mask is not None:
+        exists = np.asarray(interest_mask, bool)
+    if exists.shape != users.shape[:2]:
+        raise ValueError(
+            f"interest_mask must have shape {users.shape[:2]}. "
+            f"Received: shape {exists.shape}"
+        )
+    offsets, excluded = _excluded(exclude, num_users, len(items))
+    _check_finite("items", items)
+
+    dtype = np.result_type(users, items, np.float32)
+    ids = np.full((num_users, k), -1, np.int32)
+    scores = np.full((num_users, k), -np.inf, dtype)
+    num_rows = max(1, min(_ROWS // num_interests, num_users))
+    widest = max(1, block_bytes // (num_rows * num_interests * dtype.itemsize))
+    block = np.empty(num_rows * num_interests * widest, dtype)
+    for start in range(0, num_users, num_rows):
+        rows = slice(start, min(start + num_rows, num_users))
+        valid = exists[rows].reshape(-1)
+        vectors = np.where(exists[rows, :, None], users[rows], 0)
+        vectors = vectors.reshape(len(valid), -1).astype(dtype, copy=False)
+        _check_finite("users", vectors)
+        seen = excluded[offsets[rows.start] : offsets[rows.stop]]
+        by_id = np.argsort(seen)
+        seen = seen[by_id]
+        seen_by = np.repeat(
+            np.arange(rows.stop - start), np.diff(offsets[start : rows.stop + 1])
+        )[by_id]
+
+        first = reserved
+        while first < len(items):
+            # As many items as there were before: about k of them are better.
+            last = min(first + min(max(k, first - reserved), widest), len(items))
+            products = block[: len(valid) * (last - first)].reshape(len(valid), -1)
+            np.matmul(vectors, items[first:last].T.astype(dtype, copy=False), products)
+            products[~valid] = -np.inf
+            if num_interests > 1:
+                products = products.reshape(-1, num_interests, last - first).max(axis=1)
+            here = slice(*np.searchsorted(seen, (first, last)))
+            products[seen_by[here], seen[here] - first] = -np.inf
+            _merge(ids[rows], scores[rows], products, first)
+            first = last
+    return ids, scores
+
+
+def _merge(
+    ids: NDArray[np.int32],
+    scores: NDArray[Any],
+    products: NDArray[Any],
+    first: int,
+) -> None:
+    """Merges the scores of items `first`, `first + 1`, ... into the k best, in place.
+
+    Candidates stay in order of id, so that a stable sort by score settles ties.
+    """
+    num_rows, k = ids.shape
+    better = products > scores[:, -1:]
+    count = np.array([np.count_nonzero(row) for row in better])
+    for crowded in np.flatnonzero(count > 2 * k):  # too many to sort
+        scored, kept = products[crowded], better[crowded]
+        kth = np.partition(scored, -k)[-k]
+        kept &= scored >= kth
+        kept[np.flatnonzero(scored == kth)[k:]] = False
+        count[crowded] = np.count_nonzero(kept)
+    row, column = np.divmod(np.flatnonzero(better), products.shape[1])
+    if not len(row):
+        return
+    place = k + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    shape = num_rows, k + count.max()
+    pool, pool_ids = np.full(shape, -np.inf, scores.dtype), np.full(shape, -1, np.int32)
+    pool[:, :k], pool_ids[:, :k] = scores, ids
+    pool[row, place], pool_ids[row, place] = products[row, column], first + column
+    best = np.argsort(-pool, axis=1, kind="stable")[:, :k]
+    scores[:] = np.take_along_axis(pool, best, axis=1)
+    ids[:] = np.take_along_axis(pool_ids, best, axis=1)
+
+
+def _excluded(
+    exclude: tuple[ArrayLike, ArrayLike] | None, num_users: int, num_items: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    if exclude is None:
+        return np.zeros(num_users + 1, np.intp), np.empty(0, np.intp)
+    offsets, ids = (np.asarray(part, np.intp) for part in exclude)
+    if (
+        offsets.shape != (num_users + 1,)
+        or offsets[0] != 0
+        or offsets[-1] != len(ids)
+        or (np.diff(offsets) < 0).any()
+    ):
+        raise ValueError(
+            f"exclude must be (offsets, ids), where {num_users + 1} offsets rise from "
+            f"0 to the number of ids. Received: offsets {offsets}, {len(ids)} ids"
+        )
+    if len(ids) and (ids.min() < 0 or ids.max() >= num_items):
+        raise ValueError(
+            f"Excluded ids must be in [0, {num_items}), rows of items. "
+            f"Received: {ids.min()} to {ids.max()}"
+        )
+    return offsets, ids
+
+
+def _check_finite(name: str, vectors: NDArray[Any]) -> None:
+    # Unlike isfinite(vectors).all(), this allocates nothing; NaN is the least of all.
+    if vectors.size and not np.isfinite((vectors.min(), vectors.max())).all():
+        raise ValueError(f"{name} must be finite. Received: NaN or infinite values")

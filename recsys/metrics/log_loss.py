@@ -1,0 +1,71 @@
+"""Logarithmic loss: binary cross-entropy as a metric."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recsys.metrics.rows import valid_rows
+
+
+def log_loss(
+    y_true: ArrayLike,
+    y_prob: ArrayLike | None = None,
+    *,
+    logits: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    r"""Mean negative log-likelihood of the labels.
+
+        - \sum w (y \ln p + (1 - y) \ln(1 - p)) / \sum w    with p = sigmoid(z)
+
+    From logits z it is exact: `softplus(z) - y z`. Probabilities are first clipped to
+    `[e, 1 - e]`, e being the machine epsilon of their dtype (1.2e-7 for float32,
+    2.2e-16 for float64), as scikit-learn does.
+
+    Args:
+        y_true: Labels in [0, 1], `(num_rows,)`, soft ones allowed; NaN is missing, such
+            rows do not count.
+        y_prob: Probabilities, `(num_rows,)`. Give these or `logits`.
+        logits: Logits, `(num_rows,)`, finite.
+        sample_weight: Weights of at least 0, `(num_rows,)`.
+
+    Returns:
+        The mean in nats; NaN if no row counts.
+
+    Raises:
+        ValueError: If both or none of `y_prob` and `logits` are given, a label or a
+            probability is outside [0, 1], a score is NaN, a logit is infinite, a weight
+            is negative, or the arguments differ in length.
+
+    Example:
+    >>> log_loss([1, 0], [0.8, 0.5])
+    0.458...
+    >>> log_loss([1, 0], logits=[100.0, -100.0])
+    3.7...e-44
+    """
+    scores = [given for given in (y_prob, logits) if given is not None]
+    if len(scores) != 1:
+        raise ValueError("log_loss takes either y_prob or logits.")
+    label, score, weight, _ = valid_rows(y_true, scores[0], sample_weight)
+    if not len(label):
+        return float("nan")
+    y = label.astype(np.float64)
+    if y.min() < 0 or y.max() > 1:
+        raise ValueError(
+            f"y_true must be in [0, 1]. Received: {y.min():g} to {y.max():g}"
+        )
+    if y_prob is None:
+        z = score.astype(np.float64)
+        if np.isinf(z).any():
+            raise ValueError("logits must be finite.")
+        loss = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
+    else:
+        p = score if score.dtype.kind == "f" else score.astype(np.float64)
+        if p.min() < 0 or p.max() > 1:
+            raise ValueError(
+                "y_prob must be in [0, 1]; logits have an argument of their own. "
+                f"Received: {p.min():g} to {p.max():g}"
+            )
+        epsilon = float(np.finfo(p.dtype).eps)
+        p = np.clip(p.astype(np.float64), epsilon, 1 - epsilon)
+        loss = -(y * np.log(p) + (1 - y) * np.log1p(-p))
+    return float(np.average(loss, weights=weight))

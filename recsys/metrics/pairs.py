@@ -1,0 +1,112 @@
+"""How many (positive, negative) pairs the scores put in the right order."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.metrics.rows import Rows
+
+
+class Pairs(NamedTuple):
+    """Pairs of one positive and one negative row; each array `(num_groups,)`.
+
+    Groups are in ascending order. The weight of a pair is the product of the weights
+    of its rows.
+    """
+
+    ordered: NDArray[
+        np.float64
+    ]  # weight of the pairs with the positive above; ties 1/2
+    positives: NDArray[np.float64]  # weight of the positive rows
+    negatives: NDArray[np.float64]  # weight of the negative rows
+
+    def auc(self) -> NDArray[np.float64]:
+        """Share of the pairs in the right order; NaN where there is no pair."""
+        pairs = self.positives * self.negatives
+        return np.divide(
+            self.ordered, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0
+        )
+
+
+def count_pairs(rows: Rows) -> Pairs:
+    """Counts ordered pairs inside each group, with one sort of all rows.
+
+    Group, score and label make one 64-bit key. Sorting keys is several times faster
+    than `numpy.lexsort`, and rows of equal weight need no permutation at all.
+
+    Args:
+        rows: Labels 0 or 1; no group means one group.
+
+    Raises:
+        ValueError: If a label is neither 0 nor 1.
+    """
+    positive = rows.label == 1
+    if not (positive | (rows.label == 0)).all():
+        raise ValueError(
+            "y_true must be 0 or 1, or NaN where it is missing. "
+            f"Received: labels {np.unique(rows.label)[:5]}"
+        )
+    if not len(positive):
+        return Pairs(np.empty(0), np.empty(0), np.empty(0))
+
+    key = _score_codes(rows.score)
+    key <<= 1
+    key |= positive
+    if rows.group is not None:
+        key |= _group_codes(rows.group) << 33
+    key = key.view(np.uint64)  # the group fills the sign bit, too
+    weight = rows.weight
+    if weight.min() == weight.max():
+        key.sort()
+    else:
+        order = np.argsort(key)
+        key, weight = key[order], weight[order]
+
+    of_positives = weight * (key & 1)
+    of_negatives = weight - of_positives
+    key >>= 1
+    tie = _first_of_each(key)  # rows of one group with one score
+    p = np.add.reduceat(of_positives, tie)
+    n = np.add.reduceat(of_negatives, tie)
+    group = _first_of_each(key[tie] >> 32)
+    positives = np.add.reduceat(p, group)
+    negatives = np.add.reduceat(n, group)
+
+    # Negatives below each tie, half of the tie included. The sum starts at zero in each
+    # group: differences of one long sum would cost small groups their precision.
+    restart = n.copy()
+    restart[group[1:]] -= negatives[:-1]
+    below = np.cumsum(restart) - n / 2
+    return Pairs(np.add.reduceat(p * below, group), positives, negatives)
+
+
+def _score_codes(scores: NDArray[Any]) -> NDArray[np.int64]:
+    """Integers in `[0, 2**32)` of the same order."""
+    if scores.dtype != np.float32:
+        return _ranks(scores)
+    bits = (scores + np.float32(0)).view(np.int32)  # + 0 turns -0.0 into 0.0
+    bits ^= (bits >> 31) & 0x7FFFFFFF  # negative floats are ordered by magnitude
+    return bits.astype(np.int64) + 2**31
+
+
+def _group_codes(groups: NDArray[Any]) -> NDArray[np.int64]:
+    """Integers in `[0, 2**31)` of the same order."""
+    if groups.dtype.kind not in "iu" or int(groups.max()) - int(groups.min()) >= 2**31:
+        return _ranks(groups)
+    # Unsigned, because a difference of int8 or of large uint64 may not be one itself.
+    codes: NDArray[np.uint64] = groups.astype(np.uint64)
+    codes -= groups.min().astype(np.uint64)
+    return codes.view(np.int64)
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.int64]:
+    ranks: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
+    return ranks
+
+
+def _first_of_each(ordered: NDArray[Any]) -> NDArray[np.intp]:
+    """Index of the first of each run of equal values."""
+    first = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return np.flatnonzero(first)

@@ -1,0 +1,103 @@
+"""What is relevant to each query, looked up for ranked lists."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Relevant = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
+
+
+class Relevance:
+    """The grades of the relevant items of each query; other items have grade 0.
+
+    Args:
+        relevant: `(offsets, ids)` or `(offsets, ids, grades)`: the rows of a CSR
+            matrix, `offsets` being `(num_queries + 1,)`. `ids[offsets[q]:offsets[q+1]]`
+            are the items of query q, distinct and not negative. Grades default to 1;
+            an item of grade 0 or less is not relevant.
+
+    Attributes:
+        num_relevant: Relevant items of each query, `(num_queries,)`.
+
+    Raises:
+        ValueError: If the arrays do not fit together, or a query has an id twice or
+            a negative one.
+    """
+
+    def __init__(self, relevant: Relevant) -> None:
+        offsets, ids = np.asarray(relevant[0]), np.asarray(relevant[1], np.int64)
+        grades = np.ones(len(ids)) if len(relevant) == 2 else np.asarray(relevant[2])
+        lengths = np.diff(offsets)
+        if not (
+            len(offsets)
+            and offsets[0] == 0
+            and (lengths >= 0).all()
+            and offsets[-1] == len(ids) == len(grades)
+        ):
+            raise ValueError(
+                "relevant must be (offsets, ids) or (offsets, ids, grades), where "
+                "offsets rise from 0 to the number of ids. Received: offsets "
+                f"{offsets}, {len(ids)} ids, {len(grades)} grades"
+            )
+        query = np.repeat(np.arange(len(lengths)), lengths)
+        positive = grades > 0
+        query, ids, grades = query[positive], ids[positive], grades[positive]
+        # A pair (query, id) is one number; sorted, it is found by bisection.
+        self._num_ids = int(ids.max(initial=0)) + 1
+        if ids.min(initial=0) < 0 or len(lengths) * self._num_ids >= 2**63:
+            raise ValueError(
+                "The ids of relevant items must be in [0, 2**63 / num_queries). "
+                f"Received: {ids.min()} to {ids.max()}"
+            )
+        keys = query * self._num_ids + ids
+        order = np.argsort(keys)
+        self._keys = keys[order]
+        self._grades = grades[order].astype(np.float64)
+        self.num_relevant: NDArray[np.intp] = np.bincount(query, minlength=len(lengths))
+        if (self._keys[1:] == self._keys[:-1]).any():
+            raise ValueError("relevant must not have an id twice in one query.")
+
+    def of(self, ranked: ArrayLike, k: int) -> NDArray[np.float64]:
+        """Grades of the first k items of each ranked list, `(num_queries, k)`.
+
+        Args:
+            ranked: Distinct ids, best first, `(num_queries, length)`; -1 fills lists
+                that are shorter.
+            k: Where to cut. Ranks past `length` have grade 0.
+
+        Raises:
+            ValueError: If k is less than 1, the number of lists is wrong, or a list has
+                a relevant id twice.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1. Received: k={k!r}")
+        ids = np.asarray(ranked)
+        num_queries = len(self.num_relevant)
+        if ids.ndim != 2 or len(ids) != num_queries:
+            raise ValueError(
+                f"ranked must have shape ({num_queries}, length), one list per query. "
+                f"Received: shape {ids.shape}"
+            )
+        ids = ids[:, :k]
+        grades = np.zeros((num_queries, k))
+        if not len(self._keys):
+            return grades
+        keys = np.arange(num_queries)[:, None] * self._num_ids + ids
+        place = np.searchsorted(self._keys, keys)
+        np.minimum(place, len(self._keys) - 1, out=place)
+        hit = (self._keys[place] == keys) & (0 <= ids) & (ids < self._num_ids)
+        found = place[hit]
+        if np.bincount(found, minlength=1).max() > 1:
+            raise ValueError("ranked must not have an id twice in one list.")
+        grades[:, : ids.shape[1]][hit] = self._grades[found]
+        return grades
+
+    def ideal(self, k: int) -> NDArray[np.float64]:
+        """Grades of the best list there is, `(num_queries, k)`."""
+        query = self._keys // self._num_ids
+        order = np.lexsort((-self._grades, query))
+        first = np.cumsum(self.num_relevant) - self.num_relevant
+        rank = np.arange(len(query)) - first[query]
+        kept = rank < k
+        grades = np.zeros((len(self.num_relevant), k))
+        grades[query[kept], rank[kept]] = self._grades[order][kept]
+        return grades

@@ -1,0 +1,154 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.retrieval import top_k
+
+
+def by_sorting(users, masks, items, k, seen, reserved):
+    """The definition, pair by pair; integer vectors, so that sums are exact."""
+    ids, scores = [], []
+    for interests, mask, gone in zip(users, masks, seen, strict=True):
+        found = sorted(
+            (-max(int(u @ item) for u, m in zip(interests, mask, strict=True) if m), i)
+            for i, item in enumerate(items)
+            if any(mask) and i >= reserved and i not in gone
+        )[:k]
+        missing = k - len(found)
+        ids.append([i for _, i in found] + [-1] * missing)
+        scores.append([-s for s, _ in found] + [-np.inf] * missing)
+    return np.array(ids), np.array(scores)
+
+
+def csr(sets):
+    return np.cumsum([0, *map(len, sets)]), [i for items in sets for i in items]
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_equals_sorting_all_scores(data):
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    num_users, num_interests = rng.integers(1, 6), rng.integers(1, 4)
+    num_items, k, reserved = (
+        rng.integers(0, 60),
+        rng.integers(1, 12),
+        rng.integers(0, 4),
+    )
+    largest = rng.integers(1, 4)  # small numbers make ties
+    users = rng.integers(-largest, largest + 1, (num_users, num_interests, 2))
+    items = rng.integers(-largest, largest + 1, (num_items, 2))
+    if data.draw(st.booleans()):  # later ids are better
+        items = items[np.argsort(items.sum(axis=1))]
+    masks = rng.random((num_users, num_interests)) < 0.7
+    seen = [
+        set(rng.integers(0, num_items, rng.integers(0, 8)).tolist())
+        if num_items
+        else {}
+        for _ in range(num_users)
+    ]
+    users = np.where(masks[..., None], users, np.nan).astype("float32")
+    ids, scores = top_k(
+        users,
+        items.astype("float32"),
+        int(k),
+        interest_mask=masks,
+        exclude=csr(seen),
+        reserved=int(reserved),
+        block_bytes=data.draw(st.sampled_from([1, 200, 2**20])),
+    )
+    wanted_ids, wanted_scores = by_sorting(users, masks, items, k, seen, reserved)
+    np.testing.assert_array_equal(ids, wanted_ids)
+    np.testing.assert_array_equal(scores, wanted_scores)
+    assert ids.dtype == np.int32
+    assert scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("order", ["random", "best last", "all equal", "best first"])
+@pytest.mark.parametrize("num_users", [1, 2500])
+def test_many_items_in_several_blocks(order, num_users):
+    rng = np.random.default_rng(0)
+    users = np.ones((num_users, 1), "float32") * rng.integers(1, 3, (num_users, 1))
+    worth = rng.integers(0, 50, 3000)  # many ties at every cut
+    if order == "all equal":
+        worth[:] = 1
+    elif order != "random":
+        worth.sort()
+    if order == "best first":
+        worth = worth[::-1]
+    best = np.lexsort((np.arange(2, 3000), -worth[2:]))[:20] + 2
+    ids, scores = top_k(users, worth[:, None].astype("float32"), 20, block_bytes=2**20)
+    np.testing.assert_array_equal(ids, np.tile(best, (num_users, 1)))
+    np.testing.assert_array_equal(scores, users * worth[best])
+
+
+def test_reserved_ids_are_never_returned():
+    ids, _ = top_k([[1.0]], [[9.0], [9.0], [1.0], [2.0]], 4)
+    assert ids.tolist() == [[3, 2, -1, -1]]
+    ids, _ = top_k([[1.0]], [[9.0], [9.0], [1.0], [2.0]], 4, reserved=0)
+    assert ids.tolist() == [[0, 1, 3, 2]]
+
+
+def test_a_masked_interest_does_not_beat_negative_scores():
+    users = [[[-1.0], [0.0]]]
+    ids, scores = top_k(users, [[0.0], [0.0], [3.0], [2.0]], 1, interest_mask=[[1, 0]])
+    assert ids.tolist() == [[3]]
+    assert scores.tolist() == [[-2.0]]
+
+
+def test_float64_stays():
+    _, scores = top_k(np.ones((1, 1)), np.float32([[0], [0], [1]]), 1)
+    assert scores.dtype == np.float64
+
+
+def test_no_users_and_no_items():
+    ids, scores = top_k(np.empty((0, 3)), np.ones((5, 3)), 2)
+    assert ids.shape == scores.shape == (0, 2)
+    ids, _ = top_k(np.ones((2, 3)), np.empty((0, 3)), 2)
+    assert ids.tolist() == [[-1, -1], [-1, -1]]
+
+
+@pytest.mark.parametrize("order", ["random", "best last", "rising steps of ties"])
+@pytest.mark.parametrize("whom", ["all", "one"])
+def test_memory_is_bounded(order, whom):
+    items = np.arange(50_000, dtype="float32")[:, None]
+    if order == "random":
+        items = np.random.default_rng(0).permutation(items)
+    elif order == "rising steps of ties":
+        items //= 5_000
+    users = np.full((1000, 1), -1 if whom == "one" else 1, "float32")
+    users[500] = 1
+    block_bytes = 2**22  # of 200 MB of scores
+    tracemalloc.start()
+    top_k(users, items, 10, block_bytes=block_bytes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * block_bytes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"users": [1.0]}, "users must have shape"),
+        ({"users": [[1.0, 2.0]]}, "users must have shape"),
+        ({"items": [1.0]}, "items .num_items, dim."),
+        ({"k": 0}, "k must be at least 1"),
+        ({"reserved": -1}, "reserved at least 0"),
+        ({"interest_mask": [[True, True]]}, r"shape \(1, 1\)"),
+        ({"users": [[np.nan]]}, "users must be finite"),
+        ({"items": [[0.0], [np.nan]]}, "items must be finite"),
+        ({"items": [[0.0], [-np.inf]]}, "items must be finite"),
+        ({"exclude": ([0, 1], [3])}, r"Excluded ids must be in \[0, 3\)"),
+        ({"exclude": ([0, 1], [-1])}, r"Excluded ids must be in \[0, 3\)"),
+        ({"exclude": ([0], [])}, "2 offsets rise from 0"),
+        ({"exclude": ([0, 2], [1])}, "2 offsets rise from 0"),
+        ({"exclude": ([1, 1], [1])}, "2 offsets rise from 0"),
+    ],
+)
+def test_refuses(changes, message):
+    arguments = {"users": [[1.0]], "items": [[1.0], [2.0], [3.0]], "k": 1, **changes}
+    with pytest.raises(ValueError, match=message):
+        top_k(**arguments)
