@@ -79,6 +79,7 @@ def load_model(path: str | Path) -> "keras.Model":
     """
     import keras
 
-    for name, family in _owners().items():  # registers the blocks of each paper
-        importlib.import_module(f"recsys.{family}.{name}")
+    modules = [f"recsys.{family}.{name}" for name, family in _owners().items()]
+    for module in (*modules, "recsys.metrics.streaming"):  # registers their classes
+        importlib.import_module(module)
     return keras.models.load_model(path)

@@ -82,21 +82,28 @@ class MatchModel(Model):
         return vectors
 
     def recommend(
-        self, users: Any, k: int = 10, exclude: Any = None
+        self,
+        users: Any,
+        k: int = 10,
+        exclude: list[Any] | tuple[Any, Any] | None = None,
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Returns the best items of the whole catalogue for each user.
 
         Args:
             users: Columns of the user model, or a frame.
             k: Items per user.
-            exclude: Items each user must not get, e.g. those already seen; see
-                `recsys.retrieval.top_k`.
+            exclude: Items a user must not get, e.g. those already seen: a list with
+                one array of ids for each user, or `(offsets, ids)` as `top_k` takes.
 
         Returns:
-            Ids and scores, `(rows, k)` each, best first.
+            Ids and scores, `(rows, k)` each, best first; id -1 where a user has less
+            than k items left.
         """
         vectors = self.user_model.predict(users, batch_size=8192, verbose=0)
         first = self._softmax().reserved
+        if isinstance(exclude, list):
+            offsets = np.cumsum([0, *map(len, exclude)])
+            exclude = (offsets, np.concatenate([[], *exclude]).astype(int))
         return top_k(vectors, self.item_matrix(), k, exclude=exclude, reserved=first)
 
     def _softmax(self) -> SampledSoftmax:

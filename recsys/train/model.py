@@ -493,8 +493,8 @@ def _per_replica(loss: Any) -> Any:
 
 def _upright(label: Any) -> np.ndarray[Any, Any]:
     """As `(rows, 1)`: one shape for all, lest Keras compiles for unknown ranks."""
-    label = np.asarray(label)
-    return label[:, None] if label.ndim == 1 else label
+    array: np.ndarray[Any, Any] = np.asarray(label)
+    return array[:, None] if array.ndim == 1 else array
 
 
 def _to_numpy(part: Any) -> Any:
