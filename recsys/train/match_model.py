@@ -13,6 +13,18 @@ USER, ITEM = "user_vector", "item_vector"
 """Names of the layers whose outputs are the two vectors of a match model."""
 
 
+def as_csr(ids: list[Any] | tuple[Any, Any]) -> tuple[Any, Any]:
+    """Returns `(offsets, ids)` of a list with one array of ids for each user.
+
+    Example:
+    >>> as_csr([[3, 4], [], [5]])
+    (array([0, 2, 2, 3]), array([3, 4, 5]))
+    """
+    if isinstance(ids, tuple):
+        return ids
+    return np.cumsum([0, *map(len, ids)]), np.concatenate([[], *ids]).astype(int)
+
+
 class _Views:
     """The towers of a model. A plain object: Keras would save them twice."""
 
@@ -101,9 +113,8 @@ class MatchModel(Model):
         """
         vectors = self.user_model.predict(users, batch_size=8192, verbose=0)
         first = self._softmax().reserved
-        if isinstance(exclude, list):
-            offsets = np.cumsum([0, *map(len, exclude)])
-            exclude = (offsets, np.concatenate([[], *exclude]).astype(int))
+        if exclude is not None:
+            exclude = as_csr(exclude)
         return top_k(vectors, self.item_matrix(), k, exclude=exclude, reserved=first)
 
     def _softmax(self) -> SampledSoftmax:

@@ -298,10 +298,21 @@ class Model(keras.Model):
         check_columns(self.columns, columns)
         keep = set(self.columns)
         if for_loss:
+            self._check_capacity(len(next(iter(columns.values()))))
             keep |= self._check_extras(columns, y)
             y, sample_weight = self._check_labels(y, sample_weight)
         x = {name: column for name, column in columns.items() if name in keep}
         return x, y, sample_weight
+
+    def _check_capacity(self, rows: int) -> None:
+        """Raises before the first step what an exact metric would at the end."""
+        for entry in self._plan.metrics:
+            capacity = getattr(entry.metric, "capacity", rows)
+            if rows > capacity:
+                raise ValueError(
+                    f"Metric {entry.name!r} holds capacity={capacity} rows: pass a "
+                    f"larger capacity. Received: {rows} rows"
+                )
 
     def _check_extras(self, columns: Any, y: Any) -> set[str]:
         """Checks columns that metrics group by or match models weigh by."""

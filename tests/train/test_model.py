@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from recsys import Field, Task, load_model
+from recsys import Field, Task, load_model, metrics
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import LossLayer, PredictLayer, Tower, predict
 from recsys.match.youtube_dnn import youtube_dnn
@@ -307,6 +307,52 @@ def test_a_metric_is_given_the_column_it_groups_by(x, y):
         model.evaluate(x, y[A.name])
     with pytest.raises(ValueError, match="'g'.*must hold integers"):
         model.evaluate({**x, "g": groups.astype(str)}, y[A.name])
+
+
+def test_exact_metrics_in_fit_see_logits_groups_and_missing_labels(x, y):
+    model = _model(A)
+    tower = model.get_layer("dnn_b_task").logit
+    tower.bias.assign([30.0])  # probabilities are all 1
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        "binary_crossentropy",
+        metrics=[metrics.AUC(100), metrics.GAUC("g", capacity=100), metrics.LogLoss()],
+    )
+    g = np.arange(N) % 5
+    label = np.where(np.arange(N) % 6 == 1, np.nan, y[A.name])
+    logs = model.fit(
+        {**x, "g": g},
+        label,
+        batch_size=8,
+        validation_data=({**x, "g": g}, label),
+        verbose=0,
+    ).history
+    w = oracle.weights(model)
+    e = np.concatenate(
+        [
+            w["embedding_u/embeddings"][x["u"]],
+            x["f"][:, None] * w["embedding_f/embeddings"],
+        ],
+        axis=-1,
+    )
+    logit = oracle.dense(e, w, "dnn_b_task/logit")[:, 0]
+    for prefix in ("", "val_"):
+        assert logs[f"{prefix}auc"] == [pytest.approx(metrics.auc(label, logit))]
+        assert logs[f"{prefix}gauc"] == [
+            pytest.approx(metrics.gauc(label, logit, groups=g))
+        ]
+        assert logs[f"{prefix}log_loss"] == [
+            pytest.approx(metrics.log_loss(label, logits=logit), rel=1e-5)
+        ]
+
+
+def test_too_many_rows_for_an_exact_metric_are_an_error_before_the_first_step(x, y):
+    model = _model(A)
+    model.compile("sgd", "binary_crossentropy", metrics=[metrics.AUC(capacity=N - 1)])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="'auc' holds capacity=31.*Received: 32 rows"):
+        model.fit(x, y[A.name], verbose=0)
+    np.testing.assert_array_equal(before[0], model.get_weights()[0])
 
 
 # Loss layers.

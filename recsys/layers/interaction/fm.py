@@ -28,6 +28,7 @@ class FM(keras.layers.Layer):
     Example:
     >>> FM()(np.array([[[1.0, 2.0], [3.0, 4.0]]], "float32")).numpy()
     array([[11.]], dtype=float32)
+
     Reference:
         Factorization Machines, ICDM 2010.
     """

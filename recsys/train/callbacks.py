@@ -1,0 +1,45 @@
+"""Callbacks: what Keras has not."""
+
+from typing import Any
+
+import keras
+
+from recsys.metrics import ndcg, recall
+from recsys.train.match_model import as_csr
+
+
+class CatalogueMetrics(keras.callbacks.Callback):
+    """Ranks the whole catalogue for held-out users after every epoch.
+
+    Adds `val_recall@k` and `val_ndcg@k` to the logs of a match model, so that history,
+    progress bar and the callbacks behind it in the list see them:
+
+        seen = CatalogueMetrics(users, relevant, exclude=watched, k=50)
+        stop = keras.callbacks.EarlyStopping("val_recall@50", mode="max", patience=2)
+        model.fit(x, callbacks=[seen, stop])
+
+    Args:
+        users: Columns of the user model, one row for each user, or a frame.
+        relevant: What each user should get: a list with one array of item ids for
+            each user, or `(offsets, ids)`. Users without any are skipped.
+        exclude: Items a user must not get, e.g. those already seen, alike.
+        k: Length of a list.
+
+    Reference:
+        Krichene and Rendle, KDD 2020: metrics on a sample of the catalogue can rank
+        models in the wrong order.
+    """
+
+    def __init__(self, users: Any, relevant: Any, *, exclude: Any = None, k: int = 50):
+        super().__init__()
+        self.users = users
+        self.relevant = as_csr(relevant)
+        self.exclude = exclude
+        self.k = k
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the metrics to `logs`."""
+        ids, _ = self.model.recommend(self.users, self.k, self.exclude)
+        logs = {} if logs is None else logs
+        logs[f"val_recall@{self.k}"] = recall(self.relevant, ids, k=self.k)
+        logs[f"val_ndcg@{self.k}"] = ndcg(self.relevant, ids, k=self.k)
