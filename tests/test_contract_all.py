@@ -46,7 +46,8 @@ def test_saved_model(model, feed, tmp_path):
     for n in (ROWS, 1):
         batch = zoo.take(feed, slice(n))
         outputs = loaded.serve({k: tf.constant(v) for k, v in batch.items()})
-        outputs = outputs.values() if isinstance(outputs, dict) else [outputs]
+        single = not isinstance(model.output, dict)
+        outputs = [outputs] if single else [outputs[name] for name in model.output]
         np.testing.assert_allclose(
             _side_by_side(outputs), zoo.predictions(model, batch), rtol=1e-5, atol=1e-5
         )
