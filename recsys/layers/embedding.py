@@ -265,6 +265,10 @@ class PositionalEmbedding(keras.layers.Layer):
             return inputs + positions
         return ops.concatenate([inputs, positions], axis=-1)
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        extra = 0 if self.merge == "sum" else self.dim or input_shape[-1]
+        return (*input_shape[:-1], input_shape[-1] + extra)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -98,7 +98,8 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.target_aware:
             gathered = gathered * q
         gathered = ops.transpose(gathered, (0, 2, 1, 3))
-        gathered = ops.reshape(gathered, (*_lead(query), -1))
+        inner = self.num_heads * self._head_dim
+        gathered = ops.reshape(gathered, (*_lead(query), inner))
         return self.output_dense(gathered) if self.attention_ffn else gathered
 
     def _heads(self, x: Any) -> Any:

@@ -1,0 +1,182 @@
+"""Blocks, heads and embeddings by hand."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Task
+from recsys.layers.core import (
+    AppendOne,
+    Bias,
+    FeedForwardLayer,
+    PredictLayer,
+    Split,
+    Tower,
+    predict,
+)
+from recsys.layers.embedding import DenseEmbedding, Embedding, PositionalEmbedding
+from recsys.layers.interaction import FM
+from recsys.layers.masking import masked_softmax
+from tests import oracle
+
+
+def test_a_block_is_dense_norm_activation_dropout():
+    layer = FeedForwardLayer((5, 3), "tanh", use_bn=True, name="mlp")
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    layer(x)
+    for weight in layer.weights:
+        weight.assign(weight + np.random.default_rng(1).random(weight.shape))
+    h, w = x, oracle.weights(layer)
+    for i in range(2):
+        h = oracle.dense(h, w, f"mlp/dense_{i}")
+        h = (h - w[f"mlp/bn_{i}/moving_mean"]) / np.sqrt(
+            w[f"mlp/bn_{i}/moving_variance"] + 1e-3
+        )
+        h = np.tanh(h * w[f"mlp/bn_{i}/gamma"] + w[f"mlp/bn_{i}/beta"])
+    np.testing.assert_allclose(layer(x), h, rtol=1e-4, atol=1e-5)
+
+
+def test_a_block_takes_a_number_and_drops_in_training_only():
+    layer = FeedForwardLayer(50, dropout_rate=0.5)
+    x = np.ones((4, 3), "float32")
+    assert layer(x).shape == (4, 50)
+    positive = layer(x).numpy() > 0
+    dropped = (layer(x, training=True).numpy() == 0)[positive]
+    assert 0.2 < dropped.mean() < 0.8
+    with pytest.raises(ValueError, match="sizes of at least 1"):
+        FeedForwardLayer((4, 0))
+
+
+def test_the_penalty_on_kernels():
+    layer = FeedForwardLayer((2,), l2_reg=0.5)
+    layer.build((None, 3))
+    (loss,) = layer.losses
+    assert float(loss) == pytest.approx(
+        0.5 * (layer.dense[0].kernel.numpy() ** 2).sum()
+    )
+
+
+def test_a_tower_ends_in_logits_of_both_signs():
+    layer = Tower((6,), "relu", dropout_rate=0.5, num_logits=2, name="t")
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+    logits = layer(x).numpy()
+    assert logits.shape == (40, 2) and logits.min() < 0 < logits.max()
+    np.testing.assert_allclose(
+        logits, oracle.tower(x, oracle.weights(layer), "t"), rtol=1e-4, atol=1e-5
+    )
+    assert len(Tower((), use_bias=False)(x).shape) == 2
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_logits_and_predictions_are_float32(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        logits = Tower((6,))(np.ones((3, 4)))
+        assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+        out = PredictLayer("binary", name="p")(logits)
+        assert keras.backend.standardize_dtype(out.dtype) == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_a_head_is_the_activation_of_the_sum_of_its_logits_and_no_more():
+    a, b = np.array([[1.0], [-2.0]], "float32"), np.array([[0.5], [9.0]], "float32")
+    head = PredictLayer("binary", name="p")
+    np.testing.assert_allclose(head([a, b]), oracle.sigmoid(a + b), rtol=1e-6)
+    assert not head.weights
+    (kept,) = head.kept.take()
+    np.testing.assert_array_equal(kept, a + b)
+    np.testing.assert_array_equal(PredictLayer("regression", name="r")(a), a)
+    classes = PredictLayer("multiclass", 3, name="m")(np.array([[1.0, 2.0, 3.0]]))
+    np.testing.assert_allclose(np.sum(classes), 1, rtol=1e-6)
+
+
+def test_a_head_makes_a_logit_of_a_wider_input_as_in_version_1():
+    head = PredictLayer("binary", name="p")
+    assert head(np.ones((2, 5), "float32")).shape == (2, 1)
+    assert [w.path for w in head.weights] == ["p/logit/kernel", "p/logit/bias"]
+
+
+def test_outputs_of_one_and_of_several_tasks():
+    logit = keras.Input((1,))
+    assert predict(Task("ctr"), logit).shape == (None, 1)
+    both = predict(Task("ctr", return_logit=True), keras.Input((1,)))
+    assert list(both) == ["ctr", "logit"]
+    several = predict([Task("b"), Task("a")], [logit, logit])
+    assert list(several) == ["b", "a"]
+    with pytest.raises(ValueError, match="num_classes must be 2 or more"):
+        PredictLayer("multiclass", 1)
+    with pytest.raises(ValueError, match="belong must be one of"):
+        PredictLayer("ranking")
+
+
+def test_small_layers():
+    x = np.arange(6.0).reshape(2, 3)
+    first, second = Split((1, 2))(x)
+    np.testing.assert_array_equal(first, x[:, :1])
+    np.testing.assert_array_equal(second, x[:, 1:])
+    np.testing.assert_array_equal(AppendOne()(x)[:, -1], [1, 1])
+    bias = Bias()
+    np.testing.assert_array_equal(bias([x[:, :1], x[:, 1:2]]), [[1], [7]])
+    bias.bias.assign([2.0])
+    np.testing.assert_array_equal(bias([x[:, :1]]), [[2], [5]])
+
+
+def test_fm():
+    e = np.random.default_rng(0).normal(size=(4, 3, 5)).astype("float32")
+    pairs = [(e[:, i] * e[:, j]).sum(-1) for i in range(3) for j in range(i)]
+    np.testing.assert_allclose(FM()(e)[:, 0], sum(pairs), rtol=1e-4)
+    np.testing.assert_allclose(FM()(list(e.transpose(1, 0, 2))), FM()(e), rtol=1e-5)
+    np.testing.assert_allclose(FM()(3 * e), 9 * FM()(e), rtol=1e-5)
+    np.testing.assert_array_equal(FM()(e[:, :1]), np.zeros((4, 1)))
+    with pytest.raises(ValueError, match=r"one dim. Received: dims \[5, 4\]"):
+        FM()([e[:, 0], e[:, 1, :4]])
+
+
+def test_a_softmax_without_valid_positions_is_zero():
+    scores = np.array([[1.5, -3.0], [1.5, -3.0]], "float32")
+    weights = masked_softmax(scores, np.array([[True, True], [False, False]]))
+    np.testing.assert_allclose(weights[0], np.exp([1.5, -3]) / np.exp([1.5, -3]).sum())
+    np.testing.assert_array_equal(weights[1], [0, 0])
+
+
+def test_a_table_and_its_penalty_once_for_each_id():
+    layer = Embedding(5, 2, l2_reg=0.1)
+    ids = np.array([[1, 1, 3], [0, 3, 0]])
+    layer(ids, valid=ids != 0, training=True)
+    layer(np.array([3, 4]), training=True)
+    table = layer.embeddings.numpy()
+    expected = 0.05 * (table[[1, 3, 4]] ** 2).sum()
+    assert float(layer.l2_penalty()) == pytest.approx(expected, rel=1e-5)
+    assert layer.l2_penalty() == 0.0  # it forgot them
+    layer(ids)
+    assert layer.l2_penalty() == 0.0  # prediction keeps nothing
+    with pytest.raises(ValueError, match="at least 1"):
+        Embedding(0, 2)
+
+
+def test_numbers():
+    x = np.array([1.0, -2.0], "float32")
+    layer = DenseEmbedding(3)
+    np.testing.assert_allclose(
+        layer(x), x[:, None] * layer.embeddings.numpy(), rtol=1e-6
+    )
+    assert DenseEmbedding(3)(np.ones((2, 4))).shape == (2, 4, 3)
+    assert DenseEmbedding(3, length=4)(np.ones((2, 4))).shape == (2, 3)
+    np.testing.assert_array_equal(DenseEmbedding(3, vocab_size=0)(x), x[:, None])
+    with pytest.raises(ValueError, match="vocab_size must be 0 or 1"):
+        DenseEmbedding(3, vocab_size=2)
+
+
+def test_positions_count_back_from_the_most_recent():
+    layer = PositionalEmbedding(max_length=3)
+    x = np.zeros((2, 4, 2), "float32")
+    valid = np.array([[1, 1, 1, 1], [1, 1, 0, 0]]) > 0
+    p = layer(x, valid=valid).numpy()
+    table = layer.positions.numpy()
+    np.testing.assert_array_equal(p[0], table[[2, 2, 1, 0]])  # the last is shared
+    np.testing.assert_array_equal(p[1, :2], table[[1, 0]])
+    with pytest.raises(ValueError, match="merge must be"):
+        PositionalEmbedding("add")
+    with pytest.raises(ValueError, match="width of the elements, 2.*dim=3"):
+        PositionalEmbedding(dim=3)(x)

@@ -1,0 +1,238 @@
+"""From fields to tensors: tables, targets, and the errors of a schema."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Field
+from recsys.feature.utils import build_feature_embeddings, concatenate
+from recsys.inputs import FieldEmbedder
+from tests import oracle, zoo
+
+
+def _run(embed, tensor, x):
+    model = keras.Model(embed.inputs, tensor)
+    zoo.jitter(model)
+    found = model.predict({name: x[name] for name in embed.inputs}, verbose=0)
+    return found, oracle.weights(model)
+
+
+def test_fields_side_by_side_in_their_order():
+    fields, x = zoo.fields(), zoo.rows(9)
+    embed = FieldEmbedder(fields)
+    found, w = _run(embed, embed(fields).concat(), x)
+    names = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
+    expected = oracle.columns([*names, "seen", "seen_category"], x, w)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_part_of_them_by_whom_they_belong_to():
+    fields = zoo.fields()
+    embed = FieldEmbedder(fields)
+    part = embed(fields).of("item", "context")
+    assert [p.fields[0].name for p in part.parts] == [
+        "item_id",
+        "category",
+        "hour",
+        "scores",
+    ]
+
+
+def test_a_stack_has_one_row_for_each_field_with_an_embedding():
+    fields, x = zoo.fields(dim=4), zoo.rows(9)
+    embed = FieldEmbedder(fields)
+    found, w = _run(embed, embed(fields, "attention").stack(), x)
+    assert found.shape == (9, 8, 4)  # all but the raw field
+    np.testing.assert_allclose(
+        found[:, 4], oracle.column("category", x, w, "embedding_"), rtol=1e-5
+    )
+    history = oracle.zoo_attention(x, w)
+    np.testing.assert_allclose(found[:, 6], history[:, :4], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found[:, 7], history[:, 4:], rtol=1e-4, atol=1e-4)
+
+
+def test_the_first_order():
+    fields, x = zoo.fields(), zoo.rows(9)
+    embed = FieldEmbedder(fields)
+    found, w = _run(embed, embed.linear(fields), x)
+    expected = w["dnn_bias/bias"] + sum(
+        oracle.column(field.name, x, w, "embedding_linear__") for field in fields
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    embed = FieldEmbedder(fields)
+    logit = embed.linear(fields)
+    fresh = keras.Model(embed.inputs, logit)
+    assert not np.concatenate([v.numpy().ravel() for v in fresh.weights]).any()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
+def test_several_values_are_pooled_as_the_field_says(pooling):
+    field = Field("tags", vocabulary_size=9, length=3, pooling=pooling)
+    ids = np.array([[1, 2, 0], [5, 0, 0], [0, 0, 0]])
+    embed = FieldEmbedder([field])
+    found, w = _run(embed, embed([field]).concat(), {"tags": ids})
+    table = w["embedding_tags/embeddings"]
+    pool = getattr(np, pooling)
+    expected = [pool(table[[1, 2]], axis=0), table[5], np.zeros(4)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_numbers_of_all_kinds():
+    fields = [
+        Field("price", dim=2),
+        Field("vector", length=3, dim=2, dtype="float32"),
+        Field("raw", vocabulary_size=0, length=3, dtype="float32"),
+        Field("one", vocabulary_size=0, dtype="float32"),
+        Field("item", vocabulary_size=5, dim=2, belong="item"),
+        Field("seen", emb="item", length=3, belong="history"),
+        Field("dwell", length=3, dim=2, dtype="float32", belong="history"),
+    ]
+    rng = np.random.default_rng(0)
+    x = {
+        "price": rng.normal(size=6),
+        "vector": rng.normal(size=(6, 3)),
+        "raw": rng.normal(size=(6, 3)),
+        "one": rng.normal(size=6),
+        "item": rng.integers(1, 5, 6),
+        "seen": np.array([[1, 2, 0]] * 6),
+        "dwell": rng.normal(size=(6, 3)),
+    }
+    embed = FieldEmbedder(fields)
+    found, w = _run(embed, embed(fields).concat(), x)
+    table = {name: w[f"embedding_{name}/embeddings"] for name in ("price", "vector")}
+    dwell = x["dwell"][..., None] * w["embedding_dwell/embeddings"]
+    expected = [
+        x["price"][:, None] * table["price"],
+        x["vector"] @ table["vector"],
+        x["raw"],
+        x["one"][:, None],
+        w["embedding_item/embeddings"][x["item"]],
+        w["embedding_item/embeddings"][[1, 2]].mean(0)[None].repeat(6, 0),
+        dwell[:, :2].mean(1),  # what stands where no item was seen does not count
+    ]
+    np.testing.assert_allclose(found, np.concatenate(expected, -1), rtol=1e-5)
+    first = FieldEmbedder(fields)
+    assert keras.Model(first.inputs, first.linear(fields)).predict(x, verbose=0).shape
+
+
+def test_a_column_asked_for_twice_is_read_once():
+    fields = zoo.fields()
+    embed = FieldEmbedder(fields, fields[:2])
+    one, other = embed(fields), embed(fields[:2])
+    assert one.parts[0].tensor is other.parts[0].tensor
+    assert one.parts[-1].tensor is embed(fields).parts[-1].tensor
+
+
+def test_the_target_shares_the_tables_of_the_history_in_its_order():
+    fields = zoo.fields()
+    turned = [*fields[:7], fields[8], fields[7]]
+    for columns, expected in ((fields, 12), (turned, 12)):
+        (history,) = FieldEmbedder(columns).histories(columns)
+        assert [f.name for f in history.fields] == [f.name for f in columns[7:]]
+        assert history.target.shape[-1] == history.sequence.shape[-1] == expected
+    alone = [fields[3], fields[4], replace(fields[7], emb="other", vocabulary_size=9)]
+    (history,) = FieldEmbedder(alone).histories(alone)
+    assert history.target.shape[-1] == 12  # all item fields
+    users = [fields[0], replace(fields[7], emb="other", vocabulary_size=9)]
+    (history,) = FieldEmbedder(users).histories(users)
+    assert history.target.shape[-1] == 4
+
+
+def test_tables_start_apart_though_their_initializer_is_one_object():
+    for initializer in (
+        keras.initializers.RandomNormal(),
+        keras.initializers.RandomNormal(seed=3),
+        "normal",
+    ):
+        fields = [Field(n, vocabulary_size=9, initializer=initializer) for n in "ab"]
+        weights = []
+        for _ in range(2):
+            keras.utils.set_random_seed(1)
+            embed = FieldEmbedder(fields)
+            weights.append(
+                keras.Model(embed.inputs, embed(fields).concat()).get_weights()
+            )
+        (a, b), (a2, _) = weights
+        assert (a != b).all()
+        np.testing.assert_array_equal(a, a2)
+
+
+ID = Field("i", vocabulary_size=9)
+WRONG = [
+    ([ID, ID], "distinct names.*'i', 'i'"),
+    ([], "at least one"),
+    (
+        [ID, Field("j", "i", vocabulary_size=8)],
+        "'i' and 'j' share.*size. Received: 9 and 8",
+    ),
+    ([ID, Field("j", "i", 8, 9)], "'i' and 'j' share.*agree on dim. Received: 4 and 8"),
+    ([ID, Field("j", "i", dtype="float32")], "'i' and 'j' cannot share the table 'i'"),
+    ([Field("a", "t"), Field("b", "t", 8)], "'a' and 'b' share.*dim"),
+    (
+        [
+            ID,
+            Field("h", "i", length=3, belong="history"),
+            Field("g", "i", length=4, belong="history"),
+        ],
+        "group 'default': .*one length.*'h': 3, 'g': 4",
+    ),
+    (
+        [Field("h", length=3, belong="history", dtype="float32")],
+        "ids whose 0 is padding",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "error"), WRONG, ids=[error for _, error in WRONG])
+def test_wrong_schemas(fields, error):
+    with pytest.raises(ValueError, match=error):
+        FieldEmbedder(fields)(fields)
+
+
+def test_two_lists_that_disagree_about_a_column():
+    with pytest.raises(ValueError, match="'i' is declared twice, and not alike"):
+        FieldEmbedder([ID], [replace(ID, dim=8)])
+
+
+def test_a_field_changed_after_construction_is_checked_again():
+    field = Field("i", vocabulary_size=9)
+    field.dim = 8
+    assert FieldEmbedder([field])([field]).concat().shape == (None, 8)
+    field.belong = "usr"
+    with pytest.raises(ValueError, match="belong must be one of.*'usr'"):
+        FieldEmbedder([field])
+
+
+def test_an_attention_needs_a_target():
+    fields = [Field("h", vocabulary_size=9, length=3, belong="history")]
+    with pytest.raises(ValueError, match="'attention' needs a target"):
+        FieldEmbedder(fields)(fields, "attention")
+    with pytest.raises(ValueError, match="history_agg must be one of.*'mean'"):
+        FieldEmbedder(fields)(fields, "mean")
+
+
+def test_a_history_pooled_to_another_width_cannot_interact():
+    fields = zoo.fields(dim=4)
+    x = FieldEmbedder(fields)(fields, "transformer", {"d_model": 6})
+    assert x.concat().shape[-1] == 6 * 4 + 2 + 6
+    with pytest.raises(ValueError, match="'seen', 'seen_category'.*must be 8 wide"):
+        x.stack()
+
+
+def test_the_form_of_version_1():
+    fields = zoo.fields()
+    inputs, embeddings = build_feature_embeddings(fields)
+    assert set(inputs) == {*(f.name for f in fields), "tag_weights"}
+    assert embeddings["history"].shape == (None, zoo.LENGTH, 12)
+    assert concatenate(embeddings, ["user", "item"]).shape == (None, 4 + 3 + 5 + 8 + 4)
+    lists = build_feature_embeddings(fields, {}, return_list=True)
+    assert [t.shape[-1] for t in lists["item"]["default"]] == [8, 4]
+    tables, inputs = {}, {}
+    build_feature_embeddings(fields, {}, global_emb_table_dict=tables)
+    shared = build_feature_embeddings(fields, inputs, global_emb_table_dict=tables)
+    assert {"user_id", "item_id", "category"} <= set(tables)
+    assert tables["user_id"] in keras.Model(inputs, shared["user"]).layers
+    with pytest.raises(ValueError, match=r"takes no \['context'\] fields"):
+        build_feature_embeddings(fields, disable="context")
