@@ -90,7 +90,9 @@ class Contender:
             )
         )
         self.distinct = sum(
-            len(np.unique(column[:BATCH])) for name, column in x.items() if name[0] == "c"
+            len(np.unique(column[:BATCH]))
+            for name, column in x.items()
+            if name[0] == "c"
         )
         self.model.fit(self.data.take(2), verbose=0)  # compiles
 
