@@ -39,8 +39,8 @@ def learn(
     fitted = Fitted(families(table, schema), {}, {}, {})
     preparation = Preparation(schema, fitted, Part.of(schema))
     report("Checking the data")
-    preparation.check(table, run)
     rows = preparation.rows(table)
+    preparation.check(rows, run)
 
     vocabularies, unseen = {}, {}
     for column in schema.columns:

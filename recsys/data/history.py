@@ -39,7 +39,11 @@ def last_events(rows: Any, events: Any, attributes: Sequence[str], length: int) 
 
     # A row stands before the events of its own time, so counts the earlier ones only.
     moments = ibis.union(
-        rows.select("/user", "/time", ROW, **{"//event": ibis.literal(0)}),
+        rows.select(
+            "/user",
+            "/time",
+            **{ROW: rows[ROW].cast("int64"), "//event": ibis.literal(0)},
+        ),
         events.select(
             "/user",
             "/time",

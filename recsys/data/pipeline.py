@@ -210,18 +210,18 @@ class FeaturePipeline:
 
         fields = []
         for column in self.schema.columns:
-            if isinstance(column, History):
-                options: dict[str, Any] = {"belong": "history", "group": column.name}
-                for name, of in zip(column.outputs, column.of, strict=True):
-                    fields.append(
-                        field(name, self.schema[of], length=column.length, **options)
-                    )
-            elif isinstance(column, RawColumn):
-                options = {"belong": column.belong}
-                if isinstance(column, MultiValue):
-                    for key in ("length", "group", "pooling", "weight"):
-                        options[key] = getattr(column, key)
+            options: dict[str, Any] = {}
+            if isinstance(column, MultiValue):
+                for key in ("length", "group", "pooling", "weight"):
+                    options[key] = getattr(column, key)
+            if isinstance(column, RawColumn):
+                options["belong"] = column.belong
                 fields.append(field(column.name, column, **options))
+            if isinstance(column, History):
+                options = {"length": column.length, "group": column.name}
+                for name, of in zip(column.outputs, column.of, strict=True):
+                    attribute = self.schema.column(of)
+                    fields.append(field(name, attribute, belong="history", **options))
         return fields
 
     def vocabulary(self, name: str) -> pa.Table:
@@ -238,7 +238,7 @@ class FeaturePipeline:
             ValueError: If there is no such column, or it has no vocabulary.
         """
         fitted = self._learned("vocabulary")
-        owner = self.schema.owner(self.schema[name])
+        owner = self.schema.owner(self.schema.column(name))
         if not isinstance(owner, Vocabulary):
             raise ValueError(
                 f"{type(owner).__name__} {name!r}: only Categorical and MultiValue "
@@ -357,7 +357,7 @@ class FeaturePipeline:
         source = open_source(data, self.connection, texts)
         log = source if events is None else open_source(events, self.connection, texts)
         if columns is not None:
-            part = Part([self.schema[name] for name in columns])
+            part = Part([self.schema.column(name) for name in columns])
         else:
             raw = {label.source for label in self.schema.labels}
             part = Part.of(self.schema, labels=bool(raw & {*source.table.columns}))
@@ -365,8 +365,11 @@ class FeaturePipeline:
         files = [*source.files, *(log.files if log is not source else ())]
         both = dataclasses.replace(source, files=files)
         with both.reading():
-            num_rows = preparation.check(source.table, self.connection.to_pyarrow)
-            expression = preparation.model_input(source.table, log.table)
+            rows = preparation.rows(source.table)
+            if self.connection.name != "duckdb":
+                rows = rows.cache()  # others may number the rows anew in each use
+            num_rows = preparation.check(rows, self.connection.to_pyarrow)
+            expression = preparation.model_input(rows, log.table)
         return _Prepared(part, num_rows, both, expression, self.connection)
 
 

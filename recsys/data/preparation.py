@@ -4,6 +4,7 @@ The raw columns are first checked and cast to few types. They are then called `/
 which no column of the model input can be called; what joins need is called `//...`.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -84,17 +85,16 @@ class Preparation:
         kind = CATEGORIES[self.fitted.families[column.name]]
         return values.mutate(**{name: values[name].try_cast(kind)})
 
-    def check(self, table: Any, run: Callable[[Any], pa.Table]) -> int:
+    def check(self, rows: Any, run: Callable[[Any], pa.Table]) -> int:
         """Returns the number of rows; values that are not allowed are an error.
 
         Args:
-            table: The raw rows.
+            rows: Table as `rows` returns it.
             run: Evaluates an Ibis table.
 
         Raises:
             ValueError: If there are no rows, or a column has such values.
         """
-        rows = self.rows(table)
         rules = self._rules(rows)
         counts = {"rows": rows.count()}
         for who, (bad, _, value) in rules.items():
@@ -114,16 +114,15 @@ class Preparation:
                 )
         return total
 
-    def model_input(self, table: Any, events: Any) -> Any:
+    def model_input(self, rows: Any, events: Any) -> Any:
         """Returns the columns of the model input in the order of the rows.
 
         Ids are integers and numbers floating; lists are as long as they happen to be.
 
         Args:
-            table: The raw rows.
+            rows: Table as `rows` returns it.
             events: The raw event log of the histories.
         """
-        rows = self.rows(table)
         single = [c for c in self.part.columns if isinstance(c, _ONE_ID)]
         joined = self._with_ids(rows, single)
         for column in self.part.columns:
@@ -198,28 +197,31 @@ class Preparation:
     def _with_ids(self, table: Any, columns: Sequence[Column]) -> Any:
         """Returns `table` and, for each column of values, `/name`, its ids, `name`."""
         joined = table
-        for name, column in ((column.name, column) for column in columns):
-            owner = self.schema.owner(column)
+        for name in (column.name for column in columns):
+            owner = self.schema.owner(self.schema.column(name))
             if isinstance(owner, Vocabulary):
                 words = with_ids(self.fitted.vocabularies[owner.name])
                 words = words.rename({f"//value/{name}": "value", f"//id/{name}": "id"})
                 joined = joined.left_join(words, [(f"/{name}", f"//value/{name}")])
-        ids: dict[str, Any] = {}
-        for name, column in ((column.name, column) for column in columns):
-            owner = self.schema.owner(column)
-            if isinstance(owner, Vocabulary):
-                ids[name] = joined[f"//id/{name}"].fill_null(UNSEEN)
-            elif isinstance(owner, Hashed):
-                ids[name] = hashed(joined[f"/{name}"], owner.num_buckets)
-            else:
-                edges = self.fitted.statistics[owner.name]["edges"]
-                ids[name] = bucketed(joined[f"/{name}"], edges)
+        ids = {column.name: self._id(joined, column) for column in columns}
         return joined.select(*table.columns, **ids)
+
+    def _id(self, joined: Any, column: Column) -> Any:
+        value = joined[f"/{column.name}"]
+        owner = self.schema.owner(column)
+        if isinstance(owner, Hashed):
+            return hashed(value, owner.num_buckets)
+        if isinstance(owner, Bucketed):
+            return bucketed(value, self.fitted.statistics[owner.name]["edges"])
+        return joined[f"//id/{column.name}"].fill_null(UNSEEN)
 
     def _lists(self, rows: Any, column: MultiValue) -> Any:
         values = self._with_ids(self.values(rows, column), [column])
-        ids = values[column.name].collect(order_by=values["//place"])
-        return values.group_by(ROW).aggregate(**{column.name: ids})
+        # Sorted pairs, since not every engine collects in a given order.
+        pair = ibis.struct({"place": values["//place"], "id": values[column.name]})
+        pairs = values.group_by(ROW).aggregate(pairs=pair.collect().sort())
+        ids = pairs.pairs.map(lambda pair: pair["id"])
+        return pairs.select(ROW, **{column.name: ids})
 
     def _histories(self, rows: Any, events: Any, history: History) -> Any:
         user, time = (f"/{history.name}/{key}" for key in ("user", "time"))
@@ -228,7 +230,7 @@ class Preparation:
             value = _raw(events, history, source)
             wanted = wanted if isinstance(wanted, list) else [wanted]
             events = events.filter(value.isin(wanted))
-        attributes = [cast(RawColumn, self.schema[name]) for name in history.of]
+        attributes = [cast(RawColumn, self.schema.column(name)) for name in history.of]
         log = events.select(
             **_user_and_time(events, history),
             **{f"/{c.name}": self._value(events, c) for c in attributes},
@@ -296,7 +298,7 @@ def _raw(table: Any, declaration: Any, source: str) -> Any:
     if source not in table.columns:
         raise ValueError(
             f"{_who(declaration)}: the data must have a column {source!r}. "
-            f"Received: {', '.join(table.columns)}{nearest(source, table.columns)}"
+            f"Received: {nearest(source, table.columns)}"
         )
     return table[source]
 
@@ -349,7 +351,8 @@ def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
 
 
 def _weights(table: Any, column: MultiValue, source: str) -> Any:
-    value = _typed(table, column, source, ["array", "string"])
+    text = ["string"] if column.separator else []
+    value = _typed(table, column, source, ["array", *text])
     if value.type().is_string():
         value = _split(value, column.separator)
     return value.cast("array<float64>")
@@ -363,7 +366,8 @@ def _is_text(table: Any, column: RawColumn) -> bool:
 
 
 def _split(value: Any, separator: str | None) -> Any:
-    return value.nullif("").split(separator)
+    # Some engines read any separator as a pattern, so all of them are given one.
+    return value.nullif("").re_split(re.escape(separator or ""))
 
 
 def _kept(values: Any, column: MultiValue) -> Any:

@@ -3,7 +3,7 @@
 import csv
 import glob
 import gzip
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +61,7 @@ def open_source(data: Any, connection: Any, texts: Sequence[str] = ()) -> Source
     if files and all(file.endswith(_PARQUET) for file in files):
         for file in files:
             _check_parquet(file)
-        source = Source(None, files)
-        with source.reading():
-            return Source(connection.read_parquet(files), files)
+        return _read(connection, connection.read_parquet, files)
     if files and all(file.endswith(_CSV) for file in files):
         types = {
             name: "string"
@@ -71,14 +69,23 @@ def open_source(data: Any, connection: Any, texts: Sequence[str] = ()) -> Source
             for name in _csv_header(file)
             if name in texts
         }
-        source = Source(None, files)
-        with source.reading():
-            options: Mapping[str, Any] = {"types": types} if types else {}
-            return Source(connection.read_csv(files, **options), files)
+        options = {"types": types} if types else {}
+        return _read(connection, connection.read_csv, files, **options)
     raise ValueError(
         f"Files must all end in one of {_PARQUET}, or all in one of {_CSV}. "
         f"Received: {files}"
     )
+
+
+def _read(
+    connection: Any, read: Callable[..., Any], files: Sequence[str], **options: Any
+) -> Source:
+    source = Source(None, files)
+    with source.reading():
+        if connection.name == "duckdb":
+            return Source(read(files, **options), files)
+        tables = [read(file, **options) for file in files]  # other engines take one
+        return Source(ibis.union(*tables) if tables[1:] else tables[0], files)
 
 
 def _find(path: str | Path) -> list[str]:

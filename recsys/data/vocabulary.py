@@ -68,8 +68,9 @@ def group_key(value: Any) -> Any:
 def text_hash(value: Any) -> Any:
     """Returns the first 32 bits of the MD5 of a value written as text."""
     digest = value.cast("string").hexdigest("md5")
-    digits = ibis.literal("0123456789abcdef")  # engines differ in how they parse hex
-    return sum(
-        digits.find(digest.substr(place, 1)).cast("int64") * 16 ** (7 - place)
-        for place in range(8)
-    )
+    # Engines differ in how they parse hex and in how wide an integer is; they agree on
+    # the place of a digit in a string, and a double holds 32 bits exactly.
+    digits = ibis.literal("0123456789abcdef")
+    places = [digits.find(digest.substr(place, 1)) for place in range(8)]
+    number = sum(digit * 16.0 ** (7 - i) for i, digit in enumerate(places))
+    return number.cast("int64")

@@ -376,15 +376,19 @@ class Schema:
 
     def owner(self, column: Column) -> Column:
         """Returns the column whose table `column` reads."""
-        emb = column.emb if isinstance(column, Vocabulary) else column.name
-        return self[emb]
+        if isinstance(column, Vocabulary):
+            return self.column(
+                column.emb, f"{type(column).__name__} {column.name!r}: emb"
+            )
+        return column
 
-    def __getitem__(self, name: str) -> Column:
+    def column(self, name: str, who: str = "Schema: a column") -> Column:
+        """Returns the column of a name; `who` begins the error if there is none."""
         for column in self.columns:
             if column.name == name:
                 return column
         raise ValueError(
-            f"Schema: there is no column {name!r}{nearest(name, self._names())}."
+            f"{who} must be one of {nearest(name, self._names())}. Received: {name!r}"
         )
 
     def _names(self) -> list[str]:
@@ -424,11 +428,12 @@ class Schema:
                 )
             if isinstance(column, History):
                 for name in column.of:
-                    if not has_ids(self[name]) or isinstance(self[name], MultiValue):
+                    of = self.column(name, f"History {column.name!r}: of")
+                    if not isinstance(of, (Categorical, Hashed, Bucketed)):
                         raise ValueError(
                             f"History {column.name!r}: of must name columns with one "
                             f"id per row. Received: {name!r}, which is "
-                            f"{type(self[name]).__name__}"
+                            f"{type(of).__name__}"
                         )
 
     @classmethod
@@ -491,18 +496,11 @@ class Schema:
         Path(path).write_text(text, encoding="utf-8")
 
 
-def has_ids(column: Column) -> bool:
-    """Whether the column reads a table of its own, or of its owner, by ids."""
-    return not isinstance(column, (Numeric, History))
-
-
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns the end of an error text: the names most like `name`, or all names."""
+    """Returns the end of an error text: all names, and those most like `name`."""
     names = sorted(names)
     near = difflib.get_close_matches(name, names)
-    if near:
-        return f"; the nearest names are {', '.join(near)}"
-    return f"; there are {', '.join(names)}"
+    return ", ".join(names) + (f" (nearest: {', '.join(near)})" if near else "")
 
 
 KINDS: Mapping[str, type[Column]] = {
@@ -539,7 +537,9 @@ def _build(cls: type[Any], arguments: Mapping[str, Any]) -> Any:
     known = {f.name: f for f in fields(cls)}
     for key in arguments:
         if key not in known:
-            raise ValueError(f"{who}: there is no {key!r}{nearest(key, known)}.")
+            raise ValueError(
+                f"{who}: arguments must be of {nearest(key, known)}. Received: {key!r}"
+            )
     for key, f in known.items():
         required = f.default is MISSING and f.default_factory is MISSING
         if required and key not in arguments:
