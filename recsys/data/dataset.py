@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.data.layout import Part, Slot, pack, to_columns
+from recsys.data.layout import KINDS, Part, Slot, pack, to_columns
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Block = tuple[np.ndarray, np.ndarray]
 
 BLOCK_ROWS = 2**18
+CHUNK_ROWS = 2**12
 
 
 def in_memory(
@@ -24,13 +26,29 @@ def in_memory(
     """Returns a dataset of one block: all rows."""
     import tensorflow as tf
 
-    block = pack(columns, slots, "int32"), pack(columns, slots, "float32")
-    return tf.data.Dataset.from_tensors(block)
+    return tf.data.Dataset.from_tensors(pack(columns, slots))
 
 
-def streamed(
+def write_packed(parquet: Path, folder: Path, slots: Sequence[Slot]) -> None:
+    """Writes the rows of a parquet file as `on_disk` reads them.
+
+    Args:
+        parquet: The model input, lists not yet padded.
+        folder: Gets the files `ids` and `numbers`.
+        slots: The columns.
+    """
+    with (folder / "ids").open("wb") as ids, (folder / "numbers").open("wb") as numbers:
+        for batch in pq.ParquetFile(parquet).iter_batches(2**16):
+            columns = to_columns(pa.Table.from_batches([batch]), slots)
+            for file, packed in zip((ids, numbers), pack(columns, slots), strict=True):
+                packed.tofile(file)
+
+
+def on_disk(
     folder: "tempfile.TemporaryDirectory[str]",
     slots: Sequence[Slot],
+    *,
+    num_rows: int,
     batch_size: int,
     shuffle: bool,
     seed: int | None,
@@ -38,39 +56,43 @@ def streamed(
     """Returns a dataset of blocks of about `BLOCK_ROWS` rows, read while it is used.
 
     Args:
-        folder: Holds `rows.parquet`, the model input with lists not yet padded. It is
-            removed when the dataset is.
+        folder: Has what `write_packed` wrote. It is removed when the dataset is.
         slots: The columns.
+        num_rows: Rows in it.
         batch_size: All blocks but the last have a multiple of so many rows.
-        shuffle: Whether the blocks are put together from row groups of random places.
-        seed: Seed of the order of the row groups.
+        shuffle: Whether a block is put together from chunks of `CHUNK_ROWS` rows of
+            random places.
+        seed: Seed of the order of the chunks.
     """
     import tensorflow as tf
 
     random = np.random.default_rng(seed)
+    widths = [sum(s.width for s in slots if s.kind == kind) for kind in KINDS]
 
     def read() -> Iterator[Block]:
-        file = pq.ParquetFile(Path(folder.name) / "rows.parquet")
-        order = np.arange(file.num_row_groups)
-        waiting: list[Block] = []
-        for group in random.permutation(order) if shuffle else order:
-            columns = to_columns(file.read_row_group(group), slots)
-            waiting.append(
-                (pack(columns, slots, "int32"), pack(columns, slots, "float32"))
-            )
-            rows = sum(len(ids) for ids, _ in waiting)
-            if rows >= max(BLOCK_ROWS, batch_size):
+        rows = [
+            np.memmap(Path(folder.name) / file, kind, "r", shape=(num_rows, width))
+            if width
+            else np.empty((num_rows, 0), kind)
+            for file, kind, width in zip(("ids", "numbers"), KINDS, widths, strict=True)
+        ]
+        starts = np.arange(0, num_rows, CHUNK_ROWS)
+        if shuffle:
+            random.shuffle(starts)
+        waiting: list[list[np.ndarray]] = []
+        for start in starts:
+            waiting.append([packed[start : start + CHUNK_ROWS] for packed in rows])
+            size = sum(len(ids) for ids, _ in waiting)
+            if size >= max(BLOCK_ROWS, batch_size):
                 ids, numbers = _joined(waiting)
-                whole = rows - rows % batch_size
+                whole = size - size % batch_size
                 yield ids[:whole], numbers[:whole]
-                waiting = [(ids[whole:], numbers[whole:])]
-        if any(len(ids) for ids, _ in waiting):
-            yield _joined(waiting)
+                waiting = [[ids[whole:], numbers[whole:]]]
+        yield _joined(waiting)
 
-    widths = [sum(s.width for s in slots if s.kind == k) for k in ("int32", "float32")]
-    signature = (
-        tf.TensorSpec((None, widths[0]), tf.int32),
-        tf.TensorSpec((None, widths[1]), tf.float32),
+    signature = tuple(
+        tf.TensorSpec((None, width), kind)
+        for width, kind in zip(widths, KINDS, strict=True)
     )
     blocks = tf.data.Dataset.from_generator(read, output_signature=signature)
     return blocks.prefetch(1)
@@ -139,14 +161,14 @@ def _arrange(columns: dict[str, Any], part: Part) -> Any:
     return columns, y
 
 
-def _joined(blocks: Sequence[Block]) -> Block:
-    ids, numbers = zip(*blocks, strict=True)
+def _joined(chunks: Sequence[Sequence[np.ndarray]]) -> Block:
+    ids, numbers = zip(*chunks, strict=True)
     return np.concatenate(ids), np.concatenate(numbers)
 
 
 def _unpack(packed: Sequence[Any], slots: Sequence[Slot]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    for kind, block in zip(("int32", "float32"), packed, strict=True):
+    for kind, block in zip(KINDS, packed, strict=True):
         start = 0
         for slot in slots:
             if slot.kind == kind:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from recsys.feature.schema import Column, History, Label, MultiValue, Numeric, Schema
 
 Kind = Literal["int32", "float32"]
+KINDS = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -88,16 +89,23 @@ def to_table(columns: Mapping[str, np.ndarray]) -> pa.Table:
 
 
 def pack(
-    columns: Mapping[str, np.ndarray], slots: Sequence[Slot], kind: Kind
-) -> np.ndarray:
-    """Returns the columns of one kind side by side, `(rows, sum of widths)`.
+    columns: Mapping[str, np.ndarray], slots: Sequence[Slot]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the integer columns side by side, and the floating ones.
 
     A row is then one piece of memory: to gather shuffled rows costs one cache miss for
     each row instead of one for each number.
+
+    Returns:
+        Two arrays, `(rows, sum of widths)`.
     """
     rows = len(next(iter(columns.values())))
-    parts = [columns[s.name].reshape(rows, -1) for s in slots if s.kind == kind]
-    return np.concatenate(parts or [np.empty((rows, 0), kind)], axis=1)
+
+    def side_by_side(kind: Kind) -> np.ndarray:
+        parts = [columns[s.name].reshape(rows, -1) for s in slots if s.kind == kind]
+        return np.concatenate(parts or [np.empty((rows, 0), kind)], axis=1)
+
+    return side_by_side("int32"), side_by_side("float32")
 
 
 def _to_column(column: pa.ChunkedArray, slot: Slot) -> np.ndarray:

@@ -262,9 +262,9 @@ class FeaturePipeline:
         """Returns the model input as batches for `fit`, `evaluate` and `predict`.
 
         In memory, the rows are shuffled exactly. Streaming transforms the data once,
-        into a temporary parquet file, and reads that in each epoch; shuffling takes
-        row groups of that file in random order and shuffles the rows of a quarter of
-        a million at a time.
+        into temporary files that need 4 bytes for each number of the model input, and
+        reads those in each epoch; it shuffles a quarter of a million rows at a time,
+        taken from 64 random places.
 
         Args:
             data: The rows. Labels may be absent, from all or none of the rows.
@@ -287,7 +287,7 @@ class FeaturePipeline:
         Raises:
             RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`.
         """
-        from recsys.data.dataset import batches, in_memory, streamed
+        from recsys.data.dataset import batches, in_memory, on_disk
 
         if type(batch_size) is not int or batch_size < 1:
             raise ValueError(
@@ -306,7 +306,14 @@ class FeaturePipeline:
                 size = 4 * prepared.num_rows * sum(slot.width for slot in slots)
                 streaming = bool(prepared.source.files) and size > STREAM_ABOVE
             if streaming:
-                blocks = streamed(prepared.write(), slots, batch_size, shuffle, seed)
+                blocks = on_disk(
+                    prepared.write(),
+                    slots,
+                    num_rows=prepared.num_rows,
+                    batch_size=batch_size,
+                    shuffle=shuffle,
+                    seed=seed,
+                )
             else:
                 blocks = in_memory(prepared.columns(), slots)
         dataset = batches(
@@ -390,13 +397,15 @@ class _Prepared:
         return to_columns(table, self.part.slots)
 
     def write(self) -> "tempfile.TemporaryDirectory[str]":
-        """Evaluates the expression into `rows.parquet` in a temporary folder."""
+        """Evaluates the expression into a temporary folder, as `on_disk` reads it."""
+        from recsys.data.dataset import write_packed
+
         folder = tempfile.TemporaryDirectory(prefix="recsys-")
-        # Small row groups, so that a shuffled block has rows of many places.
-        options = {"row_group_size": 2**14} if self.connection.name == "duckdb" else {}
+        path = Path(folder.name) / "rows.parquet"
         with self.source.reading():
-            path = Path(folder.name) / "rows.parquet"
-            self.connection.to_parquet(self.expression, path, **options)
+            self.connection.to_parquet(self.expression, path)
+        write_packed(path, path.parent, self.part.slots)
+        path.unlink()
         return folder
 
 

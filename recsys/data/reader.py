@@ -57,6 +57,8 @@ def as_arrow(frame: Any) -> pa.Table:
         except pa.ArrowException as error:
             text = " ".join(map(str, error.args))
             raise ValueError(f"The frame cannot be read: {text}") from error
+    elif hasattr(frame, "to_arrow"):  # polars; its stream has types Arrow cannot cast
+        table = frame.to_arrow()
     elif hasattr(frame, "__arrow_c_stream__"):
         table = pa.table(frame)
     else:

@@ -50,7 +50,9 @@ def bucketed(value: Any, edges: Sequence[float]) -> Any:
     """Returns 2 + the number of edges at or below the value, 1 for a null."""
     if not edges:
         return ibis.ifelse(value.isnull(), UNSEEN, FIRST_ID)
-    bucket = value.bucket([*edges], include_under=True, include_over=True)
+    bucket = value.bucket(
+        edges, close_extreme=False, include_under=True, include_over=True
+    )
     return (bucket.cast("int32") + FIRST_ID).fill_null(UNSEEN)
 
 
