@@ -1,6 +1,7 @@
 """Packed columns as a `tf.data.Dataset` of whole batches."""
 
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,12 +67,13 @@ def on_disk(
     """
     import tensorflow as tf
 
+    path = Path(folder.name)
     random = np.random.default_rng(seed)
     widths = [sum(s.width for s in slots if s.kind == kind) for kind in KINDS]
 
     def read() -> Iterator[Block]:
         rows = [
-            np.memmap(Path(folder.name) / file, kind, "r", shape=(num_rows, width))
+            np.memmap(path / file, kind, "r", shape=(num_rows, width))
             if width
             else np.empty((num_rows, 0), kind)
             for file, kind, width in zip(("ids", "numbers"), KINDS, widths, strict=True)
@@ -95,6 +97,8 @@ def on_disk(
         for width, kind in zip(widths, KINDS, strict=True)
     )
     blocks = tf.data.Dataset.from_generator(read, output_signature=signature)
+    # TensorFlow keeps generators for good, so `read` must not hold the folder.
+    weakref.finalize(blocks, folder.cleanup)
     return blocks.prefetch(1)
 
 

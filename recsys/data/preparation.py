@@ -68,13 +68,13 @@ class Preparation:
                 typed[f"/{column.weight}"] = _weights(table, column, column.weight)
         for label in self.part.labels:
             value = _typed(table, label, label.source, NUMBERS).cast("float64")
-            typed[f"/{label.name}"] = value.isnan().ifelse(ibis.null("float64"), value)
+            known = _is_finite(value) | value.isinf()
+            typed[f"/{label.name}"] = known.ifelse(value, ibis.null("float64"))
         if self.part.sample_weight:
-            typed["/sample_weight"] = _number(
-                table, self.schema, self.part.sample_weight
-            )
+            weight = self.part.sample_weight
+            typed["/sample_weight"] = _number(table, "Sample weight", weight)
         for key, source in self.part.groups.items():
-            typed[f"/{key}"] = _category(table, self.schema, source)
+            typed[f"/{key}"] = _category(table, f"Group {key!r}", source)
         return table.select(**typed).mutate(**{ROW: ibis.row_number()})
 
     def values(self, rows: Any, column: MultiValue) -> Any:
@@ -289,8 +289,8 @@ def log1p(value: Any) -> Any:
 
 
 def _who(declaration: Any) -> str:
-    if isinstance(declaration, Schema):
-        return "Schema"
+    if isinstance(declaration, str):
+        return declaration
     return f"{type(declaration).__name__} {declaration.name!r}"
 
 
@@ -330,7 +330,17 @@ def _category(table: Any, declaration: Any, source: str) -> Any:
 def _number(table: Any, declaration: Any, source: str) -> Any:
     """The column as float64, null where it is not finite or beyond float32."""
     value = _typed(table, declaration, source).cast("float64")
-    return value.between(-LARGEST, LARGEST).ifelse(value, ibis.null("float64"))
+    good = _is_finite(value) & value.between(-LARGEST, LARGEST)
+    return good.ifelse(value, ibis.null("float64"))
+
+
+def _is_finite(value: Any) -> Any:
+    """Whether a number is neither NaN nor infinite.
+
+    DuckDB 2.0 takes `isnan`, and comparisons, of a parquet column to be what the
+    column's smallest and largest value make them; those leave NaN out.
+    """
+    return value - value == 0
 
 
 def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
@@ -383,7 +393,7 @@ def _user_and_time(table: Any, history: History) -> dict[str, Any]:
     kind = _family(time.type())
     if kind in ("floating", "decimal"):
         time = time.cast("float64")
-        time = time.isnan().ifelse(ibis.null("float64"), time)
+        time = _is_finite(time).ifelse(time, ibis.null("float64"))
     elif kind == "integer":
         time = time.cast("int64")
     elif kind == "timestamp":
