@@ -72,20 +72,8 @@ class Part:
 
 
 def to_columns(table: pa.Table, slots: Sequence[Slot]) -> dict[str, np.ndarray]:
-    """Returns the columns of an Arrow table, lists padded, nulls as NaN."""
+    """Returns the columns of an Arrow table: nulls as NaN, but 0 in lists, padded."""
     return {slot.name: _to_column(table[slot.name], slot) for slot in slots}
-
-
-def to_table(columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """Returns columns as an Arrow table, matrices as lists of fixed size."""
-    return pa.table(
-        {
-            name: pa.array(values)
-            if values.ndim == 1
-            else pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
-            for name, values in columns.items()
-        }
-    )
 
 
 def pack(
@@ -117,5 +105,7 @@ def _to_column(column: pa.ChunkedArray, slot: Slot) -> np.ndarray:
     row = np.repeat(np.arange(len(lengths)), lengths)
     place = np.arange(len(values)) - np.repeat(lengths.cumsum() - lengths, lengths)
     padded = np.zeros((len(lengths), slot.length), slot.kind)
-    padded[row, place] = np.nan_to_num(values) if slot.kind == "float32" else values
+    if slot.kind == "float32":
+        values = np.where(np.isfinite(values), values, 0)
+    padded[row, place] = values
     return padded

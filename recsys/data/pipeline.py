@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.data.fitted import Fitted
-from recsys.data.layout import Part, to_columns, to_table
+from recsys.data.layout import Part, to_columns
 from recsys.data.progress import working
+from recsys.data.reader import as_arrow
 from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.feature.field import Field
 from recsys.feature.schema import (
@@ -180,7 +181,7 @@ class FeaturePipeline:
         """
         with working("Transforming the data"):
             prepared = self._prepare("transform", data, events, columns)
-            return to_table(prepared.columns())
+            return as_arrow(prepared.columns())
 
     def fields(self, dim: Dim = 16) -> list[Field]:
         """Returns the fields of a model that reads the output of `transform`.

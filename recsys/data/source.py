@@ -69,8 +69,7 @@ def open_source(data: Any, connection: Any, texts: Sequence[str] = ()) -> Source
             for name in _csv_header(file)
             if name in texts
         }
-        options = {"types": types} if types else {}
-        return _read(connection, connection.read_csv, files, **options)
+        return _read(connection, connection.read_csv, files, types=types or None)
     raise ValueError(
         f"Files must all end in one of {_PARQUET}, or all in one of {_CSV}. "
         f"Received: {files}"
@@ -84,7 +83,7 @@ def _read(
     with source.reading():
         if connection.name == "duckdb":
             return Source(read(files, **options), files)
-        tables = [read(file, **options) for file in files]  # other engines take one
+        tables = [read(file) for file in files]  # other engines take one, and no types
         return Source(ibis.union(*tables) if tables[1:] else tables[0], files)
 
 

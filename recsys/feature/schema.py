@@ -64,6 +64,7 @@ class Column:
             self._require(
                 key, counts and value >= smallest, f"an integer of at least {smallest}"
             )
+            object.__setattr__(self, key, int(value))  # a NumPy one cannot be dumped
 
     def _require_text(self, *keys: str) -> None:
         for key in keys:
@@ -187,6 +188,8 @@ class Numeric(RawColumn):
         self._require(
             "fill", self.fill in (None, "mean") or number, "a finite number or 'mean'"
         )
+        if self.fill not in (None, "mean"):
+            object.__setattr__(self, "fill", float(self.fill))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +305,11 @@ class History(Column):
         object.__setattr__(self, "of", tuple(self.of))
         maps = isinstance(self.where, Mapping)
         self._require("where", maps, "a mapping of raw columns to values")
+        where = {
+            key: [*value] if isinstance(value, (list, tuple, set)) else value
+            for key, value in self.where.items()
+        }
+        object.__setattr__(self, "where", where)
 
     @property
     def outputs(self) -> tuple[str, ...]:
