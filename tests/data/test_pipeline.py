@@ -403,7 +403,6 @@ def test_bad_data(change, text: str, tmp_path: Path) -> None:
     ).fit(pa.table(good))
     columns = (good | change).items()
     bad = pa.table({name: values for name, values in columns if values is not None})
-    # DuckDB judges NaN in a file by the file's statistics, so files are another case.
     pq.write_table(bad, tmp_path / "bad.parquet")
     for data in (bad, tmp_path / "bad.parquet"):
         with pytest.raises(ValueError) as error:
@@ -412,6 +411,29 @@ def test_bad_data(change, text: str, tmp_path: Path) -> None:
         assert "Received: " in str(error.value)
     with pytest.raises(ValueError):
         pipeline.dataset(bad, 2)
+
+
+def test_nan_in_a_file_is_seen(tmp_path: Path) -> None:
+    """DuckDB 2.0 believes the statistics of a file, which leave NaN out."""
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"n": [0.0, NAN, 1.0] * 100, "u": [1] * 300}), path)
+    columns = [
+        Categorical("u"),
+        Bucketed("bucket", source="n", num_buckets=2),
+        Numeric("filled", source="n", fill=7),
+        History("past", of=["bucket"], length=2, user="u", time="n"),
+    ]
+    pipeline = FeaturePipeline(columns, labels=[Label("y", source="n")]).fit(path)
+    table = pipeline.transform(path).slice(0, 3)
+    assert table["filled"].to_pylist() == [0, 7, 1]
+    np.testing.assert_array_equal(table["y"], [0, NAN, 1])
+    assert table["bucket"].to_pylist()[1] == 1
+    assert table["past_bucket"].to_pylist()[:2] == [[0, 0], [0, 0]]
+    assert 0 not in table["past_bucket"].to_pylist()[2]
+    with pytest.raises(ValueError, match="missing .in 100 of 300 rows"):
+        FeaturePipeline([Numeric("n")]).fit(path)
+    with pytest.raises(ValueError, match="'n' must be finite and at least 0"):
+        FeaturePipeline([Hashed("u", num_buckets=9)], sample_weight="n").fit(path)
 
 
 @pytest.mark.parametrize(
