@@ -489,3 +489,14 @@ def test_shared_vocabulary_of_another_type() -> None:
     columns = [Categorical("item"), MultiValue("seen", emb="item", length=2)]
     with pytest.raises(ValueError, match="type string like 'item', whose table it sha"):
         FeaturePipeline(columns).fit(pa.table({"item": ["a"], "seen": [[1]]}))
+
+
+def test_from_a_schema_file(tmp_path: Path) -> None:
+    log = log_of(200)
+    pq.write_table(log, tmp_path / "log.parquet")
+    everything().schema.to_yaml(tmp_path / "schema.yaml")
+    pipeline = FeaturePipeline.from_yaml(tmp_path / "schema.yaml", CONNECTION)
+    assert pipeline.schema == everything().schema
+    assert pipeline.connection is CONNECTION
+    got = pipeline.fit(tmp_path / "*.parquet").transform(log)
+    assert got.equals(everything().fit(log).transform(log))

@@ -101,6 +101,7 @@ def test_shared_vocabulary_is_that_of_its_owner() -> None:
     assert [field.emb for field in pipeline.fields()] == ["item"] * 3
     assert all([*field.counts] == [0, 0, 2, 1] for field in pipeline.fields())
     assert pipeline.vocabulary("seen").equals(pipeline.vocabulary("item"))
+    assert {*pipeline._fitted.vocabularies} == {"item"}
 
 
 def test_integer_width_does_not_matter() -> None:
