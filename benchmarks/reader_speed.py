@@ -6,7 +6,8 @@
 and read as batches: in memory and streamed, in order and shuffled. `bare` is
 `pyarrow.parquet.read_table` of the raw file, the limit of any reader; `stock` is
 `tf.data.Dataset.from_tensor_slices(...).batch(...)` of the prepared columns, on a tenth
-of the rows. `--history 50` adds two histories of 50 events.
+of the rows. Lines with `(once)` are paid before the first epoch, the others in each.
+`--history 50` adds two histories of 50 events, which the raw file does not hold.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def measure(path: Path, num_rows: int, batch: int, history: int) -> None:
 
     def report(what: str, seconds: float, rows: int = num_rows) -> None:
         rate = rows / seconds / 1e6
-        print(f"{what:<34}{rate:8.3f} M rows/s{rate / bare:8.2f} x bare", flush=True)
+        print(f"{what:<40}{rate:8.3f} M rows/s{rate / bare:8.2f} x bare", flush=True)
 
     bare = num_rows / best(lambda: pq.read_table(path)) / 1e6
     report("bare", num_rows / bare / 1e6)

@@ -232,7 +232,7 @@ class MultiValue(Vocabulary):
             empty string has no values.
         weight: Name of a raw column of as many numbers per row, lists or delimited
             strings as the values are. It becomes a column of the same name,
-            padded with 0; missing weights are 0.
+            padded with 0; weights that are not finite are 0.
         group: Histories of one group are one sequence with several attributes.
         pooling: How the embeddings become one vector, as in `Field`.
 
