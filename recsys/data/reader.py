@@ -1,16 +1,139 @@
-"""Raw columns."""
+"""Frames of any kind as Arrow tables and as NumPy columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 
-def as_columns(x: Any) -> Any:
-    if isinstance(x, Mapping):
-        return {k: np.asarray(v) for k, v in x.items()}
-    return None
+def as_columns(frame: Any) -> dict[str, np.ndarray]:
+    """Returns the columns of a frame as raw arrays, nothing filled or rounded.
+
+    Missing numbers become NaN, so an integer column with gaps becomes floating.
+
+    Args:
+        frame: A pandas, polars or Arrow table, or a mapping of names to arrays. List
+            columns must hold lists of one length.
+
+    Returns:
+        Name -> `(rows,)`, or `(rows, length)` for a list column.
+
+    Raises:
+        ValueError: If two columns have the same name, or the lists of a column differ
+            in length.
+
+    Example:
+    >>> as_columns(pa.table({"user": [7, 8], "clicked": [[1, 2], [3, 0]]}))
+    {'user': array([7, 8]), 'clicked': array([[1, 2], [3, 0]])}
+    """
+    if isinstance(frame, Mapping):
+        return {name: _as_array(name, values) for name, values in frame.items()}
+    table = as_arrow(frame)
+    return {
+        name: _to_numpy(name, column.combine_chunks())
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
 
 
-def is_frame(x: Any) -> bool:
-    return isinstance(x, Mapping)
+def is_frame(data: Any) -> bool:
+    """Whether `as_columns` takes it: a table of some kind, or a mapping."""
+    pandas = type(data).__module__.partition(".")[0] == "pandas"
+    return (
+        isinstance(data, Mapping)
+        or (pandas and hasattr(data, "columns"))
+        or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"))
+    )
+
+
+def as_arrow(frame: Any) -> pa.Table:
+    """Returns a frame as an Arrow table, categories written out.
+
+    Args:
+        frame: A pandas, polars or Arrow table, or a mapping of names to arrays.
+
+    Raises:
+        TypeError: If it is none of them.
+        ValueError: If two columns have the same name, or a column has no one type.
+    """
+    if isinstance(frame, Mapping):
+        arrays = {name: _as_array(name, values) for name, values in frame.items()}
+        table = pa.table({name: _from_numpy(array) for name, array in arrays.items()})
+    elif type(frame).__module__.partition(".")[0] == "pandas":
+        refuse_duplicates(frame.columns, "The frame")
+        try:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+        except pa.ArrowException as error:
+            text = " ".join(map(str, error.args))
+            raise ValueError(f"The frame cannot be read: {text}") from error
+    elif hasattr(frame, "to_arrow"):  # polars; its stream has types Arrow cannot cast
+        table = frame.to_arrow()
+    elif hasattr(frame, "__arrow_c_stream__"):
+        table = pa.table(frame)
+    else:
+        raise TypeError(
+            "Data must be a pandas, polars or Arrow table, an Ibis table, a mapping of "
+            f"names to arrays, or paths of files. Received: {type(frame)}"
+        )
+    refuse_duplicates(table.column_names, "The frame")
+    columns = zip(table.column_names, table.columns, strict=True)
+    for place, (name, column) in enumerate(columns):
+        if pa.types.is_dictionary(column.type):
+            plain = column.cast(column.type.value_type)
+            table = table.set_column(place, name, plain)
+    return table
+
+
+def refuse_duplicates(names: Iterable[str], who: str) -> None:
+    """Raises `ValueError` if two names are equal or differ in case only."""
+    seen: dict[str, str] = {}
+    for name in map(str, names):
+        if name.lower() in seen:
+            raise ValueError(
+                f"{who} must have columns of different names, case aside. "
+                f"Received: {seen[name.lower()]!r} and {name!r}"
+            )
+        seen[name.lower()] = name
+
+
+def _as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # NumPy refuses ragged lists
+        raise ValueError(
+            f"Column {name!r}: lists must be of one length. Received: {error}"
+        ) from error
+
+
+def _from_numpy(array: np.ndarray) -> pa.Array:
+    if array.ndim < 2:
+        return pa.array(array)
+    return pa.FixedSizeListArray.from_arrays(
+        _from_numpy(array.reshape(-1, *array.shape[2:])), array.shape[1]
+    )
+
+
+def _to_numpy(name: str, array: pa.Array) -> np.ndarray:
+    if not (
+        pa.types.is_list(array.type)
+        or pa.types.is_large_list(array.type)
+        or pa.types.is_fixed_size_list(array.type)
+    ):
+        plain: np.ndarray = array.to_numpy(zero_copy_only=False)
+        return plain
+    if array.null_count:
+        raise ValueError(
+            f"Column {name!r}: lists must not be missing. "
+            f"Received: {array.null_count} missing of {len(array)}"
+        )
+    lengths = pc.list_value_length(array)
+    shortest, longest = pc.min_max(lengths).values()
+    if shortest != longest:
+        raise ValueError(
+            f"Column {name!r}: lists must be of one length. "
+            f"Received: lengths {shortest} to {longest}"
+        )
+    values: np.ndarray = _to_numpy(name, pc.list_flatten(array))
+    length = longest.as_py() or 0
+    return values.reshape(len(array), length, *values.shape[1:])

@@ -1,0 +1,184 @@
+"""Packed columns as a `tf.data.Dataset` of whole batches."""
+
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.data.layout import KINDS, Part, Slot, pack, to_columns
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Block = tuple[np.ndarray, np.ndarray]
+
+BLOCK_ROWS = 2**18
+CHUNK_ROWS = 2**12
+
+
+def in_memory(
+    columns: dict[str, np.ndarray], slots: Sequence[Slot]
+) -> "tf.data.Dataset":
+    """Returns a dataset of one block: all rows."""
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensors(pack(columns, slots))
+
+
+def write_packed(parquet: Path, folder: Path, slots: Sequence[Slot]) -> None:
+    """Writes the rows of a parquet file as `on_disk` reads them.
+
+    Args:
+        parquet: The model input, lists not yet padded.
+        folder: Gets the files `ids` and `numbers`.
+        slots: The columns.
+    """
+    with (folder / "ids").open("wb") as ids, (folder / "numbers").open("wb") as numbers:
+        for batch in pq.ParquetFile(parquet).iter_batches(2**16):
+            columns = to_columns(pa.Table.from_batches([batch]), slots)
+            for file, packed in zip((ids, numbers), pack(columns, slots), strict=True):
+                packed.tofile(file)
+
+
+def on_disk(
+    folder: "tempfile.TemporaryDirectory[str]",
+    slots: Sequence[Slot],
+    *,
+    num_rows: int,
+    batch_size: int,
+    shuffle: bool,
+    seed: int | None,
+) -> "tf.data.Dataset":
+    """Returns a dataset of blocks of about `BLOCK_ROWS` rows, read while it is used.
+
+    Args:
+        folder: Has what `write_packed` wrote. It is removed when the dataset is.
+        slots: The columns.
+        num_rows: Rows in it.
+        batch_size: All blocks but the last have a multiple of so many rows.
+        shuffle: Whether a block is put together from chunks of `CHUNK_ROWS` rows of
+            random places.
+        seed: Seed of the order of the chunks.
+    """
+    import tensorflow as tf
+
+    path = Path(folder.name)
+    random = np.random.default_rng(seed)
+    widths = [sum(s.width for s in slots if s.kind == kind) for kind in KINDS]
+
+    def read() -> Iterator[Block]:
+        rows = [
+            np.memmap(path / file, kind, "r", shape=(num_rows, width))
+            if width
+            else np.empty((num_rows, 0), kind)
+            for file, kind, width in zip(("ids", "numbers"), KINDS, widths, strict=True)
+        ]
+        starts = np.arange(0, num_rows, CHUNK_ROWS)
+        if shuffle:
+            random.shuffle(starts)
+        waiting: list[list[np.ndarray]] = []
+        for start in starts:
+            waiting.append([packed[start : start + CHUNK_ROWS] for packed in rows])
+            size = sum(len(ids) for ids, _ in waiting)
+            if size >= max(BLOCK_ROWS, batch_size):
+                ids, numbers = _joined(waiting)
+                whole = size - size % batch_size
+                yield ids[:whole], numbers[:whole]
+                waiting = [[ids[whole:], numbers[whole:]]]
+        yield _joined(waiting)
+
+    signature = tuple(
+        tf.TensorSpec((None, width), kind)
+        for width, kind in zip(widths, KINDS, strict=True)
+    )
+    blocks = tf.data.Dataset.from_generator(read, output_signature=signature)
+    # TensorFlow keeps generators for good, so `read` must not hold the folder.
+    weakref.finalize(blocks, folder.cleanup)
+    return blocks.prefetch(1)
+
+
+def batches(
+    blocks: "tf.data.Dataset",
+    part: Part,
+    *,
+    num_rows: int,
+    batch_size: int,
+    shuffle: bool,
+    seed: int | None,
+    drop_remainder: bool,
+) -> "tf.data.Dataset":
+    """Returns blocks cut into whole batches, never row by row.
+
+    Args:
+        blocks: Dataset of packed rows; all but the last of whole batches.
+        part: What is packed in them.
+        num_rows: Rows of all blocks.
+        batch_size: Rows of a batch.
+        shuffle: Whether the rows of each block are put in a new order in each epoch.
+        seed: Seed of that order.
+        drop_remainder: Whether to leave out a last batch that is not full.
+    """
+    import tensorflow as tf
+
+    slots = part.slots
+
+    def rows_at(block: Any, order: Any, start: Any) -> list[Any]:
+        if order is None:
+            return [packed[start : start + batch_size] for packed in block]
+        chosen = order[start : start + batch_size]
+        return [tf.gather(packed, chosen) for packed in block]
+
+    def cut(block: Any, salt: Any) -> Any:
+        num = tf.shape(block[0], tf.int64)[0]
+        order = None
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(tf.range(num), [salt, 0])
+        stop = num - num % batch_size if drop_remainder else num
+        starts = tf.data.Dataset.range(0, stop, batch_size)
+        return starts.map(
+            lambda start: _arrange(_unpack(rows_at(block, order, start), slots), part),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    salts = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    num_batches = (
+        num_rows // batch_size if drop_remainder else -(-num_rows // batch_size)
+    )
+    dataset = tf.data.Dataset.zip(blocks, salts).flat_map(cut)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _arrange(columns: dict[str, Any], part: Part) -> Any:
+    """From the columns of a batch to what Keras reads."""
+    y = {label.name: columns.pop(label.name) for label in part.labels}
+    if not y:
+        return columns
+    if part.sample_weight:
+        weight = columns.pop("sample_weight")
+        return columns, y, weight
+    return columns, y
+
+
+def _joined(chunks: Sequence[Sequence[np.ndarray]]) -> Block:
+    ids, numbers = zip(*chunks, strict=True)
+    return np.concatenate(ids), np.concatenate(numbers)
+
+
+def _unpack(packed: Sequence[Any], slots: Sequence[Slot]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for kind, block in zip(KINDS, packed, strict=True):
+        start = 0
+        for slot in slots:
+            if slot.kind == kind:
+                stop = start + slot.width
+                columns[slot.name] = (
+                    block[:, start] if slot.length is None else block[:, start:stop]
+                )
+                start = stop
+    return {slot.name: columns[slot.name] for slot in slots}

@@ -1,0 +1,111 @@
+"""The columns of the model input as arrays: which there are, how they are packed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.feature.schema import Column, History, Label, MultiValue, Numeric, Schema
+
+Kind = Literal["int32", "float32"]
+KINDS = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One column: `(rows,)` without a length, else `(rows, length)`, padded with 0."""
+
+    name: str
+    kind: Kind
+    length: int | None = None
+
+    @property
+    def width(self) -> int:
+        """Numbers per row."""
+        return 1 if self.length is None else self.length
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is to be made of a schema: all of it, or a part.
+
+    Args:
+        columns: Columns of the schema.
+        labels: Labels of the schema.
+        sample_weight: Raw column of the sample weights.
+        groups: Name of the key -> raw column.
+    """
+
+    columns: Sequence[Column]
+    labels: Sequence[Label] = ()
+    sample_weight: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, schema: Schema, labels: bool = True) -> "Part":
+        """Returns all of a schema, or all that is there when labels are not known."""
+        if labels or not schema.labels:
+            weight = schema.sample_weight
+            return cls(schema.columns, schema.labels, weight, schema.groups)
+        return cls(schema.columns, groups=schema.groups)
+
+    @property
+    def slots(self) -> list[Slot]:
+        """The columns it becomes: inputs, groups, labels, sample weight."""
+        slots: list[Slot] = []
+        for column in self.columns:
+            if isinstance(column, (MultiValue, History)):
+                weights = column.outputs[1:] if isinstance(column, MultiValue) else ()
+                for name in column.outputs:
+                    kind: Kind = "float32" if name in weights else "int32"
+                    slots.append(Slot(name, kind, column.length))
+            else:
+                numeric = isinstance(column, Numeric)
+                slots.append(Slot(column.name, "float32" if numeric else "int32"))
+        slots += [Slot(key, "int32") for key in self.groups]
+        slots += [Slot(label.name, "float32") for label in self.labels]
+        slots += [Slot("sample_weight", "float32")] if self.sample_weight else []
+        return slots
+
+
+def to_columns(table: pa.Table, slots: Sequence[Slot]) -> dict[str, np.ndarray]:
+    """Returns the columns of an Arrow table: nulls as NaN, but 0 in lists, padded."""
+    return {slot.name: _to_column(table[slot.name], slot) for slot in slots}
+
+
+def pack(
+    columns: Mapping[str, np.ndarray], slots: Sequence[Slot]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the integer columns side by side, and the floating ones.
+
+    A row is then one piece of memory: to gather shuffled rows costs one cache miss for
+    each row instead of one for each number.
+
+    Returns:
+        Two arrays, `(rows, sum of widths)`.
+    """
+    rows = len(next(iter(columns.values())))
+
+    def side_by_side(kind: Kind) -> np.ndarray:
+        parts = [columns[s.name].reshape(rows, -1) for s in slots if s.kind == kind]
+        return np.concatenate(parts or [np.empty((rows, 0), kind)], axis=1)
+
+    return side_by_side("int32"), side_by_side("float32")
+
+
+def _to_column(column: pa.ChunkedArray, slot: Slot) -> np.ndarray:
+    if slot.length is None:
+        plain: np.ndarray = column.to_numpy()
+        return plain.astype(slot.kind, copy=False)
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    values = pc.list_flatten(column).to_numpy()
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(len(values)) - np.repeat(lengths.cumsum() - lengths, lengths)
+    padded = np.zeros((len(lengths), slot.length), slot.kind)
+    if slot.kind == "float32":
+        values = np.where(np.isfinite(values), values, 0)
+    padded[row, place] = values
+    return padded

@@ -1,0 +1,422 @@
+"""From raw event files or frames to the input of a model."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.data.fitted import Fitted
+from recsys.data.layout import Part, to_columns
+from recsys.data.progress import working
+from recsys.data.reader import as_arrow
+from recsys.data.storage import read_pipeline, write_pipeline
+from recsys.feature.field import Field
+from recsys.feature.schema import (
+    FIRST_ID,
+    Column,
+    History,
+    Label,
+    MultiValue,
+    Numeric,
+    RawColumn,
+    Schema,
+    Vocabulary,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from recsys.data.source import Source
+
+STREAM_ABOVE = 2**31
+Dim = int | Mapping[str, int] | Callable[[int], int]
+
+
+class FeaturePipeline:
+    """Vocabularies, statistics and histories: fitted once, applied to any data.
+
+    Data is a pandas, polars or Arrow table, a mapping of names to arrays, an Ibis
+    table, or one or several paths or patterns of parquet or CSV files. All of the
+    preparation is written as Ibis expressions, which DuckDB runs inside the process.
+
+    Ids are 0 for padding and 1 for unseen or missing values, in every column.
+
+    Args:
+        columns: What the model reads: `Categorical`, `Hashed`, `Numeric`, `Bucketed`,
+            `MultiValue` and `History` declarations.
+        labels: What it predicts: `Label` declarations, or names of binary labels.
+        sample_weight: Raw column that weighs the rows in the loss.
+        groups: Integer keys in `x` that no layer reads, for metrics per user or query:
+            name of the key -> raw column, or a list of raw columns. A key is in
+            `[0, 2**31)`: the raw integer itself where it can be, a hash otherwise.
+        connection: Another Ibis backend that reads the data and runs the expressions.
+
+    Raises:
+        ValueError: If the declarations contradict each other.
+
+    Example:
+    >>> from recsys.data import Categorical, Numeric
+    >>> pipeline = FeaturePipeline(
+    ...     [Categorical("item", belong="item"), Numeric("price")], labels=["click"]
+    ... ).fit({"item": ["a", "b", "a"], "price": [1.0, 2.0, 0.5], "click": [1, 0, 1]})
+    >>> pipeline.transform({"item": ["b", "c"], "price": [0.0, 4.0]}).to_pydict()
+    {'item': [3, 1], 'price': [0.0, 4.0]}
+    >>> [field.vocabulary_size for field in pipeline.fields(dim=8)]
+    [4, 1]
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        labels: Sequence[str | Label] = (),
+        sample_weight: str | None = None,
+        groups: Mapping[str, str] | Sequence[str] = (),
+        connection: Any = None,
+    ) -> None:
+        self.schema = Schema.from_dict(
+            {
+                "columns": columns,
+                "labels": labels,
+                "sample_weight": sample_weight,
+                "groups": groups,
+            }
+        )
+        self._connection = connection
+        self._fitted: Fitted | None = None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, connection: Any = None) -> "FeaturePipeline":
+        """Builds a pipeline, not yet fitted, from a schema file.
+
+        Args:
+            path: A file as `Schema.from_yaml` reads it.
+            connection: As in `FeaturePipeline`.
+
+        Raises:
+            ValueError: If the file is missing, is no YAML or describes no schema.
+        """
+        return cls._of(Schema.from_yaml(path), connection)
+
+    @classmethod
+    def load(cls, path: str | Path, connection: Any = None) -> "FeaturePipeline":
+        """Reads a fitted pipeline that `save` wrote.
+
+        Args:
+            path: The folder.
+            connection: As in `FeaturePipeline`.
+
+        Raises:
+            ValueError: If the folder is missing, is something else or is damaged.
+        """
+        schema, fitted = read_pipeline(path)
+        pipeline = cls._of(schema, connection)
+        pipeline._fitted = fitted
+        return pipeline
+
+    def save(self, path: str | Path) -> None:
+        """Writes a folder of readable files: the schema and what `fit` learned.
+
+        The folder appears whole or not at all; a pipeline saved there before is
+        replaced.
+
+        Args:
+            path: The folder.
+
+        Raises:
+            FileExistsError: If the path exists and is anything but a saved pipeline.
+            RuntimeError: If the pipeline is not fitted.
+        """
+        write_pipeline(path, self.schema, self._learned("save"))
+
+    def fit(self, data: Any) -> "FeaturePipeline":
+        """Learns vocabularies, quantiles and statistics; from nothing but this data.
+
+        Args:
+            data: The training rows, labels and sample weights included.
+
+        Returns:
+            The pipeline itself.
+
+        Raises:
+            FileNotFoundError: If a path or pattern has no file.
+            TypeError: If it is no data.
+            ValueError: If a file or column is missing, unreadable, of a wrong type or
+                has values that the schema does not allow.
+        """
+        from recsys.data.fitting import learn
+        from recsys.data.source import open_source
+
+        with working("Opening the data") as report:
+            source = open_source(data, self.connection)
+            with source.reading():
+                run = self.connection.to_pyarrow
+                self._fitted = learn(self.schema, source.table, run, report)
+        return self
+
+    def transform(
+        self, data: Any, *, events: Any = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Returns the model input for some rows, in their order.
+
+        Args:
+            data: The rows. Labels may be absent, from all or none of the rows.
+            events: Event log of the histories, if it is not the rows themselves: for
+                validation rows, for example, the training and validation events.
+            columns: Names of the columns of the schema to make, labels and groups left
+                out; for a catalogue of items, for example, those of the item.
+
+        Returns:
+            Table of int32 ids and group keys, float32 numbers, labels and
+            `sample_weight`; histories and multi-value columns are lists of fixed size.
+
+        Raises:
+            RuntimeError: If the pipeline is not fitted.
+            FileNotFoundError, TypeError, ValueError: As in `fit`; or a raw column has
+                changed its type since.
+        """
+        with working("Transforming the data"):
+            prepared = self._prepare("transform", data, events, columns)
+            return as_arrow(prepared.columns())
+
+    def fields(self, dim: Dim = 16) -> list[Field]:
+        """Returns the fields of a model that reads the output of `transform`.
+
+        Args:
+            dim: Width of the embeddings: a number, a mapping of tables (names of the
+                columns that own them) to widths, or a function of the vocabulary size.
+
+        Raises:
+            RuntimeError: If the pipeline is not fitted.
+            ValueError: If a mapping has no width for a table.
+        """
+        fitted = self._learned("fields")
+
+        def field(name: str, column: Column, **options: Any) -> Field:
+            owner = self.schema.owner(column)
+            size = fitted.vocabulary_size(owner)
+            return Field(
+                name,
+                emb=owner.name,
+                dim=_width(dim, owner.name, size),
+                vocabulary_size=size,
+                dtype="float32" if isinstance(column, Numeric) else "int32",
+                counts=cast("Sequence[int] | None", fitted.counts(owner)),
+                reserved=FIRST_ID,
+                **options,
+            )
+
+        fields = []
+        for column in self.schema.columns:
+            options: dict[str, Any] = {}
+            if isinstance(column, MultiValue):
+                for key in ("length", "group", "pooling", "weight"):
+                    options[key] = getattr(column, key)
+            if isinstance(column, RawColumn):
+                options["belong"] = column.belong
+                fields.append(field(column.name, column, **options))
+            if isinstance(column, History):
+                options = {"length": column.length, "group": column.name}
+                for name, of in zip(column.outputs, column.of, strict=True):
+                    attribute = self.schema.column(of)
+                    fields.append(field(name, attribute, belong="history", **options))
+        return fields
+
+    def vocabulary(self, name: str) -> pa.Table:
+        """Returns what the ids of a column stand for.
+
+        Args:
+            name: Name of a column with a vocabulary.
+
+        Returns:
+            Table of `id`, `value` and `count` (in the data of `fit`), from id 2.
+
+        Raises:
+            RuntimeError: If the pipeline is not fitted.
+            ValueError: If there is no such column, or it has no vocabulary.
+        """
+        fitted = self._learned("vocabulary")
+        owner = self.schema.owner(self.schema.column(name))
+        if not isinstance(owner, Vocabulary):
+            raise ValueError(
+                f"{type(owner).__name__} {name!r}: only Categorical and MultiValue "
+                "columns have a vocabulary"
+            )
+        words = fitted.vocabularies[owner.name]
+        ids = np.arange(FIRST_ID, FIRST_ID + len(words), dtype="int32")
+        return words.add_column(0, "id", pa.array(ids))
+
+    def dataset(
+        self,
+        data: Any,
+        batch_size: int,
+        *,
+        events: Any = None,
+        shuffle: bool = False,
+        seed: int | None = None,
+        drop_remainder: bool = False,
+        streaming: bool | Literal["auto"] = "auto",
+    ) -> "tf.data.Dataset":
+        """Returns the model input as batches for `fit`, `evaluate` and `predict`.
+
+        In memory, the rows are shuffled exactly. Streaming transforms the data once,
+        into temporary files that need 4 bytes for each number of the model input, and
+        reads those in each epoch; it shuffles a quarter of a million rows at a time,
+        taken from 64 random places.
+
+        Args:
+            data: The rows. Labels may be absent, from all or none of the rows.
+            batch_size: Rows of a batch.
+            events: As in `transform`.
+            shuffle: Whether each epoch has an order of its own. For `predict` leave it
+                off: the order is then that of the data.
+            seed: Seed of the orders; the same seed gives the same epochs.
+            drop_remainder: Whether to leave out a last batch that is not full.
+            streaming: Whether the rows are on disk instead of in memory. `"auto"`
+                streams files whose model input is larger than 2 GiB.
+
+        Returns:
+            Dataset of known cardinality that yields `(x, y)`, or `(x, y,
+            sample_weight)` if the schema has sample weights, or `x` if it has no
+            labels or the data has none. `x` is a dict of the columns of `fields()`,
+            their weights and the groups, `y` a dict by name of label. Without labels in
+            the schema the sample weights are the column `sample_weight` of `x`.
+
+        Raises:
+            RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`.
+        """
+        from recsys.data.dataset import batches, in_memory, on_disk
+
+        if type(batch_size) is not int or batch_size < 1:
+            raise ValueError(
+                "dataset: batch_size must be an integer of at least 1. "
+                f"Received: batch_size={batch_size!r}"
+            )
+        if streaming not in (True, False, "auto"):
+            raise ValueError(
+                "dataset: streaming must be True, False or 'auto'. "
+                f"Received: streaming={streaming!r}"
+            )
+        with working("Transforming the data"):
+            prepared = self._prepare("dataset", data, events)
+            slots = prepared.part.slots
+            if streaming == "auto":
+                size = 4 * prepared.num_rows * sum(slot.width for slot in slots)
+                streaming = bool(prepared.source.files) and size > STREAM_ABOVE
+            if streaming:
+                blocks = on_disk(
+                    prepared.write(),
+                    slots,
+                    num_rows=prepared.num_rows,
+                    batch_size=batch_size,
+                    shuffle=shuffle,
+                    seed=seed,
+                )
+            else:
+                blocks = in_memory(prepared.columns(), slots)
+        dataset = batches(
+            blocks,
+            prepared.part,
+            num_rows=prepared.num_rows,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+        )
+        dataset.recsys_checked = True  # `Model` need not check these inputs again
+        return dataset
+
+    @classmethod
+    def _of(cls, schema: Schema, connection: Any) -> "FeaturePipeline":
+        parts = schema.columns, schema.labels, schema.sample_weight, schema.groups
+        return cls(*parts, connection)
+
+    def _learned(self, caller: str) -> Fitted:
+        if self._fitted is None:
+            raise RuntimeError(f"FeaturePipeline: fit must be called before {caller}")
+        return self._fitted
+
+    @property
+    def connection(self) -> Any:
+        """The Ibis backend that runs the expressions."""
+        if self._connection is None:
+            import ibis
+
+            self._scratch = tempfile.TemporaryDirectory(prefix="recsys-")
+            self._connection = ibis.duckdb.connect(temp_directory=self._scratch.name)
+        return self._connection
+
+    def _prepare(
+        self, caller: str, data: Any, events: Any, columns: Sequence[str] | None = None
+    ) -> "_Prepared":
+        from recsys.data.preparation import Preparation
+        from recsys.data.source import open_source
+
+        fitted = self._learned(caller)
+        texts = [
+            column.source
+            for column in self.schema.columns
+            if isinstance(column, RawColumn)
+            and fitted.families.get(column.name) == "string"
+        ]
+        source = open_source(data, self.connection, texts)
+        log = source if events is None else open_source(events, self.connection, texts)
+        if columns is not None:
+            part = Part([self.schema.column(name) for name in columns])
+        else:
+            raw = {label.source for label in self.schema.labels}
+            part = Part.of(self.schema, labels=bool(raw & {*source.table.columns}))
+        preparation = Preparation(self.schema, fitted, part)
+        files = [*source.files, *(log.files if log is not source else ())]
+        both = dataclasses.replace(source, files=files)
+        with both.reading():
+            rows = preparation.rows(source.table)
+            if self.connection.name != "duckdb":
+                rows = rows.cache()  # others may number the rows anew in each use
+            num_rows = preparation.check(rows, self.connection.to_pyarrow)
+            expression = preparation.model_input(rows, log.table)
+        return _Prepared(part, num_rows, both, expression, self.connection)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Checked data, and the expression of the model input made from it."""
+
+    part: Part
+    num_rows: int
+    source: "Source"
+    expression: Any
+    connection: Any
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Evaluates the expression in memory."""
+        with self.source.reading():
+            table = self.connection.to_pyarrow(self.expression)
+        return to_columns(table, self.part.slots)
+
+    def write(self) -> "tempfile.TemporaryDirectory[str]":
+        """Evaluates the expression into a temporary folder, as `on_disk` reads it."""
+        from recsys.data.dataset import write_packed
+
+        folder = tempfile.TemporaryDirectory(prefix="recsys-")
+        path = Path(folder.name) / "rows.parquet"
+        with self.source.reading():
+            self.connection.to_parquet(self.expression, path)
+        write_packed(path, path.parent, self.part.slots)
+        path.unlink()
+        return folder
+
+
+def _width(dim: Dim, table: str, vocabulary_size: int) -> int:
+    if isinstance(dim, Mapping):
+        if table not in dim:
+            raise ValueError(
+                f"fields: dim must have a width for the table {table!r}. "
+                f"Received: dim={dim!r}"
+            )
+        return dim[table]
+    return dim(vocabulary_size) if callable(dim) else dim

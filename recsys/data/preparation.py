@@ -1,0 +1,401 @@
+"""From raw columns to the model input, written once as Ibis expressions.
+
+The raw columns are first checked and cast to few types. They are then called `/name`,
+which no column of the model input can be called; what joins need is called `//...`.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from recsys.data.fitted import Fitted
+from recsys.data.history import ROW, last_events
+from recsys.data.layout import Part
+from recsys.data.vocabulary import bucketed, group_key, hashed, with_ids
+from recsys.feature.schema import (
+    UNSEEN,
+    Bucketed,
+    Categorical,
+    Column,
+    Hashed,
+    History,
+    MultiValue,
+    Numeric,
+    RawColumn,
+    Schema,
+    Vocabulary,
+    nearest,
+)
+
+CATEGORIES = {
+    "integer": "int64",
+    "string": "string",
+    "boolean": "boolean",
+    "date": "date",
+}
+NUMBERS = ("integer", "floating", "decimal", "boolean")
+TIMES = ("integer", "floating", "decimal", "date", "timestamp")
+LARGEST = float(np.finfo("float32").max)
+
+
+class Preparation:
+    """Applies a schema, and what `fit` learned, to tables.
+
+    Args:
+        schema: The columns, labels and groups.
+        fitted: What `fit` learned; `check`, `rows` and `values` use `families` only.
+        part: Which of the columns, labels and groups are to be made.
+    """
+
+    def __init__(self, schema: Schema, fitted: Fitted, part: Part) -> None:
+        self.schema = schema
+        self.fitted = fitted
+        self.part = part
+
+    def rows(self, table: Any) -> Any:
+        """Returns the raw columns, checked and cast, and the number of each row."""
+        typed: dict[str, Any] = {}
+        for column in self.part.columns:
+            if isinstance(column, History):
+                typed |= _user_and_time(table, column)
+            elif isinstance(column, RawColumn):
+                typed[f"/{column.name}"] = self._value(table, column)
+            if isinstance(column, MultiValue) and column.weight:
+                typed[f"/{column.weight}"] = _weights(table, column, column.weight)
+        for label in self.part.labels:
+            value = _typed(table, label, label.source, NUMBERS).cast("float64")
+            known = _is_finite(value) | value.isinf()
+            typed[f"/{label.name}"] = known.ifelse(value, ibis.null("float64"))
+        if self.part.sample_weight:
+            weight = self.part.sample_weight
+            typed["/sample_weight"] = _number(table, "Sample weight", weight)
+        for key, source in self.part.groups.items():
+            typed[f"/{key}"] = _category(table, f"Group {key!r}", source)
+        return table.select(**typed).mutate(**{ROW: ibis.row_number()})
+
+    def values(self, rows: Any, column: MultiValue) -> Any:
+        """Returns one row for each value that is kept: `//row`, `//place`, `/name`."""
+        name = f"/{column.name}"
+        values = rows.select(ROW, **{name: _kept(rows[name], column)})
+        values = values.unnest(name, offset="//place")
+        kind = CATEGORIES[self.fitted.families[column.name]]
+        return values.mutate(**{name: values[name].try_cast(kind)})
+
+    def check(self, rows: Any, run: Callable[[Any], pa.Table]) -> int:
+        """Returns the number of rows; values that are not allowed are an error.
+
+        Args:
+            rows: Table as `rows` returns it.
+            run: Evaluates an Ibis table.
+
+        Raises:
+            ValueError: If there are no rows, or a column has such values.
+        """
+        rules = self._rules(rows)
+        counts = {"rows": rows.count()}
+        for who, (bad, _, value) in rules.items():
+            counts[who] = bad.sum()
+            counts[f"{who}/example"] = value.max(where=bad)
+        found = run(rows.aggregate(**counts)).to_pylist()[0]
+        total: int = found["rows"]
+        if not total:
+            raise ValueError("The data must have rows. Received: none")
+        for who, (_, wanted, _) in rules.items():
+            if found[who]:
+                example = found[f"{who}/example"]
+                such = "missing" if example is None else f"{example}"
+                raise ValueError(
+                    f"{who}: {wanted}. "
+                    f"Received: {such} (in {found[who]} of {total} rows)"
+                )
+        return total
+
+    def model_input(self, rows: Any, events: Any) -> Any:
+        """Returns the columns of the model input in the order of the rows.
+
+        Ids are integers and numbers floating; lists are as long as they happen to be.
+
+        Args:
+            rows: Table as `rows` returns it.
+            events: The raw event log of the histories.
+        """
+        single = [c for c in self.part.columns if isinstance(c, _ONE_ID)]
+        joined = self._with_ids(rows, single)
+        for column in self.part.columns:
+            if isinstance(column, MultiValue):
+                lists = self._lists(rows, column)
+            elif isinstance(column, History):
+                lists = self._histories(rows, events, column)
+            else:
+                continue
+            key = f"//row/{column.name}"
+            joined = joined.left_join(lists.rename({key: ROW}), [(ROW, key)])
+
+        made: dict[str, Any] = {}
+        for column in self.part.columns:
+            for name in column.outputs:
+                made[name] = name
+            if isinstance(column, Numeric):
+                made[column.name] = self._scaled(joined[f"/{column.name}"], column)
+            if isinstance(column, MultiValue) and column.weight:
+                made[column.weight] = _kept(joined[f"/{column.weight}"], column)
+        for key in self.part.groups:
+            made[key] = group_key(joined[f"/{key}"])
+        for label in self.part.labels:
+            made[label.name] = f"/{label.name}"
+        if self.part.sample_weight:
+            made["sample_weight"] = "/sample_weight"
+        return joined.order_by(ROW).select(**made)
+
+    def _value(self, table: Any, column: RawColumn) -> Any:
+        if isinstance(column, (Numeric, Bucketed)):
+            return _number(table, column, column.source)
+        value, found = _category_of(table, column)
+        wanted = self.fitted.families[column.name]
+        if found != wanted and not _is_text(table, column):
+            raise ValueError(
+                f"{_who(column)}: raw column {column.source!r} must be of type "
+                f"{wanted}, as `fit` saw it. Received: {found}"
+            )
+        return value
+
+    def _rules(self, rows: Any) -> dict[str, tuple[Any, str, Any]]:
+        """Who -> which rows are bad, what is wanted, and the values to show."""
+        rules: dict[str, tuple[Any, str, Any]] = {}
+        for column in self.part.columns:
+            if isinstance(column, Numeric) and column.fill is None:
+                value = rows[f"/{column.name}"]
+                wanted = "values must be finite, or the schema must say how to `fill`"
+                rules[_who(column)] = (value.isnull(), wanted, value)
+            if isinstance(column, MultiValue) and column.weight:
+                names = (f"/{column.name}", f"/{column.weight}")
+                values, weights = (rows[name].length().fill_null(0) for name in names)
+                wanted = f"each row must have as many {column.weight!r} as values"
+                rules[_who(column)] = (values != weights, wanted, weights)
+        for label in self.part.labels:
+            value = rows[f"/{label.name}"]
+            if label.belong == "binary":
+                good, wanted = value.isin([0, 1]), "0, 1 or missing"
+            elif label.belong == "multiclass":
+                good = value.isin(range(label.num_classes))
+                wanted = f"an integer in [0, {label.num_classes}) or missing"
+            else:
+                good, wanted = value.between(-LARGEST, LARGEST), "finite or missing"
+            bad = value.notnull() & ~good
+            rules[_who(label)] = (bad, f"values must be {wanted}", value)
+        if self.part.sample_weight:
+            value = rows["/sample_weight"]
+            bad = value.isnull() | (value < 0).fill_null(False)
+            wanted = f"{self.part.sample_weight!r} must be finite and at least 0"
+            rules["Sample weight"] = (bad, wanted, value)
+        return rules
+
+    def _with_ids(self, table: Any, columns: Sequence[Column]) -> Any:
+        """Returns `table` and, for each column of values, `/name`, its ids, `name`."""
+        joined = table
+        for name in (column.name for column in columns):
+            owner = self.schema.owner(self.schema.column(name))
+            if isinstance(owner, Vocabulary):
+                words = with_ids(self.fitted.vocabularies[owner.name])
+                words = words.rename({f"//value/{name}": "value", f"//id/{name}": "id"})
+                joined = joined.left_join(words, [(f"/{name}", f"//value/{name}")])
+        ids = {column.name: self._id(joined, column) for column in columns}
+        return joined.select(*table.columns, **ids)
+
+    def _id(self, joined: Any, column: Column) -> Any:
+        value = joined[f"/{column.name}"]
+        owner = self.schema.owner(column)
+        if isinstance(owner, Hashed):
+            return hashed(value, owner.num_buckets)
+        if isinstance(owner, Bucketed):
+            return bucketed(value, self.fitted.statistics[owner.name]["edges"])
+        return joined[f"//id/{column.name}"].fill_null(UNSEEN)
+
+    def _lists(self, rows: Any, column: MultiValue) -> Any:
+        values = self._with_ids(self.values(rows, column), [column])
+        # Sorted pairs, since not every engine collects in a given order.
+        pair = ibis.struct({"place": values["//place"], "id": values[column.name]})
+        pairs = values.group_by(ROW).aggregate(pairs=pair.collect().sort())
+        ids = pairs.pairs.map(lambda pair: pair["id"])
+        return pairs.select(ROW, **{column.name: ids})
+
+    def _histories(self, rows: Any, events: Any, history: History) -> Any:
+        user, time = (f"/{history.name}/{key}" for key in ("user", "time"))
+        rows = rows.select(ROW, **{"/user": user, "/time": time})
+        for source, wanted in history.where.items():
+            value = _raw(events, history, source)
+            wanted = wanted if isinstance(wanted, list) else [wanted]
+            events = events.filter(value.isin(wanted))
+        attributes = [cast(RawColumn, self.schema.column(name)) for name in history.of]
+        log = events.select(
+            **_user_and_time(events, history),
+            **{f"/{c.name}": self._value(events, c) for c in attributes},
+        )
+        for key, name in (("/user", user), ("/time", time)):
+            if rows[key].type() != log[name].type():
+                raise ValueError(
+                    f"{_who(history)}: {name.rpartition('/')[2]} must be of one type "
+                    f"in rows and events. Received: {rows[key].type()} and "
+                    f"{log[name].type()}"
+                )
+        log = self._with_ids(log, attributes)
+        outputs = dict(zip(history.outputs, history.of, strict=True))
+        log = log.select(**{"/user": user, "/time": time}, **outputs)
+        return last_events(rows, log, history.outputs, history.length)
+
+    def _scaled(self, value: Any, column: Numeric) -> Any:
+        statistics = self.fitted.statistics.get(column.name, {})
+        if column.fill not in (None, "mean"):
+            value = value.fill_null(column.fill)
+        if column.log1p:
+            value = log1p(value)
+        if column.fill == "mean":
+            value = value.fill_null(statistics["mean"])
+        if column.standardize:
+            value = (value - statistics["mean"]) / (statistics["std"] or 1.0)
+        return value
+
+
+_ONE_ID = (Categorical, Hashed, Bucketed)
+
+
+def families(table: Any, schema: Schema) -> dict[str, str]:
+    """Returns the type of the raw values of each column with a vocabulary or hash.
+
+    Raises:
+        ValueError: If a column is missing, has a type that is no category, or shares a
+            vocabulary of another type.
+    """
+    columns = [c for c in schema.columns if isinstance(c, (Vocabulary, Hashed))]
+    found = {column.name: _category_of(table, column)[1] for column in columns}
+    for column in columns:
+        owner = schema.owner(column)
+        if found[column.name] != found[owner.name] and not _is_text(table, column):
+            raise ValueError(
+                f"{_who(column)}: raw column {column.source!r} must be of type "
+                f"{found[owner.name]} like {owner.name!r}, whose table it shares. "
+                f"Received: {found[column.name]}"
+            )
+    return {c.name: found[schema.owner(c).name] for c in columns}
+
+
+def log1p(value: Any) -> Any:
+    """Returns `sign(x) * log(1 + |x|)`."""
+    return value.sign() * (value.abs() + 1).ln()
+
+
+def _who(declaration: Any) -> str:
+    if isinstance(declaration, str):
+        return declaration
+    return f"{type(declaration).__name__} {declaration.name!r}"
+
+
+def _raw(table: Any, declaration: Any, source: str) -> Any:
+    if source not in table.columns:
+        raise ValueError(
+            f"{_who(declaration)}: the data must have a column {source!r}. "
+            f"Received: {nearest(source, table.columns)}"
+        )
+    return table[source]
+
+
+def _family(dtype: Any) -> str:
+    for name in (*CATEGORIES, "floating", "decimal", "timestamp", "array"):
+        if getattr(dtype, f"is_{name}")():
+            return name
+    return str(dtype)
+
+
+def _typed(
+    table: Any, declaration: Any, source: str, wanted: Sequence[str] = NUMBERS
+) -> Any:
+    value = _raw(table, declaration, source)
+    if _family(value.type()) not in wanted:
+        raise ValueError(
+            f"{_who(declaration)}: raw column {source!r} must be of type "
+            f"{', '.join(wanted)}. Received: {value.type()}"
+        )
+    return value
+
+
+def _category(table: Any, declaration: Any, source: str) -> Any:
+    value = _typed(table, declaration, source, tuple(CATEGORIES))
+    return value.cast(CATEGORIES[_family(value.type())])
+
+
+def _number(table: Any, declaration: Any, source: str) -> Any:
+    """The column as float64, null where it is not finite or beyond float32."""
+    value = _typed(table, declaration, source).cast("float64")
+    good = _is_finite(value) & value.between(-LARGEST, LARGEST)
+    return good.ifelse(value, ibis.null("float64"))
+
+
+def _is_finite(value: Any) -> Any:
+    """Whether a number is neither NaN nor infinite.
+
+    DuckDB 2.0 takes `isnan`, and comparisons, of a parquet column to be what the
+    column's smallest and largest value make them; those leave NaN out.
+    """
+    return value - value == 0
+
+
+def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
+    """The values, or lists of values, of a column and their family."""
+    if not isinstance(column, MultiValue):
+        value = _category(table, column, column.source)
+        return value, _family(value.type())
+    if _is_text(table, column):
+        return _split(table[column.source], column.separator), "string"
+    value = _typed(table, column, column.source, ["array"])
+    element = _family(value.type().value_type)
+    if element not in CATEGORIES:
+        raise ValueError(
+            f"{_who(column)}: raw column {column.source!r} must be of lists of type "
+            f"{', '.join(CATEGORIES)}. Received: {value.type()}"
+        )
+    return value.cast(f"array<{CATEGORIES[element]}>"), element
+
+
+def _weights(table: Any, column: MultiValue, source: str) -> Any:
+    text = ["string"] if column.separator else []
+    value = _typed(table, column, source, ["array", *text])
+    if value.type().is_string():
+        value = _split(value, column.separator)
+    return value.cast("array<float64>")
+
+
+def _is_text(table: Any, column: RawColumn) -> bool:
+    """Whether the values of a column are delimited in a string."""
+    value = _raw(table, column, column.source)
+    separated = isinstance(column, MultiValue) and column.separator is not None
+    return separated and bool(value.type().is_string())
+
+
+def _split(value: Any, separator: str | None) -> Any:
+    # Some engines read any separator as a pattern, so all of them are given one.
+    return value.nullif("").re_split(re.escape(separator or ""))
+
+
+def _kept(values: Any, column: MultiValue) -> Any:
+    """The first `length` values of a list, the last of a history."""
+    if column.belong == "history":
+        return values[ibis.greatest(values.length() - column.length, 0) :]
+    return values[: column.length]
+
+
+def _user_and_time(table: Any, history: History) -> dict[str, Any]:
+    user = _category(table, history, history.user)
+    time = _typed(table, history, history.time, TIMES)
+    kind = _family(time.type())
+    if kind in ("floating", "decimal"):
+        time = time.cast("float64")
+        time = _is_finite(time).ifelse(time, ibis.null("float64"))
+    elif kind == "integer":
+        time = time.cast("int64")
+    elif kind == "timestamp":
+        time = time.cast("timestamp")
+    return {f"/{history.name}/user": user, f"/{history.name}/time": time}

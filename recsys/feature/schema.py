@@ -1,0 +1,568 @@
+"""The schema: which raw columns there are, and what becomes of each.
+
+    columns:
+    - {kind: categorical, name: user_id, min_count: 2}
+    - {kind: categorical, name: item_id, belong: item}
+    - {kind: multivalue, name: genres, belong: item, length: 4, separator: "|"}
+    - {kind: numeric, name: price, belong: item, log1p: true, standardize: true}
+    - kind: history
+      name: watched
+      of: [item_id]
+      length: 50
+      user: user_id
+      time: timestamp
+    labels: [label]
+    groups: {user: user_id}
+
+Ids are 0 for padding, 1 for unseen or missing values, and 2 and more for the rest.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import yaml
+
+from recsys.feature.field import Belong, Pooling
+from recsys.feature.task import Kind, Task
+
+PADDING, UNSEEN, FIRST_ID = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Column:
+    """What all kinds of columns have in common; not for use by itself."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        # '/' ends a Keras scope, '.' a torch parameter name.
+        named = (
+            isinstance(self.name, str) and self.name and not set("/.") & {*self.name}
+        )
+        self._require("name", named, "a non-empty string without '/' and '.'")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the columns that the model reads."""
+        return (self.name,)
+
+    def _require(self, key: str, holds: object, wanted: str) -> None:
+        if not holds:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: {key} must be {wanted}. "
+                f"Received: {key}={getattr(self, key)!r}"
+            )
+
+    def _require_counts(self, **least: int) -> None:
+        for key, smallest in least.items():
+            value = getattr(self, key)
+            counts = isinstance(value, Integral) and not isinstance(value, bool)
+            self._require(
+                key, counts and value >= smallest, f"an integer of at least {smallest}"
+            )
+            object.__setattr__(self, key, int(value))  # a NumPy one cannot be dumped
+
+    def _require_text(self, *keys: str) -> None:
+        for key in keys:
+            value = getattr(self, key)
+            self._require(key, value and isinstance(value, str), "a non-empty string")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawColumn(Column):
+    """What columns made from one raw column have in common."""
+
+    source: str = ""
+    belong: Belong = "user"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "source", self.source or self.name)
+        self._require_text("source")
+        belongs = get_args(Belong)
+        self._require("belong", self.belong in belongs, f"one of {belongs}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary(RawColumn):
+    """What columns with a vocabulary have in common; not for use by itself."""
+
+    emb: str = ""
+    min_count: int = 1
+    max_size: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "emb", self.emb or self.name)
+        self._require_text("emb")
+        self._require_counts(min_count=1)
+        if self.max_size is not None:
+            self._require_counts(max_size=1)
+        if self.emb != self.name:
+            own = f"left to {self.emb!r}, which owns the vocabulary"
+            self._require("min_count", self.min_count == 1, own)
+            self._require("max_size", self.max_size is None, own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Categorical(Vocabulary):
+    """One of a set of values: integers, strings, booleans or dates.
+
+    The id is 1 for values `fit` has not seen, or too rarely, and for missing ones;
+    then 2 and so on by falling count, values of equal count in their own order.
+
+    Args:
+        name: Name of the column that the model reads.
+        source: Name of the raw column. Default: `name`.
+        belong: Whose field it is, as in `Field`.
+        emb: Name of the column whose vocabulary, or hash, and table it shares.
+            Default: `name`, it owns one itself.
+        min_count: Values that `fit` sees fewer times share the id of unseen ones, whose
+            embedding they train. With 1 nothing does.
+        max_size: Most values with an id of their own; the most frequent stay.
+
+    Raises:
+        ValueError: If an argument has another type or value than described.
+
+    Example:
+    >>> Categorical("item_id", belong="item", min_count=5).emb
+    'item_id'
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hashed(RawColumn):
+    """One of a set of values too many to list: hashed into buckets.
+
+    The id is 2 + `int(md5(text).hexdigest()[:8], 16) % num_buckets`, where text is
+    the value in UTF-8 (`17`, `true`, `2020-12-31`); 1 for missing values. `fit` learns
+    nothing here, so the id is the same on every run, machine and language.
+
+    Args:
+        name: As in `Categorical`, like `source` and `belong`.
+        num_buckets: Number of buckets.
+
+    Raises:
+        ValueError: If an argument has another type or value than described.
+    """
+
+    num_buckets: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_counts(num_buckets=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numeric(RawColumn):
+    """A number that stays a number, float32.
+
+    A value is missing if it is null, NaN, infinite or beyond float32.
+
+    Args:
+        name: As in `Categorical`, like `source` and `belong`.
+        log1p: Whether to take `sign(x) * log(1 + |x|)`.
+        standardize: Whether to then subtract the mean and divide by the standard
+            deviation of the data of `fit`, missing values left out (by 1 if all
+            its values are equal).
+        fill: What stands for a missing value: a number in the units of the raw column,
+            or `"mean"`, the mean of the data of `fit` (after `log1p`). Without it
+            missing values are an error.
+
+    Raises:
+        ValueError: If an argument has another type or value than described.
+    """
+
+    log1p: bool = False
+    standardize: bool = False
+    fill: float | Literal["mean"] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("log1p", "standardize"):
+            self._require(key, isinstance(getattr(self, key), bool), "true or false")
+        number = isinstance(self.fill, Real) and abs(self.fill) < float("inf")
+        self._require(
+            "fill", self.fill in (None, "mean") or number, "a finite number or 'mean'"
+        )
+        if self.fill not in (None, "mean"):
+            object.__setattr__(self, "fill", float(self.fill))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucketed(RawColumn):
+    """A number turned into an id by quantiles of the data of `fit`.
+
+    The edges are the quantiles `1/n, ..., (n-1)/n`, equal ones taken once. The id is
+    2 + the number of edges at or below the value; 1 for missing values (null, NaN,
+    infinite, beyond float32).
+
+    Args:
+        name: As in `Categorical`, like `source` and `belong`.
+        num_buckets: `n`, the most buckets.
+
+    Raises:
+        ValueError: If an argument has another type or value than described.
+    """
+
+    num_buckets: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_counts(num_buckets=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiValue(Vocabulary):
+    """Several values per row: a list column, or a delimited string.
+
+    Ids as in `Categorical` (or as in the column that `emb` names), padded at the end
+    with 0 to `length`. A history that the files already hold is a `MultiValue` with
+    `belong="history"`, its events oldest first.
+
+    Args:
+        name: As in `Categorical`, like `source`, `belong`, `emb`, `min_count` and
+            `max_size`.
+        length: Most values of a row; of longer rows the first `length` are kept, the
+            last if it is a history.
+        separator: What stands between the values if the column is of strings; an
+            empty string has no values.
+        weight: Name of a raw column of as many numbers per row, lists or delimited
+            strings as the values are. It becomes a column of the same name,
+            padded with 0; weights that are not finite are 0.
+        group: Histories of one group are one sequence with several attributes.
+        pooling: How the embeddings become one vector, as in `Field`.
+
+    Raises:
+        ValueError: If an argument has another type or value than described.
+    """
+
+    length: int
+    separator: str | None = None
+    weight: str | None = None
+    group: str = "default"
+    pooling: Pooling = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_counts(length=1 if self.belong == "history" else 2)
+        self._require_text("group")
+        for key in ("separator", "weight"):
+            if getattr(self, key) is not None:
+                self._require_text(key)
+        poolings = get_args(Pooling)
+        self._require("pooling", self.pooling in poolings, f"one of {poolings}")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.name, self.weight) if self.weight else (self.name,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class History(Column):
+    """The last events of the row's user, from an event log and without leakage.
+
+    Per row the last `length` events of the same user with a strictly earlier time,
+    oldest first, padded at the end with 0. Events of the same time are in the order of
+    their ids, so that the result does not depend on the order of the files. Each
+    attribute `a` in `of` becomes a column `<name>_<a>`; all of them list the same
+    events and form one `group`, called `name`. Rows or events without a user or a
+    time have no history and are part of none.
+
+    Args:
+        name: Name of the sequence.
+        of: Names of columns of the schema, each with one id per row.
+        length: Most events.
+        user: Raw column that says whose event it is.
+        time: Raw column that says when: a number, a date or a timestamp.
+        where: Which events count: for each raw column the value, or a list of the
+            values, it must have. Default: all events.
+
+    Raises:
+        ValueError: If an argument has another type or value than described.
+
+    Example:
+    >>> History("clicked", of=["item_id", "genre"], length=20, user="user_id",
+    ...         time="timestamp", where={"action": "click"}).outputs
+    ('clicked_item_id', 'clicked_genre')
+    """
+
+    of: Sequence[str]
+    length: int
+    user: str
+    time: str
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_counts(length=1)
+        self._require_text("user", "time")
+        names = isinstance(self.of, Sequence) and not isinstance(self.of, str)
+        self._require("of", names and self.of, "a list of names of columns")
+        object.__setattr__(self, "of", tuple(self.of))
+        maps = isinstance(self.where, Mapping)
+        self._require("where", maps, "a mapping of raw columns to values")
+        where = {
+            key: [*value] if isinstance(value, (list, tuple, set)) else value
+            for key, value in self.where.items()
+        }
+        object.__setattr__(self, "where", where)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}_{attribute}" for attribute in self.of)
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a task predicts: a column of float32, in which NaN means not known.
+
+    Args:
+        name: Name of the task.
+        source: Name of the raw column. Default: `name`.
+        belong: Kind of the task, as in `Task`: a binary label is 0 or 1, a multiclass
+            label an integer in `[0, num_classes)`, a regression label any number.
+        num_classes: Classes of a multiclass task; 1 otherwise.
+
+    Raises:
+        ValueError: If an argument has another type or value than described.
+    """
+
+    name: str
+    source: str = field(default="", kw_only=True)
+    belong: Kind = field(default="binary", kw_only=True)
+    num_classes: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        Task(self.name, self.belong, self.num_classes)  # raises its own errors
+        object.__setattr__(self, "source", self.source or self.name)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All columns, labels and groups of a data set.
+
+    Args:
+        columns: What the model reads.
+        labels: What it predicts.
+        sample_weight: Raw column that weighs the rows in the loss.
+        groups: Integer keys for metrics that look at each user or query by itself; no
+            layer reads them. Name of the key in `x` -> raw column. Unlike ids, they
+            tell users apart that `fit` has not seen.
+
+    Raises:
+        ValueError: If two columns have the same name, or a column refers to one that
+            does not exist or has no ids.
+    """
+
+    columns: Sequence[Column]
+    labels: Sequence[Label] = ()
+    sample_weight: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key, wanted in (("columns", Column), ("labels", Label)):
+            values = getattr(self, key)
+            listed = isinstance(values, Sequence) and not isinstance(values, str)
+            if not listed or not all(isinstance(value, wanted) for value in values):
+                raise ValueError(
+                    f"Schema: {key} must be a list of declarations. "
+                    f"Received: {key}={values!r}"
+                )
+        if not isinstance(self.groups, Mapping):
+            raise ValueError(
+                "Schema: groups must be a mapping of names to raw columns. "
+                f"Received: groups={self.groups!r}"
+            )
+        object.__setattr__(self, "columns", tuple(self.columns))
+        object.__setattr__(self, "labels", tuple(self.labels))
+        self._check_names()
+        self._check_references()
+
+    def owner(self, column: Column) -> Column:
+        """Returns the column whose table `column` reads."""
+        if isinstance(column, Vocabulary):
+            return self.column(
+                column.emb, f"{type(column).__name__} {column.name!r}: emb"
+            )
+        return column
+
+    def column(self, name: str, who: str = "Schema: a column") -> Column:
+        """Returns the column of a name; `who` begins the error if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ValueError(
+            f"{who} must be one of {nearest(name, self._names())}. Received: {name!r}"
+        )
+
+    def _names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def _check_names(self) -> None:
+        if not self.columns:
+            raise ValueError("Schema: there must be at least one column. Received: []")
+        inputs = [name for column in self.columns for name in column.outputs]
+        for name in self.groups:
+            if name in inputs:
+                raise ValueError(
+                    f"Schema: group {name!r} must be named differently from the column "
+                    f"{name!r}, whose ids merge all unseen values; for example "
+                    f"groups={{'{name}_key': '{self.groups[name]}'}}"
+                )
+        names = [*inputs, *self.groups, *(label.name for label in self.labels)]
+        names += ["sample_weight"] if self.sample_weight else []
+        for what, taken in (("column", self._names()), ("input and label", names)):
+            folded = [name.lower() for name in taken]  # SQL ignores case
+            for name in taken:
+                if folded.count(name.lower()) > 1:
+                    raise ValueError(
+                        f"Schema: {what} names must differ, case aside. "
+                        f"Received twice: {name!r}"
+                    )
+
+    def _check_references(self) -> None:
+        for column in self.columns:
+            owner = self.owner(column)
+            shared = isinstance(owner, (Vocabulary, Hashed))
+            if owner is not column and not (shared and self.owner(owner) is owner):
+                raise ValueError(
+                    f"{type(column).__name__} {column.name!r}: emb must name a column "
+                    "that owns a vocabulary or hashes. "
+                    f"Received: emb={owner.name!r}"
+                )
+            if isinstance(column, History):
+                for name in column.of:
+                    of = self.column(name, f"History {column.name!r}: of")
+                    if not isinstance(of, (Categorical, Hashed, Bucketed)):
+                        raise ValueError(
+                            f"History {column.name!r}: of must name columns with one "
+                            f"id per row. Received: {name!r}, which is "
+                            f"{type(of).__name__}"
+                        )
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> "Schema":
+        """Builds a schema from plain dicts and lists, as a YAML file holds them.
+
+        Short forms: a string for a binary label of that name, and a list for groups
+        that are named like their raw columns.
+        """
+        made = dict(entries)
+        for key, build in (("columns", _build_column), ("labels", _build_label)):
+            if isinstance(
+                made.get(key), (list, tuple)
+            ):  # anything else is refused by Schema
+                made[key] = [build(entry) for entry in made[key]]
+        if isinstance(made.get("groups"), (list, tuple)):
+            made["groups"] = {name: name for name in made["groups"]}
+        return cast(Schema, _build(cls, made))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the opposite of `from_dict`, without what is left to defaults."""
+        kinds = {cls: kind for kind, cls in KINDS.items()}
+        entries = {
+            "columns": [{"kind": kinds[type(c)], **_set_by(c)} for c in self.columns],
+            "labels": [_set_by(label) for label in self.labels],
+            "sample_weight": self.sample_weight,
+            "groups": dict(self.groups),
+        }
+        return {key: value for key, value in entries.items() if value}
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "Schema":
+        """Reads a schema file.
+
+        Args:
+            path: A YAML file with the arguments of `Schema` as keys; each column is a
+                mapping of `kind` (`categorical`, `hashed`, `numeric`, `bucketed`,
+                `multivalue`, `history`) and the arguments of that class.
+
+        Raises:
+            ValueError: If the file is missing, is no YAML or describes no schema.
+        """
+        try:
+            entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ValueError(f"Schema {str(path)!r} cannot be read: {error}") from error
+        if not isinstance(entries, Mapping):
+            raise ValueError(
+                f"Schema {str(path)!r} must be a mapping with the key 'columns'. "
+                f"Received: {entries!r}"
+            )
+        try:
+            return cls.from_dict(entries)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Writes a file that `from_yaml` reads."""
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Returns the end of an error text: all names, and those most like `name`."""
+    names = sorted(names)
+    near = difflib.get_close_matches(name, names)
+    return ", ".join(names) + (f" (nearest: {', '.join(near)})" if near else "")
+
+
+KINDS: Mapping[str, type[Column]] = {
+    "categorical": Categorical,
+    "hashed": Hashed,
+    "numeric": Numeric,
+    "bucketed": Bucketed,
+    "multivalue": MultiValue,
+    "history": History,
+}
+
+
+def _build_column(entry: Any) -> Column:
+    if isinstance(entry, Column):
+        return entry
+    if not isinstance(entry, Mapping) or entry.get("kind") not in KINDS:
+        raise ValueError(
+            f"Schema: each column must be a mapping with a kind of {tuple(KINDS)}. "
+            f"Received: {entry!r}"
+        )
+    arguments = dict(entry)
+    return cast(Column, _build(KINDS[arguments.pop("kind")], arguments))
+
+
+def _build_label(entry: Any) -> Any:
+    if isinstance(entry, Mapping):
+        return _build(Label, entry)
+    return Label(entry) if isinstance(entry, str) else entry
+
+
+def _build(cls: type[Any], arguments: Mapping[str, Any]) -> Any:
+    """Calls `cls`; unknown and missing arguments are errors that name the entry."""
+    who = f"{cls.__name__} {arguments['name']!r}" if "name" in arguments else "Schema"
+    known = {f.name: f for f in fields(cls)}
+    for key in arguments:
+        if key not in known:
+            raise ValueError(
+                f"{who}: arguments must be of {nearest(key, known)}. Received: {key!r}"
+            )
+    for key, f in known.items():
+        required = f.default is MISSING and f.default_factory is MISSING
+        if required and key not in arguments:
+            raise ValueError(f"{who}: {key} must be given. Received: {arguments!r}")
+    return cls(**arguments)
+
+
+def _set_by(declaration: Any) -> dict[str, Any]:
+    """The arguments of a dataclass that differ from their defaults."""
+    values = {f.name: getattr(declaration, f.name) for f in fields(declaration)}
+    defaults = {f.name: f.default for f in fields(declaration)}
+    defaults.update(source=values["name"], emb=values["name"])
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value != defaults[key] and value != {}
+    }

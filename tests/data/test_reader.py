@@ -1,0 +1,130 @@
+"""Frames as Arrow and as raw columns."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from recsys.data.reader import as_arrow, as_columns
+
+COLUMNS = {
+    "user": [1, 2, 3],
+    "price": [0.5, None, 2.0],
+    "name": ["a", None, "c"],
+    "seen": [[1, 2], [3, 4], [5, 6]],
+}
+
+
+@pytest.mark.parametrize(
+    "frame", [pd.DataFrame(COLUMNS), pl.DataFrame(COLUMNS), pa.table(COLUMNS)]
+)
+def test_all_frames_give_the_same_columns(frame) -> None:
+    columns = as_columns(frame)
+    assert list(columns) == list(COLUMNS)
+    np.testing.assert_array_equal(columns["user"], [1, 2, 3])
+    assert columns["user"].dtype == np.int64
+    np.testing.assert_array_equal(columns["price"], [0.5, np.nan, 2.0])
+    assert columns["name"].tolist() == ["a", None, "c"]
+    np.testing.assert_array_equal(columns["seen"], [[1, 2], [3, 4], [5, 6]])
+
+
+def test_integers_with_gaps_become_floating() -> None:
+    gaps = pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64")})
+    np.testing.assert_array_equal(as_columns(gaps)["a"], [1.0, np.nan, 3.0])
+
+
+def test_raw_values_are_kept() -> None:
+    big = np.array([2**32 + 3, -1])
+    np.testing.assert_array_equal(as_columns(pd.DataFrame({"a": big}))["a"], big)
+    assert as_columns({"a": np.array([2.7], "float32")})["a"].dtype == np.float32
+
+
+def test_fixed_size_nested_and_sliced_lists() -> None:
+    table = pa.table(
+        {
+            "fixed": pa.FixedSizeListArray.from_arrays(pa.array(range(6)), 2),
+            "nested": [[[1], [2]], [[3], [4]], [[5], [6]]],
+        }
+    )
+    columns = as_columns(table.slice(1))
+    np.testing.assert_array_equal(columns["fixed"], [[2, 3], [4, 5]])
+    np.testing.assert_array_equal(columns["nested"], [[[3], [4]], [[5], [6]]])
+
+
+def test_chunked_and_empty() -> None:
+    table = pa.table({"a": [[1, 2]]})
+    chunked = pa.concat_tables([table, table])
+    np.testing.assert_array_equal(as_columns(chunked)["a"], [[1, 2], [1, 2]])
+    assert as_columns(table.slice(1))["a"].shape == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table, dict])
+def test_ragged_lists_name_the_column(kind) -> None:
+    with pytest.raises(ValueError, match="Column 'seen': lists must be of one length"):
+        as_columns(kind({"user": [1, 2], "seen": [[1, 2, 3], [4]]}))
+
+
+def test_ragged_lists_say_what_came() -> None:
+    with pytest.raises(ValueError, match="Received: lengths 1 to 3"):
+        as_columns(pa.table({"seen": [[1, 2, 3], [4]]}))
+
+
+def test_missing_lists_are_an_error() -> None:
+    with pytest.raises(ValueError, match="'seen': lists must not be missing.*1 .* 2"):
+        as_columns(pa.table({"seen": [[1, 2], None]}))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pa.table([pa.array([1]), pa.array([2])], names=["a", "A"]),
+    ],
+)
+def test_duplicate_names(frame) -> None:
+    with pytest.raises(ValueError, match="columns of different names, case aside"):
+        as_columns(frame)
+
+
+def test_categories_are_written_out() -> None:
+    for frame in (
+        pd.DataFrame({"a": pd.Categorical(["x", "y", "x"])}),
+        pl.DataFrame({"a": pl.Series(["x", "y", "x"], dtype=pl.Categorical)}),
+    ):
+        table = as_arrow(frame)
+        assert not pa.types.is_dictionary(table.schema.field("a").type)
+        assert table["a"].to_pylist() == ["x", "y", "x"]
+
+
+def test_matrices_become_lists() -> None:
+    table = as_arrow({"a": np.arange(6).reshape(3, 2)})
+    assert table["a"].to_pylist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_column_of_mixed_types_is_named() -> None:
+    with pytest.raises(ValueError, match="cannot be read.*column a"):
+        as_arrow(pd.DataFrame({"a": [1, "x"]}))
+
+
+def test_anything_else_is_refused() -> None:
+    with pytest.raises(TypeError, match="Data must be a pandas.*Received: <class 'in"):
+        as_arrow(3)
+
+
+def test_imports_neither_tensorflow_nor_ibis() -> None:
+    code = (
+        "import sys; from recsys.data import FeaturePipeline, Categorical\n"
+        "from recsys.data.reader import as_columns\n"
+        "from recsys.data.synthetic import click_log\n"
+        "from recsys.data.movielens import load_movielens_100k\n"
+        "FeaturePipeline([Categorical('a')])\n"
+        "heavy = {'tensorflow', 'keras', 'ibis', 'duckdb', 'pandas', 'polars'}\n"
+        "print(sorted(heavy & {*sys.modules}))"
+    )
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,72 @@
+"""The same expressions on Spark give the same input as on DuckDB."""
+
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.data import (
+    Bucketed,
+    Categorical,
+    FeaturePipeline,
+    Hashed,
+    History,
+    MultiValue,
+    Numeric,
+)
+from recsys.data.reader import as_arrow
+from recsys.data.synthetic import click_log
+
+
+@pytest.mark.all
+def test_spark_gives_the_same_input(tmp_path) -> None:
+    pytest.importorskip("pyspark", reason="pyspark is not installed (extra `spark`)")
+    if not shutil.which("java"):
+        pytest.skip("Spark needs java")
+    import ibis
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[2]")
+    builder = builder.config("spark.sql.shuffle.partitions", "2")
+    connection = ibis.pyspark.connect(builder.getOrCreate())
+
+    log = as_arrow(click_log(1000))
+    tags = ["|".join("abcdef"[: i % 5]) for i in range(1000)]
+    scores = [[float(j) for j in range(i % 4)] for i in range(1000)]
+    names = [[f"n{j}" for j in range(i % 4)] for i in range(1000)]
+    for name, values in (("tags", tags), ("scores", scores), ("names", names)):
+        log = log.append_column(name, [values])
+    for i in range(2):
+        pq.write_table(log.slice(500 * i, 500), tmp_path / f"{i}.parquet")
+    columns = [
+        Categorical("user_id", min_count=4),
+        Categorical("item_id", belong="item", max_size=50),
+        Hashed("segment", num_buckets=7),
+        Numeric("price", log1p=True, standardize=True),
+        Bucketed("price_bucket", source="price", num_buckets=4),
+        MultiValue("tags", length=3, separator="|"),
+        MultiValue("names", length=2, weight="scores", belong="history"),
+        History(
+            "clicked",
+            of=["item_id", "price_bucket"],
+            length=5,
+            user="user_id",
+            time="timestamp",
+            where={"label": 1},
+        ),
+    ]
+    files = tmp_path / "*.parquet"
+    on_duckdb, on_spark = (
+        FeaturePipeline(columns, ["label"], groups={"user": "user_id"}, connection=c)
+        .fit(files)
+        .transform(files)
+        for c in (None, connection)
+    )
+    assert on_spark.column_names == on_duckdb.column_names
+    for name in on_duckdb.column_names:
+        wanted, got = (
+            np.stack(table[name].to_numpy(zero_copy_only=False))
+            for table in (on_duckdb, on_spark)
+        )
+        np.testing.assert_allclose(got, wanted, rtol=1e-6, err_msg=name)
