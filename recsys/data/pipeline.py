@@ -1,7 +1,9 @@
 """From raw event files or frames to the input of a model."""
 
 import dataclasses
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -346,8 +348,9 @@ class FeaturePipeline:
         if self._connection is None:
             import ibis
 
-            self._scratch = tempfile.TemporaryDirectory(prefix="recsys-")
-            self._connection = ibis.duckdb.connect(temp_directory=self._scratch.name)
+            scratch = tempfile.mkdtemp(prefix="recsys-")
+            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+            self._connection = ibis.duckdb.connect(temp_directory=scratch)
         return self._connection
 
     def _prepare(

@@ -80,7 +80,11 @@ def test_batches_are_the_transformed_rows(streaming: bool) -> None:
 def test_fields_describe_the_batches(streaming: bool) -> None:
     x, _, _ = PIPELINE.dataset(rows(), 64, streaming=streaming).element_spec
     for field in PIPELINE.fields():
-        shape = (None, field.length) if field.is_sequence else (None,)
+        shape = (
+            (None, field.length)
+            if (field.belong == "history" or field.length > 1)
+            else (None,)
+        )
         assert x[field.name] == tf.TensorSpec(shape, field.dtype)
     assert x["key"] == tf.TensorSpec((None,), tf.int32)
     assert x["weights"] == tf.TensorSpec((None, 3), tf.float32)

@@ -136,8 +136,10 @@ def test_fields_agree_with_the_data() -> None:
     for name, field in fields.items():
         values = np.stack(table[name].to_numpy(zero_copy_only=False))
         assert values.dtype == field.dtype
-        assert values.ndim == (2 if field.is_sequence else 1)
-        if field.is_sequence:
+        assert values.ndim == (
+            2 if (field.belong == "history" or field.length > 1) else 1
+        )
+        if field.belong == "history" or field.length > 1:
             assert values.shape[1] == field.length
         if field.is_table:
             assert 0 <= values.min() and values.max() < field.vocabulary_size
