@@ -52,36 +52,35 @@ class Dice(keras.layers.Layer):
 
     def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
         s = ops.cast(inputs, "float32")
-        mean, variance = self.moving_mean, self.moving_variance
         if training:
-            mean, variance = self._batch_statistics(s, valid)
-        p = ops.sigmoid((s - mean) / ops.sqrt(variance + self.epsilon))
-        p = ops.cast(p, inputs.dtype)
-        return p * inputs + (1 - p) * self.alpha * inputs
+            centred, variance = self._batch_statistics(s, valid)
+        else:
+            centred, variance = s - self.moving_mean, self.moving_variance
+        p = ops.cast(
+            ops.sigmoid(centred * ops.rsqrt(variance + self.epsilon)), inputs.dtype
+        )
+        return inputs * (self.alpha + (1 - self.alpha) * p)
 
     def _batch_statistics(self, s: Any, valid: Any) -> tuple[Any, Any]:
-        axes = tuple(range(len(s.shape) - 1))
+        """Returns s - E[s] and Var[s], and moves the moving averages."""
+        rows = ops.reshape(s, (-1, s.shape[-1]))
         if valid is None:
-            mean, variance = ops.moments(s, axes)
-            any_valid: Any = True
+            weight = ops.ones_like(rows[:, :1])
         else:
-            w = ops.expand_dims(ops.cast(valid, "float32"), -1)
-            count = ops.maximum(ops.sum(w), 1.0)
-            any_valid = ops.any(valid)
-            mean = ops.sum(w * s, axis=axes) / count
-            variance = ops.sum(w * ops.square(s - mean), axis=axes) / count
-            # A batch of nothing but padding has no statistics: keep the old ones.
-            old_mean = ops.convert_to_tensor(self.moving_mean)
-            old_variance = ops.convert_to_tensor(self.moving_variance)
-            mean = ops.where(any_valid, mean, old_mean)
-            variance = ops.where(any_valid, variance, old_variance)
+            weight = ops.reshape(ops.cast(valid, "float32"), (-1, 1))
+        count = ops.sum(weight)
+        weight = ops.transpose(weight) / ops.maximum(count, 1.0)
+        mean = ops.matmul(weight, rows)[0]  # a product is the fastest weighted sum
+        centred = rows - mean
+        variance = ops.matmul(weight, ops.square(centred))[0]
+        # A batch of nothing but padding has no statistics and moves nothing.
+        rate = (1 - self.momentum) * ops.cast(count > 0, "float32")
         for moving, batch in (
             (self.moving_mean, mean),
             (self.moving_variance, variance),
         ):
-            step = (1 - self.momentum) * (ops.stop_gradient(batch) - moving)
-            moving.assign(moving + ops.cast(any_valid, "float32") * step)
-        return mean, variance
+            moving.assign(moving + rate * (ops.stop_gradient(batch) - moving))
+        return ops.reshape(centred, ops.shape(s)), variance
 
     def get_config(self) -> dict[str, Any]:
         return {
