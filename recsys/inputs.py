@@ -97,7 +97,11 @@ class Embeddings:
         return tensors
 
     def stack(self) -> Any:
-        """Returns `tensors()` as one `(batch, num_fields, dim)`.
+        """Returns `of_one_dim()` as one `(batch, num_fields, dim)`."""
+        return Stack()(self.of_one_dim())
+
+    def of_one_dim(self) -> list[Any]:
+        """Returns `tensors()`, to be multiplied with each other.
 
         Raises:
             ValueError: If the fields differ in `dim`.
@@ -108,7 +112,7 @@ class Embeddings:
                 "Embeddings that are multiplied with each other must have one dim. "
                 f"Received: {dims}"
             )
-        return Stack()(self.tensors())
+        return self.tensors()
 
     def _embedded(self) -> Iterator[Part]:
         return (part for part in self.parts if part.fields[0].vocabulary_size)

@@ -16,7 +16,7 @@ from keras import ops
 from recsys.data.reader import as_columns, is_frame
 from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
-from recsys.train import optimizers, routing
+from recsys.train import feed, optimizers, routing
 from recsys.train.columns import (
     Column,
     all_layers,
@@ -234,15 +234,32 @@ class Model(keras.Model):
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
-        x, y, rest["sample_weight"] = self._checked(
-            x, y, rest.get("sample_weight"), validate
+        rows = self._checked(x, y, rest.pop("sample_weight", None), validate=validate)
+        valid = rest.pop("validation_data", None)
+        if valid is not None:
+            parts = valid if isinstance(valid, (tuple, list)) else (valid,)
+            valid = self._checked(*parts, validate=validate)
+
+        if self._feeds_itself(rows) and not (
+            rest.get("class_weight") or rest.get("steps_per_epoch")
+        ):
+            share = rest.pop("validation_split", 0.0)
+            if share and valid is None:
+                rows, valid = feed.split_off(rows, share)
+            shuffle = rest.pop("shuffle", True)
+            rows = (feed.array_dataset(rows, rest.get("batch_size") or 32, shuffle),)
+        if valid is not None and self._feeds_itself(valid):
+            size = rest.pop("validation_batch_size", None) or rest.get("batch_size")
+            valid = (feed.array_dataset(valid, size or 32, shuffle=False),)
+        if is_dataset(rows[0]):
+            rest.pop("batch_size", None)
+            rest["shuffle"] = False  # as it is; Keras would warn
+        x, y, sample_weight = (*rows, None, None)[:3]
+        if valid is not None:
+            valid = valid if len(valid) > 1 else valid[0]
+        return super().fit(
+            x, y, sample_weight=sample_weight, validation_data=valid, **rest
         )
-        valid = rest.get("validation_data")
-        if isinstance(valid, (tuple, list)):
-            rest["validation_data"] = self._checked(*valid)
-        elif valid is not None:
-            self._checked(valid, validate=validate)
-        return super().fit(x, y, **rest)
 
     def evaluate(
         self,
@@ -258,51 +275,78 @@ class Model(keras.Model):
     ) -> Any:
         """Returns the loss and the metrics; see `keras.Model.evaluate`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
-            x, y, sample_weight = self._checked(x, y, sample_weight)
+            rows = self._checked(x, y, sample_weight)
+            if self._feeds_itself(rows) and not steps:
+                rows = (feed.array_dataset(rows, batch_size or 32, shuffle=False),)
+                batch_size = None
+            x, y, sample_weight = (*rows, None, None)[:3]
         logs = super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
         )
         values = [logs[name] for name, _ in self._named_metrics()]  # Keras sorts logs
         return logs if return_dict else values if len(values) > 1 else values[0]
 
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
         """Returns predictions; see `keras.Model.predict`.
 
         Returns:
             `(rows, 1)`, or a dict of them by task.
         """
-        x, _, _ = self._checked(x, for_loss=False)
-        return super().predict(x, *args, **kwargs)
+        rows = self._checked(x, for_loss=False)
+        if self._feeds_itself(rows) and not steps:
+            rows = (feed.array_dataset(rows, batch_size or 32, shuffle=False),)
+            batch_size = None
+        return super().predict(rows[0], batch_size, verbose, steps, callbacks)
+
+    def _feeds_itself(self, rows: tuple[Any, ...]) -> bool:
+        """Whether these are arrays that `feed` makes batches of."""
+        return (
+            keras.backend.backend() == "tensorflow"
+            and isinstance(rows[0], dict)
+            and self.distribute_strategy.num_replicas_in_sync == 1
+        )
 
     def _checked(
         self,
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
+        *,
         validate: bool = False,
         for_loss: bool = True,
-    ) -> tuple[Any, Any, Any]:
-        """Returns columns, labels and weights as Keras takes them, after checks."""
-        if hasattr(x, "element_spec"):
+    ) -> tuple[Any, ...]:
+        """Returns columns, labels and weights that are there, after checks."""
+        if is_dataset(x):
             if not getattr(x, "recsys_checked", False):
                 for batch in x if validate else x.take(1):
-                    parts = map(
-                        _to_numpy, batch if isinstance(batch, tuple) else (batch,)
-                    )
-                    x_, y_, weight, *_ = *parts, None, None
-                    self._checked(x_, y_, weight, for_loss=for_loss)
-            return x, y, sample_weight
+                    parts = batch if isinstance(batch, tuple) else (batch,)
+                    self._checked(*map(_to_numpy, parts), for_loss=for_loss)
+            backend = keras.backend.backend()
+            return (feed.prompt(x) if backend == "tensorflow" else x,)
         if not is_frame(x):  # a generator or data loader: nothing to look at yet
-            return x, y, sample_weight
-        columns = as_columns(x)
-        check_columns(self.columns, columns)
-        keep = set(self.columns)
+            return tuple(part for part in (x, y, sample_weight) if part is not None)
+        columns, inputs = as_columns(x), self.columns
+        check_columns(inputs, columns)
+        keep = set(inputs)
         if for_loss:
             self._check_capacity(len(next(iter(columns.values()))))
             keep |= self._check_extras(columns, y)
             y, sample_weight = self._check_labels(y, sample_weight)
-        x = {name: column for name, column in columns.items() if name in keep}
-        return x, y, sample_weight
+        else:
+            y = sample_weight = None
+        x = {
+            name: _narrow(column, ids=name in inputs and inputs[name].ids > 0)
+            for name, column in columns.items()
+            if name in keep
+        }
+        return tuple(part for part in (x, y, sample_weight) if part is not None)
 
     def _check_capacity(self, rows: int) -> None:
         """Raises before the first step what an exact metric would at the end."""
@@ -478,6 +522,11 @@ class Model(keras.Model):
         return [each for each in all_layers(self) if isinstance(each, Embedding)]
 
 
+def is_dataset(x: Any) -> bool:
+    """Whether `x` is a `tf.data.Dataset`."""
+    return hasattr(x, "element_spec") and hasattr(x, "take")
+
+
 _depth = threading.local()
 
 
@@ -504,8 +553,15 @@ def _per_replica(loss: Any) -> Any:
 
 def _upright(label: Any) -> np.ndarray[Any, Any]:
     """As `(rows, 1)`: one shape for all, lest Keras compiles for unknown ranks."""
-    array: np.ndarray[Any, Any] = np.asarray(label)
+    array = _narrow(np.asarray(label))
     return array[:, None] if array.ndim == 1 else array
+
+
+def _narrow(column: np.ndarray[Any, Any], ids: bool = False) -> np.ndarray[Any, Any]:
+    """Four bytes a number. Ids may have come as float64 and be above 2^24."""
+    if ids:
+        return column.astype("int32", copy=False)
+    return column.astype("float32") if column.dtype == "float64" else column
 
 
 def _to_numpy(part: Any) -> Any:
