@@ -1,0 +1,200 @@
+"""One self-contained HTML page: text, tables and line charts, no script."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+COLOURS = ("#1f6f8b", "#d1495b", "#66a182", "#8d6a9f")
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 260, 52, 14, 14, 34
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The title of what follows."""
+
+    text: str
+
+    def html(self) -> str:
+        return f"<h2>{html.escape(self.text)}</h2>"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+    def html(self) -> str:
+        return f"<p>{html.escape(self.text)}</p>"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table; the first cell of a row names it.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells, as they are to be read.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def html(self) -> str:
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists side by side under a title, such as films watched and recommended.
+
+    Args:
+        title: What they have in common.
+        lists: Entries of each list, by its name.
+    """
+
+    title: str
+    lists: Mapping[str, Sequence[str]]
+
+    def html(self) -> str:
+        columns = "".join(
+            f"<div><h4>{html.escape(name)}</h4><ol>"
+            + "".join(f"<li>{html.escape(entry)}</li>" for entry in entries)
+            + "</ol></div>"
+            for name, entries in self.lists.items()
+        )
+        title = html.escape(self.title)
+        return f'<section class="lists"><h3>{title}</h3>{columns}</section>'
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over epochs 1, 2, ...
+
+    Args:
+        title: What is shown.
+        series: Values by name of the line.
+    """
+
+    title: str
+    series: Mapping[str, Sequence[float]]
+
+    def html(self) -> str:
+        values = [value for line in self.series.values() for value in line]
+        ticks = _ticks(min(values), max(values))
+        epochs = max(len(line) for line in self.series.values())
+        low, high = ticks[0], ticks[-1]
+
+        def x(epoch: int) -> float:
+            return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - 1) / max(epochs - 1, 1)
+
+        def y(value: float) -> float:
+            return (
+                HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
+            )
+
+        parts = [
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
+            f'<text x="{LEFT - 6}" y="{y(t) + 4:.1f}" class="end">{t:g}</text>'
+            for t in ticks
+        ]
+        step = math.ceil(epochs / 10)
+        parts += [
+            f'<text x="{x(e):.1f}" y="{HEIGHT - 12}" class="middle">{e}</text>'
+            for e in range(1, epochs + 1, step)
+        ]
+        for (name, line), colour in zip(self.series.items(), COLOURS, strict=False):
+            points = [(x(e), y(v)) for e, v in enumerate(line, start=1)]
+            path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+            parts.append(f'<polyline points="{path}" stroke="{colour}"/>')
+            parts += [
+                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}">'
+                f"<title>{html.escape(name)}, epoch {e}: {line[e - 1]:.4f}</title>"
+                "</circle>"
+                for e, (a, b) in enumerate(points, start=1)
+            ]
+        legend = "".join(
+            f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>'
+            for name, colour in zip(self.series, COLOURS, strict=False)
+        )
+        return (
+            f"<figure><figcaption>{html.escape(self.title)} {legend}</figcaption>"
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+            "</figure>"
+        )
+
+
+Block = Heading | Text | Grid | Lists | Chart
+
+
+def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
+    """Writes a page.
+
+    Args:
+        path: The file.
+        title: Its title.
+        blocks: What is on it, from top to bottom; charts that follow each other stand
+            side by side.
+    """
+    body, row = [], []
+    for block in (*blocks, None):
+        if isinstance(block, Chart):
+            row.append(block.html())
+            continue
+        if row:
+            body.append(f'<div class="row">{"".join(row)}</div>')
+            row = []
+        if block is not None:
+            body.append(block.html())
+    name = html.escape(title)
+    path.write_text(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}</title><style>{_STYLE}</style></head><body><main>"
+        f"<h1>{name}</h1>{''.join(body)}</main></body></html>",
+        encoding="utf-8",
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Four to seven round numbers that enclose the values."""
+    span = (high - low) or abs(high) or 1.0
+    size = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(size * f for f in (1, 2, 2.5, 5, 10) if span / (size * f) <= 5)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(i * step, 10) for i in range(first, max(last, first + 1) + 1)]
+
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0; }
+main { max-width: 1120px; margin: auto; padding: 1.5rem; }
+h1 { font-size: 1.7rem; }
+h2 { margin: 2.2rem 0 .6rem; border-bottom: 2px solid var(--line); }
+h3 { margin: 0; } h4 { margin: .4rem 0; font-weight: 600; }
+table { border-collapse: collapse; margin: .8rem 0; }
+th, td { padding: .35rem .9rem; text-align: right; }
+th, td { border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; }
+tbody tr:nth-child(odd) { background: var(--soft); }
+.row { display: flex; flex-wrap: wrap; gap: 1rem; }
+figure { flex: 1 1 440px; margin: .6rem 0; }
+figcaption span { margin-left: .9rem; white-space: nowrap; }
+figcaption i { display: inline-block; width: .8em; height: .8em; margin-right: .35em;
+  border-radius: 2px; }
+svg { width: 100%; height: auto; }
+svg line { stroke: var(--line); } svg polyline { fill: none; stroke-width: 2; }
+svg text { font-size: 12px; fill: currentColor; }
+.end { text-anchor: end; } .middle { text-anchor: middle; }
+.lists { display: flex; flex-wrap: wrap; gap: 0 2rem; margin: 1rem 0;
+  padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 6px; }
+.lists h3 { flex: 1 1 100%; } .lists div { flex: 1 1 320px; }
+ol { margin: 0; padding-left: 1.6rem; }
+"""

@@ -1,0 +1,115 @@
+"""The demo on a small made-up log."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys import load_model
+from recsys.cli import demo
+from recsys.data import FeaturePipeline
+from recsys.data.movielens import MovieLens
+
+USERS, ITEMS = 30, 40
+
+
+@pytest.fixture
+def films(monkeypatch):
+    """Users of even number watch even films, a few seconds apart."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (user, item, 1000 * user + 3 * i // 2)
+        for user in range(1, USERS + 1)
+        for i, item in enumerate(rng.permutation(np.arange(1, ITEMS // 2)) * 2)
+    ]
+    user, item, time = np.array(rows).T
+    item = np.maximum(item - user % 2, 1)
+    data = MovieLens(
+        pa.table(
+            {
+                "user_id": user,
+                "item_id": item,
+                "rating": item % 5 + 1,
+                "timestamp": time,
+            }
+        ),
+        pa.table(
+            {
+                "item_id": np.arange(1, ITEMS + 1),
+                "title": [f"Film {i}" for i in range(1, ITEMS + 1)],
+                "year": pa.array([None] + [1990 + i for i in range(1, ITEMS)]),
+                "genres": [
+                    ["even", "drama"] if i % 2 else ["odd"] for i in range(ITEMS)
+                ],
+            }
+        ),
+        pa.table(
+            {
+                "user_id": np.arange(1, USERS + 1),
+                "age": rng.integers(18, 60, USERS),
+                "gender": rng.choice(["F", "M"], USERS),
+                "occupation": rng.choice(["artist", "writer"], USERS),
+                "zip_code": ["0"] * USERS,
+            }
+        ),
+    )
+    monkeypatch.setattr(demo, "load_movielens_100k", lambda: data)
+    monkeypatch.setattr(demo, "K", 5)
+    return demo.Films(data)
+
+
+def test_the_whole_job(films, tmp_path, capsys):
+    folder = tmp_path / "runs" / "demo"
+    demo.run(folder)
+    names = {"report.html", "metrics.json", "match.keras", "rank.keras", "pipeline"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert [path.name for path in folder.parent.iterdir()] == ["demo"]
+    scores = json.loads((folder / "metrics.json").read_text())
+    assert set(scores["match"]) == {"youtube_dnn", "most popular"}
+    assert set(scores["match"]["youtube_dnn"]) == {"Recall@5", "NDCG@5"}
+    assert set(scores["rank"]["din"]) == {"AUC", "GAUC", "LogLoss"}
+    for family in scores.values():
+        for values in family.values():
+            assert all(np.isfinite(value) for value in values.values())
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") == 4 and page.count("<h3>User") == 3
+    printed = capsys.readouterr().out
+    assert "Watched last" in printed and "Film" in printed
+
+    pipeline = FeaturePipeline.load(folder / "pipeline")
+    rows = pipeline.transform(films.rows(films.of(2)), events=films.rows(films.events))
+    assert load_model(folder / "rank.keras").predict(rows, verbose=0).shape[1] == 1
+    ids, _ = load_model(folder / "match.keras").recommend(rows, k=3)
+    assert ids.min() >= 2
+
+    (folder / "report.html").write_text("old")
+    demo.run(folder)  # an earlier run is replaced
+    assert (folder / "report.html").read_text() != "old"
+
+
+def test_a_folder_of_something_else_is_left_alone(films, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"thesis\.txt"):
+        demo.run(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_negatives_were_never_rated_and_histories_are_strictly_earlier(films):
+    rows = films.labelled(films.of(1), seed=0)
+    rated = set(
+        zip(films.events.user.tolist(), films.events.item.tolist(), strict=True)
+    )
+    pairs = zip(
+        rows["user_id"].to_pylist(),
+        rows["item_id"].to_pylist(),
+        rows["watched"].to_pylist(),
+        strict=True,
+    )
+    assert all(((user, item) in rated) == bool(label) for user, item, label in pairs)
+    again = films.labelled(films.of(1), seed=0)
+    assert rows.equals(again)
+    before = films.of(0)
+    for user in np.unique(before.user):
+        later = films.of(1, 2).time[films.of(1, 2).user == user]
+        assert before.time[before.user == user].max() < later.min()
