@@ -234,15 +234,16 @@ class Model(keras.Model):
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
-        rows = self._checked(x, y, rest.pop("sample_weight", None), validate=validate)
+        weight = rest.pop("sample_weight", None)
+        if rest.get("class_weight"):
+            weight = self._of_classes(y, rest.pop("class_weight"), weight)
+        rows = self._checked(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
             parts = valid if isinstance(valid, (tuple, list)) else (valid,)
             valid = self._checked(*parts, validate=validate)
 
-        if self._feeds_itself(rows) and not (
-            rest.get("class_weight") or rest.get("steps_per_epoch")
-        ):
+        if self._feeds_itself(rows) and not rest.get("steps_per_epoch"):
             share = rest.pop("validation_split", 0.0)
             if share and valid is None:
                 rows, valid = feed.split_off(rows, share)
@@ -304,6 +305,24 @@ class Model(keras.Model):
             rows = (feed.array_dataset(rows, batch_size or 32, shuffle=False),)
             batch_size = None
         return super().predict(rows[0], batch_size, verbose, steps, callbacks)
+
+    def _of_classes(self, y: Any, class_weight: Any, sample_weight: Any) -> Any:
+        """Returns sample weights that are those of the labels' classes."""
+        labels = routing.labels_by_output(y, self.heads)
+        if (
+            len(routing.tasks(self.heads)) > 1
+            or not labels
+            or sample_weight is not None
+        ):
+            raise ValueError(
+                "class_weight needs the labels of a single task and no sample_weight. "
+                f"Received: labels of {sorted(labels)}"
+            )
+        label = np.asarray(next(iter(labels.values()))).reshape(-1)
+        weights = np.ones(len(label), "float32")
+        for value, weight in class_weight.items():
+            weights[label == value] = weight
+        return weights
 
     def _feeds_itself(self, rows: tuple[Any, ...]) -> bool:
         """Whether these are arrays that `feed` makes batches of."""
@@ -470,12 +489,12 @@ class Model(keras.Model):
             name, metric = entry.output, entry.metric
             routing.check_names(f"metric {entry.name!r}", [name], labels)
             seen = (logits if routing.takes_logits(metric) else predictions)[name]
-            groups = {"groups": x[g]} if (g := getattr(metric, "group", None)) else {}
+            group = getattr(metric, "group", None)
             metric.update_state(
                 labels[name],
                 ops.stop_gradient(seen),
                 masked[name] if entry.weighted else present[name],
-                **groups,
+                **({"groups": x[group]} if group else {}),
             )
         return total
 

@@ -4,11 +4,14 @@ import os
 
 import keras
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from keras import ops
 
-from recsys import Field, Task, load_model, metrics
+from recsys import Field, Task, create_model, load_model, metrics
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import LossLayer, PredictLayer, Tower, predict
 from recsys.match.youtube_dnn import youtube_dnn
@@ -162,6 +165,19 @@ def test_a_weighted_loss_with_missing_labels_is_over_valid_rows(x, y):
     expected = each.sum() / (~np.isnan(label)).sum()
     found = model.evaluate(x, label, sample_weight=w, verbose=0)
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_weights(x, y):
+    model = _model(A)
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    label = y[A.name]
+    each = _bce(label, model.predict(x, verbose=0)) * np.where(label == 1, 3.0, 0.5)
+    fit = model.fit(x, label, class_weight={0: 0.5, 1: 3.0}, batch_size=N, verbose=0)
+    assert fit.history["loss"][0] == pytest.approx(each.mean(), rel=1e-5)
+    with pytest.raises(ValueError, match="single task"):
+        several = _model(A, B)
+        several.compile("sgd", "mse")
+        several.fit(x, y, class_weight={0: 1.0}, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -530,6 +546,74 @@ def test_columns_come_by_name_and_extra_ones_are_left_out(x, y):
     model.fit(more, y[A.name], verbose=0)
     dataset = tf.data.Dataset.from_tensor_slices((more, y[A.name])).batch(8)
     model.fit(dataset, verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_frames_with_lists(kind):
+    rows, label = zoo.rows(24), zoo.labels("rank", 24)
+    model = create_model("din", zoo.fields())
+    model.compile("sgd", "binary_crossentropy")
+    columns = {
+        name: list(column) if column.ndim == 2 else column
+        for name, column in rows.items()
+    }
+    table = {
+        "pandas": lambda: pd.DataFrame(columns),
+        "polars": lambda: pl.DataFrame(columns),
+        "arrow": lambda: pa.table(columns),
+    }[kind]()
+    expected = model.predict(rows, verbose=0)
+    np.testing.assert_allclose(model.predict(table, verbose=0), expected, rtol=1e-6)
+    loss = model.evaluate(rows, label, verbose=0)
+    labels = table.select(["hour"]) if kind != "pandas" else table[["hour"]]
+    assert model.evaluate(table, label, verbose=0) == pytest.approx(loss)
+    with pytest.raises(ValueError, match="labels of 'ctr' are missing.*'hour'|needs"):
+        model.evaluate(table, labels, verbose=0)
+
+
+@pytest.mark.parametrize("option", ["run_eagerly", "steps_per_execution"])
+def test_options_of_keras(x, y, option):
+    losses = []
+    for value in (1, 3) if option == "steps_per_execution" else (False, True):
+        keras.utils.set_random_seed(0)
+        model = _model(A)
+        model.compile(
+            "adam", "binary_crossentropy", metrics=["accuracy"], **{option: value}
+        )
+        fit = model.fit(x, y[A.name], batch_size=8, shuffle=False, epochs=2, verbose=0)
+        losses.append(fit.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_keras_callbacks_see_exact_metrics_and_save(x, y, tmp_path):
+    model = _model(A)
+    model.compile("adam", "binary_crossentropy", metrics=[metrics.AUC(100)])
+    path = tmp_path / "best.keras"
+    best = keras.callbacks.ModelCheckpoint(
+        str(path), "val_auc", mode="max", save_best_only=True
+    )
+    backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+    label = y[A.name]
+    fit = model.fit(
+        x,
+        label,
+        validation_data=(x, label),
+        epochs=4,
+        callbacks=[best, backup],
+        verbose=0,
+    )
+    loaded = load_model(path)
+    logs = loaded.evaluate(x, label, verbose=0, return_dict=True)
+    assert logs["auc"] == pytest.approx(max(fit.history["val_auc"]))
+
+
+def test_batches_by_hand(x, y):
+    model = _model(A, B)
+    model.compile("sgd", "binary_crossentropy")
+    loss = model.evaluate(x, y, verbose=0)[0]
+    assert model.test_on_batch(x, y, return_dict=True)["loss"] == pytest.approx(loss)
+    model.train_on_batch(x, y)
+    assert set(model.predict_on_batch(x)) == {A.name, B.name}
 
 
 def test_a_validation_split_and_a_dataset(x, y):

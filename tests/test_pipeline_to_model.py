@@ -1,0 +1,89 @@
+"""From a raw log to every model: what the pipeline says of its data is enough."""
+
+import numpy as np
+import pytest
+
+from recsys import Task, create_model, metrics
+from recsys.data import Categorical, FeaturePipeline, History, MultiValue, Numeric
+from recsys.data.synthetic import click_log
+from tests import zoo
+
+
+@pytest.fixture(scope="module")
+def log():
+    log = click_log(3000, seed=1)
+    words = np.array(["red", "green", "blue", "new"])
+    tags = [" ".join(words[: 1 + i % 4]) for i in log["item_id"]]
+    return {**log, "tags": np.array(tags), "surface": log["user_id"] % 3}
+
+
+@pytest.fixture(scope="module")
+def pipeline(log):
+    columns = [
+        Categorical("user_id", min_count=2),
+        Numeric("price", log1p=True, standardize=True, belong="item"),
+        Categorical("item_id", belong="item"),
+        Categorical("category", belong="item"),
+        MultiValue("tags", belong="item", length=3, separator=" "),
+        Categorical("surface", belong="domain"),
+        History(
+            "seen",
+            of=["item_id", "category"],
+            length=5,
+            user="user_id",
+            time="timestamp",
+        ),
+    ]
+    pipeline = FeaturePipeline(columns, ["label"], groups={"user": "user_id"})
+    return pipeline.fit({name: column[:2000] for name, column in log.items()})
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("entry", zoo.ENTRIES, ids=lambda entry: entry.name)
+def test_every_model_is_built_from_the_fields_alone(entry, pipeline, log, streaming):
+    fields = pipeline.fields(dim=4)
+    kwargs = {"rank": {"task": Task("label")}, "match": {}}
+    model = create_model(
+        entry.name, fields, **kwargs.get(entry.family, {"task_list": [Task("label")]})
+    )
+    rows = {n: c for n, c in log.items() if n != "label" or entry.family != "match"}
+    dataset = pipeline.dataset(rows, 256, shuffle=True, seed=0, streaming=streaming)
+    if entry.family == "match":
+        model.compile("adam")
+        model.fit(dataset, verbose=0)
+        ids, _ = model.recommend(pipeline.transform(rows).slice(0, 4), k=5)
+        assert ids.min() >= 2  # neither padding nor what is not known
+        return
+    model.compile(
+        "adam", "binary_crossentropy", metrics=[metrics.AUC(4000), metrics.GAUC("user")]
+    )
+    history = model.fit(dataset, validation_data=dataset, verbose=0).history
+    assert 0.4 < history["val_auc" if "val_auc" in history else "val_label_auc"][0] < 1
+
+
+def test_ids_that_training_has_not_seen_are_predicted(pipeline, log):
+    model = create_model("din", pipeline.fields(dim=4), task=Task("label"))
+    new = {name: column[:3].copy() for name, column in log.items()}
+    new |= {"user_id": np.array([10**6, 7, 8]), "item_id": np.array([5, 10**6, 10**7])}
+    assert np.isfinite(model.predict(pipeline.transform(new), verbose=0)).all()
+
+
+def test_din_uses_what_the_log_was_made_with(log):
+    """The history decides; a model without it cannot know."""
+    log = click_log(20_000, num_users=100, num_items=60, seed=2)
+    columns = [
+        Categorical("category", belong="item"),
+        History("seen", of=["category"], length=10, user="user_id", time="timestamp"),
+    ]
+    pipeline = FeaturePipeline(columns, ["label"]).fit(log)
+    train = pipeline.dataset(log, 256, shuffle=True, seed=0)
+    scores = {}
+    for name, fields in (
+        ("din", pipeline.fields(dim=8)),
+        ("deepfm", [f for f in pipeline.fields(dim=8) if f.belong != "history"]),
+    ):
+        model = create_model(name, fields, task=Task("label"))
+        model.compile("adam", "binary_crossentropy", metrics=[metrics.AUC(20_000)])
+        model.fit(train, epochs=4, verbose=0)
+        scores[name] = model.evaluate(train, verbose=0)[1]
+    assert scores["din"] > scores["deepfm"] + 0.02, scores
