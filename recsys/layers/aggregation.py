@@ -174,8 +174,6 @@ class AttentionLayer(keras.layers.Layer):
         weights = self.score(self.ffn(unit, valid=valid, training=training))[..., 0]
         if self.softmax:
             weights = masked_softmax(weights / history.shape[-1] ** 0.5, valid)
-        elif valid is not None:
-            weights = ops.where(valid, weights, 0)
         if valid is not None:
             history = ops.where(ops.expand_dims(valid, -1), history, 0)
         return ops.einsum("bl,bld->bd", weights, history)

@@ -23,8 +23,11 @@ def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset
     tensors = tf.nest.map_structure(tf.constant, data)
     rows = len(tf.nest.flatten(tensors)[0])
 
-    def epoch(_: Any) -> Any:
-        order = tf.random.shuffle(tf.range(rows)) if shuffle else None
+    def epoch(salt: Any) -> Any:
+        order = None
+        if shuffle:
+            seed = [salt, 0]  # an op with a state would begin anew in each epoch
+            order = tf.random.experimental.stateless_shuffle(tf.range(rows), seed)
 
         def batch(start: Any) -> Any:
             here = slice(start, start + batch_size)
@@ -35,7 +38,8 @@ def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset
         starts = tf.data.Dataset.range(0, rows, batch_size)
         return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
-    dataset = tf.data.Dataset.range(1).flat_map(epoch)
+    salts = tf.data.Dataset.random(rerandomize_each_iteration=True)
+    dataset = salts.take(1).flat_map(epoch)
     batches = tf.data.experimental.assert_cardinality(-(-rows // batch_size))
     return prompt(dataset.apply(batches).prefetch(tf.data.AUTOTUNE))
 
