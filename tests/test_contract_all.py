@@ -155,3 +155,4 @@ def test_other_backends_predict_and_train_alike(backend, tmp_path):
         assert found["backend"] == backend
         assert found["predictions"] < 1e-5, (name, found)
         assert found["weights"] < 1e-4, (name, found)
+        assert found["metrics"] < 1e-5, (name, found)

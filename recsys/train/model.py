@@ -13,18 +13,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.data.reader import as_columns, is_frame
 from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
-from recsys.train import feed, optimizers, routing
-from recsys.train.columns import (
-    Column,
-    all_layers,
-    check_columns,
-    check_groups,
-    check_labels,
-    columns_of,
-)
+from recsys.train import feed, optimizers, routing, rows
+from recsys.train.columns import Column, all_layers, check_columns, columns_of
 
 
 @dataclass
@@ -235,27 +227,28 @@ class Model(keras.Model):
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
         weight = rest.pop("sample_weight", None)
-        if rest.get("class_weight"):
-            weight = self._of_classes(y, rest.pop("class_weight"), weight)
-        rows = self._checked(x, y, weight, validate=validate)
+        if rest.get("class_weight") and y is not None and weight is None:
+            classes = rest.pop("class_weight")
+            weight = rows.weights_of_classes(self.heads, y, classes)
+        train = self._prepared(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
             parts = valid if isinstance(valid, (tuple, list)) else (valid,)
-            valid = self._checked(*parts, validate=validate)
+            valid = self._prepared(*parts, validate=validate)
 
-        if self._feeds_itself(rows) and not rest.get("steps_per_epoch"):
+        if self._feeds_itself(train) and not rest.get("steps_per_epoch"):
             share = rest.pop("validation_split", 0.0)
             if share and valid is None:
-                rows, valid = feed.split_off(rows, share)
+                train, valid = feed.split_off(train, share)
             shuffle = rest.pop("shuffle", True)
-            rows = (feed.array_dataset(rows, rest.get("batch_size") or 32, shuffle),)
+            train = (feed.array_dataset(train, rest.get("batch_size") or 32, shuffle),)
         if valid is not None and self._feeds_itself(valid):
             size = rest.pop("validation_batch_size", None) or rest.get("batch_size")
             valid = (feed.array_dataset(valid, size or 32, shuffle=False),)
-        if is_dataset(rows[0]):
+        if rows.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
-        x, y, sample_weight = (*rows, None, None)[:3]
+        x, y, sample_weight = (*train, None, None)[:3]
         if valid is not None:
             valid = valid if len(valid) > 1 else valid[0]
         return super().fit(
@@ -276,11 +269,11 @@ class Model(keras.Model):
     ) -> Any:
         """Returns the loss and the metrics; see `keras.Model.evaluate`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
-            rows = self._checked(x, y, sample_weight)
-            if self._feeds_itself(rows) and not steps:
-                rows = (feed.array_dataset(rows, batch_size or 32, shuffle=False),)
+            parts = self._prepared(x, y, sample_weight)
+            if self._feeds_itself(parts) and not steps:
+                parts = (feed.array_dataset(parts, batch_size or 32, shuffle=False),)
                 batch_size = None
-            x, y, sample_weight = (*rows, None, None)[:3]
+            x, y, sample_weight = (*parts, None, None)[:3]
         logs = super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
         )
@@ -300,114 +293,37 @@ class Model(keras.Model):
         Returns:
             `(rows, 1)`, or a dict of them by task.
         """
-        rows = self._checked(x, for_loss=False)
-        if self._feeds_itself(rows) and not steps:
-            rows = (feed.array_dataset(rows, batch_size or 32, shuffle=False),)
+        parts = self._prepared(x, for_loss=False)
+        if self._feeds_itself(parts) and not steps:
+            parts = (feed.array_dataset(parts, batch_size or 32, shuffle=False),)
             batch_size = None
-        return super().predict(rows[0], batch_size, verbose, steps, callbacks)
+        return super().predict(parts[0], batch_size, verbose, steps, callbacks)
 
-    def _of_classes(self, y: Any, class_weight: Any, sample_weight: Any) -> Any:
-        """Returns sample weights that are those of the labels' classes."""
-        labels = routing.labels_by_output(y, self.heads)
-        if (
-            len(routing.tasks(self.heads)) > 1
-            or not labels
-            or sample_weight is not None
-        ):
-            raise ValueError(
-                "class_weight needs the labels of a single task and no sample_weight. "
-                f"Received: labels of {sorted(labels)}"
-            )
-        label = np.asarray(next(iter(labels.values()))).reshape(-1)
-        weights = np.ones(len(label), "float32")
-        for value, weight in class_weight.items():
-            weights[label == value] = weight
-        return weights
-
-    def _feeds_itself(self, rows: tuple[Any, ...]) -> bool:
+    def _feeds_itself(self, parts: tuple[Any, ...]) -> bool:
         """Whether these are arrays that `feed` makes batches of."""
         return (
             keras.backend.backend() == "tensorflow"
-            and isinstance(rows[0], dict)
+            and isinstance(parts[0], dict)
             and self.distribute_strategy.num_replicas_in_sync == 1
         )
 
-    def _checked(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validate: bool = False,
-        for_loss: bool = True,
-    ) -> tuple[Any, ...]:
-        """Returns columns, labels and weights that are there, after checks."""
-        if is_dataset(x):
-            if not getattr(x, "recsys_checked", False):
-                for batch in x if validate else x.take(1):
-                    parts = batch if isinstance(batch, tuple) else (batch,)
-                    self._checked(*map(_to_numpy, parts), for_loss=for_loss)
-            backend = keras.backend.backend()
-            return (feed.prompt(x) if backend == "tensorflow" else x,)
-        if not is_frame(x):  # a generator or data loader: nothing to look at yet
-            return tuple(part for part in (x, y, sample_weight) if part is not None)
-        columns, inputs = as_columns(x), self.columns
-        check_columns(inputs, columns)
-        keep = set(inputs)
-        if for_loss:
-            self._check_capacity(len(next(iter(columns.values()))))
-            keep |= self._check_extras(columns, y)
-            y, sample_weight = self._check_labels(y, sample_weight)
-        else:
-            y = sample_weight = None
-        x = {
-            name: _narrow(column, ids=name in inputs and inputs[name].ids > 0)
-            for name, column in columns.items()
-            if name in keep
-        }
-        return tuple(part for part in (x, y, sample_weight) if part is not None)
-
-    def _check_capacity(self, rows: int) -> None:
-        """Raises before the first step what an exact metric would at the end."""
-        for entry in self._plan.metrics:
-            capacity = getattr(entry.metric, "capacity", rows)
-            if rows > capacity:
-                raise ValueError(
-                    f"Metric {entry.name!r} holds capacity={capacity} rows: pass a "
-                    f"larger capacity. Received: {rows} rows"
-                )
-
-    def _check_extras(self, columns: Any, y: Any) -> set[str]:
-        """Checks columns that metrics group by or match models weigh by."""
-        groups = self._plan.groups if y is not None else set()
-        weights = {w for layer in self._loss_layers() if (w := layer.sample_weight)}
-        check_groups(groups, columns)
-        for name in weights:
-            check_columns({name: Column(name, (), 0)}, columns)
-        return groups | weights
-
-    def _check_labels(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Returns labels and weights by task."""
-        if y is None:
-            if sample_weight is not None or self._plan.losses:
-                raise ValueError(
-                    "This model is trained on labels, and sample_weight weighs them. "
-                    "Received: y=None (a match model takes weights as a column of x)"
-                )
-            return None, None
-        heads = self.heads
-        names = routing.tasks(heads)
-        labels = routing.labels_by_output(as_columns(y) if is_frame(y) else y, heads)
-        labels = {name: _upright(labels[name]) for name in names if name in labels}
-        routing.check_names(
-            "the model", [n for n in names if n in self._plan.losses], labels
+    def _prepared(self, *parts: Any, **options: Any) -> tuple[Any, ...]:
+        """Returns columns, labels and weights as Keras takes them, after checks."""
+        metrics = {entry.name: entry.metric for entry in self._plan.metrics}
+        layers = [layer.sample_weight for layer in self._loss_layers()]
+        needs = rows.Needs(
+            columns=self.columns,
+            heads=self.heads,
+            losses=self._plan.losses,
+            groups=self._plan.groups,
+            weights={weight for weight in layers if weight is not None},
+            capacities={
+                name: metric.capacity
+                for name, metric in metrics.items()
+                if hasattr(metric, "capacity")
+            },
         )
-        check_labels(labels, heads)
-        if isinstance(sample_weight, Mapping):
-            rows = len(next(iter(labels.values())))
-            ones = np.ones(rows, "float32")
-            sample_weight = {name: sample_weight.get(name, ones) for name in labels}
-        return labels, sample_weight
+        return rows.prepared(needs, *parts, **options)
 
     # One step.
 
@@ -541,11 +457,6 @@ class Model(keras.Model):
         return [each for each in all_layers(self) if isinstance(each, Embedding)]
 
 
-def is_dataset(x: Any) -> bool:
-    """Whether `x` is a `tf.data.Dataset`."""
-    return hasattr(x, "element_spec") and hasattr(x, "take")
-
-
 _depth = threading.local()
 
 
@@ -568,24 +479,3 @@ def _per_replica(loss: Any) -> Any:
 
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return loss / replicas if replicas > 1 else loss
-
-
-def _upright(label: Any) -> np.ndarray[Any, Any]:
-    """As `(rows, 1)`: one shape for all, lest Keras compiles for unknown ranks."""
-    array = _narrow(np.asarray(label))
-    return array[:, None] if array.ndim == 1 else array
-
-
-def _narrow(column: np.ndarray[Any, Any], ids: bool = False) -> np.ndarray[Any, Any]:
-    """Four bytes a number. Ids may have come as float64 and be above 2^24."""
-    if ids:
-        return column.astype("int32", copy=False)
-    return column.astype("float32") if column.dtype == "float64" else column
-
-
-def _to_numpy(part: Any) -> Any:
-    if isinstance(part, Mapping):
-        return {key: _to_numpy(value) for key, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return [_to_numpy(value) for value in part]
-    return ops.convert_to_numpy(part)

@@ -1,0 +1,161 @@
+"""What a user feeds a model: checked, and in the form that Keras takes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from recsys.data.reader import as_columns, is_frame
+from recsys.train import feed, routing
+from recsys.train.columns import Column, check_columns, check_groups, check_labels
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model reads, and what its loss and metrics need besides.
+
+    Attributes:
+        columns: The model's inputs.
+        heads: Its outputs.
+        losses: Outputs that have a loss.
+        groups: Columns that metrics and losses group by.
+        weights: Columns that weigh the rows of a model without labels.
+        capacities: Rows that each exact metric holds, by name.
+    """
+
+    columns: Mapping[str, Column]
+    heads: routing.Heads
+    losses: Collection[str]
+    groups: set[str]
+    weights: set[str]
+    capacities: Mapping[str, int]
+
+
+def prepared(
+    needs: Needs,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    validate: bool = False,
+    for_loss: bool = True,
+) -> tuple[Any, ...]:
+    """Returns columns, labels and weights, those that there are, after checks.
+
+    Args:
+        needs: What the model needs of them.
+        x: Columns by name, a frame, or a dataset; other things pass as they are.
+        y: Labels, as `routing.labels_by_output` takes them, or a frame.
+        sample_weight: One array, or one by task.
+        validate: Whether to look at all batches of a dataset, not at the first only.
+        for_loss: Whether there is more to be done than to predict.
+
+    Raises:
+        ValueError: If the model would not take a column, label or weight as it is.
+    """
+    if is_dataset(x):
+        if not getattr(x, "recsys_checked", False):
+            for batch in x if validate else x.take(1):
+                parts = batch if isinstance(batch, tuple) else (batch,)
+                prepared(needs, *map(_to_numpy, parts), for_loss=for_loss)
+        return (feed.prompt(x) if keras.backend.backend() == "tensorflow" else x,)
+    if not is_frame(x):  # a generator or data loader: nothing to look at yet
+        return tuple(part for part in (x, y, sample_weight) if part is not None)
+    columns, keep = as_columns(x), set(needs.columns)
+    check_columns(needs.columns, columns)
+    if for_loss:
+        labels, sample_weight = _labels(needs, y, sample_weight)
+        groups = needs.groups if labels else set()
+        check_groups(groups, columns)
+        check_columns({name: Column(name, (), 0) for name in needs.weights}, columns)
+        _check_capacity(needs, len(next(iter(columns.values()))))
+        keep |= groups | needs.weights
+    else:
+        labels = sample_weight = None
+    x = {
+        name: _narrow(column, ids=name in needs.columns and needs.columns[name].ids > 0)
+        for name, column in columns.items()
+        if name in keep
+    }
+    return tuple(part for part in (x, labels, sample_weight) if part is not None)
+
+
+def is_dataset(x: Any) -> bool:
+    """Whether `x` is a `tf.data.Dataset`."""
+    return hasattr(x, "element_spec") and hasattr(x, "take")
+
+
+def weights_of_classes(
+    heads: routing.Heads, y: Any, class_weight: Mapping[int, float]
+) -> NDArray[Any]:
+    """Returns sample weights that are those of the labels' classes, `(rows,)`.
+
+    Raises:
+        ValueError: If there is more than one task.
+    """
+    if len(routing.tasks(heads)) > 1:
+        raise ValueError(
+            "class_weight needs a single task; weigh the rows of each by "
+            f"sample_weight={{task: ...}}. Received: tasks {routing.tasks(heads)}"
+        )
+    label = np.asarray(next(iter(routing.labels_by_output(y, heads).values())))
+    label = label.reshape(-1)
+    weights = np.ones(len(label), "float32")
+    for value, weight in class_weight.items():
+        weights[label == value] = weight
+    return weights
+
+
+def _labels(needs: Needs, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Returns labels and weights by task, `None` if there are none."""
+    if y is None:
+        if sample_weight is not None or needs.losses:
+            raise ValueError(
+                "This model is trained on labels, and sample_weight weighs them. "
+                "Received: y=None (a match model takes weights as a column of x)"
+            )
+        return None, None
+    names = routing.tasks(needs.heads)
+    labels = routing.labels_by_output(as_columns(y) if is_frame(y) else y, needs.heads)
+    labels = {name: _upright(labels[name]) for name in names if name in labels}
+    routing.check_names("the model", [n for n in names if n in needs.losses], labels)
+    check_labels(labels, needs.heads)
+    if isinstance(sample_weight, Mapping):
+        ones = np.ones(len(next(iter(labels.values()))), "float32")
+        sample_weight = {name: sample_weight.get(name, ones) for name in labels}
+    return labels, sample_weight
+
+
+def _check_capacity(needs: Needs, rows: int) -> None:
+    """Raises before the first step what an exact metric would at the end."""
+    for name, capacity in needs.capacities.items():
+        if rows > capacity:
+            raise ValueError(
+                f"Metric {name!r} holds capacity={capacity} rows: pass a larger "
+                f"capacity. Received: {rows} rows"
+            )
+
+
+def _upright(label: Any) -> NDArray[Any]:
+    """As `(rows, 1)`: one shape for all, lest Keras compiles for unknown ranks."""
+    array = _narrow(np.asarray(label))
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _narrow(column: NDArray[Any], ids: bool = False) -> NDArray[Any]:
+    """Four bytes a number. Ids may have come as float64 and be above 2^24."""
+    if ids:
+        return column.astype("int32", copy=False)
+    return column.astype("float32") if column.dtype == "float64" else column
+
+
+def _to_numpy(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {key: _to_numpy(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_to_numpy(value) for value in part]
+    return ops.convert_to_numpy(part)
