@@ -113,9 +113,8 @@ def _gradients(entry, model, rows):
 
 def test_the_callers_objects_stay_as_they_were(entry):
     fields, units = entry.fields(), [8, 4]
-    before, kwargs = copy.deepcopy(fields), {"hidden_units": units}
-    if entry.name == "din":
-        kwargs = {"dnn_hidden_units": units}
+    before = copy.deepcopy(fields)
+    kwargs = {key: units for key in entry.arguments() if key.endswith("hidden_units")}
     counts = [entry.build(**kwargs).count_params() for _ in range(2)]
     assert counts[0] == counts[1]
     assert units == [8, 4]

@@ -4,6 +4,8 @@ It holds what users have: ids, numbers, several values with weights, two histori
 one group, a field without embedding, and (where the family takes it) a domain.
 """
 
+import importlib
+import inspect
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -84,6 +86,11 @@ class Entry:
         dim = 4 if self.name in ONE_DIM else None
         return fields(dim, domain=self.family == "multidomain")
 
+    def arguments(self) -> list[str]:
+        """The names of the factory's arguments."""
+        module = importlib.import_module(f"recsys.{self.family}.{self.name}")
+        return list(inspect.signature(getattr(module, self.name)).parameters)
+
     def build(self, **kwargs: Any) -> Any:
         given = {"task_list": TASKS} if self.family.startswith("multi") else {}
         return create_model(self.name, self.fields(), **{**given, **kwargs})
@@ -97,8 +104,31 @@ class Entry:
         return model
 
 
-ONE_DIM = {"deepfm"}
-"""Models that multiply the embeddings of fields with each other."""
+ONE_DIM = {
+    "afm",
+    "autoint",
+    "contextnet",
+    "deepfefm",
+    "deepfm",
+    "deepfwfm",
+    "dlrm",
+    "edcn",
+    "eulernet",
+    "fefm",
+    "ffm",
+    "fibinet",
+    "fibinet_plus",
+    "fm",
+    "fwfm",
+    "gwpfm",
+    "hmoe",
+    "nfm",
+    "pin",
+    "pnn",
+    "wukong",
+    "xdeepfm",
+}
+"""Models that need one `dim`, e.g. to multiply the embeddings of two fields."""
 
 ENTRIES = [Entry(name, family) for family in FAMILIES for name in list_models(family)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from recsys import Field, Task
 from recsys.rank.deepfm import deepfm
-from tests import oracle, zoo
+from tests import oracle, planted, zoo
 
 FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 FM_COLUMNS += ["seen", "seen_category"]
@@ -120,14 +120,6 @@ def test_fields_of_the_interaction_must_have_one_dim():
 
 
 def test_it_learns_a_pairwise_interaction():
-    """Labels depend on whether two ids agree: no sum of single effects can tell."""
-    rng = np.random.default_rng(0)
-    x = {"a": rng.integers(0, 8, 4000), "b": rng.integers(0, 8, 4000)}
-    y = (x["a"] % 2 == x["b"] % 2).astype("float32")
-    fields = [Field("a", vocabulary_size=8), Field("b", vocabulary_size=8)]
-    model = deepfm(fields, hidden_units=())
-    model.compile(
-        keras.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"]
+    planted.assert_learns(
+        lambda fields: deepfm(fields, hidden_units=()), planted.pairwise
     )
-    model.fit(x, y, epochs=8, batch_size=200, verbose=0)
-    assert model.evaluate(x, y, verbose=0)[1] > 0.95

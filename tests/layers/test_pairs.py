@@ -1,0 +1,24 @@
+"""Pairs of fields against two loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from recsys.layers.interaction import pairs
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_pairs_are_lexicographic(n):
+    e = np.random.default_rng(0).normal(size=(4, n, 3)).astype("float32")
+    expected = list(itertools.combinations(range(n), 2))
+    assert pairs.field_pairs(n) == expected
+    left, right = pairs.pair_embeddings([e[:, i] for i in range(n)])
+    np.testing.assert_array_equal(left, e[:, [i for i, _ in expected]])
+    np.testing.assert_array_equal(right, e[:, [j for _, j in expected]])
+    np.testing.assert_allclose(
+        pairs.inner_products(e),
+        np.stack([(e[:, i] * e[:, j]).sum(-1) for i, j in expected], 1),
+        rtol=1e-5,
+        atol=1e-6,
+    )
