@@ -72,7 +72,7 @@ class Embeddings:
         Raises:
             ValueError: If there is none.
         """
-        return _concat([part.tensor for part in self.parts])
+        return concat([part.tensor for part in self.parts])
 
     def tensors(self) -> list[Any]:
         """Returns one `(batch, dim)` for each field that has an embedding.
@@ -156,7 +156,7 @@ class FieldEmbedder:
         """
         histories = {history.group: history for history in self.histories(fields)}
         parts = []
-        for field in self._known(fields):
+        for field in self.resolve(fields):
             if field.belong != "history":
                 parts.append(Part((field,), self._embed(field)))
             elif field.group in histories:  # once, at the first field of the group
@@ -176,7 +176,7 @@ class FieldEmbedder:
             ValueError: If the fields of a group differ in length, or none of them
                 holds ids that tell behaviour from padding.
         """
-        fields = self._known(fields)
+        fields = self.resolve(fields)
         groups: dict[str, list[Field]] = {}
         for field in fields:
             if field.belong == "history":
@@ -185,7 +185,7 @@ class FieldEmbedder:
             History(
                 group,
                 tuple(members),
-                _concat([self._rows(field) for field in members]),
+                concat([self._rows(field) for field in members]),
                 self._valid(members[0]),
                 self._target(members, fields),
             )
@@ -213,7 +213,7 @@ class FieldEmbedder:
             dim: Its width.
             initializer: Its initializer; default: that of the field.
         """
-        (known,) = self._known([field])
+        (known,) = self.resolve([field])
         other = replace(
             known,
             dim=dim,
@@ -222,15 +222,12 @@ class FieldEmbedder:
         )
         return self._embed(other, table)
 
-    def _known(self, fields: Sequence[Field]) -> list[Field]:
+    def resolve(self, fields: Sequence[Field]) -> list[Field]:
+        """Returns fields of the embedder with the attributes of their tables."""
         return [self._fields[field.name] for field in fields]
 
-    def _once(self, key: str, make: Callable[[], Any]) -> Any:
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
-
-    def _column(self, name: str) -> Any:
+    def column(self, name: str) -> Any:
+        """Returns the Keras input of a column of the fields, by its name."""
         if name not in self.inputs:
             field = self._fields[name]
             several = field.belong == "history" or field.length > 1
@@ -243,19 +240,24 @@ class FieldEmbedder:
             )
         return self.inputs[name]
 
+    def _once(self, key: str, make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
     def _valid(self, field: Field) -> Any:
         """Which values of a column count; for a history, by its group's first ids."""
         if field.belong == "history":
             group = [f for f in self._fields.values() if f.group == field.group]
             field = _id_column([f for f in group if f.belong == "history"])
         name = f"valid_{field.name}"
-        column = self._column(field.name)
+        column = self.column(field.name)
         return self._once(name, lambda: ValidPositions(name=name)(column))
 
     def _rows(self, field: Field, table: str = "embedding_") -> Any:
         """Returns `(batch, dim)`, of several values `(batch, length, dim)`."""
         name = table + field.emb
-        column = self._column(field.name)
+        column = self.column(field.name)
         layer = self._once(name, lambda: _table(field, name, len(column.shape) > 1))
         several = field.is_table and len(column.shape) > 1
         kwargs = {"valid": self._valid(field)} if several else {}
@@ -268,7 +270,7 @@ class FieldEmbedder:
             return rows
         kwargs = {"valid": self._valid(field)}
         if field.weight:
-            kwargs["weights"] = self._column(field.weight)
+            kwargs["weights"] = self.column(field.weight)
         name = f"pool_{table}{field.name}"
         layer = get_agg_layer(f"{field.pooling}_pooling", name=name)
         return self._once(name, lambda: layer(rows, **kwargs))
@@ -279,7 +281,7 @@ class FieldEmbedder:
         by_table = {field.emb: field for field in reversed(items)}
         if all(field.emb in by_table for field in members):
             items = [by_table[field.emb] for field in members]
-        return _concat([self._embed(field) for field in items]) if items else None
+        return concat([self._embed(field) for field in items]) if items else None
 
     def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
         layer = get_agg_layer(agg, name=f"dnn_his_{agg}_{history.group}", **kwargs)
@@ -403,7 +405,8 @@ def _fresh(initializer: Any, name: str) -> Any:
     return initializer.__class__.from_config(config)
 
 
-def _concat(tensors: Sequence[Any]) -> Any:
+def concat(tensors: Sequence[Any]) -> Any:
+    """Returns tensors side by side; a single one as it is."""
     if not tensors:
         raise ValueError("This model needs fields that the list does not have.")
     return keras.layers.Concatenate()(tensors) if len(tensors) > 1 else tensors[0]
@@ -449,7 +452,7 @@ def build_feature_embeddings(
     table = prefix.replace("/", "_")
     embed._made |= {table + name: layer for name, layer in tables.items()}
     groups: dict[str, dict[str, list[Any]]] = {}
-    for field in embed._known(fields):
+    for field in embed.resolve(fields):
         rows = embed._rows if field.belong == "history" else embed._embed
         group = groups.setdefault(field.belong, {}).setdefault(field.group, [])
         group.append(rows(field, table))
@@ -459,7 +462,7 @@ def build_feature_embeddings(
         if return_list:
             embeddings[belong] = of_group
         else:
-            merged = {name: _concat(tensors) for name, tensors in of_group.items()}
+            merged = {name: concat(tensors) for name, tensors in of_group.items()}
             only = next(iter(merged.values()))
             embeddings[belong] = merged if len(merged) > 1 else only
     return embeddings if inputs_dict is not None else (inputs, embeddings)
@@ -475,4 +478,4 @@ def concatenate(
         names: The kinds, in order; default: all.
     """
     kinds = embeddings_dict if names is None else names
-    return _concat([embeddings_dict[kind] for kind in kinds])
+    return concat([embeddings_dict[kind] for kind in kinds])

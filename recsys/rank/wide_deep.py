@@ -1,0 +1,151 @@
+"""Wide & Deep Learning for Recommender Systems.
+
+Cheng et al., DLRS 2016, https://arxiv.org/abs/1606.07792 (figure 1, eq. 1-3)
+
+    fields ──┬─> one weight per value ────────────────> wide ──┐
+             ├─> cross-products ─> one weight per cross ─> wide (+)──> sigmoid
+             └─> embeddings ─> concat ─> MLP ─────────> deep ──┘
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.feature import Field, Task
+from recsys.inputs import FieldEmbedder
+from recsys.layers.core import Tower, predict
+from recsys.layers.embedding import Embedding
+from recsys.train.model import Model
+
+__all__ = ["Field", "Task", "wide_deep"]
+
+
+_SPREAD = -1640531535  # 2^32 / golden ratio, as an int32: products wrap around evenly
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class CrossProduct(keras.layers.Layer):
+    """The id of a combination of ids: the AND of the paper's eq. 1.
+
+    Every combination has an id of its own if there are `num_buckets` ids for them;
+    else combinations are hashed and share ids.
+
+    Args:
+        vocabulary_sizes: Of the columns that are combined.
+        num_buckets: Ids to give out at most.
+    Call arguments:
+        inputs: List of ids, each `(batch,)`.
+    Returns:
+        `(batch,)`, int32, in [0, `size`).
+    Example:
+    >>> CrossProduct((3, 5))([np.array([1, 2]), np.array([0, 4])]).numpy()
+    array([ 5, 14], dtype=int32)
+    """
+
+    def __init__(
+        self, vocabulary_sizes: Sequence[int], num_buckets: int = 100_000, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_sizes = tuple(vocabulary_sizes)
+        self.num_buckets = num_buckets
+        self.size = min(prod(vocabulary_sizes), num_buckets)
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        exact = self.size == prod(self.vocabulary_sizes)
+        code = ops.cast(inputs[0], "int32")
+        for ids, size in zip(inputs[1:], self.vocabulary_sizes[1:], strict=True):
+            code = code * (size if exact else _SPREAD) + ops.cast(ids, "int32")
+        return code if exact else ops.mod(code, self.size)
+
+    def compute_output_spec(self, inputs: Sequence[Any]) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype="int32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_sizes": self.vocabulary_sizes,
+            "num_buckets": self.num_buckets,
+        }
+
+
+def wide_deep(
+    fields: Sequence[Field],
+    task: Task = Task("ctr"),
+    *,
+    crosses: Sequence[Sequence[str]] = (),
+    num_buckets: int = 100_000,
+    hidden_units: Sequence[int] = (1024, 512, 256),
+    activation: str | Callable[..., Any] = "relu",
+    dropout: float = 0.0,
+    l2_reg: float = 0.0,
+    use_bn: bool = False,
+    history_agg: str = "attention",
+    agg_kwargs: Mapping[str, Any] | None = None,
+) -> Model:
+    """Builds Wide & Deep: logistic regression on crosses beside an MLP.
+
+    The paper trains the wide part by FTRL with L1 and the deep part by AdaGrad; so does
+    `compile(optimizer={"embedding_linear": FTRL(l1_regularization_strength=0.01),
+    "dnn_bias": "ftrl", "default": "adagrad"})`.
+
+    Parameters: `sum of V (d + 1)` over the tables, one weight for each cross, one bias,
+    and the MLP.
+
+    Args:
+        fields: Fields of both parts.
+        task: A binary or regression task.
+        crosses: Names of the fields of each cross-product, which hold one id each,
+            e.g. `[("gender", "category")]`.
+        num_buckets: Weights of one cross at most; more combinations are hashed.
+        hidden_units: Sizes of the MLP; none leaves the deep part out.
+        activation: Of the MLP.
+        dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
+        l2_reg: Penalty on the kernels of the MLP.
+        use_bn: Whether the MLP normalises.
+        history_agg: How the deep part pools histories, see `get_agg_layer`.
+        agg_kwargs: Arguments of that layer.
+
+    Raises:
+        ValueError: If a cross names fewer than two fields, or one that is not a column
+            of single ids.
+    """
+    embed = FieldEmbedder(fields)
+    logits = [embed.linear(fields)]
+    logits += [_cross(embed, fields, names, num_buckets) for names in crosses]
+    if hidden_units:
+        deep = embed(fields, history_agg, agg_kwargs).concat()
+        tower = Tower(
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            use_bias=False,
+            name="dnn_mlp",
+        )
+        logits.append(tower(deep))
+
+    return Model(inputs=embed.inputs, outputs=predict(task, logits), name="wide_deep")
+
+
+def _cross(
+    embed: FieldEmbedder, fields: Sequence[Field], names: Sequence[str], buckets: int
+) -> Any:
+    """The first-order logit of one cross-product, `(batch, 1)`."""
+    single = {
+        field.name: field.vocabulary_size
+        for field in embed.resolve(fields)
+        if field.is_table and field.belong != "history" and field.length == 1
+    }
+    if len(names) < 2 or not single.keys() >= set(names):
+        raise ValueError(
+            "A cross must name at least two fields that hold one id each, of "
+            f"{sorted(single)}. Received: {tuple(names)}"
+        )
+    name = "_x_".join(names)
+    cross = CrossProduct([single[n] for n in names], buckets, name=f"cross_{name}")
+    table = Embedding(cross.size, 1, "zeros", name=f"embedding_linear__{name}")
+    return table(cross([embed.column(n) for n in names]))

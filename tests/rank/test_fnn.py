@@ -1,0 +1,71 @@
+"""FNN against eq. 1-6 of the paper."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Task
+from recsys.rank.fnn import fnn
+from tests import oracle, planted, zoo
+
+EMBEDDED = ["user_id", "age", "tags", "item_id", "category", "hour"]
+EMBEDDED += ["seen", "seen_category"]
+COLUMNS = [*EMBEDDED[:6], "scores", *EMBEDDED[6:]]
+LOGIT = Task("ctr", return_logit=True)
+
+
+def test_it_computes_the_paper():
+    model, x = fnn(zoo.fields(), LOGIT, hidden_units=(8, 4)), zoo.rows(9)
+    zoo.jitter(model)
+    w = oracle.weights(model)
+    first = oracle.columns(COLUMNS, x, w, "embedding_linear__")
+    v = oracle.columns(EMBEDDED, x, w)
+    w0 = np.full((9, 1), w["dnn_bias/bias"])
+    z = np.concatenate([first, v, w0], -1)
+    logit = oracle.tower(z, w, "dnn_mlp", np.tanh)
+    out = model.predict(x, verbose=0)["logit"]
+    np.testing.assert_allclose(out, logit, rtol=1e-5, atol=1e-5)
+
+
+def test_parameters():
+    widths = {"user_id": 4, "age": 3, "tags": 5, "item_id": 8, "category": 4, "hour": 2}
+    sizes = {"user_id": 40, "age": 1, "tags": 12, "item_id": 30, "category": 7}
+    sizes["hour"] = 24
+    tables = sum(sizes[name] * (widths[name] + 1) for name in sizes) + 2
+    z = 1 + len(COLUMNS) + sum(widths.values()) + 8 + 4
+    mlp = z * 200 + 200 + 200 * 300 + 300 + 300 * 100 + 100 + 100 + 1
+    assert fnn(zoo.fields()).count_params() == tables + 1 + mlp
+
+
+def test_it_starts_from_a_factorization_machine():
+    fm = pytest.importorskip("recsys.rank.fm").fm
+    first = fm(zoo.fields(dim=4))
+    zoo.jitter(first)
+    model = fnn(zoo.fields(dim=4), pretrained_fm=first)
+    mine = oracle.weights(model)
+    shared = {path for path in mine if not path.startswith("dnn_mlp")}
+    assert shared == set(oracle.weights(first))
+    for path in shared:
+        np.testing.assert_array_equal(mine[path], oracle.weights(first)[path])
+
+
+def test_a_machine_of_other_fields_is_refused_and_nothing_copied():
+    fm = pytest.importorskip("recsys.rank.fm").fm
+    with pytest.raises(ValueError, match="same fields.*linear__age.*none"):
+        fnn(zoo.fields(), pretrained_fm=fm(zoo.fields(dim=4)[:1]))
+
+
+def test_with_frozen_tables_only_the_mlp_learns():
+    model = fnn(zoo.fields(), hidden_units=(8,))
+    for layer in model.layers:
+        if layer.name.startswith(("embedding_", "dnn_bias")):
+            layer.trainable = False
+    model.compile(keras.optimizers.Adam(), "binary_crossentropy")
+    before = oracle.weights(model)
+    model.fit(zoo.rows(64), zoo.labels("rank", 64), verbose=0)
+    for path, value in oracle.weights(model).items():
+        assert np.array_equal(value, before[path]) != path.startswith("dnn_mlp"), path
+
+
+def test_it_learns_a_pairwise_interaction():
+    planted.assert_learns(lambda f: fnn(f, hidden_units=(32, 16)), planted.pairwise)
