@@ -51,6 +51,18 @@ def rows(size: int, batches: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return x, rng.integers(0, 2, n).astype("float32")
 
 
+def batches(x: dict[str, np.ndarray], y: np.ndarray) -> tf.data.Dataset:
+    columns = {name: tf.constant(column) for name, column in x.items()}
+    labels = tf.constant(y)
+    data = tf.data.Dataset.range(0, len(y), BATCH).map(
+        lambda i: (
+            {k: v[i : i + BATCH] for k, v in columns.items()},
+            labels[i : i + BATCH],
+        )
+    )
+    return prompt(data.prefetch(1))  # stock Keras, too, ends on time
+
+
 def ours(size: int) -> keras.Model:
     fields = [
         Field(f"c{i}", vocabulary_size=size // CATEGORICAL, dim=DIM)
@@ -79,19 +91,11 @@ def stock(size: int) -> keras.Model:
 class Contender:
     """A compiled model and its batches, ready to be timed."""
 
-    def __init__(self, build, optimizer, size: int, batches: int) -> None:
-        x, y = rows(size, batches)
+    def __init__(self, build, optimizer, size: int, steps: int) -> None:
+        x, y = rows(size, steps)
         self.model = build(size)
         self.model.compile(optimizer, "binary_crossentropy")
-        columns = {name: tf.constant(column) for name, column in x.items()}
-        labels = tf.constant(y)
-        batches = tf.data.Dataset.range(0, len(y), BATCH).map(
-            lambda i: (
-                {k: v[i : i + BATCH] for k, v in columns.items()},
-                labels[i : i + BATCH],
-            )
-        )
-        self.data = prompt(batches.prefetch(1))  # stock Keras, too, ends on time
+        self.data = batches(x, y)
         self.distinct = sum(
             len(np.unique(column[:BATCH]))
             for name, column in x.items()

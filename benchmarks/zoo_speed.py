@@ -1,0 +1,174 @@
+"""Training speed of every ranking model, and what its own matrix products allow.
+
+    python benchmarks/zoo_speed.py [model ...] [--rounds 3] [--steps 8]
+
+Rows shaped like Criteo, as in `embedding_scaling.py`: 26 fields of ids in tables of
+84 thousand rows, 13 numbers, dim 16, batch 4096; Adagrad on tables, Adam on the rest.
+Models with an MLP have 400-400-400, other options are their defaults.
+
+`GFLOP/step` are the matrix products of a step, forward and backward, counted in the
+graph that `fit` differentiates. `ideal` is the time those products take at the rate of
+a large square product on this machine, measured in the same run, plus the time of a
+DeepFM without MLP: a step of tables, first order and FM. `ratio` is time over ideal;
+what is above 1 goes into additions, activations, copies, and products too small or thin
+to reach the rate.
+"""
+
+import argparse
+import inspect
+import os
+import time
+from importlib import import_module
+from math import prod
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import embedding_scaling as criteo
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from recsys import Field, list_models
+
+BATCH = criteo.BATCH
+OPTIMIZER = {"embedding": "adagrad", "default": "adam"}
+
+
+def fields() -> list[Field]:
+    size = criteo.SIZES[0] // criteo.CATEGORICAL
+    columns = [
+        Field(
+            f"c{i}",
+            vocabulary_size=size,
+            dim=criteo.DIM,
+            belong="item" if i % 2 else "user",
+        )
+        for i in range(criteo.CATEGORICAL)
+    ]
+    return columns + [
+        Field(f"n{i}", dim=criteo.DIM, dtype="float32") for i in range(criteo.NUMERIC)
+    ]
+
+
+def build(name: str, **kwargs) -> keras.Model:
+    factory = getattr(import_module(f"recsys.rank.{name}"), name)
+    known = inspect.signature(factory).parameters
+    units = {"hidden_units", "dnn_hidden_units"} & known.keys()
+    default = [known[key].default for key in units]
+    if default and default[0]:  # a model that has no MLP by default keeps none
+        kwargs = {**dict.fromkeys(units, criteo.UNITS), **kwargs}
+    return factory(fields(), **kwargs)
+
+
+def products(model: keras.Model, x: dict, y: tf.Tensor) -> float:
+    """Floating-point operations of all matrix products of a training step."""
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x, y, model(x, training=True))
+        variables = [variable.value for variable in model.trainable_variables]
+        return tape.gradient(loss, variables)
+
+    graph = step.get_concrete_function(x, y).graph
+    functions = [f.graph for f in graph._functions.values() if hasattr(f, "graph")]
+    return sum(_flops(op) for g in (graph, *functions) for op in g.get_operations())
+
+
+def _flops(op: tf.Operation) -> float:
+    if op.type == "MatMul":
+        inner = op.inputs[0].shape[0 if op.get_attr("transpose_a") else 1]
+    elif op.type == "BatchMatMulV2":
+        inner = op.inputs[0].shape[-2 if op.get_attr("adj_x") else -1]
+    elif op.type == "Einsum":
+        terms, _ = op.get_attr("equation").decode().split("->")
+        sizes = {}
+        for term, tensor in zip(terms.split(","), op.inputs, strict=True):
+            sizes |= dict(zip(term, tensor.shape, strict=True))
+        return 2.0 * prod(sizes.values()) if len(op.inputs) > 1 else 0.0
+    else:
+        return 0.0
+    return 2.0 * prod(op.outputs[0].shape) * inner
+
+
+def gemm_rate(n: int = 2048) -> float:
+    """Floating-point operations per second of a square product."""
+    a, b = tf.random.normal((n, n)), tf.random.normal((n, n))
+    product = tf.function(lambda: tf.matmul(a, b))
+    product()
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        product()
+        times.append(time.perf_counter() - start)
+    return 2.0 * n**3 / float(np.median(times))
+
+
+class Contender:
+    """A compiled model, ready to be timed."""
+
+    def __init__(self, model: keras.Model, data: tf.data.Dataset) -> None:
+        self.model, self.data = model, data
+        self.times: list[float] = []
+        model.compile(OPTIMIZER, "binary_crossentropy")
+        x, y = next(iter(data))
+        self.flops = products(model, {k: x[k] for k in model.input}, y[:, None])
+        model.fit(data.take(2), verbose=0)  # compiles
+
+    def run(self, steps: int) -> None:
+        clock = criteo.Clock()
+        self.model.fit(
+            self.data.take(steps), verbose=0, shuffle=False, callbacks=[clock]
+        )
+        self.times.append(float(np.median(np.diff(clock.ends))))
+
+    @property
+    def seconds(self) -> float:
+        return float(np.median(self.times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=list_models("rank"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8, help="of a round")
+    args = parser.parse_args()
+
+    data = criteo.batches(*criteo.rows(criteo.SIZES[0], args.steps + 1))
+    tables = Contender(build("deepfm", hidden_units=()), data)
+    rates, rows = [], []
+    for name in track(args.models, "models"):
+        contender = Contender(build(name), data)
+        for _ in range(args.rounds):
+            rates.append(gemm_rate())
+            tables.run(args.steps)
+            contender.run(args.steps)
+        rows.append((name, contender.model.count_params(), contender))
+        contender.model = None  # its tables are no longer needed
+
+    rate = float(np.median(rates))
+    table = Table("model", "parameters", "GFLOP/step", "rows/s", "ms", "ideal", "ratio")
+    for name, parameters, contender in rows:
+        ideal = contender.flops / rate + tables.seconds
+        table.add_row(
+            name,
+            f"{parameters:,}",
+            f"{contender.flops / 1e9:.1f}",
+            f"{BATCH / contender.seconds:,.0f}",
+            f"{1e3 * contender.seconds:.1f}",
+            f"{1e3 * ideal:.1f}",
+            f"{contender.seconds / ideal:.2f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"Square products: {rate / 1e9:.0f} GFLOP/s; tables, first order and FM: "
+        f"{1e3 * tables.seconds:.1f} ms a step"
+    )
+
+
+if __name__ == "__main__":
+    main()
