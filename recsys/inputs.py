@@ -10,6 +10,7 @@ embed.inputs              # {name: keras.Input}
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -139,6 +140,22 @@ class FieldEmbedder:
         self.inputs: dict[str, Any] = {}
         self._fields = _resolve(field_lists)
         self._made: dict[str, Any] = {}
+        self._set = ""
+
+    def another(self, name: str, times: int = 1) -> "FieldEmbedder":
+        """Returns an embedder of the same columns with tables of its own.
+
+        Args:
+            name: Tables are named `embedding_<name>__<emb>`.
+            times: Factor on the `dim` of all fields, for several vectors a value.
+        """
+        other = copy(self)
+        other._set = f"{name}__"
+        other._fields = {
+            key: replace(field, dim=field.dim * times)
+            for key, field in self._fields.items()
+        }
+        return other
 
     def __call__(
         self,
@@ -254,17 +271,18 @@ class FieldEmbedder:
         column = self.column(field.name)
         return self._once(name, lambda: ValidPositions(name=name)(column))
 
-    def _rows(self, field: Field, table: str = "embedding_") -> Any:
+    def _rows(self, field: Field, table: str = "") -> Any:
         """Returns `(batch, dim)`, of several values `(batch, length, dim)`."""
-        name = table + field.emb
+        name = (table or f"embedding_{self._set}") + field.emb
         column = self.column(field.name)
         layer = self._once(name, lambda: _table(field, name, len(column.shape) > 1))
         several = field.is_table and len(column.shape) > 1
         kwargs = {"valid": self._valid(field)} if several else {}
         return self._once(f"{name}({field.name})", lambda: layer(column, **kwargs))
 
-    def _embed(self, field: Field, table: str = "embedding_") -> Any:
+    def _embed(self, field: Field, table: str = "") -> Any:
         """Returns `(batch, dim)`; several values are pooled as the field says."""
+        table = table or f"embedding_{self._set}"
         rows = self._rows(field, table)
         if len(rows.shape) == 2:
             return rows
@@ -284,7 +302,8 @@ class FieldEmbedder:
         return concat([self._embed(field) for field in items]) if items else None
 
     def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
-        layer = get_agg_layer(agg, name=f"dnn_his_{agg}_{history.group}", **kwargs)
+        name = f"dnn_his_{agg}_{self._set}{history.group}"
+        layer = get_agg_layer(agg, name=name, **kwargs)
         if agg.endswith("_pooling"):
             inputs = history.sequence
         elif history.target is None:

@@ -401,8 +401,8 @@ class LossLayer(keras.layers.Layer):
         Args:
             labels: Labels by task, each `(batch, 1)` and without missing values;
                 empty if the model is trained without.
-            weights: Weights by task, each `(batch,)` and 0 where the label is
-                missing, or `None` for ones.
+            weights: Weights by task, each `(batch,)`, or `None` for ones: with them
+                the mean over the batch is that over the rows that have a label.
             x: The columns of the batch.
             training: Whether this is a training step.
         """

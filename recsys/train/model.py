@@ -371,6 +371,7 @@ class Model(keras.Model):
             weights[name] = routing.weight_of(sample_weight, name)
         routing.check_names("the loss", list(plan.losses), labels)
         masked = {n: routing.masked(weights[n], present[n]) for n in labels}
+        of_mean = {n: routing.per_valid_row(weights[n], present[n]) for n in labels}
 
         if plan.losses:
             total = super().compute_loss(
@@ -383,7 +384,7 @@ class Model(keras.Model):
                 {
                     name: masked[name]
                     if getattr(loss, "pairwise", False)
-                    else routing.per_valid_row(weights[name], present[name])
+                    else of_mean[name]
                     for name, loss in plan.losses.items()
                 },
                 training,
@@ -394,7 +395,7 @@ class Model(keras.Model):
             )
         with _forward_pass():  # a loss may run a part of the model again
             for layer in self._loss_layers():
-                loss = layer.loss(labels, masked, x, training)
+                loss = layer.loss(labels, of_mean, x, training)
                 total += _per_replica(layer.weight * loss)
         for table in self._tables():
             if table.l2_reg and training:
