@@ -97,6 +97,10 @@ class Embeddings:
             tensors += Split(dims)(part.tensor) if len(dims) > 1 else [part.tensor]
         return tensors
 
+    def names(self) -> list[str]:
+        """Returns the names of the fields that `tensors()` are of, in its order."""
+        return [field.name for part in self._embedded() for field in part.fields]
+
     def stack(self) -> Any:
         """Returns `of_one_dim()` as one `(batch, num_fields, dim)`."""
         return Stack()(self.of_one_dim())
@@ -114,6 +118,11 @@ class Embeddings:
                 f"Received: {dims}"
             )
         return self.tensors()
+
+    def raw(self) -> list[Any]:
+        """Returns the numbers of each field without embedding, `(batch, length)`."""
+        parts = [part for part in self.parts if not part.fields[0].vocabulary_size]
+        return [part.tensor for part in parts]
 
     def _embedded(self) -> Iterator[Part]:
         return (part for part in self.parts if part.fields[0].vocabulary_size)

@@ -1,5 +1,6 @@
 """From ids and numbers to vectors."""
 
+from itertools import accumulate
 from typing import Any
 
 import keras
@@ -364,7 +365,7 @@ class MaskEmbedding(keras.layers.Layer):
         mask = ops.repeat(replaced, self.widths, axis=1)
         x = x + mask * (self.embeddings - x)
         if several:
-            return ops.split(x, np.cumsum(self.widths)[:-1].tolist(), axis=-1)
+            return ops.split(x, list(accumulate(self.widths))[:-1], axis=-1)
         return ops.reshape(x, (-1, n, self.widths[0]))
 
     def get_config(self) -> dict[str, Any]:

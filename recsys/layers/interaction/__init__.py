@@ -2,5 +2,6 @@
 
 from recsys.layers.domain import EPNet, GateNU, PPNet
 from recsys.layers.interaction.fm import FM
+from recsys.layers.interaction.gwpfm import GwPFM
 
-__all__ = ["EPNet", "FM", "GateNU", "PPNet"]
+__all__ = ["EPNet", "FM", "GateNU", "GwPFM", "PPNet"]
