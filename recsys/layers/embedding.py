@@ -361,9 +361,8 @@ class MaskEmbedding(keras.layers.Layer):
         drawn = keras.random.uniform(
             (rows, n), dtype="float32", seed=self.seed_generator
         )
-        replaced = ops.cast(drawn < p, x.dtype)
-        mask = ops.repeat(replaced, self.widths, axis=1)
-        x = x + mask * (self.embeddings - x)
+        replaced = ops.repeat(drawn < p, self.widths, axis=1)
+        x = ops.where(replaced, self.embeddings, x)
         if several:
             return ops.split(x, list(accumulate(self.widths))[:-1], axis=-1)
         return ops.reshape(x, (-1, n, self.widths[0]))

@@ -22,7 +22,7 @@ def test_copies_of_a_row_are_together_and_hold_it_or_the_mask():
     masked, copies = _masked(layer, x)
     np.testing.assert_array_equal(copies[~masked], np.repeat(x, 3, axis=0)[~masked])
     assert 0 < masked.mean() < 1
-    assert len({tuple(row) for row in masked[:, :]}) > 1  # not one mask for all
+    assert len({tuple(row) for row in masked}) > 1  # not one mask for all
 
 
 @pytest.mark.parametrize("p", [0, 1])
