@@ -1,0 +1,98 @@
+"""RankMixer against eq. 1-8 of the paper."""
+
+from math import erf
+
+import numpy as np
+import pytest
+
+from recsys import Task
+from recsys.rank.rankmixer import RankMixerBlock, mix, rankmixer
+from tests import oracle, planted, zoo
+
+COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
+SMALL = {"num_tokens": 3, "token_dim": 6, "expansion": 2}
+LOGIT = Task("ctr", return_logit=True)
+
+
+def _norm(x, w, name):
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) / np.sqrt(var + 1e-3) * w[f"{name}/gamma"] + w[f"{name}/beta"]
+
+
+def _mix(x):
+    """x: (rows, tokens, dim)"""
+    rows, tokens, dim = x.shape
+    mixed = np.zeros_like(x)
+    for h in range(tokens):
+        chunks = [
+            x[:, t, h * dim // tokens : (h + 1) * dim // tokens] for t in range(tokens)
+        ]
+        mixed[:, h] = np.concatenate(chunks, -1)
+    return mixed
+
+
+def _block(x, w, name):
+    s = _norm(_mix(x) + x, w, f"{name}/norm_mixed")
+    out = np.zeros_like(x)
+    for t in range(x.shape[1]):
+        z = s[:, t] @ w[f"{name}/kernel_1"][t] + w[f"{name}/bias_1"][t]
+        hidden = z * 0.5 * (1 + np.vectorize(erf)(z / np.sqrt(2)))
+        out[:, t] = hidden @ w[f"{name}/kernel_2"][t] + w[f"{name}/bias_2"][t]
+    return _norm(out + s, w, f"{name}/norm")
+
+
+def test_it_computes_the_paper():
+    model, x = rankmixer(zoo.fields(), LOGIT, **SMALL), zoo.rows(9)
+    zoo.jitter(model)
+    w = oracle.weights(model)
+    z = np.concatenate([oracle.columns(COLUMNS, x, w), oracle.zoo_attention(x, w)], 1)
+    assert z.shape[1] == 40  # padded to three slices of 14
+    slices = np.pad(z, ((0, 0), (0, 2))).reshape(9, 3, 14)
+    token = np.einsum("bts,tsd->btd", slices, w["dnn_tokens/kernel"])
+    token = token + w["dnn_tokens/bias"][:, 0]
+    for i in (0, 1):
+        token = _block(token, w, f"dnn_block_{i}")
+    logit = oracle.tower(token.mean(1), w, "dnn_mlp")
+    out = model.predict(x, verbose=0)["logit"]
+    np.testing.assert_allclose(out, logit, rtol=1e-4, atol=1e-5)
+
+
+def test_parameters():
+    model = rankmixer(zoo.fields(), **SMALL)
+    tables = 40 * 4 + 3 + 12 * 5 + 30 * 8 + 7 * 4 + 24 * 2
+    attention = 4 * 12 * 80 + 80 + 80 * 40 + 40 + 40 + 1 + (80 + 40)
+    block = 3 * (2 * 2 * 36 + 3 * 6) + 4 * 6
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+    assert trainable == tables + attention + 42 * 6 + 3 * 6 + 2 * block + 7
+
+
+def test_mixing_twice_is_nothing_and_keeps_every_number():
+    x = np.random.default_rng(0).normal(size=(3, 5, 6)).astype("float32")
+    mixed = np.asarray(mix(x))
+    np.testing.assert_array_equal(mix(mixed), x)
+    np.testing.assert_array_equal(np.sort(mixed.ravel()), np.sort(x.ravel()))
+    assert (mixed != x).any()
+
+
+def test_the_network_of_a_token_touches_that_token_only():
+    x = np.random.default_rng(0).normal(size=(3, 5, 6)).astype("float32")
+    block = RankMixerBlock(2)
+    before = np.asarray(block(x))
+    kernel = np.asarray(block.kernel_1)
+    kernel[1] += 1
+    block.kernel_1.assign(kernel)
+    changed = (np.asarray(block(x)) != before).any((1, 2))
+    assert changed.tolist() == [False, True, False]
+
+
+def test_the_width_must_be_divisible():
+    with pytest.raises(ValueError, match="divisible.*dim=7, num_tokens=3"):
+        rankmixer(zoo.fields(), num_tokens=3, token_dim=7)
+
+
+def test_it_learns_a_pairwise_interaction():
+    planted.assert_learns(
+        lambda fields: rankmixer(fields, num_tokens=4, token_dim=16),
+        planted.pairwise,
+        learning_rate=0.01,
+    )
