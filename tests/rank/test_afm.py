@@ -1,0 +1,75 @@
+"""AFM against eq. 2-7 of the paper."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from recsys import Field, Task
+from recsys.rank.afm import PairAttention, afm
+from tests import oracle, planted, zoo
+
+FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
+FM_COLUMNS += ["seen", "seen_category"]
+LOGIT = Task("ctr", return_logit=True)
+
+
+def _model():
+    model = afm(zoo.fields(dim=4), LOGIT, attention_units=5)
+    zoo.jitter(model, 0.5)
+    return model
+
+
+def _pooled(w, x):
+    e = [oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS]
+    pairs = [i * j for i, j in itertools.combinations(e, 2)]
+    hidden = [oracle.relu(oracle.dense(p, w, "dnn_attention/hidden")) for p in pairs]
+    score = np.stack([h @ w["dnn_attention/score/kernel"] for h in hidden], 1)
+    a = np.exp(score) / np.exp(score).sum(1, keepdims=True)
+    assert a.shape == (len(score), 28, 1)
+    return (a * np.stack(pairs, 1)).sum(1)
+
+
+def _first(w, x):
+    names = [*FM_COLUMNS, "scores"]
+    columns = [oracle.column(n, x, w, "embedding_linear__") for n in names]
+    return w["dnn_bias/bias"] + sum(columns)
+
+
+def test_it_computes_the_paper():
+    model, x = _model(), zoo.rows(9)
+    w = oracle.weights(model)
+    logit = _first(w, x) + _pooled(w, x) @ w["dnn_projection/kernel"]
+    out = model.predict(x, verbose=0)["logit"]
+    np.testing.assert_allclose(out, logit, rtol=1e-5, atol=1e-5)
+
+
+def test_equal_attention_is_the_mean_of_the_pairs():
+    v = list(np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32"))
+    layer = PairAttention(6)
+    layer(v)
+    layer.score.kernel.assign(np.zeros((6, 1)))
+    bi = 0.5 * (sum(v) ** 2 - sum(e**2 for e in v))
+    np.testing.assert_allclose(layer(v), bi * 2 / (5 * 4), rtol=1e-4, atol=1e-6)
+
+
+def test_the_order_of_fields_does_not_matter_and_one_pair_has_all_attention():
+    v = list(np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32"))
+    layer = PairAttention(6)
+    np.testing.assert_allclose(layer(v), layer(v[::-1]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(PairAttention(6)(v[:2]), v[0] * v[1], rtol=1e-6)
+
+
+def test_parameters():
+    tables = 40 + 1 + 12 + 30 + 7 + 24
+    attention = 4 * 5 + 5 + 5
+    assert _model().count_params() == tables * 5 + 2 + 1 + attention + 4
+
+
+def test_one_field_forms_no_pair():
+    with pytest.raises(ValueError, match="two fields.*Received: 1"):
+        afm([Field("u", vocabulary_size=9)])
+
+
+def test_it_learns_a_pairwise_interaction():
+    planted.assert_learns(afm, planted.pairwise, learning_rate=0.05)
