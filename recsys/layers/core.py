@@ -31,6 +31,14 @@ def dropout(rate: float, **kwargs: Any) -> keras.layers.Dropout:
     return keras.layers.Dropout(rate, seed=random.randrange(2**31), **kwargs)
 
 
+def layer_norm(**kwargs: Any) -> keras.layers.Layer:
+    """Returns a LayerNormalization whose epsilon does not drown small embeddings.
+
+    Keras' default of 1e-3 is above the variance of a new table's rows.
+    """
+    return keras.layers.LayerNormalization(**{"epsilon": 1e-5, **kwargs})
+
+
 @keras.saving.register_keras_serializable(package="recsys")
 class FeedForwardLayer(keras.layers.Layer):
     """An MLP: for each size Dense, batch normalisation, activation, dropout.

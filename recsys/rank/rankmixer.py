@@ -15,7 +15,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import Tower, predict
+from recsys.layers.core import Tower, layer_norm, predict
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "rankmixer"]
@@ -83,8 +83,8 @@ class RankMixerBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.expansion = expansion
         same = {"dtype": self.dtype_policy}
-        self.norm_mixed = keras.layers.LayerNormalization(name="norm_mixed", **same)
-        self.norm = keras.layers.LayerNormalization(name="norm", **same)
+        self.norm_mixed = layer_norm(name="norm_mixed", **same)
+        self.norm = layer_norm(name="norm", **same)
 
     def build(self, input_shape: Any) -> None:
         tokens, _, dim = input_shape

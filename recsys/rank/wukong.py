@@ -16,7 +16,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import FeedForwardLayer, Tower, predict
+from recsys.layers.core import FeedForwardLayer, Tower, layer_norm, predict
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "wukong"]
@@ -60,8 +60,8 @@ class WukongLayer(keras.layers.Layer):
         self.rank = rank
         same = {"dtype": self.dtype_policy}
         self.mlp = FeedForwardLayer(hidden_units, activation, name="mlp", **same)
-        self.norm_products = keras.layers.LayerNormalization(name="norm_fm", **same)
-        self.norm = keras.layers.LayerNormalization(name="norm", **same)
+        self.norm_products = layer_norm(name="norm_fm", **same)
+        self.norm = layer_norm(name="norm", **same)
 
     def build(self, input_shape: Any) -> None:
         n, dim = input_shape[1:]

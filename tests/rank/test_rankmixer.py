@@ -16,7 +16,7 @@ LOGIT = Task("ctr", return_logit=True)
 
 def _norm(x, w, name):
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    return (x - mean) / np.sqrt(var + 1e-3) * w[f"{name}/gamma"] + w[f"{name}/beta"]
+    return (x - mean) / np.sqrt(var + 1e-5) * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
 
 def _mix(x):

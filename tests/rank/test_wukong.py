@@ -14,7 +14,7 @@ LOGIT = Task("ctr", return_logit=True)
 
 def _norm(x, w, name):
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    return (x - mean) / np.sqrt(var + 1e-3) * w[f"{name}/gamma"] + w[f"{name}/beta"]
+    return (x - mean) / np.sqrt(var + 1e-5) * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
 
 def _layer(x, w, name, num_fm):
@@ -65,7 +65,7 @@ def test_a_layer_without_products_and_compression_is_a_norm():
     for weight in (layer.w, *layer.last.weights):
         weight.assign(weight * 0)
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    expected = (x - mean) / np.sqrt(var + 1e-3)
+    expected = (x - mean) / np.sqrt(var + 1e-5)
     np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
 
 
