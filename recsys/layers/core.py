@@ -250,6 +250,14 @@ class Stack(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class SumUnits(keras.layers.Layer):
+    """From `(batch, width)` to the sum of each row, `(batch, 1)`, float32."""
+
+    def call(self, inputs: Any) -> Any:
+        return ops.sum(ops.cast(inputs, "float32"), axis=-1, keepdims=True)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class AppendOne(keras.layers.Layer):
     """Appends 1 to a vector: the factor of a bias in a dot product.
 

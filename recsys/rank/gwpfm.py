@@ -12,24 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import keras
-from keras import ops
-
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import Tower, predict
+from recsys.layers.core import SumUnits, Tower, predict
 from recsys.layers.interaction.gwpfm import GwPFM
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "gwpfm"]
-
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SumUnits(keras.layers.Layer):
-    """From `(batch, width)` to the sum of each row, `(batch, 1)`, float32."""
-
-    def call(self, inputs: Any) -> Any:
-        return ops.sum(ops.cast(inputs, "float32"), axis=-1, keepdims=True)
 
 
 def field_groups(fields: Sequence[Field]) -> dict[str, int]:
