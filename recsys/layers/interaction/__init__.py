@@ -1,6 +1,7 @@
 """Feature interactions, one idea a file; the names of version 1 that have landed."""
 
 from recsys.layers.domain import EPNet, GateNU, PPNet
+from recsys.layers.interaction.cross import CrossNet
 from recsys.layers.interaction.fm import FM
 
-__all__ = ["EPNet", "FM", "GateNU", "PPNet"]
+__all__ = ["CrossNet", "EPNet", "FM", "GateNU", "PPNet"]
