@@ -94,7 +94,7 @@ def test_errors():
     with pytest.raises(ValueError, match="low_rank_dim is for matrices.*=2"):
         CrossNet(cross_type="vector", low_rank_dim=2)
     with pytest.raises(ValueError, match="at least 1. Received: low_rank_dim=0"):
-        CrossNet(low_rank_dim=0)
+        CrossNet(low_rank_dim=0).build((None, 4))
 
 
 @pytest.mark.parametrize(

@@ -129,15 +129,61 @@ class MatrixCross(Cross):
         return {**super().get_config(), "low_rank_dim": self.low_rank_dim}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class CrossNet(keras.layers.Layer):
-    """The cross network of DCN (`VectorCross`) or DCN-V2 (`MatrixCross`).
+class CrossStack(keras.layers.Layer):
+    """Cross layers on each other; its subclasses say which.
 
-    Its output holds all products of up to `layer_num + 1` of its inputs. Without
-    layers it returns them.
+    Its output holds products of up to `layer_num + 1` of its inputs. Without layers
+    it returns them.
 
     Args:
         layer_num: Number of layers.
+        l2_reg: Penalty on the kernels.
+    Call arguments:
+        inputs: `(batch, width)`.
+    Returns:
+        `(batch, width)`.
+    """
+
+    def __init__(self, layer_num: int, l2_reg: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layer_num = layer_num
+        self.l2_reg = l2_reg
+
+    def new_layer(self, **kwargs: Any) -> Cross:
+        """Returns a new cross layer with the given name and dtype."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Any) -> None:
+        self.layers = [
+            self.new_layer(name=f"cross_{i}", dtype=self.dtype_policy)
+            for i in range(self.layer_num)
+        ]
+        for layer in self.layers:
+            layer.build([input_shape, input_shape])
+
+    def call(self, inputs: Any) -> Any:
+        x = inputs
+        for layer in self.layers:
+            x = layer([inputs, x])
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "layer_num": self.layer_num,
+            "l2_reg": self.l2_reg,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class CrossNet(CrossStack):
+    """The cross network of DCN (`VectorCross`) or DCN-V2 (`MatrixCross`).
+
+    Args:
+        layer_num: Number of layers; none returns the input.
         cross_type: `"matrix"` or `"vector"`.
         low_rank_dim: Rank of the matrices; `None` for full ones.
         l2_reg: Penalty on the kernels.
@@ -157,7 +203,7 @@ class CrossNet(keras.layers.Layer):
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(layer_num, l2_reg, **kwargs)
         if cross_type not in ("matrix", "vector") or (
             cross_type == "vector" and low_rank_dim is not None
         ):
@@ -166,39 +212,19 @@ class CrossNet(keras.layers.Layer):
                 "low_rank_dim is for matrices. Received: "
                 f"cross_type={cross_type!r}, low_rank_dim={low_rank_dim}"
             )
-        self.layer_num = layer_num
         self.cross_type = cross_type
         self.low_rank_dim = low_rank_dim
-        self.l2_reg = l2_reg
-        kinds: dict[str, Callable[..., Cross]] = {
-            "vector": lambda **kw: VectorCross(l2_reg, **kw),
-            "matrix": lambda **kw: MatrixCross(low_rank_dim, l2_reg, **kw),
-        }
-        self.layers = [
-            kinds[cross_type](name=f"cross_{i}", dtype=self.dtype_policy)
-            for i in range(layer_num)
-        ]
 
-    def build(self, input_shape: Any) -> None:
-        for layer in self.layers:
-            layer.build([input_shape, input_shape])
-
-    def call(self, inputs: Any) -> Any:
-        x = inputs
-        for layer in self.layers:
-            x = layer([inputs, x])
-        return x
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
+    def new_layer(self, **kwargs: Any) -> Cross:
+        if self.cross_type == "vector":
+            return VectorCross(self.l2_reg, **kwargs)
+        return MatrixCross(self.low_rank_dim, self.l2_reg, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "layer_num": self.layer_num,
             "cross_type": self.cross_type,
             "low_rank_dim": self.low_rank_dim,
-            "l2_reg": self.l2_reg,
         }
 
 
