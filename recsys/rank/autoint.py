@@ -1,0 +1,160 @@
+"""AutoInt: Automatic Feature Interaction Learning via Self-Attentive Neural Networks.
+
+Song et al., CIKM 2019, https://arxiv.org/abs/1810.11921 (figure 1, eq. 5-10)
+
+    fields ─> embeddings ──┬─> attention over fields, N times ─> logit ──┐
+                           └─> concat ─> MLP (AutoInt+) ────────────────(+)──> sigmoid
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.feature import Field, Task
+from recsys.inputs import FieldEmbedder
+from recsys.layers.core import Tower, predict
+from recsys.train.model import Model
+
+__all__ = ["Field", "Task", "autoint"]
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class FieldAttention(keras.layers.Layer):
+    r"""The interacting layer of AutoInt: every field attends to all (eq. 5-8).
+
+        a^h_{mk} = softmax_k <W^h_Q e_m, W^h_K e_k>
+        \tilde e^h_m = \sum_k a^h_{mk} W^h_V e_k
+        e'_m = relu([\tilde e^1_m, ..., \tilde e^H_m] + W_Res e_m)
+
+    No projection has a bias, and the scores are not divided by the root of their
+    width.
+
+    Args:
+        num_heads: H, at least 1.
+        head_dim: Width of a head.
+        l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
+    Call arguments:
+        inputs: `(batch, num_fields, dim)`.
+    Returns:
+        `(batch, num_fields, num_heads * head_dim)`.
+    Raises:
+        ValueError: If a size is less than 1.
+    """
+
+    def __init__(
+        self, num_heads: int, head_dim: int, l2_reg: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if min(num_heads, head_dim) < 1:
+            raise ValueError(
+                f"Layer {self.name!r}: num_heads and head_dim must be at least 1. "
+                f"Received: num_heads={num_heads}, head_dim={head_dim}"
+            )
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.l2_reg = l2_reg
+
+    def build(self, input_shape: Any) -> None:
+        self.query, self.key, self.value, self.residual = (
+            self.add_weight(
+                shape=(input_shape[-1], self.num_heads * self.head_dim),
+                initializer="glorot_uniform",
+                regularizer=keras.regularizers.L2(self.l2_reg) if self.l2_reg else None,
+                name=name,
+            )
+            for name in ("query", "key", "value", "residual")
+        )
+
+    def call(self, inputs: Any) -> Any:
+        query, key, value = (
+            self._heads(ops.matmul(inputs, kernel))
+            for kernel in (self.query, self.key, self.value)
+        )
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+        mixed = ops.matmul(ops.softmax(scores, axis=-1), value)
+        width = self.num_heads * self.head_dim
+        mixed = ops.reshape(
+            ops.transpose(mixed, (0, 2, 1, 3)), (-1, inputs.shape[1], width)
+        )
+        return ops.relu(mixed + ops.matmul(inputs, self.residual))
+
+    def _heads(self, x: Any) -> Any:
+        """From `(batch, num_fields, width)` to `(batch, head, num_fields, dim)`."""
+        x = ops.reshape(x, (-1, x.shape[1], self.num_heads, self.head_dim))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "head_dim": self.head_dim,
+            "l2_reg": self.l2_reg,
+        }
+
+
+def autoint(
+    fields: Sequence[Field],
+    task: Task = Task("ctr"),
+    *,
+    num_layers: int = 3,
+    num_heads: int = 2,
+    head_dim: int = 32,
+    hidden_units: Sequence[int] = (),
+    activation: str | Callable[..., Any] = "relu",
+    dropout: float = 0.0,
+    l2_reg: float = 0.0,
+    use_bn: bool = False,
+    history_agg: str = "mean_pooling",
+    agg_kwargs: Mapping[str, Any] | None = None,
+) -> Model:
+    """Builds AutoInt, or with hidden units AutoInt+: self-attention over fields.
+
+    Parameters of a layer: `4 d H d'`, d being the width of its input, H `num_heads`
+    and d' `head_dim`.
+
+    Args:
+        fields: All fields, of one `dim`. Raw ones skip the attention: they go to the
+            MLP, or without one to the final logit.
+        task: The task.
+        num_layers: Number of attention layers.
+        num_heads: Heads of each.
+        head_dim: Width of a head.
+        hidden_units: Sizes of AutoInt+'s MLP, whose logit is added.
+        activation: Of the MLP.
+        dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
+        l2_reg: Penalty on the kernels of both parts.
+        use_bn: Whether the MLP normalises.
+        history_agg: How histories are pooled, see `get_agg_layer`.
+        agg_kwargs: Arguments of that layer.
+
+    Raises:
+        ValueError: If the fields differ in `dim`, or a size is less than 1.
+    """
+    embed = FieldEmbedder(fields)
+    x = embed(fields, history_agg, agg_kwargs)
+    attended = x.stack()
+    for i in range(num_layers):
+        attended = FieldAttention(
+            num_heads, head_dim, l2_reg, name=f"dnn_attention_{i}"
+        )(attended)
+    explicit = keras.layers.Flatten()(attended)
+    raw = [part.tensor for part in x.parts if not part.fields[0].vocabulary_size]
+    if raw and not hidden_units:
+        explicit = keras.layers.Concatenate()([explicit, *raw])
+    classes = task.num_classes
+    logits = [Tower((), num_logits=classes, name="dnn_attention_logit")(explicit)]
+    if hidden_units:
+        tower = Tower(
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            num_logits=classes,
+            use_bias=False,
+            name="dnn_mlp",
+        )
+        logits.append(tower(x.concat()))
+    return Model(inputs=embed.inputs, outputs=predict(task, logits), name="autoint")
