@@ -250,6 +250,14 @@ class Stack(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class Unstack(keras.layers.Layer):
+    """From `(batch, n, dim)` to a list of n `(batch, dim)`."""
+
+    def call(self, inputs: Any) -> list[Any]:
+        return list(ops.unstack(inputs, inputs.shape[1], axis=1))
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class SumUnits(keras.layers.Layer):
     """From `(batch, width)` to the sum of each row, `(batch, 1)`, float32."""
 
