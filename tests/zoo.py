@@ -6,7 +6,7 @@ one group, a field without embedding, and (where the family takes it) a domain.
 
 import importlib
 import inspect
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -80,11 +80,15 @@ class Entry:
 
     name: str
     family: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
 
     def fields(self) -> list[Field]:
         dim = 4 if self.name in ONE_DIM else None
         return fields(dim, domain=self.family == "multidomain")
+
+    @property
+    def seed(self) -> int:
+        """Of weights with which no ReLU is off for every row."""
+        return {"fibinet": 2}.get(self.name, 0)
 
     def arguments(self) -> list[str]:
         """The names of the factory's arguments."""
@@ -92,7 +96,10 @@ class Entry:
         return list(inspect.signature(getattr(module, self.name)).parameters)
 
     def build(self, **kwargs: Any) -> Any:
-        given = {"task_list": TASKS} if self.family.startswith("multi") else {}
+        given: dict[str, Any] = (
+            {"task_list": TASKS} if self.family.startswith("multi") else {}
+        )
+        given |= KWARGS.get(self.name, {})
         return create_model(self.name, self.fields(), **{**given, **kwargs})
 
     def loss(self) -> Any:
@@ -129,6 +136,10 @@ ONE_DIM = {
     "xdeepfm",
 }
 """Models that need one `dim`, e.g. to multiply the embeddings of two fields."""
+
+KWARGS: dict[str, dict[str, Any]] = {
+    "fibinet": {"reduction_ratio": 1},  # with few units ReLU leaves some fields out
+}
 
 ENTRIES = [Entry(name, family) for family in FAMILIES for name in list_models(family)]
 

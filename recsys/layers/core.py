@@ -423,8 +423,8 @@ class LossLayer(keras.layers.Layer):
         """Returns the loss of the batch, a scalar, before `weight`.
 
         Args:
-            labels: Labels by task, each `(batch, 1)` and without missing values;
-                empty if the model is trained without.
+            labels: Labels by task, each `(batch, 1)`, of the type they came in and
+                without missing values; empty if the model is trained without.
             weights: Weights by task, each `(batch,)`, or `None` for ones: with them
                 the mean over the batch is that over the rows that have a label.
             x: The columns of the batch.

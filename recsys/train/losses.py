@@ -27,5 +27,6 @@ class AugmentedBinaryCrossentropy(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         logits = ops.reshape(y_pred, (ops.shape(y_true)[0], -1))
+        y_true = ops.cast(y_true, logits.dtype)
         # log(1 + exp z) - y z, of every copy of a row with that row's label
         return ops.mean(ops.softplus(logits) - y_true * logits, axis=-1)

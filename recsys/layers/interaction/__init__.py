@@ -1,8 +1,23 @@
 """Feature interactions, one idea a file; the names of version 1 that have landed."""
 
 from recsys.layers.domain import EPNet, GateNU, PPNet
+from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.cross import CrossNet
+from recsys.layers.interaction.expert import InteractionExpert
 from recsys.layers.interaction.fm import FM
 from recsys.layers.interaction.gwpfm import GwPFM
+from recsys.layers.interaction.product import ProductLayer
+from recsys.layers.interaction.senet import SENet
 
-__all__ = ["CrossNet", "EPNet", "FM", "GateNU", "GwPFM", "PPNet"]
+__all__ = [
+    "BiLinearLayer",
+    "CrossNet",
+    "EPNet",
+    "FM",
+    "GateNU",
+    "GwPFM",
+    "InteractionExpert",
+    "PPNet",
+    "ProductLayer",
+    "SENet",
+]
