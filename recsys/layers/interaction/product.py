@@ -111,10 +111,11 @@ class KernelProduct(_Pairs):
         if self.kernel_type == "num":
             return inner_products(ops.stack(inputs, axis=1)) * self.kernel
         n = len(inputs)
+        kernels = self.kernels()
         products = []
         start = 0
         for i in range(n - 1):  # one product for all pairs that start with i
-            kernel = self.kernel[start : start + n - 1 - i]
+            kernel = kernels[start : start + n - 1 - i]
             others = ops.concatenate(inputs[i + 1 :], axis=-1)
             if self.kernel_type == "mat":
                 dim = inputs[0].shape[-1]
@@ -127,11 +128,35 @@ class KernelProduct(_Pairs):
         flat = ops.concatenate(products, axis=-1)
         return ops.sum(ops.reshape(flat, (-1, start, inputs[0].shape[-1])), axis=-1)
 
+    def kernels(self) -> Any:
+        """Returns what the embeddings are multiplied with, one for each pair."""
+        return self.kernel
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], len(field_pairs(len(input_shape))))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kernel_type": self.kernel_type}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class SymmetricProduct(KernelProduct):
+    """e_i^T W_ij e_j of each pair i < j with symmetric W_ij (Pande 2020, eq. 7).
+
+    W_ij = (U_ij + U_ij^T) / 2, the identity at the start.
+
+    Parameters: `P d^2` for P pairs, of which `P d (d + 1) / 2` are effective.
+
+    Call arguments:
+        inputs: List of `(batch, dim)`.
+    Returns:
+        `(batch, num_pairs)`.
+    Reference:
+        Field-Embedded Factorization Machines, https://arxiv.org/abs/2009.09931
+    """
+
+    def kernels(self) -> Any:
+        return 0.5 * (self.kernel + ops.transpose(self.kernel, (0, 2, 1)))
 
 
 def _identities(shape: Any, dtype: Any = None) -> Any:

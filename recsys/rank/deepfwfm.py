@@ -1,0 +1,67 @@
+"""DeepLight: Deep Lightweight Feature Interactions (DeepFwFM).
+
+Deng et al., WSDM 2021, https://arxiv.org/abs/2002.06987 (figure 1, eq. 2)
+
+    fields ──┬─> one weight per value ──────────> first order ──┐
+             └─> embeddings ─┬─> weighted pairs ─> FwFM ────────(+)──> sigmoid
+                             └─> concat ─> MLP ────────────────┘
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from recsys.feature import Field, Task
+from recsys.inputs import FieldEmbedder
+from recsys.layers.core import Tower, predict
+from recsys.layers.interaction.field_weighted import FwFM
+from recsys.train.model import Model
+
+__all__ = ["Field", "Task", "deepfwfm"]
+
+
+def deepfwfm(
+    fields: Sequence[Field],
+    task: Task = Task("ctr"),
+    *,
+    hidden_units: Sequence[int] = (100, 64),
+    activation: str | Callable[..., Any] = "relu",
+    dropout: float = 0.0,
+    l2_reg: float = 0.0,
+    use_bn: bool = False,
+    history_agg: str = "attention",
+    agg_kwargs: Mapping[str, Any] | None = None,
+) -> Model:
+    """Builds DeepFwFM: a field-weighted factorization machine beside an MLP.
+
+    Parameters: `sum of V (d + 1)` over the tables, one for each pair of fields, one
+    bias, and the MLP.
+
+    Args:
+        fields: The fields, all of one `dim`. Raw fields go to first order and MLP.
+        task: A binary or regression task.
+        hidden_units: Sizes of the MLP.
+        activation: Of the MLP.
+        dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
+        l2_reg: Penalty on the kernels of the MLP.
+        use_bn: Whether the MLP normalises.
+        history_agg: How histories are pooled, see `get_agg_layer`.
+        agg_kwargs: Arguments of that layer.
+
+    Raises:
+        ValueError: If the fields differ in `dim` or form no pair.
+    """
+    embed = FieldEmbedder(fields)
+    features = embed(fields, history_agg, agg_kwargs)
+    second_order = FwFM(name="dnn_fwfm")(features.of_one_dim())
+    tower = Tower(
+        hidden_units,
+        activation,
+        l2_reg,
+        dropout,
+        use_bn,
+        use_bias=False,
+        name="dnn_mlp",
+    )
+    logits = [embed.linear(fields), second_order, tower(features.concat())]
+
+    return Model(inputs=embed.inputs, outputs=predict(task, logits), name="deepfwfm")
