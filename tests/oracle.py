@@ -80,6 +80,28 @@ def columns(names: list[str], x: Any, w: Any, table: str = "embedding_") -> Arra
     return np.concatenate([column(name, x, w, table) for name in names], axis=-1)
 
 
+FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
+FM_COLUMNS += ["seen", "seen_category"]
+
+
+def fm_embeddings(x: Any, w: Any) -> list[Array]:
+    """The embedded columns of `tests.zoo`, all averaged."""
+    return [column(name, x, w, "embedding_") for name in FM_COLUMNS]
+
+
+def first_order(x: Any, w: Any) -> Array:
+    """The bias and a weight of each value of the columns of `tests.zoo`."""
+    names = [*FM_COLUMNS, "scores"]
+    weights = [column(name, x, w, "embedding_linear__") for name in names]
+    return w["dnn_bias/bias"] + sum(weights)
+
+
+def attended_embeddings(x: Any, w: Any, dim: int) -> list[Array]:
+    """The embedded columns of `tests.zoo`, histories pooled by attention."""
+    history = zoo_attention(x, w)
+    return [*fm_embeddings(x, w)[:6], history[:, :dim], history[:, dim:]]
+
+
 def activation_unit(
     query: Array, history: Array, valid: Array, w: dict[str, Array], name: str
 ) -> Array:

@@ -1,0 +1,47 @@
+"""DeepFwFM against eq. 2 of the paper."""
+
+import itertools
+
+import numpy as np
+
+from recsys import Task
+from recsys.rank.deepfwfm import deepfwfm
+from tests import oracle, planted, zoo
+
+LOGIT = Task("ctr", return_logit=True)
+TABLES = 40 + 1 + 12 + 30 + 7 + 24
+ATTENTION = 4 * 8 * 80 + 80 + 80 * 40 + 40 + 40 + 1 + (80 + 40)
+D, F, P = 4, 8, 28
+
+
+def _logit(model, x):
+    return model.predict(x, verbose=0)["logit"]
+
+
+def _trainable(model):
+    return sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+
+
+def test_it_computes_the_paper():
+    model, x = deepfwfm(zoo.fields(dim=D), LOGIT, hidden_units=(8, 6)), zoo.rows(9)
+    zoo.jitter(model)
+    w = oracle.weights(model)
+    e = oracle.attended_embeddings(x, w, D)
+    r = w["dnn_fwfm/r"]
+    second = sum(
+        r[p] * (a * b).sum(-1, keepdims=True)
+        for p, (a, b) in enumerate(itertools.combinations(e, 2))
+    )
+    deep = np.concatenate([*e[:6], x["scores"], *e[6:]], -1)
+    expected = oracle.first_order(x, w) + second + oracle.tower(deep, w, "dnn_mlp")
+    np.testing.assert_allclose(_logit(model, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_parameters():
+    model = deepfwfm(zoo.fields(dim=D), hidden_units=(8,))
+    mlp = (F * D + 2) * 8 + 8 + 8
+    assert _trainable(model) == TABLES * (D + 1) + 2 + 1 + P + ATTENTION + mlp
+
+
+def test_it_learns_a_pairwise_interaction():
+    planted.assert_learns(deepfwfm, planted.pairwise)

@@ -1,0 +1,50 @@
+"""FEFM against eq. 5-7 of the paper."""
+
+import itertools
+
+import numpy as np
+
+from recsys import Task
+from recsys.rank.fefm import fefm
+from tests import oracle, planted, zoo
+
+LOGIT = Task("ctr", return_logit=True)
+TABLES = 40 + 1 + 12 + 30 + 7 + 24
+D, P = 4, 28
+
+
+def _logit(model, x):
+    return model.predict(x, verbose=0)["logit"]
+
+
+def _trainable(model):
+    return sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+
+
+def _pairs(e, w):
+    u = w["dnn_fefm/kernel"]
+    matrices = (u + u.transpose(0, 2, 1)) / 2
+    return np.stack(
+        [
+            np.einsum("ba,ac,bc->b", a, matrices[p], b)
+            for p, (a, b) in enumerate(itertools.combinations(e, 2))
+        ],
+        axis=1,
+    )
+
+
+def test_it_computes_the_paper():
+    model, x = fefm(zoo.fields(dim=D), LOGIT), zoo.rows(9)
+    zoo.jitter(model)
+    w = oracle.weights(model)
+    second = _pairs(oracle.fm_embeddings(x, w), w).sum(-1, keepdims=True)
+    expected = oracle.first_order(x, w) + second
+    np.testing.assert_allclose(_logit(model, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_parameters():
+    assert _trainable(fefm(zoo.fields(dim=D))) == TABLES * (D + 1) + 2 + 1 + P * D * D
+
+
+def test_it_learns_a_pairwise_interaction():
+    planted.assert_learns(fefm, planted.pairwise, learning_rate=0.05)

@@ -1,0 +1,42 @@
+"""Logistic regression is a sum of weights."""
+
+import keras
+import numpy as np
+
+from recsys import Field, Task
+from recsys.rank.lr import lr
+from tests import oracle, zoo
+
+LOGIT = Task("ctr", return_logit=True)
+TABLES = 40 + 1 + 12 + 30 + 7 + 24
+
+
+def _logit(model, x):
+    return model.predict(x, verbose=0)["logit"]
+
+
+def _trainable(model):
+    return sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+
+
+def test_it_is_the_sum_of_the_weights():
+    model, x = lr(zoo.fields(), LOGIT), zoo.rows(9)
+    assert not _logit(model, x).any()  # all weights start at zero
+    zoo.jitter(model)
+    expected = oracle.first_order(x, oracle.weights(model))
+    np.testing.assert_allclose(_logit(model, x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_parameters():
+    assert _trainable(lr(zoo.fields())) == TABLES + 2 + 1
+
+
+def test_it_finds_the_rates_of_independent_fields():
+    rng = np.random.default_rng(0)
+    x = {"a": rng.integers(0, 5, 4000), "b": rng.integers(0, 5, 4000)}
+    logit = np.linspace(-1, 1, 5)[x["a"]] - np.linspace(-2, 2, 5)[x["b"]]
+    y = rng.random(4000) < oracle.sigmoid(logit)
+    model = lr([Field(name, vocabulary_size=5) for name in x], LOGIT)
+    model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy")
+    model.fit(x, y.astype("float32"), epochs=20, batch_size=200, verbose=0)
+    assert np.abs(_logit(model, x)[:, 0] - logit).mean() < 0.15
