@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.activation import get_activation, serialize_activation
 from recsys.layers.core import LossLayer, Tower, dropout, predict
+from recsys.layers.rows import mean_of_rows
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "finalnet"]
@@ -204,12 +205,7 @@ class SelfDistillation(LossLayer):
         teacher = ops.stop_gradient(ops.sigmoid(0.5 * (one + other)))
         rows = ops.binary_crossentropy(teacher, one, from_logits=True)
         rows += ops.binary_crossentropy(teacher, other, from_logits=True)
-        rows = ops.squeeze(rows, -1)
-        weight = next(iter(weights.values()), None)
-        if weight is None:
-            return ops.mean(rows)
-        counted = ops.sum(ops.cast(weight != 0, "float32"))
-        return ops.sum(weight * rows) / ops.maximum(counted, 1.0)
+        return mean_of_rows(rows, next(iter(weights.values()), None))
 
 
 def finalnet(
