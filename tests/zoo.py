@@ -112,7 +112,6 @@ ONE_DIM = {
     "deepfm",
     "deepfwfm",
     "dlrm",
-    "edcn",
     "eulernet",
     "fefm",
     "ffm",
