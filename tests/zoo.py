@@ -119,7 +119,6 @@ ONE_DIM = {
     "deepfm",
     "deepfwfm",
     "dlrm",
-    "edcn",
     "eulernet",
     "fefm",
     "ffm",

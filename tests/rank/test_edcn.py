@@ -1,0 +1,201 @@
+"""EDCN against the equations of the paper."""
+
+import numpy as np
+import pytest
+
+from recsys import Task
+from recsys.rank.edcn import AttentionBridge, ConcatBridge, Regulation, edcn
+from tests import oracle, planted, zoo
+
+COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
+WIDTHS = [4, 3, 5, 8, 4, 2, 8, 4]
+WIDTH = sum(WIDTHS)
+BOTH = Task("ctr", return_logit=True)
+
+
+def _softmax(z):
+    z = np.exp(z - z.max(-1, keepdims=True))
+    return z / z.sum(-1, keepdims=True)
+
+
+def _regulated(z, w, name, temperature=1.0):
+    gamma = _softmax(w[f"{name}/gate"] / temperature)
+    parts = np.split(z, np.cumsum(WIDTHS)[:-1], axis=1)
+    r = np.concatenate([g * e for g, e in zip(gamma, parts, strict=True)], axis=1)
+    if f"{name}/norm/moving_mean" in w:
+        mean, variance = (w[f"{name}/norm/moving_{n}"] for n in ("mean", "variance"))
+    elif f"{name}/norm/gamma" in w:
+        mean, variance = r.mean(1, keepdims=True), r.var(1, keepdims=True)
+    else:
+        return r
+    r = (r - mean) / np.sqrt(variance + 1e-5)
+    return r * w[f"{name}/norm/gamma"] + w[f"{name}/norm/beta"]
+
+
+def _bridge(x, h, w, name, bridge):
+    if bridge == "hadamard":
+        return x * h
+    if bridge == "add":
+        return x + h
+    if bridge == "concat":
+        return oracle.relu(oracle.dense(np.hstack([x, h]), w, f"{name}/dense"))
+    total = 0.0
+    for side, value in (("cross", x), ("deep", h)):
+        hidden = oracle.relu(oracle.dense(value, w, f"{name}/{side}_hidden"))
+        total += _softmax(hidden @ w[f"{name}/{side}_score/kernel"]) * value
+    return total
+
+
+def _logit(model, rows, options):
+    w = oracle.weights(model)
+    e = [oracle.columns(COLUMNS, rows, w), oracle.zoo_attention(rows, w)]
+    z, x0, i = np.hstack(e), None, 0
+    while f"dnn_cross_{i}/bias" in w:
+        temperature = options.get("temperature", 1.0)
+        rc, rd = (
+            _regulated(z, w, f"dnn_regulation_{branch}_{i}", temperature)
+            for branch in ("cross", "deep")
+        )
+        x0 = rc if x0 is None else x0
+        kernel, bias = w[f"dnn_cross_{i}/kernel"], w[f"dnn_cross_{i}/bias"]
+        if options.get("cross_type") == "matrix":
+            x = x0 * (rc @ kernel + bias) + rc
+        else:
+            x = x0 * (rc * kernel[:, 0]).sum(1, keepdims=True) + bias + rc
+        if options.get("preactivation"):
+            h = oracle.dense(oracle.relu(rd), w, f"dnn_deep_{i}/dense_0")
+        else:
+            h = oracle.relu(oracle.dense(rd, w, f"dnn_deep_{i}/dense_0"))
+        bridge = options.get("bridge", "hadamard")
+        z = _bridge(x, h, w, f"dnn_bridge_{i}", bridge)
+        i += 1
+    joint = np.hstack([x, h, z, rows["scores"]])
+    return oracle.dense(joint, w, "dnn_logit/logit")
+
+
+def _model(**options):
+    model = edcn(zoo.fields(), BOTH, **options)
+    zoo.jitter(model, 0.1)
+    for weight in model.weights:
+        if "norm/moving" in weight.path:
+            weight.assign([0.7])
+    return model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bridge": "add", "temperature": 0.5},
+        {"bridge": "concat", "norm": "layer"},
+        {"bridge": "attention", "norm": None},
+        {"cross_type": "matrix", "preactivation": True},
+    ],
+    ids=str,
+)
+def test_it_computes_the_paper(options):
+    model, x = _model(**options), zoo.rows(9)
+    found = model.predict(x, verbose=0)["logit"]
+    expected = _logit(model, x, options)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bridge", "parameters"),
+    [
+        ("hadamard", 0),
+        ("add", 0),
+        ("concat", 2 * WIDTH**2 + WIDTH),
+        ("attention", 2 * (2 * WIDTH**2 + WIDTH)),
+    ],
+)
+def test_parameters(bridge, parameters):
+    counts = []
+    for layers in (1, 3):
+        model = edcn(zoo.fields(), num_layers=layers, bridge=bridge)
+        counts.append(sum(int(np.prod(v.shape)) for v in model.trainable_weights))
+    of_layer = 2 * len(WIDTHS) + 4 + 2 * WIDTH + WIDTH**2 + WIDTH + parameters
+    assert counts[1] - counts[0] == 2 * of_layer
+
+
+E = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+
+
+def test_regulation_starts_with_equal_weights():
+    for rescale, weight in ((False, 1 / 2), (True, 1.0)):
+        layer = Regulation([2, 3], norm=None, rescale=rescale)
+        np.testing.assert_allclose(layer(E), weight * E, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["scalar", "layer", None])
+def test_the_norm_leaves_the_weights_of_the_fields(norm):
+    """Normalised unit by unit, a field would be as large with any weight."""
+    layer = Regulation([2, 3], norm=norm)
+    spread = []
+    for gate in ([0.0, 0.0], [2.0, 0.0]):
+        if not layer.built:
+            layer.build(E.shape)
+        layer.gate.assign(gate)
+        out = layer(E, training=True).numpy()
+        spread.append(out[:, :2].std() / out[:, 2:].std())
+    assert spread[1] > 2 * spread[0]
+
+
+def test_a_high_temperature_makes_weights_equal():
+    layer = Regulation([2, 3], 1e6, None)
+    layer.build(E.shape)
+    layer.gate.assign([5.0, -5.0])
+    np.testing.assert_allclose(layer(E), E / 2, rtol=1e-4)
+
+
+def test_the_first_input_of_the_cross_stays():
+    """Gates of the second layer do not move what it multiplies with."""
+    model, x = _model(num_layers=2, norm=None, bridge="add"), zoo.rows(4)
+    cross = model.get_layer("dnn_cross_1")
+    cross.kernel.assign(np.zeros(cross.kernel.shape))
+    cross.bias.assign(np.zeros(cross.bias.shape))
+    inner = type(model)(model.input, {"z": cross.output})
+    before = inner.predict(x, verbose=0)["z"]
+    gate = model.get_layer("dnn_regulation_cross_1").gate
+    regulated = _softmax(gate.numpy().astype("float64"))
+    gate.assign(gate + np.arange(8))
+    after = _softmax(gate.numpy().astype("float64"))
+    ratio = np.repeat(after / regulated, WIDTHS)
+    found = inner.predict(x, verbose=0)["z"]
+    np.testing.assert_allclose(found, before * ratio, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("bridge", [ConcatBridge, AttentionBridge])
+def test_bridges_with_weights_tell_the_branches_apart(bridge):
+    layer, other = bridge(0.1), E[::-1].copy()
+    assert not np.allclose(layer([E, other]), layer([other, E]), atol=1e-3)
+    squares = sum(float((w.numpy() ** 2).sum()) for w in layer.weights)
+    assert float(sum(layer.losses)) == pytest.approx(0.1 * squares, rel=1e-5)
+    assert bridge.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_dropout_before_or_behind_the_product():
+    for preactivation in (True, False):
+        model = edcn(zoo.fields(), dropout=0.5, preactivation=preactivation)
+        x = {
+            name: column for name, column in zoo.rows(9).items() if name in model.input
+        }
+        assert np.any(model(x, training=True) != model(x, training=True))
+
+
+def test_config():
+    config = Regulation([2, 3], 0.5, "layer", True).get_config()
+    assert Regulation.from_config(config).get_config() == config
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="bridge one of.*bridge='sum'"):
+        edcn(zoo.fields(), bridge="sum")
+    with pytest.raises(ValueError, match="at least 1.*num_layers=0"):
+        edcn(zoo.fields(), num_layers=0)
+    with pytest.raises(ValueError, match="'layer' or None.*norm='batch'"):
+        edcn(zoo.fields(), norm="batch")
+
+
+def test_it_learns_a_cross():
+    planted.assert_learns(edcn, planted.cross)
