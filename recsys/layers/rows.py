@@ -6,19 +6,15 @@ from keras import ops
 
 
 def mean_of_rows(losses: Any, weights: Any | None) -> Any:
-    """Returns `sum of w l / number of rows that count`, a scalar.
+    """Returns the mean of `w l`, a scalar.
 
     Args:
         losses: `(batch,)` or `(batch, 1)`.
-        weights: `(batch,)`, as `LossLayer.loss` is given them: 0 where the label is
-            missing. `None` means ones.
+        weights: `(batch,)`, as `LossLayer.loss` is given them; `None` means ones.
 
     Example:
-    >>> float(mean_of_rows(np.array([1.0, 2.0, 4.0]), np.array([2.0, 1.0, 0.0])))
-    2.0
+    >>> float(mean_of_rows(np.array([1.0, 2.0, 3.0]), np.array([1.5, 1.5, 0.0])))
+    1.5
     """
     losses = ops.reshape(losses, (-1,))
-    if weights is None:
-        return ops.mean(losses)
-    count = ops.sum(ops.cast(ops.not_equal(weights, 0), losses.dtype))
-    return ops.sum(weights * losses) / ops.maximum(count, 1)
+    return ops.mean(losses if weights is None else weights * losses)

@@ -20,6 +20,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.core import LossLayer, Tower, predict
 from recsys.layers.embedding import MaskEmbedding
 from recsys.layers.interaction.expert import InteractionExpert
+from recsys.layers.rows import mean_of_rows
 from recsys.rank.gwpfm import field_groups
 from recsys.train.model import Model
 
@@ -173,8 +174,7 @@ class MultiForward(LossLayer):
             if self.task == "binary"
             else ops.square(z - label)
         )
-        rows = ops.mean(error, axis=-1)
-        return ops.mean(rows if weight is None else weight * rows)
+        return mean_of_rows(ops.mean(error, axis=-1), weight)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0][0], 1)
