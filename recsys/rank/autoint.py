@@ -140,7 +140,7 @@ def autoint(
             num_heads, head_dim, l2_reg, name=f"dnn_attention_{i}"
         )(attended)
     explicit = keras.layers.Flatten()(attended)
-    raw = [part.tensor for part in x.parts if not part.fields[0].vocabulary_size]
+    raw = x.raw()
     if raw and not hidden_units:
         explicit = keras.layers.Concatenate()([explicit, *raw])
     classes = task.num_classes

@@ -301,7 +301,7 @@ def dcnv3(
     ]
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs)
-    raw = [part.tensor for part in x.parts if not part.fields[0].vocabulary_size]
+    raw = x.raw()
     heads = Heads(num_heads, len(raw), name="dnn_heads")([*x.tensors(), *raw])
     networks = [
         ExponentialCrossNet(

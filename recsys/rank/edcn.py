@@ -242,7 +242,7 @@ def edcn(
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs)
     widths = [tensor.shape[-1] for tensor in x.tensors()]
-    raw = [part.tensor for part in x.parts if not part.fields[0].vocabulary_size]
+    raw = x.raw()
     shared = keras.layers.Concatenate()(x.tensors())
     first = None
     for i in range(num_layers):

@@ -208,7 +208,7 @@ def eulernet(
         )(parts)
     # Both parts have the same weights in the logit.
     flat = keras.layers.Flatten()(keras.layers.Add()(parts))
-    raw = [part.tensor for part in x.parts if not part.fields[0].vocabulary_size]
+    raw = x.raw()
     if raw:
         flat = keras.layers.Concatenate()([flat, *raw])
     logit = Tower((), num_logits=task.num_classes, name="dnn_logit")(flat)

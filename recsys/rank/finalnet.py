@@ -263,7 +263,7 @@ def finalnet(
     first = x.concat()
     if field_gate is not None:
         first = FieldGate(field_gate, name="dnn_field_gate")(x.stack())
-        raw = [part.tensor for part in x.parts if not part.fields[0].vocabulary_size]
+        raw = x.raw()
         if raw:
             first = keras.layers.Concatenate()([first, *raw])
     stacks = [(first, hidden_units), (x.concat(), second_hidden_units)]
