@@ -86,7 +86,9 @@ class FactorizedLayer(keras.layers.Layer):
             **same,
         )
         if use_bn:
-            self.norm = keras.layers.BatchNormalization(name="bn", **same)
+            # Products of embeddings are far smaller than the variance of 1 that the
+            # moving one starts with: it must forget that soon.
+            self.norm = keras.layers.BatchNormalization(momentum=0.9, name="bn", **same)
         self.activate = get_activation(activation, name="activation", **same)
         if dropout_rate:
             self.drop = dropout(dropout_rate, name="dropout", **same)
