@@ -266,6 +266,26 @@ class SumUnits(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class WeightedSum(keras.layers.Layer):
+    """Sum of its inputs, each times a trainable number that starts at 1.
+
+    Call arguments:
+        inputs: List of `(batch, width)`.
+    Returns:
+        `(batch, width)`.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        self.scale = self.add_weight(
+            shape=(len(input_shape),), initializer="ones", name="scale"
+        )
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        terms = [x * self.scale[i] for i, x in enumerate(inputs)]
+        return sum(terms[1:], start=terms[0])
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class AppendOne(keras.layers.Layer):
     """Appends 1 to a vector: the factor of a bias in a dot product.
 

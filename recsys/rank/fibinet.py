@@ -27,7 +27,7 @@ def fibinet(
     reduction_ratio: int = 3,
     num_groups: int | None = None,
     bilinear_output_size: int | None = None,
-    bilinear_type: str = "interaction",
+    bilinear_type: str = "all",
     bilinear_1bit: bool | None = None,
     hidden_units: Sequence[int] = (100, 64),
     activation: str | Callable[..., Any] = "relu",

@@ -16,7 +16,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import FeedForwardLayer, Tower, predict
+from recsys.layers.core import FeedForwardLayer, Tower, WeightedSum, predict
 from recsys.layers.interaction.expert import InteractionExpert
 from recsys.rank.gwpfm import field_groups
 from recsys.train.model import Model
@@ -29,26 +29,6 @@ ALL_IN_SETS_OF_THEIR_OWN: tuple[Experts, ...] = (
     {InteractionExpert.ProductLayer: {}},
     {InteractionExpert.CrossNet: {}},
 )
-
-
-@keras.saving.register_keras_serializable(package="recsys")
-class WeightedSum(keras.layers.Layer):
-    """Sum of its inputs, each times a trainable number that starts at 1.
-
-    Call arguments:
-        inputs: List of `(batch, width)`.
-    Returns:
-        `(batch, width)`.
-    """
-
-    def build(self, input_shape: Any) -> None:
-        self.scale = self.add_weight(
-            shape=(len(input_shape),), initializer="ones", name="scale"
-        )
-
-    def call(self, inputs: Sequence[Any]) -> Any:
-        terms = [x * self.scale[i] for i, x in enumerate(inputs)]
-        return sum(terms[1:], start=terms[0])
 
 
 @keras.saving.register_keras_serializable(package="recsys")

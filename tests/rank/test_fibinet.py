@@ -7,6 +7,7 @@ import pytest
 
 from recsys import Task
 from recsys.rank.fibinet import fibinet
+from recsys.rank.fibinet_plus import fibinet_plus
 from tests import oracle, planted, zoo
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
@@ -57,7 +58,7 @@ def test_parameters():
     model = fibinet(zoo.fields(dim=D), hidden_units=(8,))
     tables = (40 + 1 + 12 + 30 + 7 + 24) * (D + 1) + 2 + 1
     attention = 4 * 8 * 80 + 80 + 80 * 40 + 40 + 40 + 1 + (80 + 40)
-    senet, matrices = 2 * F * 2, 2 * 28 * D * D
+    senet, matrices = 2 * F * 2, 2 * D * D
     mlp = (F * (F - 1) * D + 2) * 8 + 8 + 8
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
     assert trainable == tables + attention + senet + matrices + mlp
@@ -74,7 +75,12 @@ def test_the_two_branches_have_matrices_of_their_own():
     [{"num_groups": 2}, {"bilinear_output_size": 9}, {"bilinear_1bit": True}],
 )
 def test_arguments_of_the_second_model_build_it(argument):
-    assert fibinet(zoo.fields(dim=D), **argument).name == "fibinet_plus"
+    model = fibinet(zoo.fields(dim=D), **argument)
+    assert model.name == "fibinet_plus"
+    assert (
+        model.count_params()
+        == fibinet_plus(zoo.fields(dim=D), **argument).count_params()
+    )
 
 
 def test_it_learns_a_pairwise_interaction():

@@ -1,5 +1,6 @@
 """Feature interactions, one idea a file; the names of version 1 that have landed."""
 
+from recsys.layers.core import WeightedSum
 from recsys.layers.domain import EPNet, GateNU, PPNet
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.cross import CrossNet
@@ -20,4 +21,5 @@ __all__ = [
     "PPNet",
     "ProductLayer",
     "SENet",
+    "WeightedSum",
 ]

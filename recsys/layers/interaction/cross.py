@@ -172,7 +172,7 @@ class CrossStack(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = as_shapes(input_shape)
-        return (shapes[0][0], sum(shape[-1] for shape in shapes))
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def get_config(self) -> dict[str, Any]:
         return {
