@@ -90,6 +90,12 @@ class Entry:
         """Of weights with which no ReLU is off for every row."""
         return {"fibinet": 2}.get(self.name, 0)
 
+    @property
+    def without_chance(self) -> dict[str, Any]:
+        """Arguments that leave no draw: a compiler draws other numbers."""
+        everything = {"min_probability": 1.0, "max_probability": 1.0}
+        return {"adaf2m2": everything}.get(self.name, {})
+
     def arguments(self) -> list[str]:
         """The names of the factory's arguments."""
         module = importlib.import_module(f"recsys.{self.family}.{self.name}")

@@ -158,6 +158,12 @@ class SymmetricProduct(KernelProduct):
     def kernels(self) -> Any:
         return 0.5 * (self.kernel + ops.transpose(self.kernel, (0, 2, 1)))
 
+    def call(self, inputs: Sequence[Any]) -> Any:
+        left, right = pair_embeddings(inputs)
+        left = ops.transpose(left, (1, 0, 2))  # pairs first: one product for all
+        product = ops.transpose(ops.matmul(left, self.kernels()), (1, 0, 2))
+        return ops.sum(product * right, axis=-1)
+
 
 def _identities(shape: Any, dtype: Any = None) -> Any:
     eye = ops.expand_dims(ops.eye(shape[-1], dtype=dtype), 0)
