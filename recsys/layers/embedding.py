@@ -361,8 +361,9 @@ class MaskEmbedding(keras.layers.Layer):
         drawn = keras.random.uniform(
             (rows, n), dtype="float32", seed=self.seed_generator
         )
-        replaced = ops.repeat(drawn < p, self.widths, axis=1)
-        x = ops.where(replaced, self.embeddings, x)
+        owners = [i for i, width in enumerate(self.widths) for _ in range(width)]
+        replaced = ops.take(drawn < p, owners, axis=1)
+        x = ops.where(replaced, ops.convert_to_tensor(self.embeddings), x)
         if several:
             return ops.split(x, list(accumulate(self.widths))[:-1], axis=-1)
         return ops.reshape(x, (-1, n, self.widths[0]))
