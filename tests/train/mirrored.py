@@ -7,6 +7,9 @@ import tensorflow as tf
 from tests import zoo
 
 
+KINDS = ("deepfm", "din", "pepnet", "youtube_dnn")  # one of each kind
+
+
 def main() -> None:
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
@@ -15,6 +18,8 @@ def main() -> None:
     worst = 0.0
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for entry in zoo.ENTRIES:
+        if entry.name not in KINDS:
+            continue
         found = []
         for scope in (None, strategy):
             keras.utils.set_random_seed(0)
