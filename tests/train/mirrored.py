@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from tests import zoo
 
-
 KINDS = ("deepfm", "din", "pepnet", "youtube_dnn")  # one of each kind
 
 
