@@ -58,14 +58,17 @@ class Embeddings:
 
     Args:
         parts: One for each field; histories of one group may share one.
+        times: Vectors of a value, side by side: factor on the `dim` of the fields.
     """
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[Part], times: int = 1) -> None:
         self.parts = tuple(parts)
+        self.times = times
 
     def of(self, *belong: str) -> "Embeddings":
         """Returns the part whose fields belong to one of the given kinds."""
-        return Embeddings(p for p in self.parts if p.fields[0].belong in belong)
+        parts = [part for part in self.parts if part.fields[0].belong in belong]
+        return Embeddings(parts, self.times)
 
     def concat(self) -> Any:
         """Returns all of it, `(batch, sum of widths)`.
@@ -111,7 +114,11 @@ class Embeddings:
         Raises:
             ValueError: If the fields differ in `dim`.
         """
-        dims = {f.name: f.dim for part in self._embedded() for f in part.fields}
+        dims = {
+            field.name: field.dim // self.times
+            for part in self._embedded()
+            for field in part.fields
+        }
         if len(set(dims.values())) > 1:
             raise ValueError(
                 "Embeddings that are multiplied with each other must have one dim. "
@@ -136,6 +143,7 @@ class FieldEmbedder:
 
     Args:
         *field_lists: All fields of the model, in one or more lists.
+        times: Factor on the `dim` of all fields, for several vectors a value.
 
     Attributes:
         inputs: `{Field.name: keras.Input}`, in order of first use.
@@ -145,9 +153,10 @@ class FieldEmbedder:
             about a column, or fields disagree about a table.
     """
 
-    def __init__(self, *field_lists: Sequence[Field]) -> None:
+    def __init__(self, *field_lists: Sequence[Field], times: int = 1) -> None:
         self.inputs: dict[str, Any] = {}
-        self._fields = _resolve(field_lists)
+        self._fields = _widened(_resolve(field_lists), times)
+        self._times = times
         self._made: dict[str, Any] = {}
         self._set = ""
 
@@ -160,10 +169,8 @@ class FieldEmbedder:
         """
         other = copy(self)
         other._set = f"{name}__"
-        other._fields = {
-            key: replace(field, dim=field.dim * times)
-            for key, field in self._fields.items()
-        }
+        other._fields = _widened(self._fields, times)
+        other._times = self._times * times
         return other
 
     def __call__(
@@ -189,7 +196,7 @@ class FieldEmbedder:
                 history = histories.pop(field.group)
                 pooled = self._pool(history, history_agg, agg_kwargs or {})
                 parts.append(Part(history.fields, pooled))
-        return Embeddings(parts)
+        return Embeddings(parts, self._times)
 
     def histories(self, fields: Sequence[Field]) -> list[History]:
         """Returns the histories among `fields`, not pooled, one for each group.
@@ -377,6 +384,10 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
             counts=owner.counts,
         )
     return by_name
+
+
+def _widened(fields: Mapping[str, Field], times: int) -> dict[str, Field]:
+    return {name: replace(f, dim=f.dim * times) for name, f in fields.items()}
 
 
 def _agree(one: Field, other: Field, *keys: str) -> None:

@@ -122,17 +122,17 @@ def test_mixed_precision_is_near_and_its_head_float32(entry):
     np.testing.assert_allclose(*found, rtol=0.1, atol=0.05)
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_predict_and_train_alike(backend, tmp_path):
-    """Predictions to 1e-5, and the weights after five steps of Adagrad to 1e-4."""
-    pytest.importorskip(backend)
+@pytest.fixture(scope="module")
+def saved_models(tmp_path_factory):
+    """All models, their predictions, and their weights after five steps."""
+    folder = tmp_path_factory.mktemp("saved")
     for entry in zoo.ENTRIES:
         keras.utils.set_random_seed(1)
         model = entry.build(**entry.without_chance)
         zoo.jitter(model, scale=0.1)
         model.compile("adagrad", entry.loss())
-        model.save(tmp_path / f"{entry.name}.keras")
-        np.savez(tmp_path / f"{entry.name}.npz", zoo.predictions(model, zoo.rows(32)))
+        model.save(folder / f"{entry.name}.keras")
+        np.savez(folder / f"{entry.name}.npz", zoo.predictions(model, zoo.rows(32)))
         model.fit(
             zoo.rows(160),
             zoo.labels(entry.family, 160),
@@ -140,9 +140,16 @@ def test_other_backends_predict_and_train_alike(backend, tmp_path):
             shuffle=False,
             verbose=0,
         )
-        np.savez(tmp_path / f"{entry.name}_trained.npz", *model.get_weights())
+        np.savez(folder / f"{entry.name}_trained.npz", *model.get_weights())
+    return folder
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_predict_and_train_alike(backend, saved_models):
+    """Predictions to 1e-5, and the weights after five steps of Adagrad to 1e-4."""
+    pytest.importorskip(backend)
     run = subprocess.run(
-        [sys.executable, "-m", "tests.other_backend", str(tmp_path)],
+        [sys.executable, "-m", "tests.other_backend", str(saved_models)],
         cwd=Path(__file__).parents[1],
         env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,

@@ -9,7 +9,6 @@ DASFAA 2025, https://arxiv.org/abs/2501.15816 (section 3)
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -22,6 +21,7 @@ from recsys.layers.embedding import MaskEmbedding
 from recsys.layers.interaction.expert import InteractionExpert
 from recsys.layers.rows import mean_of_rows
 from recsys.rank.gwpfm import field_groups
+from recsys.train.losses import AugmentedBinaryCrossentropy
 from recsys.train.model import Model
 
 __all__ = ["Field", "InteractionExpert", "Task", "adaf2m2"]
@@ -165,15 +165,11 @@ class MultiForward(LossLayer):
             return 0.0
         task = next(iter(labels))  # a model with the output "logit" labels it too
         label, weight = labels[task], weights[task]
-        z = ops.cast(ops.reshape(kept[-1], (-1, self.mask.num_sample)), "float32")
-        if self.loss_fn is not None:
-            return self.loss_fn(label, ops.reshape(z, (-1, 1)), weight)
-        label = ops.cast(label, "float32")
-        error = (
-            ops.softplus(z) - label * z
-            if self.task == "binary"
-            else ops.square(z - label)
-        )
+        if self.loss_fn is not None or self.task == "binary":
+            loss = self.loss_fn or AugmentedBinaryCrossentropy()
+            return loss(label, kept[-1], weight)
+        z = ops.reshape(kept[-1], (-1, self.mask.num_sample))
+        error = ops.square(z - ops.cast(label, z.dtype))
         return mean_of_rows(ops.mean(error, axis=-1), weight)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -254,18 +250,16 @@ def adaf2m2(
         )
     if state_id_fields is None:
         state_id_fields = _first_ids(fields)
-    lists = [list(fields), list(state_id_fields), list(state_non_id_fields)]
     params = {"name": "interaction", **(interaction_params or {})}
+    grouped = interaction is InteractionExpert.GwPFM  # has a vector for each group
     group_of = field_groups(fields)
-    if interaction is InteractionExpert.GwPFM:  # a vector for each group
-        num_groups = max(group_of.values()) + 1
-        lists = [[replace(f, dim=f.dim * num_groups) for f in each] for each in lists]
-    fields, state_id_fields, state_non_id_fields = lists
-    embed = FieldEmbedder(*(each for each in lists if each))
+    num_groups = max(group_of.values()) + 1
+    lists = [each for each in (fields, state_id_fields, state_non_id_fields) if each]
+    embed = FieldEmbedder(*lists, times=num_groups if grouped else 1)
     features = embed(fields, history_agg, agg_kwargs)
     embeddings = features.of_one_dim() if interaction.one_dim else features.tensors()
 
-    if interaction is InteractionExpert.GwPFM:
+    if grouped:
         groups = [group_of[name] for name in features.names()]
         params |= {"num_groups": num_groups, "field_group_idx": groups}
     layer = interaction.init_layer(**params)

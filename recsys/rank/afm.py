@@ -64,11 +64,10 @@ class PairAttention(keras.layers.Layer):
     def call(self, inputs: Sequence[Any]) -> Any:
         left, right = pair_embeddings(inputs)
         pairs = left * right
-        score = self.score(self.hidden(pairs))
+        score = self.score(self.hidden(pairs))  # (num_pairs, batch, 1)
         # Keras' softmax warns of the single pair that two fields have.
-        attention = ops.exp(score - ops.logsumexp(score, axis=1, keepdims=True))
-        pooled = ops.matmul(ops.transpose(attention, (0, 2, 1)), pairs)
-        return ops.squeeze(pooled, axis=1)
+        attention = ops.exp(score - ops.logsumexp(score, axis=0, keepdims=True))
+        return ops.sum(attention * pairs, axis=0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])

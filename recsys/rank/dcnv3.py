@@ -10,7 +10,6 @@ In training each logit is a classifier of its own, too (Tri-BCE).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -18,7 +17,14 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import LossLayer, Tower, as_shapes, dropout, predict
+from recsys.layers.core import (
+    LossLayer,
+    Tower,
+    as_shapes,
+    dropout,
+    layer_norm,
+    predict,
+)
 from recsys.layers.interaction.cross import Cross, CrossStack
 from recsys.layers.rows import mean_of_rows
 from recsys.train.model import Model
@@ -62,7 +68,7 @@ class SelfMaskCross(Cross):
         self.dropout_rate = dropout_rate
         same = {"dtype": self.dtype_policy}
         if use_ln:
-            self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="ln", **same)
+            self.norm = layer_norm(name="ln", **same)
         if dropout_rate:
             self.drop = dropout(dropout_rate, name="dropout", **same)
 
@@ -295,11 +301,7 @@ def dcnv3(
         )
     if linear_dropout is None:
         linear_dropout = dropout
-    fields = [
-        replace(field, dim=field.dim * num_heads) if field.vocabulary_size else field
-        for field in fields
-    ]
-    embed = FieldEmbedder(fields)
+    embed = FieldEmbedder(fields, times=num_heads)
     x = embed(fields, history_agg, agg_kwargs)
     raw = x.raw()
     heads = Heads(num_heads, len(raw), name="dnn_heads")([*x.tensors(), *raw])

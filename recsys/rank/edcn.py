@@ -83,7 +83,7 @@ class Regulation(keras.layers.Layer):
             self.normalise = keras.layers.BatchNormalization(momentum=0.9, **same)
             self.normalise.build((None, width, 1))  # one channel
         elif self.norm == "layer":
-            self.normalise = keras.layers.LayerNormalization(**same)
+            self.normalise = core.layer_norm(**same)
             self.normalise.build((None, width))
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -17,7 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import Tower, as_shapes, dropout, predict
+from recsys.layers.core import Tower, as_shapes, dropout, layer_norm, predict
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "eulernet"]
@@ -99,7 +99,7 @@ class EulerInteraction(keras.layers.Layer):
         if dropout_rate:
             self.drop = dropout(dropout_rate, name="dropout", **same)
         self.norms = [
-            keras.layers.LayerNormalization(axis=1, epsilon=1e-5, name=name, **same)
+            layer_norm(axis=1, name=name, **same)
             for name in ("ln_real", "ln_imaginary")
             if use_ln
         ]

@@ -7,7 +7,6 @@ Juan et al., RecSys 2016, https://doi.org/10.1145/2959100.2959134 (eq. 4)
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
@@ -37,7 +36,7 @@ def ffm(
         ValueError: If the fields differ in `dim`, or form no pair.
     """
     num_fields = sum(field.vocabulary_size > 0 for field in fields)
-    embed = FieldEmbedder([replace(f, dim=f.dim * num_fields) for f in fields])
+    embed = FieldEmbedder(fields, times=num_fields)
     second_order = FFM(name="dnn_ffm")(embed(fields).of_one_dim())
     linear = [f for f in fields if use_linear or not f.vocabulary_size]
     if linear:

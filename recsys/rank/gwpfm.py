@@ -9,7 +9,6 @@ With hidden units the vector that GwPFM returns goes through an MLP instead.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -73,7 +72,7 @@ def gwpfm(
     """
     group_of = field_groups(fields)
     num_groups = max(group_of.values()) + 1
-    embed = FieldEmbedder([replace(f, dim=f.dim * num_groups) for f in fields])
+    embed = FieldEmbedder(fields, times=num_groups)
     features = embed(fields, history_agg, agg_kwargs)
     groups = [group_of[name] for name in features.names()]
     u = GwPFM(num_groups, groups, name="dnn_gwpfm")(features.of_one_dim())

@@ -1,4 +1,6 @@
-"""Logistic regression: one weight for each value of each field.
+"""Predicting Clicks: Estimating the Click-Through Rate for New Ads (LR).
+
+Richardson, Dominowska and Ragno, WWW 2007, https://doi.org/10.1145/1242572.1242643
 
 fields ─> one weight per value ─> sum and bias ─> sigmoid
 """

@@ -14,8 +14,9 @@ def test_pairs_are_lexicographic(n):
     expected = list(itertools.combinations(range(n), 2))
     assert pairs.field_pairs(n) == expected
     left, right = pairs.pair_embeddings([e[:, i] for i in range(n)])
-    np.testing.assert_array_equal(left, e[:, [i for i, _ in expected]])
-    np.testing.assert_array_equal(right, e[:, [j for _, j in expected]])
+    for pairs_first, side in ((left, 0), (right, 1)):
+        own = e[:, [pair[side] for pair in expected]]
+        np.testing.assert_array_equal(pairs_first, own.transpose(1, 0, 2))
     np.testing.assert_allclose(
         pairs.inner_products(e),
         np.stack([(e[:, i] * e[:, j]).sum(-1) for i, j in expected], 1),

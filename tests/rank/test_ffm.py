@@ -50,5 +50,10 @@ def test_parameters_and_the_fields_stay_as_they_are():
     assert fields == zoo.fields(dim=D)
 
 
+def test_widths_are_named_as_the_caller_gave_them():
+    with pytest.raises(ValueError, match="one dim.*'user_id': 4, 'age': 3"):
+        ffm(zoo.fields())
+
+
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(ffm, planted.pairwise, learning_rate=0.05)

@@ -150,5 +150,10 @@ def test_what_does_not_fit_is_refused(groups, shapes, error):
         GwPFM(3, groups)([np.zeros((1, width)) for width in shapes])
 
 
+def test_widths_are_named_as_the_caller_gave_them():
+    with pytest.raises(ValueError, match="one dim.*'user_id': 4, 'age': 3"):
+        gwpfm(zoo.fields())
+
+
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(gwpfm, planted.pairwise, 0.05)

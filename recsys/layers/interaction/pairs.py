@@ -13,7 +13,7 @@ def field_pairs(num_fields: int) -> list[tuple[int, int]]:
 
 
 def pair_embeddings(embeddings: Sequence[Any]) -> tuple[Any, Any]:
-    """Returns e_i and e_j of every pair, each `(batch, num_pairs, dim)`.
+    """Returns e_i and e_j of every pair, each `(num_pairs, batch, dim)`.
 
     Memory and time grow with the number of pairs; prefer `inner_products` or a matrix
     product where the equation allows it.
@@ -22,9 +22,10 @@ def pair_embeddings(embeddings: Sequence[Any]) -> tuple[Any, Any]:
         embeddings: A list of `(batch, dim)`, at least two.
     """
     left, right = zip(*field_pairs(len(embeddings)), strict=True)
+    # Pairs first: whole embeddings are copied, and weights of a pair are one product.
     return (
-        ops.stack([embeddings[i] for i in left], axis=1),
-        ops.stack([embeddings[j] for j in right], axis=1),
+        ops.stack([embeddings[i] for i in left]),
+        ops.stack([embeddings[j] for j in right]),
     )
 
 

@@ -110,23 +110,13 @@ class KernelProduct(_Pairs):
     def call(self, inputs: Sequence[Any]) -> Any:
         if self.kernel_type == "num":
             return inner_products(ops.stack(inputs, axis=1)) * self.kernel
-        n = len(inputs)
+        left, right = pair_embeddings(inputs)
         kernels = self.kernels()
-        products = []
-        start = 0
-        for i in range(n - 1):  # one product for all pairs that start with i
-            kernel = kernels[start : start + n - 1 - i]
-            others = ops.concatenate(inputs[i + 1 :], axis=-1)
-            if self.kernel_type == "mat":
-                dim = inputs[0].shape[-1]
-                side_by_side = ops.transpose(kernel, (1, 0, 2))
-                left = ops.matmul(inputs[i], ops.reshape(side_by_side, (dim, -1)))
-            else:
-                left = ops.tile(inputs[i], (1, n - 1 - i)) * ops.reshape(kernel, (-1,))
-            products.append(left * others)
-            start += n - 1 - i
-        flat = ops.concatenate(products, axis=-1)
-        return ops.sum(ops.reshape(flat, (-1, start, inputs[0].shape[-1])), axis=-1)
+        if self.kernel_type == "mat":
+            left = ops.matmul(left, kernels)
+        else:
+            left = left * ops.expand_dims(kernels, 1)
+        return ops.transpose(ops.sum(left * right, axis=-1))
 
     def kernels(self) -> Any:
         """Returns what the embeddings are multiplied with, one for each pair."""
@@ -157,12 +147,6 @@ class SymmetricProduct(KernelProduct):
 
     def kernels(self) -> Any:
         return 0.5 * (self.kernel + ops.transpose(self.kernel, (0, 2, 1)))
-
-    def call(self, inputs: Sequence[Any]) -> Any:
-        left, right = pair_embeddings(inputs)
-        left = ops.transpose(left, (1, 0, 2))  # pairs first: one product for all
-        product = ops.transpose(ops.matmul(left, self.kernels()), (1, 0, 2))
-        return ops.sum(product * right, axis=-1)
 
 
 def _identities(shape: Any, dtype: Any = None) -> Any:
@@ -234,7 +218,6 @@ class NetProduct(_Pairs):
     def call(self, inputs: Sequence[Any]) -> Any:
         left, right = pair_embeddings(inputs)
         x = ops.concatenate([left, right, left * right], axis=-1)
-        x = ops.transpose(x, (1, 0, 2))  # pairs first: one product for all of them
         x = _norm(ops.matmul(x, self.kernel_1) + self.bias_1, *self.norm_1)
         x = self.nonlinear(x)
         x = _norm(ops.matmul(x, self.kernel_2) + self.bias_2, *self.norm_2)
