@@ -23,8 +23,8 @@ def main(folder: Path) -> None:
         scale = np.maximum(1, np.abs(expected))
         difference = (np.abs(found - expected) / scale).max()
         model.fit(
-            zoo.rows(160),
-            zoo.labels(entry.family, 160),
+            zoo.rows(32 * entry.steps),
+            zoo.labels(entry.family, 32 * entry.steps),
             batch_size=32,
             shuffle=False,
             verbose=0,

@@ -124,7 +124,7 @@ def test_mixed_precision_is_near_and_its_head_float32(entry):
 
 @pytest.fixture(scope="module")
 def saved_models(tmp_path_factory):
-    """All models, their predictions, and their weights after five steps."""
+    """All models, their predictions, and their weights after `entry.steps`."""
     folder = tmp_path_factory.mktemp("saved")
     for entry in zoo.ENTRIES:
         keras.utils.set_random_seed(1)
@@ -134,8 +134,8 @@ def saved_models(tmp_path_factory):
         model.save(folder / f"{entry.name}.keras")
         np.savez(folder / f"{entry.name}.npz", zoo.predictions(model, zoo.rows(32)))
         model.fit(
-            zoo.rows(160),
-            zoo.labels(entry.family, 160),
+            zoo.rows(32 * entry.steps),
+            zoo.labels(entry.family, 32 * entry.steps),
             batch_size=32,
             shuffle=False,
             verbose=0,
@@ -146,7 +146,7 @@ def saved_models(tmp_path_factory):
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_predict_and_train_alike(backend, saved_models):
-    """Predictions to 1e-5, and the weights after five steps of Adagrad to 1e-4."""
+    """Predictions to 1e-5, and the weights after `entry.steps` of Adagrad to 1e-4."""
     pytest.importorskip(backend)
     run = subprocess.run(
         [sys.executable, "-m", "tests.other_backend", str(saved_models)],

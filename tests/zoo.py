@@ -91,6 +91,14 @@ class Entry:
         return {"fibinet": 2}.get(self.name, 0)
 
     @property
+    def steps(self) -> int:
+        """After which backends must agree.
+
+        ContextNet norms products near zero: rounding grows 40-fold in every step.
+        """
+        return {"contextnet": 1}.get(self.name, 5)
+
+    @property
     def without_chance(self) -> dict[str, Any]:
         """Arguments that leave no draw: a compiler draws other numbers."""
         everything = {"min_probability": 1.0, "max_probability": 1.0}
