@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import SumUnits, predict
-from recsys.layers.interaction.product import SymmetricProduct
+from recsys.layers.core import predict
+from recsys.layers.interaction.field_weighted import FEFM
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fefm"]
@@ -30,7 +30,8 @@ def fefm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
         ValueError: If the fields differ in `dim` or form no pair.
     """
     embed = FieldEmbedder(fields)
-    pairs = SymmetricProduct(name="dnn_fefm")(embed(fields).of_one_dim())
-    logits = [embed.linear(fields), SumUnits(name="dnn_second_order")(pairs)]
+    first_order = embed.linear(fields)
+    second_order = FEFM(name="dnn_fefm")(embed(fields).of_one_dim())
+    outputs = predict(task, [first_order, second_order])
 
-    return Model(inputs=embed.inputs, outputs=predict(task, logits), name="fefm")
+    return Model(inputs=embed.inputs, outputs=outputs, name="fefm")

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from recsys.layers.interaction.field_weighted import FFM, FmFM, FvFM, FwFM
+from recsys.layers.interaction.field_weighted import FEFM, FFM, FmFM, FvFM, FwFM
 from recsys.layers.interaction.fm import FM
 from recsys.layers.interaction.product import SymmetricProduct
 
@@ -112,19 +112,23 @@ def test_symmetric_matrices():
         np.testing.assert_allclose(found[:, p], expected, rtol=1e-4, atol=1e-4)
     mirrored = SymmetricProduct()
     mirrored(e)
+    total = FEFM()
+    total(e)
+    total.kernel.assign(u)
+    _close(total(e), found.sum(-1))
     order = [PAIRS.index((F - 1 - j, F - 1 - i)) for i, j in PAIRS]
     mirrored.kernel.assign(u[order])  # not transposed: a pair has no direction
     backwards = np.asarray(mirrored(e[::-1]))[:, order]
     np.testing.assert_allclose(backwards, found, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("layer", [FwFM, FvFM, FFM])
+@pytest.mark.parametrize("layer", [FwFM, FvFM, FEFM, FFM])
 def test_widths_must_be_equal(layer):
     with pytest.raises(ValueError, match=r"one dim. Received: dims \[3, 2\]"):
         layer()(_inputs((3, 2)))
 
 
-@pytest.mark.parametrize("layer", [FwFM, FmFM, FvFM, FFM])
+@pytest.mark.parametrize("layer", [FwFM, FmFM, FvFM, FEFM, FFM])
 def test_one_field_forms_no_pair(layer):
     with pytest.raises(ValueError, match="two fields.*Received: 1"):
         layer()(_inputs((3,)))

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.interaction.pairs import field_pairs
+from recsys.layers.interaction.pairs import field_pairs, inner_products
 
 TYPES = ("all", "each", "interaction")
 
@@ -72,7 +72,10 @@ class BilinearInteraction(keras.layers.Layer):
         if self.bilinear_type == "all":
             # One product of everything by one matrix.
             e = ops.stack(inputs, axis=1)
-            projected = ops.unstack(ops.matmul(e, self.kernels[0]), n, axis=1)
+            product = ops.matmul(e, self.kernels[0])
+            if self.product_1bit:
+                return inner_products(product, e)
+            projected = ops.unstack(product, n, axis=1)
         else:
             kernels = self.kernels
             projected = [ops.matmul(inputs[i], kernels[i]) for i in range(n - 1)]

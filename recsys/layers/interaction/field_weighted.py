@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.interaction.pairs import field_pairs, inner_products
+from recsys.layers.interaction.pairs import field_pairs
+from recsys.layers.interaction.product import identities, symmetric
 
 
 class _PairSum(keras.layers.Layer):
@@ -31,6 +32,16 @@ class _PairSum(keras.layers.Layer):
                 f"Received: dims {self.widths}"
             )
         return int(self.widths[0])
+
+    def upper(self, of_pairs: Any) -> Any:
+        """Returns `(num_fields, num_fields, ...)`: row i, column j of i < j, or 0."""
+        n = len(self.widths)
+        stored = [0] * (n * n)
+        for p, (i, j) in enumerate(field_pairs(n)):
+            stored[i * n + j] = p + 1
+        padding = ((1, 0), *((0, 0) for _ in of_pairs.shape[1:]))
+        square = ops.take(ops.pad(of_pairs, padding), stored, axis=0)
+        return ops.reshape(square, (n, n, *of_pairs.shape[1:]))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], 1)
@@ -59,7 +70,9 @@ class FwFM(_PairSum):
         self.r = self.add_weight(shape=(pairs, 1), initializer="ones", name="r")
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        return ops.matmul(inner_products(ops.stack(inputs, axis=1)), self.r)
+        x = ops.stack(inputs, axis=-1)  # (batch, dim, fields)
+        r = ops.squeeze(self.upper(self.r), axis=-1)
+        return ops.expand_dims(ops.sum(ops.matmul(x, r) * x, axis=(1, 2)), -1)
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -129,20 +142,45 @@ class FvFM(_PairSum):
         self.m = self.add_weight(
             shape=(len(pairs), self.one_dim()), initializer="ones", name="m"
         )
-        # Where row i, column j of a square matrix is stored; 0 below the diagonal.
-        n = len(self.widths)
-        self._stored = [0] * (n * n)
-        for p, (i, j) in enumerate(pairs):
-            self._stored[i * n + j] = p + 1
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        n = len(inputs)
         x = ops.stack(inputs, axis=-1)  # (batch, dim, fields)
         x = ops.transpose(x, (1, 0, 2))  # one quadratic form for each dimension
-        m = ops.take(ops.pad(self.m, ((1, 0), (0, 0))), self._stored, axis=0)
-        m = ops.reshape(ops.transpose(m), (-1, n, n))
+        m = ops.transpose(self.upper(self.m), (2, 0, 1))
         y = ops.sum(ops.matmul(x, m) * x, axis=(0, 2))
         return ops.expand_dims(y, -1)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class FEFM(_PairSum):
+    r"""y = \sum_{i<j} e_i^T W_ij e_j, W_ij symmetric: the sum of `SymmetricProduct`.
+
+    All of it is one matrix product, by the W_ij as blocks above the diagonal.
+
+    Parameters: `d^2` for each pair of fields, of which `d (d + 1) / 2` are effective.
+
+    Call arguments:
+        inputs: List of `(batch, dim)`.
+    Returns:
+        `(batch, 1)`, float32.
+    Raises:
+        ValueError: If there are no two embeddings of one dim.
+    Reference:
+        Field-Embedded Factorization Machines, https://arxiv.org/abs/2009.09931
+    """
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        pairs, dim = len(field_pairs(len(self.widths))), self.one_dim()
+        self.kernel = self.add_weight(
+            shape=(pairs, dim, dim), initializer=identities, name="kernel"
+        )
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        x = ops.concatenate(inputs, axis=-1)
+        blocks = ops.transpose(self.upper(symmetric(self.kernel)), (0, 2, 1, 3))
+        matrix = ops.reshape(blocks, (x.shape[-1], x.shape[-1]))
+        return ops.sum(ops.matmul(x, matrix) * x, axis=-1, keepdims=True)
 
 
 @keras.saving.register_keras_serializable(package="recsys")

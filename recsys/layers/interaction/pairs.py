@@ -29,14 +29,16 @@ def pair_embeddings(embeddings: Sequence[Any]) -> tuple[Any, Any]:
     )
 
 
-def inner_products(embeddings: Any) -> Any:
-    """Returns <e_i, e_j> of every pair, `(batch, num_pairs)`.
+def inner_products(embeddings: Any, others: Any = None) -> Any:
+    """Returns <e_i, f_j> of every pair i < j, `(batch, num_pairs)`.
 
     Args:
-        embeddings: `(batch, num_fields, dim)`, at least two fields.
+        embeddings: e, `(batch, num_fields, dim)`, at least two fields.
+        others: f, of the same shape; default: e.
     """
     n = embeddings.shape[1]
-    gram = ops.matmul(embeddings, ops.transpose(embeddings, (0, 2, 1)))
+    others = embeddings if others is None else others
+    gram = ops.matmul(embeddings, ops.transpose(others, (0, 2, 1)))
     # Cut between the lower triangle and the upper: several times as fast as a gather.
     flat = ops.reshape(gram, (-1, n * n))
     cuts = [cut for i in range(n) for cut in (n * i + i + 1, n * (i + 1))]

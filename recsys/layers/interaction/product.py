@@ -101,7 +101,7 @@ class KernelProduct(_Pairs):
         dim = input_shape[0][-1]
         if self.kernel_type == "mat":
             shape: tuple[int, ...] = (self.num_pairs, dim, dim)
-            unit: Any = _identities
+            unit: Any = identities
         else:
             shape = (self.num_pairs,) + (dim,) * (self.kernel_type == "vec")
             unit = "ones"
@@ -146,10 +146,16 @@ class SymmetricProduct(KernelProduct):
     """
 
     def kernels(self) -> Any:
-        return 0.5 * (self.kernel + ops.transpose(self.kernel, (0, 2, 1)))
+        return symmetric(self.kernel)
 
 
-def _identities(shape: Any, dtype: Any = None) -> Any:
+def symmetric(kernel: Any) -> Any:
+    """Returns (U + U^T) / 2 of each pair, `(num_pairs, dim, dim)`."""
+    return 0.5 * (kernel + ops.transpose(kernel, (0, 2, 1)))
+
+
+def identities(shape: Any, dtype: Any = None) -> Any:
+    """Initializes `(num_pairs, dim, dim)` with identity matrices."""
     eye = ops.expand_dims(ops.eye(shape[-1], dtype=dtype), 0)
     return ops.tile(eye, (shape[0], 1, 1))
 
