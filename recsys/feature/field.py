@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 Belong = Literal["history", "user", "item", "domain", "context", "task"]
 Pooling = Literal["mean", "sum", "max"]
+Role = Literal["attribute", "time", "session"]
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Field:
     | `vocabulary_size > 1` | one id, `(batch,)` | its row of the table |
     | the same, `length > 1` | ids, `(batch, length)`, 0 is padding | rows, pooled |
     | the same, `belong="history"` | ids, oldest first, 0 is padding | rows, unpooled |
+    | the same, `values > 1` | `(batch, length, values)`, 0 is padding | a row each step |
     | `vocabulary_size=1` | one number | number times a learned vector |
     | `vocabulary_size=0` | `length` numbers | themselves: the deep part only |
 
@@ -45,6 +47,11 @@ class Field:
             Divides the L2 penalty of a row (DIN, section 5.1).
         reserved: Ids below it stand for no item: 0, and from a FeaturePipeline 1 for
             what it has not seen. They are never drawn and never recommended.
+        role: What a history's ids say of a behaviour: an `"attribute"`; the `"time"`
+            from it to the target, in buckets that grow with it; or its `"session"`, 1
+            the most recent. Models that know nothing of times or sessions take them
+            as attributes.
+        values: Most values of one behaviour of a history; they are pooled.
 
     Raises:
         ValueError: If an argument is outside the values above.
@@ -69,6 +76,8 @@ class Field:
     weight: str | None = None
     counts: Sequence[int] | None = field(default=None, repr=False, compare=False)
     reserved: int = 1
+    role: Role = "attribute"
+    values: int = 1
 
     def __post_init__(self) -> None:
         self.emb = self.emb or self.name
@@ -90,6 +99,7 @@ class Field:
             ("vocabulary_size", 0),
             ("length", 0),
             ("reserved", 0),
+            ("values", 1),
         ):
             value = getattr(self, key)
             if not isinstance(value, Integral) or value < least:
@@ -98,6 +108,12 @@ class Field:
             self._refuse("belong", f"one of {get_args(Belong)}", self.belong)
         if self.pooling not in get_args(Pooling):
             self._refuse("pooling", f"one of {get_args(Pooling)}", self.pooling)
+        if self.role not in get_args(Role):
+            self._refuse("role", f"one of {get_args(Role)}", self.role)
+        if self.belong != "history" and (self.role, self.values) != ("attribute", 1):
+            self._refuse(
+                "belong", "'history' where role or values are given", self.belong
+            )
         if not self.l2_reg >= 0:
             self._refuse("l2_reg", "a number of at least 0", self.l2_reg)
         if self.dtype not in _DTYPES:
