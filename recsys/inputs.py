@@ -9,7 +9,7 @@ embed.linear(fields)      # first-order logit, with the model's one bias
 embed.inputs              # {name: keras.Input}
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,9 +20,10 @@ import numpy as np
 
 from recsys.feature import Field
 from recsys.layers.aggregation import get_agg_layer
-from recsys.layers.core import Bias, Split, Stack
-from recsys.layers.embedding import DenseEmbedding, Embedding
+from recsys.layers.core import Bias, Split, Stack, Zeros
+from recsys.layers.embedding import DenseEmbedding, Embedding, Recency
 from recsys.layers.masking import ValidPositions
+from recsys.layers.search import TakeSteps
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,16 @@ class History:
 
     Attributes:
         group: `Field.group`.
-        fields: Its fields, in order.
+        fields: Its attributes, in order.
         sequence: `(batch, length, sum of dims)`, oldest behaviour first.
         valid: `(batch, length)`, bool: where the group's first ids are not 0.
         target: What is compared with the sequence, `(batch, dim)`; `None` if the
             model has neither item nor user fields.
+        times: If asked for, `(batch, length)`: the ids of the field whose role is
+            `"time"`, or without one the place counted back from the target, 1 being
+            the most recent behaviour; 0 is padding.
+        num_times: Number of ids of `times`.
+        sessions: If asked for and there is such a field, `(batch, length)`: its ids.
     """
 
     group: str
@@ -43,6 +49,19 @@ class History:
     sequence: Any
     valid: Any
     target: Any
+    times: Any = None
+    num_times: int = 0
+    sessions: Any = None
+
+    @property
+    def length(self) -> int:
+        """Most behaviours."""
+        return self.fields[0].length
+
+    @property
+    def item(self) -> Field:
+        """The field whose ids tell behaviour from padding."""
+        return _id_column(self.fields)
 
 
 @dataclass(frozen=True)
@@ -198,32 +217,85 @@ class FieldEmbedder:
                 parts.append(Part(history.fields, pooled))
         return Embeddings(parts, self._times)
 
-    def histories(self, fields: Sequence[Field]) -> list[History]:
+    def histories(
+        self,
+        fields: Sequence[Field],
+        apart: Collection[str] = (),
+        needed_by: str = "",
+        any_width: bool = False,
+    ) -> list[History]:
         """Returns the histories among `fields`, not pooled, one for each group.
 
         The target of a history are the item fields (user fields if there are none)
-        that share its tables, in the order of its attributes; if an attribute has no
-        counterpart, all item fields.
+        that share its tables, in the order of its attributes; zeros stand for an
+        attribute without counterpart. If none has one, it is all item fields.
+
+        Args:
+            fields: Some or all of the embedder's fields.
+            apart: Roles (`"time"`, `"session"`) that are no attributes but wanted by
+                themselves.
+            needed_by: Name of a model that cannot do without a history and a target.
+            any_width: Whether the target may have another width than the history.
 
         Raises:
             ValueError: If the fields of a group differ in length, or none of them
-                holds ids that tell behaviour from padding.
+                holds ids that tell behaviour from padding; or there is not what the
+                model needs.
         """
         fields = self.resolve(fields)
         groups: dict[str, list[Field]] = {}
         for field in fields:
             if field.belong == "history":
                 groups.setdefault(field.group, []).append(field)
-        return [
-            History(
+        histories = []
+        for group, members in groups.items():
+            attributes = [field for field in members if field.role not in apart]
+            valid = self._valid(members[0])
+            history = History(
                 group,
-                tuple(members),
-                concat([self._rows(field) for field in members]),
-                self._valid(members[0]),
-                self._target(members, fields),
+                tuple(attributes),
+                concat([self._rows(field) for field in attributes]),
+                valid,
+                self._target(attributes, fields),
             )
-            for group, members in groups.items()
+            of_role = {f.role: f for f in members if f.role in apart}
+            if "session" in of_role:
+                sessions = self.column(of_role["session"].name)
+                history = replace(history, sessions=sessions)
+            if "time" in of_role:
+                field = of_role["time"]
+                times, num = self.column(field.name), field.vocabulary_size
+                history = replace(history, times=times, num_times=num)
+            elif "time" in apart:
+                name = f"recency_{members[0].name}"
+                times = self._once(name, lambda: Recency(name=name)(valid))  # noqa: B023
+                history = replace(history, times=times, num_times=history.length + 1)
+            histories.append(history)
+        if needed_by:
+            _check_histories(needed_by, histories, fields, any_width)
+        return histories
+
+    def select(self, history: History, index: Any, chosen: Any) -> History:
+        """Returns some of the behaviours of a history, embedded by themselves.
+
+        No gradient reaches the others.
+
+        Args:
+            history: What `histories` returned.
+            index: Which behaviours, `(batch, number)`, int32.
+            chosen: Which of these count, `(batch, number)`, bool.
+        """
+        table = f"embedding_{self._set}"
+        rows = [
+            self._embedded(
+                field, table, TakeSteps()([self.column(field.name), index]), chosen
+            )
+            for field in history.fields
         ]
+        times = history.times
+        if times is not None:
+            times = TakeSteps()([times, index])
+        return replace(history, sequence=concat(rows), valid=chosen, times=times)
 
     def linear(self, fields: Sequence[Field]) -> Any:
         """Returns the first-order logit `b + sum of w x`, `(batch, 1)`.
@@ -246,14 +318,11 @@ class FieldEmbedder:
             dim: Its width.
             initializer: Its initializer; default: that of the field.
         """
-        (known,) = self.resolve([field])
-        other = replace(
-            known,
-            dim=dim,
-            initializer=known.initializer if initializer is None else initializer,
-            vocabulary_size=max(known.vocabulary_size, 1),
-        )
-        return self._embed(other, table)
+        return self._embed(self._other(field, dim, initializer), table)
+
+    def rows(self, field: Field, table: str, dim: int, initializer: Any = None) -> Any:
+        """As `lookup`, but several values stay apart: `(batch, length, dim)`."""
+        return self._rows(self._other(field, dim, initializer), table)
 
     def resolve(self, fields: Sequence[Field]) -> list[Field]:
         """Returns fields of the embedder with the attributes of their tables."""
@@ -265,8 +334,9 @@ class FieldEmbedder:
             field = self._fields[name]
             several = field.belong == "history" or field.length > 1
             raw = field.vocabulary_size == 0
+            shape = (field.length,) if several or raw else ()
             self.inputs[name] = keras.Input(
-                (field.length,) if several or raw else (),
+                (*shape, field.values) if field.values > 1 else shape,
                 # Ids above 2^24 do not survive in float32, nor 2.7 in an integer.
                 dtype="int32" if field.is_table else "float32",
                 name=name,
@@ -287,14 +357,37 @@ class FieldEmbedder:
         column = self.column(field.name)
         return self._once(name, lambda: ValidPositions(name=name)(column))
 
+    def _other(self, field: Field, dim: int, initializer: Any) -> Field:
+        (known,) = self.resolve([field])
+        return replace(
+            known,
+            dim=dim,
+            initializer=known.initializer if initializer is None else initializer,
+            vocabulary_size=max(known.vocabulary_size, 1),
+        )
+
     def _rows(self, field: Field, table: str = "") -> Any:
         """Returns `(batch, dim)`, of several values `(batch, length, dim)`."""
-        name = (table or f"embedding_{self._set}") + field.emb
+        table = table or f"embedding_{self._set}"
         column = self.column(field.name)
-        layer = self._once(name, lambda: _table(field, name, len(column.shape) > 1))
         several = field.is_table and len(column.shape) > 1
-        kwargs = {"valid": self._valid(field)} if several else {}
-        return self._once(f"{name}({field.name})", lambda: layer(column, **kwargs))
+        valid = self._valid(field) if several else None
+        return self._once(
+            f"{table}{field.emb}({field.name})",
+            lambda: self._embedded(field, table, column, valid),
+        )
+
+    def _embedded(self, field: Field, table: str, column: Any, valid: Any) -> Any:
+        """Embeds a column; the values of one behaviour are pooled."""
+        name = table + field.emb
+        layer = self._once(name, lambda: _table(field, name, len(column.shape) > 1))
+        if valid is None or not field.is_table:
+            return layer(column)
+        if field.values == 1:
+            return layer(column, valid=valid)
+        each = ValidPositions()(column)
+        pool = get_agg_layer(f"{field.pooling}_pooling")
+        return pool(layer(column, valid=each), valid=each)
 
     def _embed(self, field: Field, table: str = "") -> Any:
         """Returns `(batch, dim)`; several values are pooled as the field says."""
@@ -313,9 +406,16 @@ class FieldEmbedder:
         items = [field for field in fields if field.belong == "item"]
         items = items or [field for field in fields if field.belong == "user"]
         by_table = {field.emb: field for field in reversed(items)}
-        if all(field.emb in by_table for field in members):
-            items = [by_table[field.emb] for field in members]
-        return concat([self._embed(field) for field in items]) if items else None
+        if not any(field.emb in by_table for field in members):
+            return concat([self._embed(field) for field in items]) if items else None
+        return concat(
+            [
+                self._embed(by_table[field.emb])
+                if field.emb in by_table
+                else Zeros(field.dim)(self.column(items[0].name))
+                for field in members
+            ]
+        )
 
     def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
         name = f"dnn_his_{agg}_{self._set}{history.group}"
@@ -400,9 +500,36 @@ def _agree(one: Field, other: Field, *keys: str) -> None:
             )
 
 
+def _check_histories(
+    model: str,
+    histories: Sequence[History],
+    fields: Sequence[Field],
+    any_width: bool,
+) -> None:
+    if not histories:
+        raise ValueError(
+            f"{model} needs a field with belong='history'. "
+            f"Received: {[(field.name, field.belong) for field in fields]}"
+        )
+    for history in histories:
+        width = None if history.target is None else history.target.shape[-1]
+        if width is None or not (any_width or width == history.sequence.shape[-1]):
+            raise ValueError(
+                f"History group {history.group!r}: {model} compares behaviours with "
+                "the target, whose item fields must share the tables of the history "
+                "or be as wide. Received: "
+                f"{[(field.name, field.emb, field.dim) for field in history.fields]} "
+                f"and a target of width {width}"
+            )
+
+
 def _id_column(group: Sequence[Field]) -> Field:
     lengths = {field.name: field.length for field in group}
-    ids = [field for field in group if field.is_table]
+    ids = [
+        field
+        for field in group
+        if field.is_table and field.role == "attribute" and field.values == 1
+    ]
     if not ids or len(set(lengths.values())) > 1:
         raise ValueError(
             f"History group {group[0].group!r}: its fields must have one length, and "
@@ -449,6 +576,29 @@ def concat(tensors: Sequence[Any]) -> Any:
     if not tensors:
         raise ValueError("This model needs fields that the list does not have.")
     return keras.layers.Concatenate()(tensors) if len(tensors) > 1 else tensors[0]
+
+
+def split_histories(
+    fields: Sequence[Field], short_groups: Collection[str]
+) -> tuple[list[Field], list[Field]]:
+    """Returns all but the short histories, and all but the long ones.
+
+    Args:
+        fields: All fields of a model.
+        short_groups: Groups of the short histories; all others are long.
+
+    Raises:
+        ValueError: If there is no such group.
+    """
+    groups = {field.group for field in fields if field.belong == "history"}
+    if unknown := set(short_groups) - groups:
+        raise ValueError(
+            f"short_groups: there is no history group {sorted(unknown)}. "
+            f"Received: groups {sorted(groups)}"
+        )
+    short = {f.name: f.belong == "history" and f.group in short_groups for f in fields}
+    long = [f for f in fields if not short[f.name]]
+    return long, [f for f in fields if f.belong != "history" or short[f.name]]
 
 
 def build_feature_embeddings(

@@ -151,7 +151,10 @@ ONE_DIM = {
 """Models that need one `dim`, e.g. to multiply the embeddings of two fields."""
 
 KWARGS: dict[str, dict[str, Any]] = {
+    "dsin": {"session_length": 2},
+    "eta": {"k": 3},
     "fibinet": {"reduction_ratio": 1},  # with few units ReLU leaves some fields out
+    "sim": {"k": 3},
 }
 
 ENTRIES = [Entry(name, family) for family in FAMILIES for name in list_models(family)]

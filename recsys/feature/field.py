@@ -19,7 +19,7 @@ class Field:
     | `vocabulary_size > 1` | one id, `(batch,)` | its row of the table |
     | the same, `length > 1` | ids, `(batch, length)`, 0 is padding | rows, pooled |
     | the same, `belong="history"` | ids, oldest first, 0 is padding | rows, unpooled |
-    | the same, `values > 1` | `(batch, length, values)`, 0 is padding | a row each step |
+    | the same, `values > 1` | `(batch, length, values)`, 0 is padding | a row a step |
     | `vocabulary_size=1` | one number | number times a learned vector |
     | `vocabulary_size=0` | `length` numbers | themselves: the deep part only |
 

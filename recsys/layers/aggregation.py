@@ -27,8 +27,8 @@ class _Pooling(keras.layers.Layer):
     """A pooling that ignores the query and keeps the width."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        batch, _, width = as_shapes(input_shape)[-1]
-        return batch, width
+        *batch, _, width = as_shapes(input_shape)[-1]
+        return (*batch, width)
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -69,7 +69,7 @@ class MeanPoolingLayer(_Pooling):
     def call(self, inputs: Any, valid: Any = None, weights: Any = None) -> Any:
         history = _history(inputs)
         if weights is None:
-            weights = ops.ones(ops.shape(history)[:2])
+            weights = ops.ones(ops.shape(history)[:-1])
         weights = ops.expand_dims(ops.cast(weights, history.dtype), -1)
         total = masked_sum(weights, valid)
         return masked_sum(history * weights, valid) / ops.where(total > 0, total, 1)
@@ -89,10 +89,10 @@ class MaxPoolingLayer(_Pooling):
     def call(self, inputs: Any, valid: Any = None) -> Any:
         history = _history(inputs)
         if valid is None:
-            return ops.max(history, axis=1)
+            return ops.max(history, axis=-2)
         valid = ops.expand_dims(valid, -1)
-        largest = ops.max(ops.where(valid, history, -1e30), axis=1)
-        return ops.where(ops.any(valid, axis=1), largest, 0)
+        largest = ops.max(ops.where(valid, history, -1e30), axis=-2)
+        return ops.where(ops.any(valid, axis=-2), largest, 0)
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -282,9 +282,9 @@ class TIM(keras.layers.Layer):
         a = softmax_t(<\tilde e_t, \tilde q> / \sqrt{width})
         u = \sum_t a_t (\tilde e_t * \tilde q)
 
-    f_t counts back from the target: the most recent behaviour is 1. That is all with
-    the default arguments; any of the first four puts projections, residuals and
-    normalisation around it, as in a transformer.
+    f_t counts back from the target: the most recent behaviour is 1; or it is a bucket
+    of the time between them. That is all with the default arguments; any of the first
+    four puts projections, residuals and normalisation around it, as in a transformer.
 
     Args:
         num_layers: Layers of the stack.
@@ -296,6 +296,7 @@ class TIM(keras.layers.Layer):
     Call arguments:
         inputs: `[query, history]`, of one width.
         valid: Which positions hold a behaviour; `None` means all.
+        times: f_t, `(batch, length)`; default: counted.
     Returns:
         `(batch, width)`; zero for an empty history.
     Reference:
@@ -344,12 +345,18 @@ class TIM(keras.layers.Layer):
         )
         self.encoder.build([(batch, 1, width), history])
 
-    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self,
+        inputs: Any,
+        valid: Any = None,
+        times: Any = None,
+        training: bool = False,
+    ) -> Any:
         query, history = inputs
-        positions = ops.minimum(
-            positions_from_end(history, valid) + 1, self.positions.shape[0] - 1
-        )
-        history = history + ops.take(self.positions, positions, axis=0)
+        if times is None:
+            times = positions_from_end(history, valid) + 1
+        times = ops.minimum(times, self.positions.shape[0] - 1)
+        history = history + ops.take(self.positions, times, axis=0)
         query = ops.expand_dims(query + self.positions[0], 1)
         u = self.encoder([query, history], valid=valid, training=training)[:, 0]
         return _zero_if_empty(u, valid)

@@ -258,6 +258,30 @@ class Unstack(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class Zeros(keras.layers.Layer):
+    """Zeros for each row: `(batch, dim)`.
+
+    Args:
+        dim: How many.
+    Call arguments:
+        inputs: Any tensor, `(batch, ...)`.
+    """
+
+    def __init__(self, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dim = dim
+
+    def call(self, inputs: Any) -> Any:
+        return ops.zeros((ops.shape(inputs)[0], self.dim), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.dim)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dim": self.dim}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class SumUnits(keras.layers.Layer):
     """From `(batch, width)` to the sum of each row, `(batch, 1)`, float32."""
 
@@ -432,6 +456,13 @@ class LossLayer(keras.layers.Layer):
         self.sample_weight = sample_weight
         self.loss_fn: Any = None  # set by `compile(loss=[...])`
         self.kept = Kept()
+
+    def bind(self, model: Any) -> None:
+        """Is called with the model the layer is a part of, also after loading.
+
+        A loss may need other layers of it. Keep a function, not the model: Keras
+        would take it for a layer of this one.
+        """
 
     def loss(
         self,

@@ -280,6 +280,23 @@ class PositionalEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class Recency(keras.layers.Layer):
+    """How far each behaviour is from the target: 1 the most recent, padding 0.
+
+    Call arguments:
+        valid: `(batch, length)`, bool.
+    Returns:
+        `(batch, length)`, int32.
+    Example:
+    >>> Recency()(np.array([[True, True, False]])).numpy()
+    array([[2, 1, 0]], dtype=int32)
+    """
+
+    def call(self, valid: Any) -> Any:
+        return ops.where(valid, positions_from_end(valid, valid) + 1, 0)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class MaskEmbedding(keras.layers.Layer):
     """Copies of the rows in which random features are replaced by learned vectors.
 

@@ -52,7 +52,7 @@ def masked_softmax(scores: Any, valid: Any | None) -> Any:
 
 
 def masked_sum(values: Any, valid: Any | None) -> Any:
-    """Sums `(batch, length, dim)` over the valid positions, `(batch, dim)`."""
+    """Sums `(..., length, dim)` over the valid positions, `(..., dim)`."""
     if valid is not None:
         values = ops.where(ops.expand_dims(valid, -1), values, 0)
-    return ops.sum(values, axis=1)
+    return ops.sum(values, axis=-2)

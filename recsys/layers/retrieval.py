@@ -1,7 +1,7 @@
 """Losses that pick the right item out of a catalogue."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -74,12 +74,14 @@ class SampledSoftmax(LossLayer):
         self._draws = SAMPLERS[sampler](reserved, num_items)
         self._all = num_negatives >= num_items
 
-    def bind(self, items: Callable[[Any, bool], Any]) -> None:
-        """Tells the layer how ids become item vectors, `(num,)` to `(num, dim)`.
+    def bind(self, model: Any) -> None:
+        """Finds the item tower, which is a part of the model, not of this layer."""
 
-        The item tower is a part of the model, not of this layer.
-        """
-        self._vectors = items
+        def vectors(ids: Any, training: bool) -> Any:
+            (item_id,) = model.item_model.input
+            return model.item_model({item_id: ids}, training=training)
+
+        self._vectors = vectors
 
     def call(self, inputs: Sequence[Any]) -> Any:
         user, item, ids = inputs

@@ -58,4 +58,41 @@ class LogUniformSampler(UniformSampler):
         return ops.log(share)
 
 
+def draw_unseen(seen: Any, first: int, num_items: int, num: int, seed: Any) -> Any:
+    """Draws, for each row, items it has not seen, each of them alike.
+
+    The items a row has not seen are in order; the r-th of them is `first + r` and one
+    more for each seen item up to there. No draw is thrown away.
+
+    Args:
+        seen: `(batch, length)` ids; those below `first` are none.
+        first: Smallest id of an item.
+        num_items: Number of items.
+        num: Draws of each row.
+        seed: Generator.
+
+    Returns:
+        Ids `(batch, num)`, int32, and whether there was anything to draw,
+        `(batch, 1)`, bool.
+
+    Example:
+    >>> seed = keras.random.SeedGenerator(0)
+    >>> ids, any_left = draw_unseen(np.array([[1, 3, 0]]), 1, 3, 2, seed)
+    >>> ids.numpy(), any_left.numpy()
+    (array([[2, 2]], dtype=int32), array([[ True]]))
+    """
+    none = 2**30
+    ids = ops.cast(seen, "int32")
+    ids = ops.sort(ops.where(ids < first, none, ids), axis=1)
+    again = ops.pad(ids[:, 1:] == ids[:, :-1], ((0, 0), (1, 0)))
+    ids = ops.sort(ops.where(again, none, ids), axis=1)  # distinct ones
+    left = num_items - ops.sum(ops.cast(ids < none, "int32"), axis=1, keepdims=True)
+    u = keras.random.uniform((ops.shape(ids)[0], num), dtype="float32", seed=seed)
+    r = ops.cast(u * ops.cast(left, "float32"), "int32")
+    r = ops.clip(r, 0, ops.maximum(left - 1, 0))
+    before = ids - first - ops.arange(ids.shape[1], dtype="int32")
+    passed = ops.expand_dims(before, 1) <= ops.expand_dims(r, 2)
+    return first + r + ops.sum(ops.cast(passed, "int32"), axis=2), left > 0
+
+
 SAMPLERS = {"uniform": UniformSampler, "log_uniform": LogUniformSampler}

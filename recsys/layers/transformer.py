@@ -29,7 +29,8 @@ class MultiHeadAttention(keras.layers.Layer):
     Call arguments:
         query: `(batch, queries, width)`.
         context: `(batch, length, any width)`, keys and values; default: the query.
-        valid: `(batch, length)`, bool; `None` means all.
+        valid: `(batch, length)`, or `(batch, queries, length)` if not all queries see
+            the same; bool; `None` means all.
     Returns:
         `(batch, queries, width)`.
     Raises:
@@ -90,8 +91,10 @@ class MultiHeadAttention(keras.layers.Layer):
             q, k, v = self.query_dense(q), self.key_dense(k), self.value_dense(v)
         q, k, v = self._heads(q), self._heads(k), self._heads(v)
         scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
+        if valid is not None and len(valid.shape) == 2:
+            valid = valid[:, None, :]
         if valid is not None:
-            valid = valid[:, None, None, :]  # (batch, head, query, length)
+            valid = valid[:, None]  # (batch, head, query, length)
         weights = masked_softmax(scores / self._head_dim**0.5, valid)
         weights = self.dropout_layer(weights, training=training)
         gathered = ops.matmul(weights, v)
@@ -124,6 +127,35 @@ class MultiHeadAttention(keras.layers.Layer):
 def _lead(x: Any) -> tuple[Any, Any]:
     """Batch and length of `x`, with -1 for the batch."""
     return -1, x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class BilinearAttention(keras.layers.Layer):
+    r"""Weights of behaviours by a bilinear form: a = softmax_t(h_t^T W q).
+
+    Masking: positions that are not `valid` get weight 0, all of them if none is.
+
+    Call arguments:
+        inputs: `[query, history]`, `(batch, any width)` and `(batch, length, width)`.
+        valid: `(batch, length)`, bool; `None` means all.
+    Returns:
+        `(batch, length)`.
+    Reference:
+        Deep Interest Evolution Network, AAAI 2019, eq. 8; Deep Session Interest
+        Network, IJCAI 2019, eq. 9.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        query, history = input_shape
+        self.kernel = self.add_weight(shape=(query[-1], history[-1]), name="kernel")
+
+    def call(self, inputs: Any, valid: Any = None) -> Any:
+        query, history = inputs
+        asked = ops.expand_dims(ops.matmul(query, self.kernel), -1)
+        return masked_softmax(ops.matmul(history, asked)[..., 0], valid)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape[1][:2])
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -160,7 +192,7 @@ class CrossAttention(keras.layers.Layer):
             **same,
         )
         if residual:
-            self.norm = keras.layers.LayerNormalization(name="norm", **same)
+            self.norm = core.layer_norm(name="norm", **same)
 
     def build(self, x_shape: Any, context_shape: Any = None) -> None:
         self.attention.build(x_shape, context_shape)
@@ -196,12 +228,13 @@ BaseAttention = CrossAttention
 
 @keras.saving.register_keras_serializable(package="recsys")
 class FeedForward(keras.layers.Layer):
-    """Position-wise MLP: LN(x + dropout(relu(x W_1 + b_1) W_2 + b_2)).
+    """Position-wise MLP: LN(x + dropout(f(x W_1 + b_1) W_2 + b_2)).
 
     Args:
         d_model: Width of the input and output.
         dff: Width between them.
         dropout_rate: Fraction dropped in training.
+        activation: f, a Keras name.
     Call arguments:
         x: `(batch, length, d_model)`.
     Returns:
@@ -211,17 +244,23 @@ class FeedForward(keras.layers.Layer):
     """
 
     def __init__(
-        self, d_model: int, dff: int, dropout_rate: float = 0.1, **kwargs: Any
+        self,
+        d_model: int,
+        dff: int,
+        dropout_rate: float = 0.1,
+        activation: str = "relu",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.d_model = d_model
         self.dff = dff
         self.dropout_rate = dropout_rate
+        self.activation = activation
         same = {"dtype": self.dtype_policy}
-        self.expand = keras.layers.Dense(dff, "relu", name="expand", **same)
+        self.expand = keras.layers.Dense(dff, activation, name="expand", **same)
         self.contract = keras.layers.Dense(d_model, name="contract", **same)
         self.dropout = core.dropout(dropout_rate, name="dropout", **same)
-        self.norm = keras.layers.LayerNormalization(name="norm", **same)
+        self.norm = core.layer_norm(name="norm", **same)
 
     def build(self, x_shape: Any) -> None:
         self.expand.build(x_shape)
@@ -238,6 +277,7 @@ class FeedForward(keras.layers.Layer):
             "d_model": self.d_model,
             "dff": self.dff,
             "dropout_rate": self.dropout_rate,
+            "activation": self.activation,
         }
 
 

@@ -61,11 +61,7 @@ def din(
         ValueError: If there is no history or no target.
     """
     embed = FieldEmbedder(fields)
-    if not embed.histories(fields):
-        raise ValueError(
-            "din needs a field with belong='history'. "
-            f"Received: {[(field.name, field.belong) for field in fields]}"
-        )
+    embed.histories(fields, needed_by="din", any_width=True)
     activation_unit = {
         "ffn_hidden_units": attention_hidden_units,
         "ffn_activation": attention_activation,

@@ -48,13 +48,6 @@ class MatchModel(Model):
         self._views = _Views()
         self._views.user = self._part(USER)
         self._views.item = self._part(ITEM)
-        (item_id,) = self._views.item.input
-        for layer in self._loss_layers():
-            layer.bind(
-                lambda ids, training: self._views.item(
-                    {item_id: ids}, training=training
-                )
-            )
 
     def _part(self, layer: str) -> Model:
         """The part of the graph that a layer's output depends on."""

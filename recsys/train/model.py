@@ -68,6 +68,8 @@ class Model(keras.Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hang_state()
+        for layer in self._loss_layers():
+            layer.bind(self)
 
     @property
     def heads(self) -> dict[str, PredictLayer | None]:

@@ -1,0 +1,161 @@
+"""Which few behaviours of a long history a target asks for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.layers.embedding import positions_from_end
+
+NEVER = -1e30
+"""Score of what must not be found."""
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class TopSteps(keras.layers.Layer):
+    """Finds the behaviours of the highest scores; of equal ones the most recent.
+
+    No gradient flows through the choice.
+
+    Args:
+        k: How many; all of them if the history is shorter.
+    Call arguments:
+        scores: `(batch, length)`, above -1e30.
+        valid: `(batch, length)`, bool: others are never found, whatever their score.
+    Returns:
+        Indices `(batch, k)`, int32, best first, and whether they were found, bool:
+        there may be less than `k`.
+    Raises:
+        ValueError: If `k` is less than 1.
+    Example:
+    >>> index, found = TopSteps(2)(
+    ...     np.array([[-3.0, -1.0, -1.0, 9.0]]), np.array([[True, True, True, False]])
+    ... )
+    >>> index.numpy(), found.numpy()
+    (array([[2, 1]], dtype=int32), array([[ True,  True]]))
+    """
+
+    def __init__(self, k: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if k < 1:
+            raise ValueError(
+                f"Layer {self.name!r}: k must be at least 1. Received: k={k}"
+            )
+        self.k = k
+
+    def call(self, scores: Any, valid: Any) -> Any:
+        length = scores.shape[1]
+        scores = ops.cast(ops.stop_gradient(scores), "float32")
+        # Reversed, since among equals the first is found.
+        scores = ops.flip(ops.where(valid, scores, NEVER), axis=1)
+        best, index = ops.top_k(scores, min(self.k, length))
+        return length - 1 - ops.cast(index, "int32"), best > NEVER
+
+    def compute_output_shape(self, scores_shape: Any, valid_shape: Any) -> Any:
+        shape = (scores_shape[0], min(self.k, scores_shape[1]))
+        return shape, shape
+
+    def compute_output_spec(self, scores: Any, valid: Any) -> Any:
+        shape, _ = self.compute_output_shape(scores.shape, valid.shape)
+        return keras.KerasTensor(shape, "int32"), keras.KerasTensor(shape, "bool")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "k": self.k}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class TakeSteps(keras.layers.Layer):
+    """Takes some behaviours of a column.
+
+    Call arguments:
+        inputs: `[column, index]`, `(batch, length, ...)` and `(batch, number)`.
+    Returns:
+        `(batch, number, ...)`, of the column's type.
+    """
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        column, index = inputs
+        for _ in column.shape[2:]:
+            index = ops.expand_dims(index, -1)
+        return ops.take_along_axis(column, index, axis=1)
+
+    def compute_output_spec(self, inputs: Sequence[Any]) -> Any:
+        column, index = inputs
+        shape = (column.shape[0], index.shape[1], *column.shape[2:])
+        return keras.KerasTensor(shape, column.dtype)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class SimHash(keras.layers.Layer):
+    r"""Signs of random projections: near vectors agree in most of them.
+
+        code(x) = sign(x R),   R ~ N(0, 1), fixed;   E[share that differs] = angle / pi
+
+    No gradient flows through a code.
+
+    Args:
+        num_bits: Number of projections, m.
+        seed: Of R, which is saved with the model.
+    Call arguments:
+        inputs: `(batch, ..., width)`.
+    Returns:
+        `(batch, ..., num_bits)` of 1 and -1, float32.
+    Raises:
+        ValueError: If there are no bits.
+    Reference:
+        Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC 2002.
+    """
+
+    def __init__(self, num_bits: int, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if num_bits < 1:
+            raise ValueError(
+                f"Layer {self.name!r}: num_bits must be at least 1. "
+                f"Received: num_bits={num_bits}"
+            )
+        self.num_bits = num_bits
+        self.seed = seed
+
+    def build(self, input_shape: Any) -> None:
+        self.directions = self.add_weight(
+            shape=(input_shape[-1], self.num_bits),
+            initializer=keras.initializers.RandomNormal(0.0, 1.0, self.seed),
+            trainable=False,
+            name="directions",
+        )
+
+    def call(self, inputs: Any) -> Any:
+        sides = ops.matmul(ops.stop_gradient(inputs), self.directions)
+        return ops.where(sides > 0, 1.0, -1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_bits": self.num_bits, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class NewestFirst(keras.layers.Layer):
+    """Where behaviours are, the most recent first; padding comes last.
+
+    Call arguments:
+        valid: `(batch, length)`, bool.
+    Returns:
+        Indices `(batch, length)`, int32, and which are of a behaviour, bool.
+    Example:
+    >>> index, found = NewestFirst()(np.array([[True, False, True]]))
+    >>> index.numpy(), found.numpy()
+    (array([[2, 0, 1]], dtype=int32), array([[ True,  True, False]]))
+    """
+
+    def call(self, valid: Any) -> tuple[Any, Any]:
+        length = valid.shape[1]
+        ages = ops.where(valid, positions_from_end(valid, valid), length)
+        count = ops.sum(ops.cast(valid, "int32"), axis=1, keepdims=True)
+        index = ops.cast(ops.argsort(ages, axis=1), "int32")
+        return index, ops.arange(length, dtype="int32") < count
+
+    def compute_output_spec(self, valid: Any) -> Any:
+        return (
+            keras.KerasTensor(valid.shape, "int32"),
+            keras.KerasTensor(valid.shape, "bool"),
+        )

@@ -1,0 +1,121 @@
+"""ETA: End-to-End User Behavior Retrieval in Click-Through Rate Prediction Model.
+
+Chen et al., 2021, https://arxiv.org/abs/2108.04468 (figure 2, eq. 1-9)
+
+    user, context, item ─> embeddings ───────────────────────────────┐
+                └─> hash ─┐            └────────┐                    v
+    long history ─> hash ─┴─> k nearest ─> attention ──────────────> MLP ─> sigmoid
+    short history ─────────> DIN's activation unit ──────────────────^
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.feature import Field, Task
+from recsys.inputs import FieldEmbedder, concat, split_histories
+from recsys.layers.core import Tower, predict
+from recsys.layers.search import SimHash, TopSteps
+from recsys.layers.transformer import MultiHeadAttention
+from recsys.train.model import Model
+
+__all__ = ["Field", "Task", "eta"]
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Agreement(keras.layers.Layer):
+    """How many more bits of each behaviour's hash agree with the target's than not.
+
+    The Hamming distance is (bits - agreement) / 2.
+
+    Args:
+        num_bits, seed: Of `SimHash`.
+    Call arguments:
+        inputs: `[target, history]`, `(batch, d)` and `(batch, length, d)`.
+    Returns:
+        `(batch, length)`, float32, from -num_bits to num_bits.
+    """
+
+    def __init__(self, num_bits: int = 64, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.hash = SimHash(num_bits, seed, name="hash")
+
+    def build(self, input_shape: Any) -> None:
+        self.hash.build(input_shape[1])
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        target, history = (self.hash(x) for x in inputs)
+        return ops.matmul(history, ops.expand_dims(target, -1))[..., 0]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape[1][:2])
+
+    def get_config(self) -> dict[str, Any]:
+        hashing = {"num_bits": self.hash.num_bits, "seed": self.hash.seed}
+        return {**super().get_config(), **hashing}
+
+
+def eta(
+    fields: Sequence[Field],
+    task: Task = Task("ctr"),
+    hidden_units: Sequence[int] = (200, 80),
+    activation: str | Callable[..., Any] = "dice",
+    dropout: float = 0.0,
+    l2_reg: float = 0.0,
+    use_bn: bool = False,
+    *,
+    num_bits: int = 64,
+    k: int = 50,
+    num_heads: int = 2,
+    seed: int = 0,
+    short_groups: Sequence[str] = (),
+) -> Model:
+    """Builds ETA: attention over the behaviours whose hashes are nearest.
+
+    Hashes are of the embeddings that are trained; no gradient flows through them, nor
+    to behaviours that are not found. Parameters of a group of width H: `4 H^2 + 4 H`
+    of the attention, and `H num_bits` fixed ones of the hash.
+
+    Args:
+        fields: At least one history and the item fields that share its tables.
+        task: The task.
+        hidden_units: Sizes of the MLP.
+        activation: Its activation.
+        dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
+        l2_reg: Penalty on the kernels of the MLP.
+        use_bn: Whether the MLP normalises.
+        num_bits: Bits of a hash.
+        k: Behaviours to find.
+        num_heads: Heads of the attention.
+        seed: Of the random directions of the hash.
+        short_groups: Histories that are not searched but get an activation unit.
+
+    Raises:
+        ValueError: If there is no long history or no target of its width.
+    """
+    embed = FieldEmbedder(fields)
+    long, short = split_histories(fields, short_groups)
+    parts = [embed(short, "attention").concat()]
+    for history in embed.histories(long, needed_by="eta"):
+        name, target = history.group, history.target
+        agreement = Agreement(num_bits, seed, name=f"dnn_hash_{name}")(
+            [target, history.sequence]
+        )
+        top = TopSteps(k, name=f"dnn_top_{name}")
+        index, found = top(agreement, history.valid)
+        nearest = embed.select(history, index, found).sequence
+        attend = MultiHeadAttention(num_heads=num_heads, name=f"dnn_attention_{name}")
+        query = keras.layers.Reshape((1, -1))(target)
+        parts.append(keras.layers.Flatten()(attend(query, nearest, valid=found)))
+    logit = Tower(
+        hidden_units,
+        activation,
+        l2_reg,
+        dropout,
+        use_bn,
+        num_logits=task.num_classes,
+        name="dnn_mlp",
+    )(concat(parts))
+    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="eta")
