@@ -123,3 +123,47 @@ def zoo_attention(x: Any, w: Any, name: str = "dnn_his_attention_default") -> Ar
     items, kinds = w["embedding_item_id/embeddings"], w["embedding_category/embeddings"]
     history = np.concatenate([items[x["seen"]], kinds[x["seen_category"]]], axis=-1)
     return activation_unit(query, history, x["seen"] != 0, w, name)
+
+
+PLAIN = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
+"""The columns of `tests.zoo` that are no history."""
+
+
+def history(x: Any, w: Any) -> tuple[Array, Array, Array]:
+    """Behaviours of `tests.zoo`, which of them are valid, and the target."""
+    items, kinds = w["embedding_item_id/embeddings"], w["embedding_category/embeddings"]
+    e = np.concatenate([items[x["seen"]], kinds[x["seen_category"]]], axis=-1)
+    return e, x["seen"] != 0, columns(["item_id", "category"], x, w)
+
+
+def with_interest(x: Any, w: Any, interest: Array, activation: Any = "dice") -> Array:
+    """The logit of an MLP on the plain columns of `tests.zoo` and an interest."""
+    features = np.concatenate([columns(PLAIN, x, w), interest], axis=-1)
+    return tower(features, w, "dnn_mlp", activation)
+
+
+def masked(scores: Array, valid: Array) -> Array:
+    """Softmax of the valid scores of one row; zeros for the rest."""
+    weights = np.where(valid, np.exp(scores - scores.max(initial=0)), 0)
+    return weights / weights.sum() if weights.any() else weights
+
+
+def norm(x: Array, w: Any, name: str) -> Array:
+    """Layer normalisation of the last axis."""
+    centred = x - x.mean(-1, keepdims=True)
+    scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    return scaled * w[f"{name}/gamma"] + w[f"{name}/beta"]
+
+
+def attention(q: Array, e: Array, seen: Array, heads: int, w: Any, name: str) -> Array:
+    """Multi-head attention of one row: `q` (queries, d), `seen` (queries, length)."""
+    parts = [dense(s, w, f"{name}/{n}") for s, n in ((q, "query"), (e, "key"))]
+    parts.append(dense(e, w, f"{name}/value"))
+    d = parts[0].shape[-1] // heads
+    gathered = []
+    for h in range(heads):
+        query, key, value = (part[:, h * d : (h + 1) * d] for part in parts)
+        scores = query @ key.T / np.sqrt(d)
+        rows = [masked(s, v) @ value for s, v in zip(scores, seen, strict=True)]
+        gathered.append(np.stack(rows))
+    return dense(np.concatenate(gathered, axis=-1), w, f"{name}/output")

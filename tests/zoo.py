@@ -102,7 +102,8 @@ class Entry:
     def without_chance(self) -> dict[str, Any]:
         """Arguments that leave no draw: a compiler draws other numbers."""
         everything = {"min_probability": 1.0, "max_probability": 1.0}
-        return {"adaf2m2": everything}.get(self.name, {})
+        without = {"adaf2m2": everything, "dien": {"auxiliary": 0.0}}
+        return without.get(self.name, {})
 
     def arguments(self) -> list[str]:
         """The names of the factory's arguments."""

@@ -44,10 +44,14 @@ def masked_softmax(scores: Any, valid: Any | None) -> Any:
            [0., 1.]], dtype=float32)
     """
     weights = ops.cast(scores, "float32")
+    if valid is not None:
+        # `where`, not addition: -1e9 + s forgets s in float32.
+        weights = ops.where(valid, weights, -1e30)
+    # Keras warns of a softmax of one number.
+    one = scores.shape[-1] == 1
+    weights = ops.ones_like(weights) if one else ops.softmax(weights, axis=-1)
     if valid is None:
-        return ops.cast(ops.softmax(weights, axis=-1), scores.dtype)
-    # `where`, not addition: -1e9 + s forgets s in float32.
-    weights = ops.softmax(ops.where(valid, weights, -1e30), axis=-1)
+        return ops.cast(weights, scores.dtype)
     return ops.cast(ops.where(valid, weights, 0.0), scores.dtype)
 
 

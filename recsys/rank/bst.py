@@ -113,7 +113,7 @@ class BehaviourTransformer(keras.layers.Layer):
     ) -> Any:
         target, history = inputs
         times = ops.pad(times, ((0, 0), (0, 1)))
-        valid = ops.pad(valid, ((0, 0), (0, 1)), constant_values=True)
+        valid = ops.concatenate([valid, ops.ones_like(valid[:, :1])], axis=1)
         s = ops.concatenate([history, ops.expand_dims(target, 1)], axis=1)
         s = s + ops.take(self.times, times, axis=0)
         for attention, drop, norm, ffn in zip(

@@ -57,6 +57,44 @@ class Agreement(keras.layers.Layer):
         return {**super().get_config(), **hashing}
 
 
+@keras.saving.register_keras_serializable(package="recsys")
+class TargetAttention(keras.layers.Layer):
+    """Multi-head attention of the target over what was found (eq. 7-9).
+
+    Masking: behaviours that are not `valid` get weight 0; of none the result is zero.
+
+    Args:
+        num_heads: Heads.
+    Call arguments:
+        inputs: `[target, behaviours]`, `(batch, d)` and `(batch, k, d)`.
+        valid: `(batch, k)`, bool.
+    Returns:
+        `(batch, d)`.
+    """
+
+    def __init__(self, num_heads: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.attention = MultiHeadAttention(
+            num_heads=num_heads, name="attention", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape: Any) -> None:
+        (batch, width), behaviours = input_shape
+        self.attention.build((batch, 1, width), behaviours)
+
+    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+        target, behaviours = inputs
+        query = ops.expand_dims(target, 1)
+        attended = self.attention(query, behaviours, valid=valid)[:, 0]
+        return ops.where(ops.any(valid, axis=1, keepdims=True), attended, 0)
+
+    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_heads": self.attention.num_heads}
+
+
 def eta(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -106,9 +144,8 @@ def eta(
         top = TopSteps(k, name=f"dnn_top_{name}")
         index, found = top(agreement, history.valid)
         nearest = embed.select(history, index, found).sequence
-        attend = MultiHeadAttention(num_heads=num_heads, name=f"dnn_attention_{name}")
-        query = keras.layers.Reshape((1, -1))(target)
-        parts.append(keras.layers.Flatten()(attend(query, nearest, valid=found)))
+        attend = TargetAttention(num_heads, name=f"dnn_attention_{name}")
+        parts.append(attend([target, nearest], valid=found))
     logit = Tower(
         hidden_units,
         activation,

@@ -49,9 +49,8 @@ class TargetFirst(keras.layers.Layer):
         tokens = ops.stack(kinds[::-1], axis=2)
         tokens = ops.reshape(tokens, (-1, n * valid.shape[1], target.shape[-1]))
         tokens = ops.concatenate([ops.expand_dims(target, 1), tokens], axis=1)
-        valid = ops.pad(
-            ops.repeat(valid, n, axis=1), ((0, 0), (1, 0)), constant_values=True
-        )
+        valid = ops.repeat(valid, n, axis=1)
+        valid = ops.concatenate([ops.ones_like(valid[:, :1]), valid], axis=1)
         return tokens, valid, ops.pad(ops.repeat(times, n, axis=1), ((0, 0), (1, 0)))
 
     def compute_output_spec(self, inputs: Sequence[Any], valid: Any, times: Any) -> Any:

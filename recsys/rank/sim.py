@@ -143,6 +143,9 @@ class SearchLoss(LossLayer):
         x.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+
     def call(self, inputs: Sequence[Any]) -> Any:
         self.kept.put(inputs[1])
         return inputs[0]

@@ -178,6 +178,19 @@ class Model(keras.Model):
         finally:
             part.unlink(missing_ok=True)
 
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kw: Any) -> None:
+        """Exports the model; see `keras.Model.export`.
+
+        LiteRT runs recurrent layers (DIEN, DSIN) on one row at a time.
+        """
+        if format == "litert":  # else it wants operations of TensorFlow for them
+            kw = {
+                "_experimental_lower_tensor_list_ops": True,
+                "_experimental_default_to_single_batch_in_tensor_list_ops": True,
+                **kw,
+            }
+        super().export(filepath, format, **kw)
+
     def save_own_variables(self, store: Any) -> None:
         """Saves what Keras leaves out: the state of random generators."""
         for i, state in enumerate(self._random_state()):

@@ -85,10 +85,10 @@ class RowOptimizer(keras.optimizers.Optimizer):
         """Updates one variable; called by Keras."""
         slots = self._slots[self._get_variable_index(variable)]
         rate = ops.cast(learning_rate, variable.dtype)
-        if _is_sparse(gradient):
+        if _is_sparse(gradient) and len(variable.shape) > 1:  # it has rows
             self._update_rows(gradient, variable, slots, rate)
             return
-        gradient = ops.cast(gradient, variable.dtype)
+        gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
         old = [ops.convert_to_tensor(slot) for slot in slots]
         step, new = self._decayed_step(
             gradient, old, rate, variable, lambda: ops.convert_to_tensor(variable)

@@ -82,7 +82,7 @@ def _transformer(w, q, e, ages):
     """One layer of two heads: LN(q + attention), then LN(x + MLP(x))."""
 
     def norm(x, name):
-        x = (x - x.mean()) / np.sqrt(x.var() + 1e-3)
+        x = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
         return x * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
     layer = "agg/encoder/layer_0"
