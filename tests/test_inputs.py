@@ -236,3 +236,106 @@ def test_the_form_of_version_1():
     assert tables["user_id"] in keras.Model(inputs, shared["user"]).layers
     with pytest.raises(ValueError, match=r"takes no \['context'\] fields"):
         build_feature_embeddings(fields, disable="context")
+
+
+SEEN = {"length": 4, "belong": "history"}
+TARGET = Field("item", vocabulary_size=9, dim=3, belong="item")
+HISTORY = Field("seen", emb="item", **SEEN)
+
+
+def _embedder(*more):
+    fields = [TARGET, HISTORY, *more]
+    return FieldEmbedder(fields), fields
+
+
+def test_an_attribute_without_counterpart_is_zero_in_the_target():
+    dwell = Field("dwell", vocabulary_size=5, dim=2, **SEEN)
+    embed, fields = _embedder(dwell)
+    (history,) = embed.histories(fields)
+    model = keras.Model(embed.inputs, [history.target, history.sequence])
+    x = {"item": [3], "seen": [[1, 2, 0, 0]], "dwell": [[4, 1, 0, 0]]}
+    target, sequence = model({k: keras.ops.array(v) for k, v in x.items()})
+    assert sequence.shape == (1, 4, 5)
+    table = model.get_layer("embedding_item").embeddings
+    np.testing.assert_array_equal(target[0, :3], table[3])
+    np.testing.assert_array_equal(target[0, 3:], [0, 0])
+
+
+def test_times_and_sessions_stay_apart_if_asked_for():
+    time = Field("ago", vocabulary_size=7, role="time", **SEEN)
+    part = Field("part", vocabulary_size=5, role="session", **SEEN)
+    embed, fields = _embedder(time, part)
+    (history,) = embed.histories(fields)
+    assert history.sequence.shape == (None, 4, 3 + 4 + 4)
+    assert (history.times, history.sessions) == (None, None)
+    (history,) = embed.histories(fields, apart=["time", "session"])
+    assert history.sequence.shape == (None, 4, 3)
+    assert history.times is embed.inputs["ago"]
+    assert history.num_times == 7
+    assert history.sessions is embed.inputs["part"]
+
+
+def test_without_a_time_column_it_is_the_place_from_the_end():
+    embed, fields = _embedder()
+    (history,) = embed.histories(fields, apart=["time"])
+    ages = keras.Model(embed.inputs["seen"], history.times)
+    found = ages(np.array([[5, 6, 0, 0], [0, 7, 8, 9], [0, 0, 0, 0]]))
+    np.testing.assert_array_equal(found, [[2, 1, 0, 0], [0, 3, 2, 1], [0, 0, 0, 0]])
+    assert history.num_times == 5
+
+
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
+def test_several_values_of_one_behaviour_are_pooled(pooling):
+    genres = Field(
+        "genres", vocabulary_size=6, length=3, belong="item", pooling=pooling
+    )
+    seen = Field("seen_genres", emb="genres", values=2, pooling=pooling, **SEEN)
+    embed, fields = _embedder(genres, seen)
+    assert embed.column("seen_genres").shape == (None, 4, 2)
+    (history,) = embed.histories(fields)
+    model = keras.Model(embed.inputs, history.sequence)
+    x = {
+        "item": np.array([1]),
+        "seen": np.array([[1, 2, 3, 0]]),
+        "genres": np.array([[1, 2, 0]]),
+        "seen_genres": np.array([[[1, 3], [2, 0], [0, 0], [0, 0]]]),
+    }
+    found = np.asarray(model({k: x[k] for k in embed.inputs}))[0, :, 3:]
+    table = model.get_layer("embedding_genres").embeddings.numpy()
+    both = getattr(np, pooling)(table[[1, 3]], axis=0)
+    expected = [both, table[2], 0 * both, 0 * both]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_behaviours_are_selected_with_all_their_columns():
+    genres = Field("genres", vocabulary_size=6, length=3, belong="item")
+    seen = Field("seen_genres", emb="genres", values=2, **SEEN)
+    price = Field("price", dim=2, dtype="float32", **SEEN)
+    embed, fields = _embedder(genres, seen, price)
+    (history,) = embed.histories(fields, apart=["time"])
+    index, found = keras.Input((2,), dtype="int32"), keras.Input((2,), dtype="bool")
+    some = embed.select(history, index, found)
+    model = keras.Model(
+        [embed.inputs, index, found], [history.sequence, some.sequence, some.times]
+    )
+    rng = np.random.default_rng(0)
+    x = {
+        "item": np.array([1]),
+        "seen": np.array([[1, 2, 3, 4]]),
+        "genres": np.array([[1, 2, 0]]),
+        "seen_genres": rng.integers(1, 6, (1, 4, 2)),
+        "price": rng.normal(size=(1, 4)).astype("float32"),
+    }
+    chosen = np.array([[3, 1]])
+    everything, part, times = model(
+        [{k: x[k] for k in embed.inputs}, chosen, np.array([[True, True]])]
+    )
+    np.testing.assert_array_equal(part[0], np.asarray(everything)[0, [3, 1]])
+    np.testing.assert_array_equal(times, [[1, 3]])
+
+
+@pytest.mark.parametrize("kwargs", [{"role": "time"}, {"values": 2}])
+def test_times_and_nested_values_do_not_tell_padding(kwargs):
+    fields = [TARGET, Field("seen", vocabulary_size=9, **SEEN, **kwargs)]
+    with pytest.raises(ValueError, match="ids whose 0 is padding"):
+        FieldEmbedder(fields).histories(fields)

@@ -167,16 +167,26 @@ class AttentionLayer(keras.layers.Layer):
         query, history = inputs
         if self.query_ffn:
             query = self.query_act(self.query_dense(query))
-        query = ops.broadcast_to(ops.expand_dims(query, 1), ops.shape(history))
-        unit = ops.concatenate(
-            [query, history, query - history, query * history], axis=-1
-        )
-        weights = self.score(self.ffn(unit, valid=valid, training=training))[..., 0]
+        weights = self._first_layer(query, history)
+        if self.ffn_hidden_units:
+            weights = self.score(self.ffn.behind_first(weights, valid, training))
+        weights = weights[..., 0]
         if self.softmax:
             weights = masked_softmax(weights / history.shape[-1] ** 0.5, valid)
         if valid is not None:
             history = ops.where(ops.expand_dims(valid, -1), history, 0)
         return ops.einsum("bl,bld->bd", weights, history)
+
+    def _first_layer(self, query: Any, history: Any) -> Any:
+        """Returns [q, e, q - e, q * e] W + b, with nothing 4 times as wide as e.
+
+        That is e (W_e - W_- + diag(q) W_*) + q (W_q + W_-) + b.
+        """
+        dense = self.ffn.dense[0] if self.ffn_hidden_units else self.score
+        w_q, w_e, w_minus, w_times = ops.split(ops.convert_to_tensor(dense.kernel), 4)
+        of_query = ops.matmul(query, w_q + w_minus) + dense.bias
+        kernels = w_e - w_minus + ops.expand_dims(query, -1) * w_times
+        return ops.matmul(history, kernels) + ops.expand_dims(of_query, 1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch, _, width = input_shape[1]

@@ -117,9 +117,14 @@ class FeedForwardLayer(keras.layers.Layer):
                 layer.build(shape)
 
     def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
-        x = inputs
+        if not self.hidden_units:
+            return inputs
+        return self.behind_first(self.dense[0](inputs), valid, training)
+
+    def behind_first(self, x: Any, valid: Any, training: bool) -> Any:
+        """Returns the output, given that of the first Dense layer."""
         for i in range(len(self.hidden_units)):
-            x = self.dense[i](x)
+            x = self.dense[i](x) if i else x
             if self.use_bn:
                 x = self.norms[i](x, training=training)
             if isinstance(self.activations[i], Dice):
