@@ -171,14 +171,15 @@ def _joined(chunks: Sequence[Sequence[np.ndarray]]) -> Block:
 
 
 def _unpack(packed: Sequence[Any], slots: Sequence[Slot]) -> dict[str, Any]:
+    import tensorflow as tf
+
     columns: dict[str, Any] = {}
     for kind, block in zip(KINDS, packed, strict=True):
         start = 0
         for slot in slots:
             if slot.kind == kind:
                 stop = start + slot.width
-                columns[slot.name] = (
-                    block[:, start] if slot.length is None else block[:, start:stop]
-                )
+                flat = block[:, start:stop]
+                columns[slot.name] = tf.reshape(flat, (-1, *slot.shape))
                 start = stop
     return {slot.name: columns[slot.name] for slot in slots}

@@ -1,5 +1,6 @@
 """The columns of the model input as arrays: which there are, how they are packed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -16,16 +17,16 @@ KINDS = get_args(Kind)
 
 @dataclass(frozen=True)
 class Slot:
-    """One column: `(rows,)` without a length, else `(rows, length)`, padded with 0."""
+    """One column: `(rows, *shape)`, lists padded with 0."""
 
     name: str
     kind: Kind
-    length: int | None = None
+    shape: tuple[int, ...] = ()
 
     @property
     def width(self) -> int:
         """Numbers per row."""
-        return 1 if self.length is None else self.length
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Part:
     """What is to be made of a schema: all of it, or a part.
 
     Args:
+        schema: The schema.
         columns: Columns of the schema.
         labels: Labels of the schema.
         sample_weight: Raw column of the sample weights.
         groups: Name of the key -> raw column.
     """
 
+    schema: Schema
     columns: Sequence[Column]
     labels: Sequence[Label] = ()
     sample_weight: str | None = None
@@ -49,19 +52,23 @@ class Part:
         """Returns all of a schema, or all that is there when labels are not known."""
         if labels or not schema.labels:
             weight = schema.sample_weight
-            return cls(schema.columns, schema.labels, weight, schema.groups)
-        return cls(schema.columns, groups=schema.groups)
+            return cls(schema, schema.columns, schema.labels, weight, schema.groups)
+        return cls(schema, schema.columns, groups=schema.groups)
 
     @property
     def slots(self) -> list[Slot]:
         """The columns it becomes: inputs, groups, labels, sample weight."""
         slots: list[Slot] = []
         for column in self.columns:
-            if isinstance(column, (MultiValue, History)):
-                weights = column.outputs[1:] if isinstance(column, MultiValue) else ()
+            if isinstance(column, MultiValue):
+                kinds: tuple[Kind, ...] = ("int32", "float32")  # ids, weights
+                for name, kind in zip(column.outputs, kinds, strict=False):
+                    slots.append(Slot(name, kind, (column.length,)))
+            elif isinstance(column, History):
                 for name in column.outputs:
-                    kind: Kind = "float32" if name in weights else "int32"
-                    slots.append(Slot(name, kind, column.length))
+                    of = self.schema.column(column.attributes.get(name, column.name))
+                    values = (of.length,) if isinstance(of, MultiValue) else ()
+                    slots.append(Slot(name, "int32", (column.length, *values)))
             else:
                 numeric = isinstance(column, Numeric)
                 slots.append(Slot(column.name, "float32" if numeric else "int32"))
@@ -73,7 +80,9 @@ class Part:
 
 def to_columns(table: pa.Table, slots: Sequence[Slot]) -> dict[str, np.ndarray]:
     """Returns the columns of an Arrow table: nulls as NaN, but 0 in lists, padded."""
-    return {slot.name: _to_column(table[slot.name], slot) for slot in slots}
+    return {
+        slot.name: _to_column(table[slot.name], slot.kind, slot.shape) for slot in slots
+    }
 
 
 def pack(
@@ -96,16 +105,19 @@ def pack(
     return side_by_side("int32"), side_by_side("float32")
 
 
-def _to_column(column: pa.ChunkedArray, slot: Slot) -> np.ndarray:
-    if slot.length is None:
+def _to_column(
+    column: pa.ChunkedArray, kind: Kind, shape: tuple[int, ...]
+) -> np.ndarray:
+    if not shape:
         plain: np.ndarray = column.to_numpy()
-        return plain.astype(slot.kind, copy=False)
+        return plain.astype(kind, copy=False)
     lengths = pc.list_value_length(column).fill_null(0).to_numpy()
-    values = pc.list_flatten(column).to_numpy()
+    flat, inner = pc.list_flatten(column), shape[1:]
+    values = _to_column(flat, kind, inner) if inner else flat.to_numpy()
     row = np.repeat(np.arange(len(lengths)), lengths)
     place = np.arange(len(values)) - np.repeat(lengths.cumsum() - lengths, lengths)
-    padded = np.zeros((len(lengths), slot.length), slot.kind)
-    if slot.kind == "float32":
+    padded = np.zeros((len(lengths), *shape), kind)
+    if kind == "float32":
         values = np.where(np.isfinite(values), values, 0)
     padded[row, place] = values
     return padded

@@ -17,7 +17,7 @@ from recsys.data.layout import Part, to_columns
 from recsys.data.progress import working
 from recsys.data.reader import as_arrow
 from recsys.data.storage import read_pipeline, write_pipeline
-from recsys.feature.field import Field
+from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
     FIRST_ID,
     Column,
@@ -174,7 +174,8 @@ class FeaturePipeline:
 
         Returns:
             Table of int32 ids and group keys, float32 numbers, labels and
-            `sample_weight`; histories and multi-value columns are lists of fixed size.
+            `sample_weight`; histories and multi-value columns are lists of fixed size,
+            a history of a multi-value column lists of such lists.
 
         Raises:
             RuntimeError: If the pipeline is not fitted.
@@ -223,9 +224,23 @@ class FeaturePipeline:
                 fields.append(field(column.name, column, **options))
             if isinstance(column, History):
                 options = {"length": column.length, "group": column.name}
-                for name, of in zip(column.outputs, column.of, strict=True):
+                options["belong"] = "history"
+                for name, of in column.attributes.items():
                     attribute = self.schema.column(of)
-                    fields.append(field(name, attribute, belong="history", **options))
+                    several: dict[str, Any] = {}
+                    if isinstance(attribute, MultiValue):
+                        several["values"] = attribute.length
+                        several["pooling"] = attribute.pooling
+                    fields.append(field(name, attribute, **options, **several))
+                own: list[tuple[str | None, Any, Role]] = [
+                    (column.age, column.ages, "time"),
+                    (column.session, column.length + 1, "session"),
+                ]
+                for output, size, role in own:
+                    if output:
+                        options |= {"vocabulary_size": size, "role": role}
+                        width = _width(dim, output, size)
+                        fields.append(Field(output, dim=width, **options))
         return fields
 
     def vocabulary(self, name: str) -> pa.Table:
@@ -369,7 +384,8 @@ class FeaturePipeline:
         source = open_source(data, self.connection, texts)
         log = source if events is None else open_source(events, self.connection, texts)
         if columns is not None:
-            part = Part([self.schema.column(name) for name in columns])
+            made = [self.schema.column(name) for name in columns]
+            part = Part(self.schema, made)
         else:
             raw = {label.source for label in self.schema.labels}
             part = Part.of(self.schema, labels=bool(raw & {*source.table.columns}))

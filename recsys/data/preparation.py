@@ -216,6 +216,7 @@ class Preparation:
         return joined[f"//id/{column.name}"].fill_null(UNSEEN)
 
     def _lists(self, rows: Any, column: MultiValue) -> Any:
+        """Returns the lists of ids of a column by `//row`, without the empty ones."""
         values = self._with_ids(self.values(rows, column), [column])
         # Sorted pairs, since not every engine collects in a given order.
         pair = ibis.struct({"place": values["//place"], "id": values[column.name]})
@@ -242,10 +243,24 @@ class Preparation:
                     f"in rows and events. Received: {rows[key].type()} and "
                     f"{log[name].type()}"
                 )
-        log = self._with_ids(log, attributes)
-        outputs = dict(zip(history.outputs, history.of, strict=True))
-        log = log.select(**{"/user": user, "/time": time}, **outputs)
-        return last_events(rows, log, history.outputs, history.length)
+        log = self._with_ids(log, [c for c in attributes if isinstance(c, _ONE_ID)])
+        for column in attributes:
+            if isinstance(column, MultiValue):
+                log = self._with_lists(log, column)
+        log = log.select(**{"/user": user, "/time": time}, **history.attributes)
+        return last_events(rows, log, history)
+
+    def _with_lists(self, log: Any, column: MultiValue) -> Any:
+        """Returns `log` and, for a column of lists, `/name`, their ids, `name`."""
+        # A list is its own number: not every engine numbers a log alike in each use.
+        raw = f"/{column.name}"
+        lists = log.select(**{ROW: raw, raw: raw}).distinct()
+        key = f"//list/{column.name}"
+        lists = self._lists(lists, column).rename({key: ROW})
+        ids = lists[column.name]
+        joined = log.left_join(lists, [(raw, key)])
+        some = joined[column.name].fill_null(ibis.literal([], ids.type()))
+        return joined.select(*log.columns, **{column.name: some})
 
     def _scaled(self, value: Any, column: Numeric) -> Any:
         statistics = self.fitted.statistics.get(column.name, {})

@@ -273,22 +273,31 @@ class History(Column):
     events and form one `group`, called `name`. Rows or events without a user or a
     time have no history and are part of none.
 
+    An attribute of several values, `(rows, length, values)`, is padded with 0 as well.
+    Times are in seconds where `time` is a date or a timestamp, else in its own unit.
+
     Args:
         name: Name of the sequence.
-        of: Names of columns of the schema, each with one id per row.
+        of: Names of columns of the schema with one id per row, or with several: a
+            `MultiValue` that is no history, whose weights do not count here.
         length: Most events.
         user: Raw column that says whose event it is.
         time: Raw column that says when: a number, a date or a timestamp.
         where: Which events count: for each raw column the value, or a list of the
             values, it must have. Default: all events.
+        ages: Number of ids of a column `<name>_age`, how long before the row an event
+            was: `1 + floor(log2(1 + time between them))`, at most `ages - 1`.
+        session_gap: Longest time between two events of one session. Gives a column
+            `<name>_session`, in which session of the user an event was: 1 is that of
+            the newest event in the row's history, 2 the one before.
 
     Raises:
         ValueError: If an argument has another type or value than described.
 
     Example:
     >>> History("clicked", of=["item_id", "genre"], length=20, user="user_id",
-    ...         time="timestamp", where={"action": "click"}).outputs
-    ('clicked_item_id', 'clicked_genre')
+    ...         time="timestamp", where={"action": "click"}, ages=32).outputs
+    ('clicked_item_id', 'clicked_genre', 'clicked_age')
     """
 
     of: Sequence[str]
@@ -296,6 +305,8 @@ class History(Column):
     user: str
     time: str
     where: Mapping[str, Any] = field(default_factory=dict)
+    ages: int | None = None
+    session_gap: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -311,10 +322,35 @@ class History(Column):
             for key, value in self.where.items()
         }
         object.__setattr__(self, "where", where)
+        if self.ages is not None:
+            self._require_counts(ages=3)
+        if self.session_gap is not None:
+            gap = self.session_gap
+            number = isinstance(gap, Real) and not isinstance(gap, bool)
+            good = number and 0 < gap < float("inf")
+            self._require("session_gap", good, "a finite number above 0")
+            object.__setattr__(self, "session_gap", float(gap))
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Output -> the column of the schema whose ids it lists."""
+        return {f"{self.name}_{attribute}": attribute for attribute in self.of}
+
+    @property
+    def age(self) -> str | None:
+        """Name of the output that says how long ago the events were, if any."""
+        return None if self.ages is None else f"{self.name}_age"
+
+    @property
+    def session(self) -> str | None:
+        """Name of the output that says in which session they were, if any."""
+        return None if self.session_gap is None else f"{self.name}_session"
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}_{attribute}" for attribute in self.of)
+        attributes = (f"{self.name}_{attribute}" for attribute in self.of)
+        names = (*attributes, self.age, self.session)
+        return tuple(name for name in names if name)
 
 
 @dataclass(frozen=True)
@@ -438,11 +474,14 @@ class Schema:
             if isinstance(column, History):
                 for name in column.of:
                     of = self.column(name, f"History {column.name!r}: of")
-                    if not isinstance(of, (Categorical, Hashed, Bucketed)):
+                    past = isinstance(of, MultiValue) and of.belong == "history"
+                    ids = (Categorical, Hashed, Bucketed, MultiValue)
+                    if past or not isinstance(of, ids):
                         raise ValueError(
                             f"History {column.name!r}: of must name columns with one "
-                            f"id per row. Received: {name!r}, which is "
-                            f"{type(of).__name__}"
+                            "id per row, or several but no history. Received: "
+                            f"{name!r}, which is "
+                            f"{'a history' if past else type(of).__name__}"
                         )
 
     @classmethod

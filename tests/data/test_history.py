@@ -1,6 +1,9 @@
 """Histories against an oracle in plain Python: nothing of the present or future."""
 
 import datetime
+import math
+from collections.abc import Callable
+from pathlib import Path
 
 import ibis
 import numpy as np
@@ -9,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.data import Bucketed, Categorical, FeaturePipeline, Hashed, History
+from recsys.data import (
+    Bucketed,
+    Categorical,
+    FeaturePipeline,
+    Hashed,
+    History,
+    MultiValue,
+)
 
 CONNECTION = ibis.duckdb.connect()
 EVENTS = st.lists(
@@ -80,6 +90,259 @@ def test_history_is_that_of_the_oracle(rows, length, data) -> None:
     ]
     assert got["past_item"].to_pylist() == [items for items, _ in expected]
     assert got["past_kind"].to_pylist() == [kinds for _, kinds in expected]
+
+
+START = datetime.datetime(2020, 1, 1)
+CLOCKS = {  # from the tenths of the unit that an event has to its time, and its type
+    "integer": (lambda tenths: tenths, pa.int64()),
+    "floating": (lambda tenths: tenths / 10, pa.float64()),
+    "timestamp": (
+        lambda tenths: START + datetime.timedelta(microseconds=100_000 * tenths),
+        pa.timestamp("us"),
+    ),
+    "date": (
+        lambda tenths: START.date() + datetime.timedelta(tenths),
+        pa.date32(),
+    ),
+}
+
+
+def since(earlier, later) -> float:
+    """Time between two moments, as a `History` counts it."""
+    passed = later - earlier
+    if isinstance(passed, datetime.timedelta):
+        return passed / datetime.timedelta(seconds=1)
+    return passed
+
+
+def past_by_loop(row, log: list[dict], ids: Callable, history: History) -> dict:
+    """What a history says of one row: one event after the other."""
+    log = [e for e in log if None not in (e["user"], e["time"])]
+    log = sorted(
+        ({"time": e["time"], **ids(e)} for e in log if e["user"] == row["user"]),
+        key=lambda e: (e["time"], e["item"], e["tags"]),
+    )
+    for i, event in enumerate(log):
+        event["session"] = 0
+        if i:
+            apart = since(log[i - 1]["time"], event["time"]) > history.session_gap
+            event["session"] = log[i - 1]["session"] + apart
+    known = None not in (row["user"], row["time"])
+    past = [e for e in log if known and e["time"] < row["time"]][-history.length :]
+    for event in past:
+        passed = since(event["time"], row["time"])
+        event["age"] = min(1 + math.floor(math.log2(1 + passed)), history.ages - 1)
+    sessions = [past[-1]["session"] - event["session"] + 1 for event in past]
+    padding = [0] * (history.length - len(past))
+    return {
+        "past_tags": [e["tags"] for e in past] + [[0, 0] for _ in padding],
+        "past_item": [e["item"] for e in past] + padding,
+        "past_age": [e["age"] for e in past] + padding,
+        "past_session": sessions + padding,
+    }
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@settings(max_examples=15, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.none() | st.integers(1, 2),  # user
+            st.none() | st.integers(0, 40),  # time
+            st.integers(10, 12),  # item
+            st.none() | st.lists(st.sampled_from("abc"), max_size=3),  # tags
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    length=st.integers(1, 4),
+    ages=st.integers(3, 7),
+    gap=st.integers(1, 10),
+)
+def test_ages_sessions_and_lists_are_those_of_a_loop(
+    clock: str, rows, length: int, ages: int, gap: int
+) -> None:
+    to_time, kind = CLOCKS[clock]
+    users, tenths, items, tags = zip(*rows, strict=True)
+    times = [None if t is None else to_time(t) for t in tenths]
+    log = pa.table(
+        {
+            "user": pa.array(users, pa.int64()),
+            "time": pa.array(times, kind),
+            "item": items,
+            "tags": pa.array(tags, pa.list_(pa.string())),
+        }
+    )
+    # Gaps of the data, so that many are equal to it.
+    history = History(
+        "past",
+        of=["tags", "item"],
+        length=length,
+        user="user",
+        time="time",
+        ages=ages,
+        session_gap=since(to_time(0), to_time(gap)),
+    )
+    columns = [Categorical("item"), MultiValue("tags", length=2), history]
+    pipeline = FeaturePipeline(columns, connection=CONNECTION).fit(log)
+    item_ids, tag_ids = ids_of(pipeline, "item"), ids_of(pipeline, "tags")
+
+    def ids(event: dict) -> dict:
+        tags = [tag_ids[tag] for tag in (event["tags"] or [])[:2]]
+        # An order of padded lists is that of lists, for a list is below a longer one.
+        return {"item": item_ids[event["item"]], "tags": (tags + [0, 0])[:2]}
+
+    table = pipeline.transform(log)
+    assert table.column_names[-4:] == list(history.outputs)
+    events = log.to_pylist()
+    wanted = [past_by_loop(row, events, ids, history) for row in events]
+    got = table.select(history.outputs).to_pylist()
+    assert got == [{name: row[name] for name in history.outputs} for row in wanted]
+
+
+def test_ages_and_sessions_by_hand() -> None:
+    times = [0, 10, 21, 21, 31, 31 + 1000]
+    log = {"user": [1] * 6, "time": times, "item": [7] * 6}
+    history = History("past", of=["item"], length=4, user="user", time="time",
+                      ages=5, session_gap=10)  # fmt: skip
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(log)
+    table = pipeline.transform(log)
+    assert table["past_age"].to_pylist() == [
+        [0, 0, 0, 0],
+        [4, 0, 0, 0],  # 1 + log2(1 + 10) = 4.4
+        [4, 4, 0, 0],
+        [4, 4, 0, 0],
+        [4, 4, 4, 4],
+        [4, 4, 4, 4],
+    ]
+    assert table["past_session"].to_pylist() == [
+        [0, 0, 0, 0],
+        [1, 0, 0, 0],
+        [1, 1, 0, 0],  # 10 is not above the gap
+        [1, 1, 0, 0],
+        [2, 2, 1, 1],  # 11 is
+        [2, 1, 1, 1],
+    ]
+    near = pipeline.transform(
+        {"user": [1] * 4, "time": [33, 34, 37, 38], "item": [7] * 4}, events=log
+    )
+    assert [ages[3] for ages in near["past_age"].to_pylist()] == [2, 3, 3, 4]
+
+
+def test_session_starts_in_the_whole_log_that_counts() -> None:
+    """An event left out by `where` joins no sessions, one beyond `length` does."""
+    log = {"user": [1] * 5, "time": [0, 6, 12, 18, 19], "item": [1, 1, 0, 1, 1]}
+    history = History("past", of=["item"], length=2, user="user", time="time",
+                      session_gap=6, where={"item": 1})  # fmt: skip
+    got = FeaturePipeline([Categorical("item"), history]).fit(log).transform(log)
+    assert got["past_session"].to_pylist()[3:] == [[1, 1], [2, 1]]
+
+
+def nested() -> tuple[pa.Table, FeaturePipeline]:
+    """Films with genres, watched in sessions; one without any genre."""
+    random = np.random.default_rng(0)
+    genres = ["a|b|c", "b", "", "c|a"]
+    films = random.integers(0, 4, 700)
+    log = pa.table(
+        {
+            "user": random.integers(0, 9, 700),
+            "time": random.integers(0, 300, 700),
+            "film": films,
+            "genres": [genres[film] for film in films],
+            "seen": np.ones(700),
+        }
+    )
+    columns = [
+        Categorical("film", belong="item"),
+        MultiValue("genres", belong="item", length=2, separator="|", pooling="sum"),
+        History(
+            "past",
+            of=["film", "genres"],
+            length=3,
+            user="user",
+            time="time",
+            ages=12,
+            session_gap=20,
+        ),
+    ]
+    return log, FeaturePipeline(columns, labels=["seen"], connection=CONNECTION).fit(
+        log
+    )
+
+
+def test_fields_of_ages_sessions_and_lists() -> None:
+    _, pipeline = nested()
+    film, genres, past_film, past_genres, age, session = pipeline.fields(dim=8)
+    for field in (past_film, past_genres, age, session):
+        assert (field.belong, field.group, field.length) == ("history", "past", 3)
+        assert (field.dtype, field.dim) == ("int32", 8)
+    assert [f.role for f in (past_film, past_genres)] == ["attribute"] * 2
+    assert (past_film.values, past_film.emb) == (1, "film")
+    assert (past_genres.values, past_genres.emb) == (2, "genres")
+    assert past_genres.pooling == genres.pooling == "sum"
+    assert past_genres.vocabulary_size == genres.vocabulary_size == 5
+    assert (age.name, age.emb, age.role) == ("past_age", "past_age", "time")
+    assert (session.name, session.role) == ("past_session", "session")
+    assert session.emb == "past_session"
+    assert (age.vocabulary_size, session.vocabulary_size) == (12, 4)
+    widths = {"film": 2, "genres": 3, "past_age": 4, "past_session": 5}
+    dims = [field.dim for field in pipeline.fields(dim=widths)]
+    assert dims == [2, 3, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="a width for the table 'past_age'"):
+        pipeline.fields(dim={"film": 2, "genres": 3})
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_batches_of_ages_sessions_and_lists(streaming: bool) -> None:
+    log, pipeline = nested()
+    table = pipeline.transform(log)
+    pair = pa.list_(pa.int32(), 2)
+    assert table.schema.field("past_genres").type == pa.list_(pair, 3)
+    got = list(pipeline.dataset(log, 300, streaming=streaming))
+    for field in pipeline.fields():
+        x = np.concatenate([batch[0][field.name] for batch in got])
+        past, several = field.belong == "history", field.values > 1
+        shape = (3,) * past + (2,) * several
+        assert x.shape[1:] == (shape or (field.length,)[: field.length > 1])
+        assert x.dtype == field.dtype
+        assert 0 < x.max() < field.vocabulary_size
+        np.testing.assert_array_equal(x.tolist(), table[field.name].to_pylist())
+
+
+def test_lists_are_those_of_the_events() -> None:
+    log, pipeline = nested()
+    table = pipeline.transform(log)
+    of_film = dict(
+        zip(table["film"].to_pylist(), table["genres"].to_pylist(), strict=True)
+    )
+    films, genres = table["past_film"].to_pylist(), table["past_genres"].to_pylist()
+    for past, lists in zip(films, genres, strict=True):
+        assert lists == [of_film.get(film, [0, 0]) for film in past]
+    only = pipeline.transform(log, columns=["past"])
+    assert only.equals(table.select(only.column_names))
+
+
+def test_saved_ages_sessions_and_lists(tmp_path: Path) -> None:
+    log, pipeline = nested()
+    pipeline.save(tmp_path / "p")
+    again = FeaturePipeline.load(tmp_path / "p", CONNECTION)
+    assert again.schema == pipeline.schema
+    assert again.fields() == pipeline.fields()
+    assert again.transform(log).equals(pipeline.transform(log))
+
+
+def test_lists_in_the_buckets_of_a_hash() -> None:
+    log = pa.table(
+        {"u": [1, 1], "t": [1, 2], "b": ["x", "y"], "a": [["x", None, "y"], []]}
+    )
+    columns = [
+        Hashed("b", num_buckets=40),
+        MultiValue("a", emb="b", length=4),
+        History("past", of=["a"], length=1, user="u", time="t"),
+    ]
+    table = FeaturePipeline(columns).fit(log).transform(log)
+    x, y = table["b"].to_pylist()
+    assert table["past_a"].to_pylist() == [[[0, 0, 0, 0]], [[x, 1, y, 0]]]
 
 
 def test_by_hand() -> None:

@@ -32,11 +32,13 @@ WHOLE = Schema(
         MultiValue("seen", emb="item_id", length=5, belong="history", group="seen"),
         History(
             "clicked",
-            of=["item_id", "device"],
+            of=["item_id", "device", "tags"],
             length=4,
             user="user_id",
             time="time",
             where={"action": ["click", "buy"], "rating": 5},
+            ages=20,
+            session_gap=1800,
         ),
     ],
     labels=[
@@ -126,6 +128,19 @@ BAD_COLUMNS = [
         lambda: History("a", of=["b"], length=2, user="u", time="t", where="x=1"),
         "where must be a mapping",
     ),
+    (
+        lambda: History("a", of=["b"], length=2, user="u", time="t", ages=2),
+        "History 'a': ages must be an integer of at least 3. Received: ages=2",
+    ),
+    *(
+        (
+            lambda gap=gap: History(
+                "a", of=["b"], length=2, user="u", time="t", session_gap=gap
+            ),
+            "History 'a': session_gap must be a finite number above 0. Received: sessi",
+        )
+        for gap in (0, -1.5, "60", True, float("inf"), float("nan"))
+    ),
     (lambda: Label("a", belong="multiclass"), "num_classes must be 2 or more"),
 ]
 
@@ -169,15 +184,28 @@ BAD_SCHEMAS = [
     (
         [Numeric("n"), History("h", of=["n"], length=2, user="u", time="t")],
         {},
-        "one id per row. Received: 'n', which is Numeric",
+        "one id per row, or several but no history. Received: 'n', which is Numeric",
     ),
     (
         [
-            MultiValue("m", length=2),
+            MultiValue("m", length=2, belong="history"),
             History("h", of=["m"], length=2, user="u", time="t"),
         ],
         {},
-        "one id per row. Received: 'm', which is MultiValue",
+        "or several but no history. Received: 'm', which is a history",
+    ),
+    (
+        [
+            Categorical("age"),
+            History("h", of=["age"], length=2, user="u", time="t", ages=9),
+        ],
+        {},
+        "names must differ, case aside. Received twice: 'h_age'",
+    ),
+    (
+        [ITEM, History("h", of=["item", "item"], length=2, user="u", time="t")],
+        {},
+        "names must differ, case aside. Received twice: 'h_item'",
     ),
 ]
 
@@ -227,7 +255,8 @@ def test_owner_and_outputs() -> None:
     seen, clicked = WHOLE.columns[7:9]
     assert WHOLE.owner(seen).name == "item_id"
     assert WHOLE.owner(WHOLE.columns[0]) is WHOLE.columns[0]
-    assert clicked.outputs == ("clicked_item_id", "clicked_device")
+    attributes = ("clicked_item_id", "clicked_device", "clicked_tags")
+    assert clicked.outputs == (*attributes, "clicked_age", "clicked_session")
     assert WHOLE.columns[6].outputs == ("tags", "tag_weights")
 
 
