@@ -11,9 +11,11 @@ from recsys.metrics.auc import auc
 
 ROWS, TRAIN, SIZE, LENGTH = 6000, 5000, 30, 6
 KWARGS = {
-    "bst": {"num_heads": 2, "hidden_units": (32,)},
+    "bst": {"num_heads": 1, "hidden_units": (32,)},
     "dsin": {"num_sessions": LENGTH, "session_length": 1},
 }
+TRAINING = {"bst": (0.005, 15), "hstu_rank": (0.003, 14)}
+"""Learning rate and epochs: self-attention starts slowly."""
 
 
 @cache
@@ -44,9 +46,10 @@ def _auc(name, kind):
         Field("seen", emb="item", length=LENGTH, belong="history"),
     ]
     model = create_model(name, fields, **KWARGS.get(name, {}))
-    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+    rate, epochs = TRAINING.get(name, (0.01, 8))
+    model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
     train = {k: v[:TRAIN] for k, v in x.items()}
-    model.fit(train, y[:TRAIN], epochs=8, batch_size=100, verbose=0)
+    model.fit(train, y[:TRAIN], epochs=epochs, batch_size=100, verbose=0)
     score = model.predict({k: v[TRAIN:] for k, v in x.items()}, verbose=0)
     return auc(y[TRAIN:], score[:, 0])
 

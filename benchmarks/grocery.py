@@ -1,0 +1,159 @@
+"""What histories add on grocery reviews: GAUC against a model without them.
+
+    python benchmarks/grocery.py FOLDER [model ...] [--seeds 3] [--epochs 2]
+
+FOLDER holds `train.csv.gz` (user_id, item_id, time) and `item_meta.csv.gz` (item_id,
+i_category), tab-separated: Amazon Grocery and Gourmet Food as ReChorus prepares it.
+
+Protocol. A user's last event (by time, then item) is the test positive, with 50 other
+items drawn alike from those the user never touched. Each earlier event but the user's
+first is a training positive, with one such negative. A row's history are the last 20
+of the user's training events with a strictly earlier time, with item, category, age
+and session (a week's gap); so no history holds its target. GAUC is the mean over users
+of the AUC of the test positive among its negatives.
+
+All models get the same fields (user, item, category, histories) of dim 16, the same
+rows, Adam at 0.001 and batches of 1024, and no other tuning. The baseline is a
+DeepFM without histories. Prints mean and standard deviation over seeds of the weights.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pyarrow.csv
+from rich.console import Console
+from rich.table import Table
+
+from recsys import Field, Task, create_model
+from recsys.data import Categorical, FeaturePipeline, History
+from recsys.metrics.gauc import gauc
+
+BASELINE = "deepfm"
+MODELS = ("din", "dien", "dsin", "tin", "bst", "sim", "eta", "sdim", "can", "hstu_rank")
+LENGTH, TEST_NEGATIVES, WEEK = 20, 50, 7 * 24 * 3600
+KWARGS = {"bst": {"num_heads": 2, "hidden_units": (100, 64)}}
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    options = pyarrow.csv.ParseOptions(delimiter="\t")
+    table = pyarrow.csv.read_csv(path, parse_options=options)
+    return {name: table[name].to_numpy() for name in table.column_names[:3]}
+
+
+def with_negatives(
+    positives: np.ndarray, touched: np.ndarray, num_items: int, num: int, seed: int
+) -> np.ndarray:
+    """Returns `(len(positives), num)` items that the row's user never touched."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, num_items, (len(positives), num))
+    while (again := np.isin(positives[:, None] * num_items + drawn, touched)).any():
+        drawn[again] = rng.integers(0, num_items, again.sum())
+    return drawn
+
+
+def split(folder: Path) -> tuple[dict, dict, dict]:
+    """Returns the training events, the training rows and the test rows."""
+    log, meta = read(folder / "train.csv.gz"), read(folder / "item_meta.csv.gz")
+    order = np.lexsort((log["item_id"], log["time"], log["user_id"]))
+    user, time = log["user_id"][order], log["time"][order]
+    catalogue = np.unique(log["item_id"])
+    item = np.searchsorted(catalogue, log["item_id"][order])
+    by_item = dict(zip(meta["item_id"], meta["i_category"], strict=True))
+    category = np.array([by_item[i] for i in catalogue])
+    first = np.r_[True, user[1:] != user[:-1]]
+    last = np.r_[first[1:], True]
+    touched = np.unique(user * len(catalogue) + item)
+
+    def columns(users, items, times):
+        return {
+            "user_id": users,
+            "item_id": items,
+            "category": category[items],
+            "time": times,
+        }
+
+    def rows(chosen, num, seed):
+        negatives = with_negatives(user[chosen], touched, len(catalogue), num, seed)
+        items = np.concatenate([item[chosen][:, None], negatives], axis=1)
+        users, times = (np.repeat(c[chosen], 1 + num) for c in (user, time))
+        labels = np.zeros(items.shape)
+        labels[:, 0] = 1
+        return {**columns(users, items.ravel(), times), "label": labels.ravel()}
+
+    events = columns(*(c[~last] for c in (user, item, time)))
+    return events, rows(~first & ~last, 1, 0), rows(last, TEST_NEGATIVES, 1)
+
+
+def build(name: str, fields: list[Field]) -> keras.Model:
+    if name == BASELINE:
+        plain = [field for field in fields if field.belong != "history"]
+        return create_model(name, plain, task=Task("label"))
+    return create_model(name, fields, task=Task("label"), **KWARGS.get(name, {}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
+    args = parser.parse_args()
+
+    events, train, test = split(args.folder)
+    history = History(
+        "bought",
+        of=["item_id", "category"],
+        length=LENGTH,
+        user="user_id",
+        time="time",
+        ages=32,
+        session_gap=WEEK,
+    )
+    pipeline = FeaturePipeline(
+        [
+            Categorical("user_id"),
+            Categorical("item_id", belong="item"),
+            Categorical("category", belong="item"),
+            history,
+        ],
+        labels=["label"],
+    ).fit(train)
+    fields = pipeline.fields(dim=16)
+    fed, tested = (
+        pipeline.dataset(rows, size, events=events, shuffle=size == 1024, seed=0)
+        for rows, size in ((train, 1024), (test, 8192))
+    )
+    console = Console()
+    console.print(
+        f"{len(train['label']):,} training rows, {len(test['label']):,} test rows of "
+        f"{len(test['label']) // (1 + TEST_NEGATIVES):,} users"
+    )
+    found = {}
+    for name in (BASELINE, *args.models):
+        for seed in range(args.seeds):
+            keras.utils.set_random_seed(seed)
+            model = build(name, fields)
+            model.compile("adam", "binary_crossentropy")
+            model.fit(fed, epochs=args.epochs, verbose=0)
+            score = model.predict(tested, verbose=0)[:, 0]
+            value = gauc(test["label"], score, groups=test["user_id"])
+            found.setdefault(name, []).append(value)
+            print(f"{name}, seed {seed}: GAUC {value:.4f}", flush=True)
+
+    table = Table("model", "GAUC", "deviation", f"over {BASELINE} without histories")
+    base = np.mean(found[BASELINE])
+    for name, values in sorted(found.items(), key=lambda pair: -np.mean(pair[1])):
+        gain = np.mean(values) - base
+        table.add_row(
+            name, f"{np.mean(values):.4f}", f"{np.std(values):.4f}", f"{gain:+.4f}"
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
