@@ -4,8 +4,8 @@
 
 Rows shaped like Criteo, as in `embedding_scaling.py`: 26 fields of ids in tables of
 84 thousand rows, 13 numbers, dim 16, batch 4096; Adagrad on tables, Adam on the rest.
-Models with an MLP have 400-400-400, other options are their defaults. `din` needs
-a history, which these rows do not have.
+Models with an MLP have 400-400-400, other options are their defaults. Models that
+need a history, which these rows do not have, are in `sequence_speed.py`.
 
 `GFLOP/step` are the matrix products of a step, forward and backward, counted in the
 graph that `fit` differentiates. `ideal` is the time those products take at the rate of
@@ -35,7 +35,9 @@ from rich.table import Table
 from recsys import Field, list_models
 
 BATCH = criteo.BATCH
-WITHOUT_HISTORY = [name for name in list_models("rank") if name != "din"]
+OF_HISTORIES = {"din", "dien", "dsin", "tin", "bst", "sim", "eta", "sdim", "can"}
+OF_HISTORIES |= {"hstu_rank"}
+OTHERS = [name for name in list_models("rank") if name not in OF_HISTORIES]
 OPTIMIZER = {"embedding": "adagrad", "default": "adam"}
 
 
@@ -134,7 +136,7 @@ class Contender:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=WITHOUT_HISTORY)
+    parser.add_argument("models", nargs="*", default=OTHERS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8, help="of a round")
     args = parser.parse_args()
