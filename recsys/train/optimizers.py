@@ -85,10 +85,12 @@ class RowOptimizer(keras.optimizers.Optimizer):
         """Updates one variable; called by Keras."""
         slots = self._slots[self._get_variable_index(variable)]
         rate = ops.cast(learning_rate, variable.dtype)
-        if _is_sparse(gradient) and len(variable.shape) > 1:  # it has rows
-            self._update_rows(gradient, variable, slots, rate)
-            return
-        gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
+        if _is_sparse(gradient):
+            if len(variable.shape) > 1:
+                self._update_rows(gradient, variable, slots, rate)
+                return
+            gradient = _dense(gradient)  # a vector has no rows
+        gradient = ops.cast(gradient, variable.dtype)
         old = [ops.convert_to_tensor(slot) for slot in slots]
         step, new = self._decayed_step(
             gradient, old, rate, variable, lambda: ops.convert_to_tensor(variable)
@@ -464,6 +466,12 @@ def _is_sparse(gradient: Any) -> bool:
     import tensorflow as tf
 
     return isinstance(gradient, tf.IndexedSlices)
+
+
+def _dense(gradient: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(gradient)  # that of Keras leaves it sparse
 
 
 def _sum_equal_ids(gradient: Any) -> Any:

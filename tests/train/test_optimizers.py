@@ -259,3 +259,19 @@ def test_the_dict_survives_its_config_and_callbacks_reach_its_parts():
 def test_the_state_may_be_called_as_in_version_1():
     optimizer = optimizers.Adam()
     assert optimizer.variables() == optimizer.variables
+
+
+@pytest.mark.parametrize("name", ["adam", "adagrad", "ftrl", "sgd"])
+def test_a_vector_has_no_rows(name):
+    """Ids that repeat in a gather from a vector count as their sum."""
+    ids, values = [0, 1, 1, 0, 0, 1], np.arange(1.0, 7.0, dtype="float32")
+    sparse = tf.IndexedSlices(tf.constant(values), tf.constant(ids), tf.constant([2]))
+    found = []
+    for gradient in (sparse, tf.constant([10.0, 11.0])):
+        weight = keras.Variable([0.5, -0.5])
+        optimizer = optimizers.get(name)
+        optimizer.build([weight])
+        for _ in range(2):
+            optimizer.apply([gradient], [weight])
+        found.append(weight.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-6)
