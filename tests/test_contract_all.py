@@ -162,4 +162,5 @@ def test_other_backends_predict_and_train_alike(backend, saved_models):
         assert found["backend"] == backend
         assert found["predictions"] < 1e-5, (name, found)
         assert found["weights"] < 1e-4, (name, found)
-        assert found["metrics"] < 1e-5, (name, found)
+        # Half a pair of AUC is 8e-5: rounding orders rows of nearly equal scores.
+        assert found["metrics"] < 2e-4, (name, found)

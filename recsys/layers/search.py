@@ -46,11 +46,14 @@ class TopSteps(keras.layers.Layer):
 
     def call(self, scores: Any, valid: Any) -> Any:
         length = scores.shape[1]
+        k = min(self.k, length)
         scores = ops.cast(ops.stop_gradient(scores), "float32")
-        # Reversed, since among equals the first is found.
+        # Reversed, since among equals the first is found; a sort, since PyTorch's
+        # top_k finds any.
         scores = ops.flip(ops.where(valid, scores, NEVER), axis=1)
-        best, index = ops.top_k(scores, min(self.k, length))
-        return length - 1 - ops.cast(index, "int32"), best > NEVER
+        index = ops.cast(ops.argsort(-scores, axis=1)[:, :k], "int32")
+        count = ops.sum(ops.cast(valid, "int32"), axis=1, keepdims=True)
+        return length - 1 - index, ops.arange(k, dtype="int32") < count
 
     def compute_output_shape(self, scores_shape: Any, valid_shape: Any) -> Any:
         shape = (scores_shape[0], min(self.k, scores_shape[1]))
