@@ -30,13 +30,13 @@ import numpy as np
 import pyarrow.csv
 from rich.console import Console
 from rich.table import Table
+from zoo_speed import OF_HISTORIES
 
 from recsys import Field, Task, create_model
 from recsys.data import Categorical, FeaturePipeline, History
 from recsys.metrics.gauc import gauc
 
 BASELINE = "deepfm"
-MODELS = ("din", "dien", "dsin", "tin", "bst", "sim", "eta", "sdim", "can", "hstu_rank")
 LENGTH, TEST_NEGATIVES, WEEK = 20, 50, 7 * 24 * 3600
 KWARGS = {"bst": {"num_heads": 2, "hidden_units": (100, 64)}}
 
@@ -125,7 +125,7 @@ def trained(model, fed, valid, test, args) -> tuple[float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("models", nargs="*", default=OF_HISTORIES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6, help="most")
     args = parser.parse_args()

@@ -31,7 +31,6 @@ from rich.table import Table
 from recsys import Field, create_model
 from recsys.layers.aggregation import AttentionLayer
 
-MODELS = ("din", "dien", "dsin", "tin", "bst", "sim", "eta", "sdim", "can", "hstu_rank")
 LENGTHS = (50, 200, 1000)
 ITEMS, CATEGORIES, DIM = 100_000, 1_000, 16
 UNIT = (80, 40)
@@ -119,7 +118,7 @@ def unit_products(length: int, batch: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("models", nargs="*", default=zoo_speed.OF_HISTORIES)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=6, help="timed ones of a model")
     args = parser.parse_args()

@@ -35,8 +35,8 @@ from rich.table import Table
 from recsys import Field, list_models
 
 BATCH = criteo.BATCH
-OF_HISTORIES = {"din", "dien", "dsin", "tin", "bst", "sim", "eta", "sdim", "can"}
-OF_HISTORIES |= {"hstu_rank"}
+OF_HISTORIES = ("din", "dien", "dsin", "tin", "bst", "sim", "eta", "sdim", "can")
+OF_HISTORIES += ("hstu_rank",)
 OTHERS = [name for name in list_models("rank") if name not in OF_HISTORIES]
 OPTIMIZER = {"embedding": "adagrad", "default": "adam"}
 

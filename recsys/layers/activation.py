@@ -52,15 +52,17 @@ class Dice(keras.layers.Layer):
 
     def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
         s = ops.cast(inputs, "float32")
-        mean, variance = self.moving_mean, self.moving_variance
         if training:
-            mean, variance = self._batch_statistics(s, valid)
-        scale = ops.rsqrt(variance + self.epsilon)
-        p = ops.cast(ops.sigmoid(s * scale - mean * scale), inputs.dtype)
+            centred, variance = self._batch_statistics(s, valid)
+        else:
+            centred, variance = s - self.moving_mean, self.moving_variance
+        p = ops.cast(
+            ops.sigmoid(centred * ops.rsqrt(variance + self.epsilon)), inputs.dtype
+        )
         return inputs * (self.alpha + (1 - self.alpha) * p)
 
     def _batch_statistics(self, s: Any, valid: Any) -> tuple[Any, Any]:
-        """Returns E[s] and Var[s], and moves the moving averages."""
+        """Returns s - E[s] and Var[s], and moves the moving averages."""
         rows = ops.reshape(s, (-1, s.shape[-1]))
         if valid is None:
             weight = ops.ones_like(rows[:, :1])
@@ -69,7 +71,8 @@ class Dice(keras.layers.Layer):
         count = ops.sum(weight)
         weight = ops.transpose(weight) / ops.maximum(count, 1.0)
         mean = ops.matmul(weight, rows)[0]  # a product is the fastest weighted sum
-        variance = ops.matmul(weight, ops.square(rows - mean))[0]
+        centred = rows - mean
+        variance = ops.matmul(weight, ops.square(centred))[0]
         # A batch of nothing but padding has no statistics and moves nothing.
         rate = (1 - self.momentum) * ops.cast(count > 0, "float32")
         for moving, batch in (
@@ -77,7 +80,7 @@ class Dice(keras.layers.Layer):
             (self.moving_variance, variance),
         ):
             moving.assign(moving + rate * (ops.stop_gradient(batch) - moving))
-        return mean, variance
+        return ops.reshape(centred, ops.shape(s)), variance
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -15,7 +15,7 @@ from keras import ops
 from recsys.layers.activation import get_activation, serialize_activation
 from recsys.layers.core import FeedForwardLayer, as_shapes
 from recsys.layers.embedding import PositionalEmbedding, positions_from_end
-from recsys.layers.masking import masked_softmax, masked_sum
+from recsys.layers.masking import masked_softmax, masked_sum, zero_if_empty
 from recsys.layers.transformer import Encoder
 
 
@@ -274,7 +274,7 @@ class TransformerLayer(keras.layers.Layer):
         x = self.encoder(
             [ops.expand_dims(query, 1), history], valid=valid, training=training
         )[:, 0]
-        return _zero_if_empty(x, valid)
+        return zero_if_empty(x, valid)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch, width = input_shape[0]
@@ -369,19 +369,13 @@ class TIM(keras.layers.Layer):
         history = history + ops.take(self.positions, times, axis=0)
         query = ops.expand_dims(query + self.positions[0], 1)
         u = self.encoder([query, history], valid=valid, training=training)[:, 0]
-        return _zero_if_empty(u, valid)
+        return zero_if_empty(u, valid)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.config}
-
-
-def _zero_if_empty(pooled: Any, valid: Any | None) -> Any:
-    if valid is None:
-        return pooled
-    return ops.where(ops.any(valid, axis=1, keepdims=True), pooled, 0)
 
 
 AGGREGATIONS: Mapping[str, type[keras.layers.Layer]] = {

@@ -60,3 +60,10 @@ def masked_sum(values: Any, valid: Any | None) -> Any:
     if valid is not None:
         values = ops.where(ops.expand_dims(valid, -1), values, 0)
     return ops.sum(values, axis=-2)
+
+
+def zero_if_empty(pooled: Any, valid: Any | None) -> Any:
+    """Returns `pooled`, `(batch, dim)`, and zeros for rows without valid positions."""
+    if valid is None:
+        return pooled
+    return ops.where(ops.any(valid, axis=1, keepdims=True), pooled, 0)

@@ -6,8 +6,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.embedding import positions_from_end
-
 NEVER = -1e30
 """Score of what must not be found."""
 
@@ -134,31 +132,3 @@ class SimHash(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_bits": self.num_bits, "seed": self.seed}
-
-
-@keras.saving.register_keras_serializable(package="recsys")
-class NewestFirst(keras.layers.Layer):
-    """Where behaviours are, the most recent first; padding comes last.
-
-    Call arguments:
-        valid: `(batch, length)`, bool.
-    Returns:
-        Indices `(batch, length)`, int32, and which are of a behaviour, bool.
-    Example:
-    >>> index, found = NewestFirst()(np.array([[True, False, True]]))
-    >>> index.numpy(), found.numpy()
-    (array([[2, 0, 1]], dtype=int32), array([[ True,  True, False]]))
-    """
-
-    def call(self, valid: Any) -> tuple[Any, Any]:
-        length = valid.shape[1]
-        ages = ops.where(valid, positions_from_end(valid, valid), length)
-        count = ops.sum(ops.cast(valid, "int32"), axis=1, keepdims=True)
-        index = ops.cast(ops.argsort(ages, axis=1), "int32")
-        return index, ops.arange(length, dtype="int32") < count
-
-    def compute_output_spec(self, valid: Any) -> Any:
-        return (
-            keras.KerasTensor(valid.shape, "int32"),
-            keras.KerasTensor(valid.shape, "bool"),
-        )

@@ -135,7 +135,8 @@ def can(
             of fields that do not fit.
     """
     embed = FieldEmbedder(fields)
-    embed.histories(fields, needed_by="can")
+    histories = embed.histories(fields, needed_by="can")
+    valid = {history.group: history.valid for history in histories}
     parts = [embed(fields, "attention").concat()]
     for weigher, weighed in _pairs(fields, pairs):
         name = f"dnn_coaction_{weigher.name}_{weighed.name}"
@@ -147,12 +148,7 @@ def can(
         )
         p = embed.rows(weighed, "embedding_coaction_input__", units[0], small)
         if weighed.belong == "history":
-            valid = next(
-                history.valid
-                for history in embed.histories(fields)
-                if history.group == weighed.group
-            )
-            parts.append(unit([weights, p], valid=valid))
+            parts.append(unit([weights, p], valid=valid[weighed.group]))
         else:
             parts.append(unit([weights, keras.layers.Reshape((1, -1))(p)]))
     logit = Tower(

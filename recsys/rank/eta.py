@@ -17,6 +17,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat, split_histories
 from recsys.layers.core import Tower, predict
+from recsys.layers.masking import zero_if_empty
 from recsys.layers.search import SimHash, TopSteps
 from recsys.layers.transformer import MultiHeadAttention
 from recsys.train.model import Model
@@ -86,7 +87,7 @@ class TargetAttention(keras.layers.Layer):
         target, behaviours = inputs
         query = ops.expand_dims(target, 1)
         attended = self.attention(query, behaviours, valid=valid)[:, 0]
-        return ops.where(ops.any(valid, axis=1, keepdims=True), attended, 0)
+        return zero_if_empty(attended, valid)
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return tuple(input_shape[0])

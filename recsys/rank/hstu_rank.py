@@ -20,7 +20,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Tower, layer_norm, predict
 from recsys.layers.hstu import HSTULayer
-from recsys.layers.search import NewestFirst
+from recsys.layers.search import TopSteps
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "hstu_rank"]
@@ -132,7 +132,8 @@ def hstu_rank(
         actions = [f for f in group if f not in items]
         timed = any(field.role == "time" for field in group)
 
-        index, found = NewestFirst(name=f"dnn_order_{name}")(history.valid)
+        order = TopSteps(history.length, name=f"dnn_order_{name}")
+        index, found = order(history.valid, history.valid)  # the most recent first
         behaviours = embed.select(history, index, found)
         of_item = keras.layers.Dense(d_model, name=f"dnn_item_{name}")
         kinds = [of_item(history.target), of_item(behaviours.sequence)]

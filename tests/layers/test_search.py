@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.layers.search import NewestFirst, SimHash, TakeSteps, TopSteps
+from recsys.layers.search import SimHash, TakeSteps, TopSteps
 
 
 def _some(seed=0, n=50, length=7):
@@ -37,9 +37,9 @@ def test_a_history_shorter_than_k():
     assert np.asarray(found).sum() == 1
 
 
-def test_newest_first():
+def test_equal_scores_give_the_most_recent_first_and_padding_last():
     _, _, valid = _some(1)
-    index, found = (np.asarray(t) for t in NewestFirst()(valid))
+    index, found = (np.asarray(t) for t in TopSteps(7)(valid, valid))
     for i in range(len(valid)):
         assert list(index[i][found[i]]) == list(np.flatnonzero(valid[i])[::-1])
         assert sorted(index[i]) == list(range(7))
