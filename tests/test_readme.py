@@ -10,7 +10,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 def test_the_programs_of_the_readme_run(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     program = tmp_path / "program.py"
     program.write_text("\n".join(blocks))
     run = subprocess.run(
@@ -18,6 +18,16 @@ def test_the_programs_of_the_readme_run(tmp_path):
     )
     assert run.returncode == 0, run.stderr[-3000:]
     assert {"din.keras", "pipeline"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_schema_of_the_readme_is_one(tmp_path):
+    from recsys.data import FeaturePipeline
+
+    (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "schema.yaml").write_text(block)
+    columns = FeaturePipeline.from_yaml(tmp_path / "schema.yaml").schema.columns
+    names = [column.name for column in columns]
+    assert names == ["item_id", "genres", "clicks", "orders"]
 
 
 def test_every_model_is_in_the_readme():
