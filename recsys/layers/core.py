@@ -337,6 +337,14 @@ class Identity(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class StopGradient(keras.layers.Layer):
+    """Returns its input; no gradient passes."""
+
+    def call(self, inputs: Any) -> Any:
+        return ops.stop_gradient(inputs)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class PredictLayer(keras.layers.Layer):
     """The head of a task: from logits to a prediction, in float32.
 
@@ -423,8 +431,7 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Any:
         the order of the tasks.
 
     Raises:
-        ValueError: If there are no tasks, two have the same name, or one has a name
-            that models use themselves.
+        ValueError: See `check_tasks`.
     """
     if isinstance(task, Task):
         head = PredictLayer(task.belong, task.num_classes, name=task.name)
@@ -432,16 +439,25 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Any:
             return head(logits)
         logit = PredictLayer(task.belong, as_logit=True, name="logit")(logits)
         return {task.name: head(logit), "logit": logit}
-    names = [t.name for t in task]
+    check_tasks(task)
+    return {
+        t.name: PredictLayer(t.belong, t.num_classes, name=t.name)(logit)
+        for t, logit in zip(task, logits, strict=True)
+    }
+
+
+def check_tasks(task_list: Sequence[Task]) -> None:
+    """Raises `ValueError` if tasks cannot be the outputs of one model.
+
+    There must be one at least, and none may share its name with another or with what
+    models name themselves.
+    """
+    names = [task.name for task in task_list]
     if not names or len(set(names)) < len(names) or {"shared", "logit"} & set(names):
         raise ValueError(
             "Tasks must have distinct names, none of them 'shared' or 'logit'. "
             f"Received: {names}"
         )
-    return {
-        t.name: PredictLayer(t.belong, t.num_classes, name=t.name)(logit)
-        for t, logit in zip(task, logits, strict=True)
-    }
 
 
 def task_towers(
@@ -462,7 +478,7 @@ def task_towers(
             named `dnn_tower_<task>`.
 
     Raises:
-        ValueError: See `predict`.
+        ValueError: See `check_tasks`.
     """
     logits = [
         Tower(

@@ -60,7 +60,7 @@ def mmoe(
         one_gate: Whether all tasks share one gate, `dnn_gate` (the paper's OMoE).
 
     Raises:
-        ValueError: If there are no experts, or tasks share a name, see `predict`.
+        ValueError: If there are no experts, or tasks share a name, see `check_tasks`.
     """
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs).concat()

@@ -66,7 +66,7 @@ def ple(
 
     Raises:
         ValueError: If there is no level or are no experts, or tasks share a name, see
-            `predict`.
+            `check_tasks`.
     """
     if num_layer < 1:
         raise ValueError(f"ple needs num_layer >= 1. Received: num_layer={num_layer}")

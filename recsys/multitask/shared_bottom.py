@@ -47,7 +47,7 @@ def shared_bottom(
         agg_kwargs: Arguments of that layer.
 
     Raises:
-        ValueError: If tasks share a name, see `predict`.
+        ValueError: If tasks share a name, see `check_tasks`.
     """
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs).concat()
