@@ -337,6 +337,14 @@ class Identity(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class StopGradient(keras.layers.Layer):
+    """Returns its input; no gradient passes."""
+
+    def call(self, inputs: Any) -> Any:
+        return ops.stop_gradient(inputs)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class PredictLayer(keras.layers.Layer):
     """The head of a task: from logits to a prediction, in float32.
 
@@ -349,6 +357,10 @@ class PredictLayer(keras.layers.Layer):
         num_classes: Classes of a multiclass task.
         as_logit: Whether to return the logit itself.
         use_bias: Bias of the Dense layer, where there is one.
+        is_task: Whether losses and metrics given for all tasks are for this one too;
+            off for what follows from tasks, and has labels only by its name.
+        requires: Name of a binary task that must be 1 where this one is, as a
+            conversion needs a click.
     Call arguments:
         inputs: `(batch, num_logits)`, or a list of them, which is summed; an input
             of another width passes a Dense layer to become a logit.
@@ -364,6 +376,8 @@ class PredictLayer(keras.layers.Layer):
         num_classes: int = 1,
         as_logit: bool = False,
         use_bias: bool = True,
+        is_task: bool = True,
+        requires: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -372,6 +386,8 @@ class PredictLayer(keras.layers.Layer):
         self.num_classes = num_classes
         self.as_logit = as_logit
         self.use_bias = use_bias
+        self.is_task = is_task
+        self.requires = requires
         self.kept = Kept()
 
     def build(self, input_shape: Any) -> None:
@@ -406,6 +422,8 @@ class PredictLayer(keras.layers.Layer):
             "num_classes": self.num_classes,
             "as_logit": self.as_logit,
             "use_bias": self.use_bias,
+            "is_task": self.is_task,
+            "requires": self.requires,
         }
 
 
@@ -423,7 +441,7 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Any:
         the order of the tasks.
 
     Raises:
-        ValueError: If two tasks have the same name.
+        ValueError: See `check_tasks`.
     """
     if isinstance(task, Task):
         head = PredictLayer(task.belong, task.num_classes, name=task.name)
@@ -431,13 +449,60 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Any:
             return head(logits)
         logit = PredictLayer(task.belong, as_logit=True, name="logit")(logits)
         return {task.name: head(logit), "logit": logit}
-    names = [t.name for t in task]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Tasks must have distinct names. Received: {names}")
+    check_tasks(task)
     return {
         t.name: PredictLayer(t.belong, t.num_classes, name=t.name)(logit)
         for t, logit in zip(task, logits, strict=True)
     }
+
+
+def check_tasks(task_list: Sequence[Task]) -> None:
+    """Raises `ValueError` if tasks cannot be the outputs of one model.
+
+    There must be one at least, and none may share its name with another or with what
+    models name themselves.
+    """
+    names = [task.name for task in task_list]
+    if not names or len(set(names)) < len(names) or {"shared", "logit"} & set(names):
+        raise ValueError(
+            "Tasks must have distinct names, none of them 'shared' or 'logit'. "
+            f"Received: {names}"
+        )
+
+
+def task_towers(
+    task_list: Sequence[Task],
+    inputs: Sequence[Any],
+    hidden_units: Sequence[int],
+    activation: str | Callable[..., Any],
+    l2_reg: float,
+    dropout: float,
+    use_bn: bool,
+) -> dict[str, Any]:
+    """Ends a model of several tasks: a tower and a head for each.
+
+    Args:
+        task_list: The tasks.
+        inputs: What the tower of each task gets, `(batch, width)`.
+        hidden_units, activation, l2_reg, dropout, use_bn: Of the towers, which are
+            named `dnn_tower_<task>`.
+
+    Raises:
+        ValueError: See `check_tasks`.
+    """
+    logits = [
+        Tower(
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            num_logits=task.num_classes,
+            name=f"dnn_tower_{task.name}",
+        )(x)
+        for task, x in zip(task_list, inputs, strict=True)
+    ]
+    return predict(task_list, logits)  # type: ignore[no-any-return]
 
 
 class LossLayer(keras.layers.Layer):
