@@ -15,7 +15,8 @@ over users of the AUC of the positive among its negatives.
 
 All models get the same fields (user, item, category, histories) of dim 16, the same
 rows, Adam at 0.001, batches of 1024, and stop where validation GAUC does not rise any
-more; nothing else is tuned. The baseline is a DeepFM without histories. Prints mean
+more. BST's heads must divide the width and its MLP is that of the others; CAN's weights
+of an item are as many as dim, with more of them it learns the rows by heart. The baseline is a DeepFM without histories. Prints mean
 and standard deviation over seeds of the weights.
 """
 
@@ -38,7 +39,10 @@ from recsys.metrics.gauc import gauc
 
 BASELINE = "deepfm"
 LENGTH, TEST_NEGATIVES, WEEK = 20, 50, 7 * 24 * 3600
-KWARGS = {"bst": {"num_heads": 2, "hidden_units": (100, 64)}}
+KWARGS = {
+    "bst": {"num_heads": 2, "hidden_units": (100, 64)},
+    "can": {"units": (4, 4)},  # 16 weights of an item, as wide as the other tables
+}
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
