@@ -16,8 +16,9 @@ over users of the AUC of the positive among its negatives.
 All models get the same fields (user, item, category, histories) of dim 16, the same
 rows, Adam at 0.001, batches of 1024, and stop where validation GAUC does not rise any
 more. BST's heads must divide the width and its MLP is that of the others; CAN's weights
-of an item are as many as dim, with more of them it learns the rows by heart. The baseline is a DeepFM without histories. Prints mean
-and standard deviation over seeds of the weights.
+of an item are as many as dim: with more of them it learns the rows by heart. The
+baseline is a DeepFM without histories. Prints mean and standard deviation over seeds of
+the weights.
 """
 
 import argparse
