@@ -100,7 +100,7 @@ class Uncertainty(Balance):
         self, losses: Mapping[str, Any], present: Mapping[str, Any], rest: Any
     ) -> Any:
         total = super().total(losses, present, rest)
-        spread = ops.unstack(self.variables[0], len(self.kinds))
+        spread = ops.unstack(ops.convert_to_tensor(self.variables[0]), len(self.kinds))
         for s, name in zip(spread, losses, strict=True):
             here = present[name]
             total += 0.5 * s * (1.0 if here is None else ops.max(here))
@@ -133,7 +133,7 @@ class DWA(Balance):
         return [("balance_past_losses", unknown, (2, len(self.kinds)), False)]
 
     def task_weights(self) -> Any:
-        before, last = ops.unstack(self.variables[0], 2)
+        before, last = ops.unstack(ops.convert_to_tensor(self.variables[0]), 2)
         ratio = last / ops.maximum(before, 1e-12) / self.temperature
         weights = len(self.kinds) * ops.softmax(ops.expand_dims(ratio, 0))[0]
         return ops.where(ops.min(before) < 0, 1.0, weights)
