@@ -110,10 +110,18 @@ class Entry:
         module = importlib.import_module(f"recsys.{self.family}.{self.name}")
         return list(inspect.signature(getattr(module, self.name)).parameters)
 
+    @property
+    def several_tasks(self) -> bool:
+        """Whether the factory takes a list of tasks."""
+        return "task_list" in self.arguments()
+
+    def labels(self, n: int) -> Any:
+        """Labels as the model takes them: a family's, or those of one task."""
+        one = self.family.startswith("multi") and not self.several_tasks
+        return labels("rank" if one else self.family, n)
+
     def build(self, **kwargs: Any) -> Any:
-        given: dict[str, Any] = (
-            {"task_list": TASKS} if self.family.startswith("multi") else {}
-        )
+        given: dict[str, Any] = {"task_list": TASKS} if self.several_tasks else {}
         given |= KWARGS.get(self.name, {})
         return create_model(self.name, self.fields(), **{**given, **kwargs})
 

@@ -9,6 +9,7 @@ from recsys.layers.interaction.fm import FM
 from recsys.layers.interaction.gwpfm import GwPFM
 from recsys.layers.interaction.product import ProductLayer
 from recsys.layers.interaction.senet import SENet
+from recsys.layers.star import PartitionedNormalization, StarTopologyFCN
 
 __all__ = [
     "BiLinearLayer",
@@ -19,7 +20,9 @@ __all__ = [
     "GwPFM",
     "InteractionExpert",
     "PPNet",
+    "PartitionedNormalization",
     "ProductLayer",
     "SENet",
+    "StarTopologyFCN",
     "WeightedSum",
 ]
