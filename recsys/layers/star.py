@@ -78,9 +78,9 @@ class PartitionedNormalization(keras.layers.Layer):
                 )
                 setattr(self, name, weight)
         for name, shape, initializer in (
-            ("moving_mean", by_domain, "zeros"),
-            ("moving_variance", by_domain, "ones"),
-            ("rows", (self.num_domain, 1), "zeros"),
+            ("domain_mean", by_domain, "zeros"),
+            ("domain_variance", by_domain, "ones"),
+            ("domain_rows", (self.num_domain, 1), "zeros"),
         ):
             weight = self.add_weight(
                 shape=shape, initializer=initializer, trainable=False, name=name, **own
@@ -92,8 +92,8 @@ class PartitionedNormalization(keras.layers.Layer):
         s = ops.cast(x, "float32")
         domains = known_or_last(ops.reshape(ids, (-1,)), self.num_domain)
         of = members(domains, self.num_domain + 1)
-        mean = ops.convert_to_tensor(self.moving_mean)
-        variance = ops.convert_to_tensor(self.moving_variance)
+        mean = ops.convert_to_tensor(self.domain_mean)
+        variance = ops.convert_to_tensor(self.domain_variance)
         unknown_mean, unknown_variance = self._averages()
         if training:
             mean, variance = self._batch_statistics(s, of[:, :-1], mean, variance)
@@ -114,11 +114,11 @@ class PartitionedNormalization(keras.layers.Layer):
 
     def _averages(self) -> tuple[Any, Any]:
         """Returns the moving statistics of an unknown domain, `(1, width)` each."""
-        total = ops.sum(self.rows)
-        share = ops.transpose(self.rows) / ops.maximum(total, 1.0)
-        variance = ops.matmul(share, self.moving_variance)
+        total = ops.sum(self.domain_rows)
+        share = ops.transpose(self.domain_rows) / ops.maximum(total, 1.0)
+        variance = ops.matmul(share, self.domain_variance)
         return (
-            ops.matmul(share, self.moving_mean),
+            ops.matmul(share, self.domain_mean),
             ops.where(total > 0, variance, ops.ones_like(variance)),
         )
 
@@ -132,13 +132,13 @@ class PartitionedNormalization(keras.layers.Layer):
         variance = ops.matmul(share, ops.square(s - ops.matmul(of, mean)))
         enough = count >= self.min_rows
         for moving, old, batch in (
-            (self.moving_mean, moving_mean, mean),
-            (self.moving_variance, moving_variance, variance),
+            (self.domain_mean, moving_mean, mean),
+            (self.domain_variance, moving_variance, variance),
         ):
             moved = self.momentum * old
             moved += (1 - self.momentum) * ops.stop_gradient(batch)
             moving.assign(ops.where(enough, moved, old))
-        self.rows.assign(self.rows + ops.where(enough, count, 0.0))
+        self.domain_rows.assign(self.domain_rows + ops.where(enough, count, 0.0))
         return (
             ops.where(enough, mean, moving_mean),
             ops.where(enough, variance, moving_variance),
