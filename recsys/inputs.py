@@ -222,16 +222,27 @@ class FieldEmbedder:
         self._made: dict[str, Any] = {}
         self._set = ""
 
-    def another(self, name: str, times: int = 1) -> "FieldEmbedder":
-        """Returns an embedder of the same columns with tables of its own.
+    def another(
+        self, name: str, times: int = 1, fields: Sequence[Field] | None = None
+    ) -> "FieldEmbedder":
+        """Returns an embedder of the same inputs with tables of its own.
 
         Args:
             name: Tables are named `embedding_<name>__<emb>`.
             times: Factor on the `dim` of all fields, for several vectors a value.
+            fields: Its fields, if not those of this one; of a column that both have
+                the tables may differ in all but the number of ids.
+
+        Raises:
+            ValueError: If the embedders disagree about a column.
         """
         other = copy(self)
         other._set = f"{name}__"
-        other._fields = _widened(self._fields, times)
+        if fields is not None:
+            other._fields = _resolve([fields])
+            for column in self._fields.keys() & other._fields.keys():
+                _same_column(self._fields[column], other._fields[column])
+        other._fields = _widened(other._fields, times)
         other._times = self._times * times
         return other
 
@@ -583,6 +594,16 @@ def _agree(one: Field, other: Field, *keys: str) -> None:
                 f"and must agree on {key}. "
                 f"Received: {getattr(one, key)} and {getattr(other, key)}"
             )
+
+
+def _same_column(one: Field, other: Field) -> None:
+    tables = ("emb", "dim", "initializer", "l2_reg", "counts", "group", "pooling")
+    alike = replace(other, **{key: getattr(one, key) for key in tables})
+    if alike != one:
+        raise ValueError(
+            f"Field {one.name!r} is declared twice, and not alike. "
+            f"Received: {one} and {other}"
+        )
 
 
 def _check_histories(

@@ -136,6 +136,43 @@ def history(x: Any, w: Any) -> tuple[Array, Array, Array]:
     return e, x["seen"] != 0, columns(["item_id", "category"], x, w)
 
 
+def features(x: Any, w: Any) -> Array:
+    """All columns of `tests.zoo` side by side, histories pooled by attention."""
+    return np.concatenate([columns(PLAIN, x, w), zoo_attention(x, w)], axis=-1)
+
+
+def softmax(z: Array) -> Array:
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def experts(x: Array, w: Any, name: str, activation: Any = relu) -> Array:
+    """One MLP after the other on `(rows, width)`: `(rows, num_experts, width)`."""
+    outputs = []
+    for k in range(len(w[f"{name}/kernel_0"])):
+        h, i = x, 0
+        while f"{name}/kernel_{i}" in w:
+            h = activation(h @ w[f"{name}/kernel_{i}"][k] + w[f"{name}/bias_{i}"][k])
+            i += 1
+        outputs.append(h)
+    return np.stack(outputs, axis=1)
+
+
+def mixture(x: Array, every: list[Array], w: Any, name: str) -> Array:
+    """Experts weighed by the softmax of a gate; a single one counts in full."""
+    together = np.concatenate(every, axis=1)
+    if together.shape[1] == 1:
+        return together[:, 0]
+    g = softmax(dense(mlp(x, w, f"{name}/gate/mlp"), w, f"{name}/gate/scores"))
+    return sum(g[:, [k]] * together[:, k] for k in range(g.shape[1]))
+
+
+def task_towers(mixed: dict[str, Array], w: Any, activation: Any = relu) -> Array:
+    """Probabilities of binary tasks side by side."""
+    logits = [tower(h, w, f"dnn_tower_{t}", activation) for t, h in mixed.items()]
+    return sigmoid(np.concatenate(logits, axis=-1))
+
+
 def with_interest(x: Any, w: Any, interest: Array, activation: Any = "dice") -> Array:
     """The logit of an MLP on the plain columns of `tests.zoo` and an interest."""
     features = np.concatenate([columns(PLAIN, x, w), interest], axis=-1)

@@ -63,14 +63,17 @@ def rows(n: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def labels(family: str, n: int, seed: int = 0) -> Any:
-    """Labels as the family takes them; some of the second task are missing."""
+    """Labels as the family takes them; some of the second task are missing.
+
+    Who likes has clicked: some models are of tasks that follow each other.
+    """
     rng = np.random.default_rng(seed)
     if family == "match":
         return None
     click = rng.integers(0, 2, n)
     if family == "rank":
         return click
-    like = np.where(rng.random(n) < 0.3, np.nan, rng.integers(0, 2, n))
+    like = np.where(rng.random(n) < 0.3, np.nan, click * rng.integers(0, 2, n))
     return {"click": click, "like": like}
 
 

@@ -337,6 +337,14 @@ class Identity(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class StopGradient(keras.layers.Layer):
+    """Returns its input; no gradient passes."""
+
+    def call(self, inputs: Any) -> Any:
+        return ops.stop_gradient(inputs)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class PredictLayer(keras.layers.Layer):
     """The head of a task: from logits to a prediction, in float32.
 
@@ -423,7 +431,7 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Any:
         the order of the tasks.
 
     Raises:
-        ValueError: If two tasks have the same name.
+        ValueError: See `check_tasks`.
     """
     if isinstance(task, Task):
         head = PredictLayer(task.belong, task.num_classes, name=task.name)
@@ -431,13 +439,60 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Any:
             return head(logits)
         logit = PredictLayer(task.belong, as_logit=True, name="logit")(logits)
         return {task.name: head(logit), "logit": logit}
-    names = [t.name for t in task]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Tasks must have distinct names. Received: {names}")
+    check_tasks(task)
     return {
         t.name: PredictLayer(t.belong, t.num_classes, name=t.name)(logit)
         for t, logit in zip(task, logits, strict=True)
     }
+
+
+def check_tasks(task_list: Sequence[Task]) -> None:
+    """Raises `ValueError` if tasks cannot be the outputs of one model.
+
+    There must be one at least, and none may share its name with another or with what
+    models name themselves.
+    """
+    names = [task.name for task in task_list]
+    if not names or len(set(names)) < len(names) or {"shared", "logit"} & set(names):
+        raise ValueError(
+            "Tasks must have distinct names, none of them 'shared' or 'logit'. "
+            f"Received: {names}"
+        )
+
+
+def task_towers(
+    task_list: Sequence[Task],
+    inputs: Sequence[Any],
+    hidden_units: Sequence[int],
+    activation: str | Callable[..., Any],
+    l2_reg: float,
+    dropout: float,
+    use_bn: bool,
+) -> dict[str, Any]:
+    """Ends a model of several tasks: a tower and a head for each.
+
+    Args:
+        task_list: The tasks.
+        inputs: What the tower of each task gets, `(batch, width)`.
+        hidden_units, activation, l2_reg, dropout, use_bn: Of the towers, which are
+            named `dnn_tower_<task>`.
+
+    Raises:
+        ValueError: See `check_tasks`.
+    """
+    logits = [
+        Tower(
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            num_logits=task.num_classes,
+            name=f"dnn_tower_{task.name}",
+        )(x)
+        for task, x in zip(task_list, inputs, strict=True)
+    ]
+    return predict(task_list, logits)  # type: ignore[no-any-return]
 
 
 class LossLayer(keras.layers.Layer):

@@ -2,6 +2,7 @@
 
 from recsys.layers.core import WeightedSum
 from recsys.layers.domain import EPNet, GateNU, PPNet
+from recsys.layers.experts import GatingNetwork
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.cross import CrossNet
 from recsys.layers.interaction.expert import InteractionExpert
@@ -17,6 +18,7 @@ __all__ = [
     "EPNet",
     "FM",
     "GateNU",
+    "GatingNetwork",
     "GwPFM",
     "InteractionExpert",
     "PPNet",

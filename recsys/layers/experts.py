@@ -1,0 +1,444 @@
+"""Experts, the gates that mix them, and how several tasks share both.
+
+A group of experts is one layer with weights `(num_experts, in, out)`: each of its
+layers is one product for all, and nothing of size `(batch, in, out)` is made.
+"""
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.core import FeedForwardLayer, as_shapes, dropout
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Experts(keras.layers.Layer):
+    r"""Several MLPs of one shape side by side, each with weights of its own.
+
+        f_k(x) = MLP_k(x),   each layer activation(x_k W_k + b_k)
+
+    Weights of all experts are drawn apart, with the limits that one Dense layer of
+    that size would have (Glorot, uniform); two experts never start equal.
+
+    Args:
+        num_experts: Number of experts.
+        hidden_units: Sizes of the layers of each expert, one number for one layer.
+        activation: See `get_activation`; parameters of it are per expert and unit.
+        l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
+        dropout_rate: Fraction of units dropped in training, in [0, 1).
+        use_bn: Whether to normalise before the activation, per expert and unit.
+    Call arguments:
+        inputs: `(batch, d)` for all experts, or one for each,
+            `(batch, num_experts, d)`.
+    Returns:
+        `(batch, num_experts, hidden_units[-1])`.
+    Raises:
+        ValueError: If there are no experts or no layers, or not one input for each
+            expert.
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        hidden_units: int | Sequence[int],
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        l2_reg: float = 0.0,
+        dropout_rate: float = 0.0,
+        use_bn: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(hidden_units, int):
+            hidden_units = (hidden_units,)
+        if num_experts < 1 or not hidden_units or min(hidden_units) < 1:
+            raise ValueError(
+                f"Layer {self.name!r}: needs at least one expert, with hidden_units of "
+                f"at least 1. Received: num_experts={num_experts}, "
+                f"hidden_units={tuple(hidden_units)}"
+            )
+        self.num_experts = num_experts
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
+        self.l2_reg = l2_reg
+        self.dropout_rate = dropout_rate
+        self.use_bn = use_bn
+        same = {"dtype": self.dtype_policy}
+        layers = range(len(self.hidden_units))
+        self.norms = [
+            keras.layers.BatchNormalization(name=f"bn_{i}", **same)
+            for i in layers
+            if use_bn
+        ]
+        self.activations = [
+            get_activation(activation, name=f"activation_{i}", **same) for i in layers
+        ]
+        self.dropouts = [
+            dropout(dropout_rate, name=f"dropout_{i}", **same)
+            for i in layers
+            if dropout_rate
+        ]
+
+    def build(self, input_shape: Any) -> None:
+        n, width = self.num_experts, input_shape[-1]
+        if len(input_shape) == 3 and input_shape[1] != n:
+            raise ValueError(
+                f"Layer {self.name!r}: must have one input, or one for each of its "
+                f"{n} experts. Received: shape {tuple(input_shape)}"
+            )
+        regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
+        self.kernels, self.biases = [], []
+        for i, units in enumerate(self.hidden_units):
+            limit = math.sqrt(6 / (width + units))
+            kernel = self.add_weight(
+                shape=(n, width, units),
+                initializer=keras.initializers.RandomUniform(-limit, limit),
+                regularizer=regularizer,
+                name=f"kernel_{i}",
+            )
+            bias = self.add_weight(
+                shape=(n, 1, units), initializer="zeros", name=f"bias_{i}"
+            )
+            self.kernels.append(kernel)
+            self.biases.append(bias)
+            for layer in (*self.norms[i : i + 1], self.activations[i]):
+                layer.build((input_shape[0], n * units))
+            width = units
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        # Experts first: each layer is one batched product without a transpose.
+        x = ops.expand_dims(inputs, 0)
+        if len(inputs.shape) == 3:
+            x = ops.transpose(inputs, (1, 0, 2))
+        for i, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            x = ops.matmul(x, kernel) + bias
+            if self.use_bn:
+                x = self._by_unit(self.norms[i], x, training=training)
+            if isinstance(self.activations[i], keras.layers.Activation):
+                x = self.activations[i](x)
+            else:  # it has parameters, or statistics, of each unit
+                x = self._by_unit(self.activations[i], x)
+            if self.dropout_rate:
+                x = self.dropouts[i](x, training=training)
+        return ops.transpose(x, (1, 0, 2))
+
+    def _by_unit(self, layer: Any, x: Any, **kwargs: Any) -> Any:
+        """Applies a layer to the units of all experts as to those of one."""
+        units = x.shape[-1]
+        flat = ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, self.num_experts * units))
+        rows = ops.reshape(layer(flat, **kwargs), (-1, self.num_experts, units))
+        return ops.transpose(rows, (1, 0, 2))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.num_experts, self.hidden_units[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_experts": self.num_experts,
+            "hidden_units": self.hidden_units,
+            "activation": serialize_activation(self.activation),
+            "l2_reg": self.l2_reg,
+            "dropout_rate": self.dropout_rate,
+            "use_bn": self.use_bn,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Gate(keras.layers.Layer):
+    """How much of each expert a row gets: softmax(x W) (Ma et al. 2018, eq. 7).
+
+    The softmax is float32 under every dtype policy. A single expert has share 1, and
+    its gate no weights. Dropout and normalisation are
+    those of the hidden layers, never of the scores: a dropped score would give equal
+    rows different mixtures.
+
+    Args:
+        num_experts: Number of shares.
+        hidden_units: Sizes of hidden layers before the scores; the paper has none.
+        activation: Of the hidden layers.
+        l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
+        dropout_rate: Fraction of hidden units dropped in training, in [0, 1).
+        use_bn: Whether the hidden layers normalise.
+        use_bias: Whether the scores have a bias.
+        gate_dropout: Fraction of the shares dropped in training, in [0, 1); the rest
+            then sums to 1 again, and of a row that lost all nothing is dropped (Zhao
+            et al. 2019, against gates that choose one expert for good).
+    Call arguments:
+        inputs: `(batch, d)`.
+    Returns:
+        `(batch, num_experts)`, float32, each at least 0 and of sum 1.
+    Example:
+    >>> gate = Gate(3)
+    >>> gate.build((None, 2))
+    >>> gate.set_weights([np.zeros((2, 3))])
+    >>> gate(np.array([[1.0, 2.0]])).numpy().round(2)
+    array([[0.33, 0.33, 0.33]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        hidden_units: Sequence[int] = (),
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        l2_reg: float = 0.0,
+        dropout_rate: float = 0.0,
+        use_bn: bool = False,
+        use_bias: bool = False,
+        gate_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_experts < 1 or not 0 <= gate_dropout < 1:
+            raise ValueError(
+                f"Layer {self.name!r}: needs at least one expert and gate_dropout in "
+                f"[0, 1). Received: num_experts={num_experts}, "
+                f"gate_dropout={gate_dropout}"
+            )
+        self.num_experts = num_experts
+        self.hidden = FeedForwardLayer(
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout_rate,
+            use_bn,
+            name="mlp",
+            dtype=self.dtype_policy,
+        )
+        self.use_bias = use_bias
+        self.gate_dropout = gate_dropout
+        self.scores = keras.layers.Dense(
+            num_experts,
+            use_bias=use_bias,
+            kernel_regularizer=keras.regularizers.L2(l2_reg) if l2_reg else None,
+            dtype="float32",
+            name="scores",
+        )
+        if gate_dropout:
+            seed = random.randrange(2**31)  # as `recsys.layers.core.dropout` does
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any) -> None:
+        if self.num_experts > 1:
+            self.hidden.build(input_shape)
+            self.scores.build(self.hidden.compute_output_shape(input_shape))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if self.num_experts == 1:
+            return ops.ones((ops.shape(inputs)[0], 1), "float32")
+        shares = ops.softmax(self.scores(self.hidden(inputs, training=training)))
+        if not (training and self.gate_dropout):
+            return shares
+        drawn = keras.random.uniform(
+            ops.shape(shares), dtype="float32", seed=self.seed_generator
+        )
+        kept = ops.where(drawn < self.gate_dropout, 0.0, shares)
+        total = ops.sum(kept, axis=-1, keepdims=True)
+        return ops.where(total > 0, kept / ops.where(total > 0, total, 1.0), shares)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.num_experts)
+
+    def get_config(self) -> dict[str, Any]:
+        hidden = self.hidden
+        return {
+            **super().get_config(),
+            "num_experts": self.num_experts,
+            "hidden_units": hidden.hidden_units,
+            "activation": serialize_activation(hidden.activation),
+            "l2_reg": hidden.l2_reg,
+            "dropout_rate": hidden.dropout_rate,
+            "use_bn": hidden.use_bn,
+            "use_bias": self.use_bias,
+            "gate_dropout": self.gate_dropout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Mixture(keras.layers.Layer):
+    """The sum of experts, each times its share.
+
+    Call arguments:
+        inputs: `[shares (batch, n), experts (batch, n_1, width), ...]`, the groups of
+            experts in the order of the shares, n = n_1 + ...
+    Returns:
+        `(batch, width)`.
+    Raises:
+        ValueError: If there are not as many shares as experts.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        shares, *groups = as_shapes(input_shape)
+        sizes = [shape[1] for shape in groups]
+        if sum(sizes) != shares[-1]:
+            raise ValueError(
+                f"Layer {self.name!r}: must have one share for each expert. "
+                f"Received: {shares[-1]} shares for groups of {sizes} experts"
+            )
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        shares, *groups = inputs
+        total, start = 0.0, 0
+        for experts in groups:
+            end = start + experts.shape[1]
+            total += ops.einsum("bk,bke->be", shares[:, start:end], experts)
+            start = end
+        return total
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0][0], input_shape[1][-1])
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class GatingNetwork(keras.layers.Layer):
+    """A mixture of experts by a gate of its own.
+
+    Args:
+        num_experts: Number of experts.
+        name: Of the layer.
+        l2_reg, dropout, use_bn, hidden_units, activation, use_bias, gate_dropout: Of
+            its `gate`, a `Gate`.
+    Call arguments:
+        inputs: `[x (batch, d), experts (batch, n_1, width), ...]`, see `Mixture`.
+    Returns:
+        `(batch, width)`.
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        name: str | None = None,
+        l2_reg: float = 0.0,
+        dropout: float = 0.0,
+        use_bn: bool = False,
+        *,
+        hidden_units: Sequence[int] = (),
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        use_bias: bool = False,
+        gate_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        same = {"dtype": self.dtype_policy}
+        self.gate = Gate(
+            num_experts,
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            use_bias,
+            gate_dropout,
+            name="gate",
+            **same,
+        )
+        self.mixture = Mixture(name="mixture", **same)
+
+    def build(self, input_shape: Any) -> None:
+        x, *groups = as_shapes(input_shape)
+        self.gate.build(x)
+        self.mixture.build([self.gate.compute_output_shape(x), *groups])
+
+    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+        x, *groups = inputs
+        return self.mixture([self.gate(x, training=training), *groups])
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0][0], input_shape[1][-1])
+
+    def get_config(self) -> dict[str, Any]:
+        config = self.gate.get_config()
+        config["dropout"] = config.pop("dropout_rate")
+        return {**config, **super().get_config()}
+
+
+def gate_values(model: keras.Model, x: Any) -> dict[str, Any]:
+    """Returns the shares that the gates of a model give to experts.
+
+    Args:
+        model: A model with `GatingNetwork` layers, e.g. MMoE.
+        x: Columns, as for `model.predict`.
+
+    Returns:
+        `{layer name: (rows, num_experts)}`, arrays; the experts in the order in which
+        the factory says it mixes them.
+
+    Raises:
+        ValueError: If the model has no gates.
+    """
+    gates = {g.name: g for g in model.layers if isinstance(g, GatingNetwork)}
+    if not gates:
+        raise ValueError(f"Model {model.name!r} has no gates.")
+    seen = {name: gate.input[0] for name, gate in gates.items()}
+    inputs = model.__class__(model.input, seen).predict(x, verbose=0)
+    return {
+        name: ops.convert_to_numpy(gates[name].gate(inputs[name])) for name in gates
+    }
+
+
+def extract(
+    streams: Mapping[str, Any],
+    shared: Any,
+    num_experts: int,
+    num_shared_experts: int,
+    expert: Mapping[str, Any],
+    gate: Mapping[str, Any],
+    last: bool,
+    name: str,
+) -> tuple[dict[str, Any], Any]:
+    """One level of CGC / PLE: experts, and for each stream a mixture of them.
+
+        s'_t = softmax(s_t W_t) [own experts(s_t), shared experts(s_0)]
+        s'_0 = softmax(s_0 W_0) [own experts of every t, shared experts(s_0)]
+
+    Args:
+        streams: s_t by name, `(batch, d)`.
+        shared: s_0, `(batch, d)`.
+        num_experts: Experts of each stream's own, may be 0.
+        num_shared_experts: Experts of the shared stream, may be 0.
+        expert: Arguments of `Experts` but the number of them.
+        gate: Arguments of `GatingNetwork` but the number of experts.
+        last: Whether no level follows, which would read the shared stream.
+        name: Start of the names of all layers.
+
+    Returns:
+        The streams, and the shared one if a level follows that has shared experts.
+
+    Raises:
+        ValueError: If there are no experts at all.
+    """
+    if (
+        num_experts < 0
+        or num_shared_experts < 0
+        or not num_experts + num_shared_experts
+    ):
+        raise ValueError(
+            f"{name}: needs experts of each task, shared ones, or both. Received: "
+            f"num_experts={num_experts}, num_shared_experts={num_shared_experts}"
+        )
+
+    def mixture(stream: Any, key: str, groups: Sequence[Any]) -> Any:
+        n = sum(group.shape[1] for group in groups)
+        return GatingNetwork(n, name=f"{name}_gate_{key}", **gate)([stream, *groups])
+
+    def experts(stream: Any, key: str, number: int) -> list[Any]:
+        layer = Experts(number, **expert, name=f"{name}_experts_{key}")
+        return [layer(stream)]
+
+    own = {
+        key: experts(stream, key, num_experts) if num_experts else []
+        for key, stream in streams.items()
+    }
+    common = experts(shared, "shared", num_shared_experts) if num_shared_experts else []
+    mixed = {
+        key: mixture(stream, key, [*own[key], *common])
+        for key, stream in streams.items()
+    }
+    if last or not common:
+        return mixed, None
+    everyone = [group for groups in own.values() for group in groups]
+    return mixed, mixture(shared, "shared", [*everyone, *common])
