@@ -12,7 +12,7 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
-from recsys.layers.core import Tower, predict
+from recsys.layers.core import task_towers
 from recsys.layers.domain import EPNet
 from recsys.train.model import Model
 
@@ -61,16 +61,13 @@ def epnet(
         )
 
     gated = EPNet(l2_reg, name="dnn_epnet")([domain.concat(), others.concat()])
-    logits = [
-        Tower(
-            hidden_units,
-            activation,
-            l2_reg,
-            dropout,
-            use_bn,
-            task.num_classes,
-            name=f"dnn_tower_{task.name}",
-        )(gated)
-        for task in task_list
-    ]
-    return Model(inputs=embed.inputs, outputs=predict(task_list, logits), name="epnet")
+    outputs = task_towers(
+        task_list,
+        [gated] * len(task_list),
+        hidden_units,
+        activation,
+        l2_reg,
+        dropout,
+        use_bn,
+    )
+    return Model(inputs=embed.inputs, outputs=outputs, name="epnet")

@@ -12,7 +12,7 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
-from recsys.layers.core import Tower, predict
+from recsys.layers.core import task_towers
 from recsys.layers.domain import PPNet
 from recsys.train.model import Model
 
@@ -71,8 +71,5 @@ def ppnet(
         gate_per_task,
         name="dnn_ppnet",
     )([x.concat(), prior.concat()])
-    logits = [
-        Tower((), num_logits=task.num_classes, name=f"dnn_tower_{task.name}")(tower)
-        for task, tower in zip(task_list, towers, strict=True)
-    ]
-    return Model(inputs=embed.inputs, outputs=predict(task_list, logits), name="ppnet")
+    outputs = task_towers(task_list, towers, (), activation, 0.0, 0.0, False)
+    return Model(inputs=embed.inputs, outputs=outputs, name="ppnet")

@@ -29,8 +29,8 @@ def entry(request):
 @pytest.fixture(scope="module")
 def model(entry):
     keras.utils.set_random_seed(1)
-    model = entry.compiled("sgd")
-    zoo.jitter(model)
+    model = entry.compiled(keras.optimizers.SGD(1e-3))
+    zoo.jitter(model, scale=0.1)
     model.fit(zoo.rows(64), entry.labels(64), batch_size=32, verbose=0)
     return model
 
@@ -126,8 +126,8 @@ def test_an_id_out_of_range_is_an_error(entry, model):
 
 def test_unknown_domains_share_one_row(entry, tmp_path):
     model = entry.build(oov_domain="unknown")
-    zoo.jitter(model)
-    model.compile("sgd", entry.loss())
+    zoo.jitter(model, scale=0.1)
+    model.compile(keras.optimizers.SGD(1e-3), entry.loss())
     model.fit(rows_of(0, 1, 2, -1, 9), entry.labels(24), verbose=0)
     outputs = [zoo.predictions(model, rows_of(p)) for p in (-1, 3, 2**31 - 1, 0)]
     np.testing.assert_array_equal(outputs[0], outputs[1])
