@@ -105,7 +105,9 @@ class Entry:
     def without_chance(self) -> dict[str, Any]:
         """Arguments that leave no draw: a compiler draws other numbers."""
         everything = {"min_probability": 1.0, "max_probability": 1.0}
+        still = {"position_merge": "concat", "dropout_rate": 0.0}
         without = {"adaf2m2": everything, "dien": {"auxiliary": 0.0}}
+        without |= {"m2m": {"agg_kwargs": still}}
         return without.get(self.name, {})
 
     def arguments(self) -> list[str]:
