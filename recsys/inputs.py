@@ -12,7 +12,7 @@ embed.inputs              # {name: keras.Input}
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 from zlib import crc32
 
 import keras
@@ -22,6 +22,7 @@ from recsys.feature import Field
 from recsys.layers.aggregation import get_agg_layer
 from recsys.layers.core import Bias, Split, Stack, Zeros
 from recsys.layers.embedding import DenseEmbedding, Embedding, Recency
+from recsys.layers.grouped import KnownIds
 from recsys.layers.masking import ValidPositions
 from recsys.layers.search import TakeSteps
 
@@ -62,6 +63,24 @@ class History:
     def item(self) -> Field:
         """The field whose ids tell behaviour from padding."""
         return _id_column(self.fields)
+
+
+OutOfRange = Literal["error", "unknown"]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where each row comes from.
+
+    Attributes:
+        name: Name of the field that says so.
+        ids: Its column, `(batch,)`; `number` is an unknown domain.
+        number: Number of domains, `Field.vocabulary_size`.
+    """
+
+    name: str
+    ids: Any
+    number: int
 
 
 @dataclass(frozen=True)
@@ -163,18 +182,42 @@ class FieldEmbedder:
     Args:
         *field_lists: All fields of the model, in one or more lists.
         times: Factor on the `dim` of all fields, for several vectors a value.
+        oov_domain: What becomes of ids outside `[0, vocabulary_size)` in columns of
+            domain ids and in others that share their tables: `"error"`, before the
+            first step; or `"unknown"`, one more row of the table, whichever they are.
 
     Attributes:
         inputs: `{Field.name: keras.Input}`, in order of first use.
 
     Raises:
         ValueError: If a list is empty or names a column twice, two lists disagree
-            about a column, or fields disagree about a table.
+            about a column, or fields disagree about a table; or there is no such
+            `oov_domain`.
     """
 
-    def __init__(self, *field_lists: Sequence[Field], times: int = 1) -> None:
+    def __init__(
+        self,
+        *field_lists: Sequence[Field],
+        times: int = 1,
+        oov_domain: OutOfRange = "error",
+    ) -> None:
         self.inputs: dict[str, Any] = {}
-        self._fields = _widened(_resolve(field_lists), times)
+        if oov_domain not in get_args(OutOfRange):
+            raise ValueError(
+                f"oov_domain must be one of {get_args(OutOfRange)}. "
+                f"Received: oov_domain={oov_domain!r}"
+            )
+        by_name = _resolve(field_lists)
+        self._num_known = {
+            field.emb: field.vocabulary_size
+            for field in by_name.values()
+            if field.belong == "domain" and field.is_table and oov_domain == "unknown"
+        }
+        by_name = {
+            name: _with_unknown(field) if field.emb in self._num_known else field
+            for name, field in by_name.items()
+        }
+        self._fields = _widened(by_name, times)
         self._times = times
         self._made: dict[str, Any] = {}
         self._set = ""
@@ -286,6 +329,34 @@ class FieldEmbedder:
             _check_histories(needed_by, histories, fields, any_width)
         return histories
 
+    def domain(self, needed_by: str, number: int | None = None) -> Domain:
+        """Returns the domain of each row.
+
+        Args:
+            needed_by: Name of the model that asks.
+            number: What the user says is the number of domains.
+
+        Raises:
+            ValueError: If not exactly one domain field has ids, or it has another
+                number of them.
+        """
+        of_domain = [field for field in self._fields.values() if field.is_table]
+        of_domain = [field for field in of_domain if field.belong == "domain"]
+        if len(of_domain) != 1:
+            raise ValueError(
+                f"{needed_by} needs exactly one field of ids (vocabulary_size of 2 or "
+                "more) with belong='domain', which says where a row comes from. "
+                f"Received: {[(field.name, field.belong) for field in of_domain]}"
+            )
+        (field,) = of_domain
+        known = self._num_known.get(field.emb, field.vocabulary_size)
+        if number not in (None, known):
+            raise ValueError(
+                f"Field {field.name!r}: vocabulary_size must be num_domain. "
+                f"Received: vocabulary_size={known}, num_domain={number}"
+            )
+        return Domain(field.name, self.column(field.name), known)
+
     def select(self, history: History, index: Any, chosen: Any) -> History:
         """Returns some of the behaviours of a history, embedded by themselves.
 
@@ -340,9 +411,13 @@ class FieldEmbedder:
         return [self._fields[field.name] for field in fields]
 
     def column(self, name: str) -> Any:
-        """Returns the Keras input of a column of the fields, by its name."""
+        """Returns a column of the fields by its name.
+
+        It is the Keras input, or where `oov_domain="unknown"` holds the same with
+        one id for all unknown ones.
+        """
+        field = self._fields[name]
         if name not in self.inputs:
-            field = self._fields[name]
             several = field.belong == "history" or field.length > 1
             raw = field.vocabulary_size == 0
             shape = (field.length,) if several or raw else ()
@@ -352,7 +427,11 @@ class FieldEmbedder:
                 dtype="int32" if field.is_table else "float32",
                 name=name,
             )
-        return self.inputs[name]
+        column = self.inputs[name]
+        if field.emb not in self._num_known:
+            return column
+        known = KnownIds(self._num_known[field.emb], name=f"known_{name}")
+        return self._once(known.name, lambda: known(column))
 
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
         if key not in self._made:
@@ -495,6 +574,12 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
             counts=owner.counts,
         )
     return by_name
+
+
+def _with_unknown(field: Field) -> Field:
+    """The field with one more row in its table."""
+    counts = None if field.counts is None else [*field.counts, 1]
+    return replace(field, vocabulary_size=field.vocabulary_size + 1, counts=counts)
 
 
 def _widened(fields: Mapping[str, Field], times: int) -> dict[str, Field]:

@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
         difference = (np.abs(found - expected) / scale).max()
         model.fit(
             zoo.rows(32 * entry.steps),
-            zoo.labels(entry.family, 32 * entry.steps),
+            entry.labels(32 * entry.steps),
             batch_size=32,
             shuffle=False,
             verbose=0,
@@ -47,7 +47,7 @@ def metrics_differ(entry, model) -> float:
     """By how much metrics in `fit` and `evaluate` differ from those of NumPy."""
     if entry.family == "match":
         return 0.0
-    x, y = zoo.rows(160), zoo.labels(entry.family, 160)
+    x, y = zoo.rows(160), entry.labels(160)
     model.compile(
         keras.optimizers.SGD(0.0),
         "binary_crossentropy",

@@ -26,7 +26,7 @@ def model(entry):
     keras.utils.set_random_seed(1)
     model = entry.compiled(OPTIMIZER)
     zoo.jitter(model, seed=entry.seed)
-    x, y = zoo.rows(64), zoo.labels(entry.family, 64)
+    x, y = zoo.rows(64), entry.labels(64)
     model.fit(x, y, batch_size=32, epochs=1, verbose=0)
     return model
 
@@ -102,7 +102,7 @@ def test_every_weight_gets_a_gradient_and_tables_a_sparse_one(entry, model, rows
 
 
 def _gradients(entry, model, rows):
-    y = zoo.labels(entry.family, len(rows["item_id"]))
+    y = entry.labels(len(rows["item_id"]))
     x = {name: tf.convert_to_tensor(rows[name]) for name in model.input}
     with tf.GradientTape() as tape:
         loss = model.compute_loss(x, y, model(x, training=True))
@@ -150,7 +150,7 @@ def test_a_file_restores_everything(entry, model, rows, tmp_path):
         zoo.predictions(loaded, rows), zoo.predictions(model, rows)
     )
     # The fixture's batches: another size is another graph, which rounds otherwise.
-    x, y = zoo.rows(64), zoo.labels(entry.family, 64)
+    x, y = zoo.rows(64), entry.labels(64)
     histories = [
         m.fit(x, y, batch_size=32, epochs=2, verbose=0, shuffle=False).history
         for m in (model, loaded)
@@ -164,14 +164,12 @@ def test_the_optimizer_dict_reaches_every_weight(entry):
     assert all(v.path.startswith("embedding") for v in by_key["embedding"])
     assert not by_key["default"], [v.path for v in by_key["default"]]
     before = model.get_weights()
-    y = zoo.labels(entry.family, 64)
+    y = entry.labels(64)
     model.fit(zoo.rows(64), y, batch_size=32, verbose=0)
     moved = [np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)]
     assert np.mean(moved) > 0.9
 
 
 def test_evaluate_gives_a_finite_loss(entry, model, rows):
-    logs = model.evaluate(
-        rows, zoo.labels(entry.family, 24), verbose=0, return_dict=True
-    )
+    logs = model.evaluate(rows, entry.labels(24), verbose=0, return_dict=True)
     assert np.isfinite(logs["loss"])

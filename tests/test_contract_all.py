@@ -89,7 +89,7 @@ def test_litert(model, feed, tmp_path):
 
 
 def test_compiled_training_equals_plain_training(entry):
-    x, y = zoo.rows(64), zoo.labels(entry.family, 64)
+    x, y = zoo.rows(64), entry.labels(64)
     losses = []
     for jit in (False, True):
         keras.utils.set_random_seed(1)
@@ -104,7 +104,7 @@ def test_compiled_training_equals_plain_training(entry):
 
 
 def test_mixed_precision_is_near_and_its_head_float32(entry):
-    x, y = zoo.rows(64), zoo.labels(entry.family, 64)
+    x, y = zoo.rows(64), entry.labels(64)
     found = []
     for policy in ("float32", "mixed_bfloat16"):
         keras.config.set_dtype_policy(policy)
@@ -135,7 +135,7 @@ def saved_models(tmp_path_factory):
         np.savez(folder / f"{entry.name}.npz", zoo.predictions(model, zoo.rows(32)))
         model.fit(
             zoo.rows(32 * entry.steps),
-            zoo.labels(entry.family, 32 * entry.steps),
+            entry.labels(32 * entry.steps),
             batch_size=32,
             shuffle=False,
             verbose=0,

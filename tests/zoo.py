@@ -105,7 +105,9 @@ class Entry:
     def without_chance(self) -> dict[str, Any]:
         """Arguments that leave no draw: a compiler draws other numbers."""
         everything = {"min_probability": 1.0, "max_probability": 1.0}
+        still = {"position_merge": "concat", "dropout_rate": 0.0}
         without = {"adaf2m2": everything, "dien": {"auxiliary": 0.0}}
+        without |= {"m2m": {"agg_kwargs": still}}
         return without.get(self.name, {})
 
     def arguments(self) -> list[str]:
@@ -113,10 +115,18 @@ class Entry:
         module = importlib.import_module(f"recsys.{self.family}.{self.name}")
         return list(inspect.signature(getattr(module, self.name)).parameters)
 
+    @property
+    def several_tasks(self) -> bool:
+        """Whether the factory takes a list of tasks."""
+        return "task_list" in self.arguments()
+
+    def labels(self, n: int) -> Any:
+        """Labels as the model takes them: a family's, or those of one task."""
+        one = self.family.startswith("multi") and not self.several_tasks
+        return labels("rank" if one else self.family, n)
+
     def build(self, **kwargs: Any) -> Any:
-        given: dict[str, Any] = (
-            {"task_list": TASKS} if self.family.startswith("multi") else {}
-        )
+        given: dict[str, Any] = {"task_list": TASKS} if self.several_tasks else {}
         given |= KWARGS.get(self.name, {})
         return create_model(self.name, self.fields(), **{**given, **kwargs})
 

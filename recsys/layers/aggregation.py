@@ -164,18 +164,23 @@ class AttentionLayer(keras.layers.Layer):
         self.score.build(self.ffn.compute_output_shape((*history[:-1], 4 * width)))
 
     def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+        _, history = inputs
+        weights = self.scores(inputs, valid, training)
+        if self.softmax:
+            weights = masked_softmax(weights / history.shape[-1] ** 0.5, valid)
+        if valid is not None:
+            history = ops.where(ops.expand_dims(valid, -1), history, 0)
+        return ops.einsum("bl,bld->bd", weights, history)
+
+    def scores(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+        """Returns w, before any softmax; anything at padding, `(batch, length)`."""
         query, history = inputs
         if self.query_ffn:
             query = self.query_act(self.query_dense(query))
         weights = self._first_layer(query, history)
         if self.ffn_hidden_units:
             weights = self.score(self.ffn.behind_first(weights, valid, training))
-        weights = weights[..., 0]
-        if self.softmax:
-            weights = masked_softmax(weights / history.shape[-1] ** 0.5, valid)
-        if valid is not None:
-            history = ops.where(ops.expand_dims(valid, -1), history, 0)
-        return ops.einsum("bl,bld->bd", weights, history)
+        return weights[..., 0]
 
     def _first_layer(self, query: Any, history: Any) -> Any:
         """Returns [q, e, q - e, q * e] W + b, with nothing 4 times as wide as e.

@@ -123,7 +123,7 @@ class PPNet(keras.layers.Layer):
         gate^l = GateNU^l([prior, stop_gradient(O)]), cut into one part for each tower
         H_t^l = gate_t^l * f(H_t^{l-1} W_t^l + b_t^l),    H_t^0 = O
 
-    One gate unit for each layer serves all towers.
+    One gate unit for each layer serves all towers, or each tower has its own.
 
     Args:
         multiples: Number of towers, one for each task.
@@ -131,6 +131,7 @@ class PPNet(keras.layers.Layer):
         activation: f.
         dropout: Fraction dropped behind each gated layer, in [0, 1).
         l2_reg: Of all kernels.
+        gate_per_task: Whether each tower has gate units of its own.
     Call arguments:
         inputs: `[O (batch, width), prior (batch, p)]`.
     Returns:
@@ -144,6 +145,7 @@ class PPNet(keras.layers.Layer):
         activation: str | Callable[..., Any] | dict[str, Any] | None,
         dropout: float = 0.0,
         l2_reg: float = 0.0,
+        gate_per_task: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -152,6 +154,7 @@ class PPNet(keras.layers.Layer):
         self.activation = activation
         self.dropout = dropout
         self.l2_reg = l2_reg
+        self.gate_per_task = gate_per_task
 
     def build(self, input_shape: Any) -> None:
         (batch, width), (_, prior) = input_shape
@@ -159,10 +162,14 @@ class PPNet(keras.layers.Layer):
         regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
         self.gates, self.dense, self.activations, self.dropouts = [], [], [], []
         for i, units in enumerate(self.hidden_units):
-            gated = units * self.multiples
-            gate = GateNU((gated, gated), l2_reg=self.l2_reg, name=f"gate_{i}", **same)
-            gate.build((batch, prior + width))
-            self.gates.append(gate)
+            gated = units if self.gate_per_task else units * self.multiples
+            names = [f"gate_{i}"]
+            if self.gate_per_task:
+                names = [f"gate_{t}_{i}" for t in range(self.multiples)]
+            for name in names:
+                gate = GateNU((gated, gated), l2_reg=self.l2_reg, name=name, **same)
+                gate.build((batch, prior + width))
+                self.gates.append(gate)
         for t in range(self.multiples):
             below = width
             for i, units in enumerate(self.hidden_units):
@@ -185,14 +192,19 @@ class PPNet(keras.layers.Layer):
     def call(self, inputs: Any, training: bool = False) -> list[Any]:
         embeddings, prior = inputs
         prior = ops.concatenate([prior, ops.stop_gradient(embeddings)], axis=-1)
-        gates = [ops.split(gate(prior), self.multiples, axis=-1) for gate in self.gates]
+        gates = [gate(prior) for gate in self.gates]
+        if not self.gate_per_task:
+            cut = [ops.split(gate, self.multiples, axis=-1) for gate in gates]
+            gates = [part for parts in cut for part in parts]
         depth = len(self.hidden_units)
         outputs = []
         for t in range(self.multiples):
             h = embeddings
             for i in range(depth):
                 at = t * depth + i
-                h = gates[i][t] * self.activations[at](self.dense[at](h))
+                h = gates[i * self.multiples + t] * self.activations[at](
+                    self.dense[at](h)
+                )
                 if self.dropout:
                     h = self.dropouts[at](h, training=training)
             outputs.append(h)
@@ -211,4 +223,5 @@ class PPNet(keras.layers.Layer):
             "activation": serialize_activation(self.activation),
             "dropout": self.dropout,
             "l2_reg": self.l2_reg,
+            "gate_per_task": self.gate_per_task,
         }

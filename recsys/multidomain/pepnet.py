@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
-from recsys.inputs import FieldEmbedder
-from recsys.layers.core import Tower, predict
+from recsys.inputs import FieldEmbedder, OutOfRange
+from recsys.layers.core import task_towers
 from recsys.layers.domain import EPNet, PPNet
 from recsys.train.model import Model
 
@@ -30,6 +30,9 @@ def pepnet(
     l2_reg: float = 0.0,
     history_agg: str = "mean_pooling",
     agg_kwargs: Mapping[str, Any] | None = None,
+    *,
+    gate_per_task: bool = False,
+    oov_domain: OutOfRange = "error",
 ) -> Model:
     """Builds PEPNet: one network for all domains and tasks, gated by who and where.
 
@@ -47,11 +50,14 @@ def pepnet(
         l2_reg: Penalty on the kernels of gates and towers.
         history_agg: How histories are pooled, see `get_agg_layer`.
         agg_kwargs: Arguments of that layer.
+        gate_per_task: Whether each task has PPNet gates of its own, where the paper's
+            gate of a layer is cut into one part for each task.
+        oov_domain: See `FieldEmbedder`; unknown domains have one embedding together.
 
     Raises:
         ValueError: If there is no domain field, or neither a user nor an item field.
     """
-    embed = FieldEmbedder(fields)
+    embed = FieldEmbedder(fields, oov_domain=oov_domain)
     x = embed(fields, history_agg, agg_kwargs)
     domain, prior = x.of("domain"), x.of("user", "item")
     if not domain.parts or not prior.parts:
@@ -63,10 +69,13 @@ def pepnet(
     embeddings = x.of("user", "item", "context", "history", "task").concat()
     personal = EPNet(l2_reg, name="dnn_epnet")([domain.concat(), embeddings])
     towers = PPNet(
-        len(task_list), hidden_units, activation, dropout, l2_reg, name="dnn_ppnet"
+        len(task_list),
+        hidden_units,
+        activation,
+        dropout,
+        l2_reg,
+        gate_per_task,
+        name="dnn_ppnet",
     )([personal, prior.concat()])
-    logits = [
-        Tower((), num_logits=task.num_classes, name=f"dnn_tower_{task.name}")(tower)
-        for task, tower in zip(task_list, towers, strict=True)
-    ]
-    return Model(inputs=embed.inputs, outputs=predict(task_list, logits), name="pepnet")
+    outputs = task_towers(task_list, towers, (), activation, 0.0, 0.0, False)
+    return Model(inputs=embed.inputs, outputs=outputs, name="pepnet")

@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys.layers.core import PredictLayer
 from recsys.layers.embedding import Embedding
+from recsys.layers.grouped import KnownIds
 
 
 @dataclass(frozen=True)
@@ -24,24 +25,32 @@ class Column:
         name: Key in `x`.
         shape: Without the batch axis.
         ids: Number of ids if the column holds ids, 0 if it holds numbers.
+        least: The lowest id.
     """
 
     name: str
     shape: tuple[int, ...]
     ids: int
+    least: int = 0
 
 
 def columns_of(model: keras.Model) -> dict[str, Column]:
     """Reads the columns of a functional model from its graph."""
     sizes: dict[str, int] = {}
+    least: dict[str, int] = {}
     for layer in all_layers(model):
+        if isinstance(layer, KnownIds):  # takes whatever an int32 holds
+            for name in _readers(layer):
+                sizes[name], least[name] = 2**31, -(2**31)
         if isinstance(layer, Embedding):
             for name in _readers(layer):
                 sizes[name] = min(
                     layer.vocabulary_size, sizes.get(name, layer.vocabulary_size)
                 )
     return {
-        name: Column(name, tuple(tensor.shape[1:]), sizes.get(name, 0))
+        name: Column(
+            name, tuple(tensor.shape[1:]), sizes.get(name, 0), least.get(name, 0)
+        )
         for name, tensor in model.input.items()
     }
 
@@ -121,9 +130,9 @@ def _check_values(column: Column, value: np.ndarray[Any, Any]) -> None:
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         refuse("finite numbers", ~np.isfinite(value))
     if column.ids:
-        if value.min() < 0 or value.max() >= column.ids:
-            wanted = f"ids from 0 to {column.ids - 1}"
-            refuse(wanted, (value < 0) | (value >= column.ids))
+        if value.min() < column.least or value.max() >= column.ids:
+            wanted = f"ids from {column.least} to {column.ids - 1}"
+            refuse(wanted, (value < column.least) | (value >= column.ids))
         if value.dtype.kind == "f" and (value != np.floor(value)).any():
             refuse("whole ids", value != np.floor(value))
 

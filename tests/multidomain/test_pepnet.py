@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from recsys import Field, Task
 from recsys.layers.domain import EPNet, GateNU
+from recsys.multidomain.epnet import epnet
 from recsys.multidomain.pepnet import pepnet
+from recsys.multidomain.ppnet import ppnet
 from tests import oracle, zoo
 
 E = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
@@ -26,7 +28,27 @@ def _gate(x, w, name):
     return 2 * oracle.sigmoid(oracle.dense(hidden, w, f"{name}/dense_1"))
 
 
-def _predictions(x, w):
+def personalised(o, prior, w, per_task=False):
+    """PPNet and the logits of eq. 5-7: towers on `o`, gated by prior and `o`."""
+    prior = np.concatenate([prior, o], axis=-1)
+    outputs = []
+    for t, task in enumerate(zoo.TASKS):
+        h = o
+        for i, units in enumerate((10, 6)):
+            h = oracle.relu(oracle.dense(h, w, f"dnn_ppnet/dense_{t}_{i}"))
+            if per_task:
+                gate = _gate(prior, w, f"dnn_ppnet/gate_{t}_{i}")
+            else:
+                gate = _gate(prior, w, f"dnn_ppnet/gate_{i}")
+                gate = gate[:, t * units : (t + 1) * units]
+            h = h * gate
+        logit = oracle.dense(h, w, f"dnn_tower_{task.name}/logit")
+        outputs.append(oracle.sigmoid(logit))
+    return np.concatenate(outputs, axis=-1)
+
+
+def inputs(x, w):
+    """The embeddings of domain fields, of all others, and of user and item."""
     domain = np.concatenate(
         [
             w["embedding_domain_id/embeddings"][x["domain_id"]],
@@ -36,28 +58,47 @@ def _predictions(x, w):
     )
     history = oracle.columns(["seen", "seen_category"], x, w)
     e = np.concatenate([oracle.columns(E, x, w), history], axis=-1)
-    o = e * _gate(np.concatenate([domain, e], axis=-1), w, "dnn_epnet/gate")
-    prior = np.concatenate([oracle.columns(PRIOR, x, w), o], axis=-1)
-    gates = [_gate(prior, w, f"dnn_ppnet/gate_{i}") for i in range(2)]
-    outputs = []
-    for t, task in enumerate(zoo.TASKS):
-        h = o
-        for i, units in enumerate((10, 6)):
-            h = oracle.relu(oracle.dense(h, w, f"dnn_ppnet/dense_{t}_{i}"))
-            h = h * gates[i][:, t * units : (t + 1) * units]
-        logit = oracle.dense(h, w, f"dnn_tower_{task.name}/logit")
-        outputs.append(oracle.sigmoid(logit))
-    return np.concatenate(outputs, axis=-1)
+    return domain, e, oracle.columns(PRIOR, x, w)
 
 
-def test_it_computes_the_paper():
-    model, x = _model(), zoo.rows(9)
-    np.testing.assert_allclose(
-        zoo.predictions(model, x),
-        _predictions(x, oracle.weights(model)),
-        rtol=1e-4,
-        atol=1e-5,
-    )
+def gated(domain, e, w):
+    """EPNet, eq. 3-4."""
+    return e * _gate(np.concatenate([domain, e], axis=-1), w, "dnn_epnet/gate")
+
+
+@pytest.mark.parametrize("per_task", [False, True])
+def test_it_computes_the_paper(per_task):
+    model, x = _model(gate_per_task=per_task), zoo.rows(9)
+    w = oracle.weights(model)
+    domain, e, prior = inputs(x, w)
+    expected = personalised(gated(domain, e, w), prior, w, per_task)
+    found = zoo.predictions(model, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_epnet_alone_has_plain_towers():
+    model, x = epnet(zoo.fields(domain=True), zoo.TASKS, (10, 6)), zoo.rows(9)
+    zoo.jitter(model)
+    w = oracle.weights(model)
+    domain, e, _ = inputs(x, w)
+    o = gated(domain, e, w)
+    towers = [oracle.tower(o, w, f"dnn_tower_{task.name}") for task in zoo.TASKS]
+    expected = oracle.sigmoid(np.concatenate(towers, axis=-1))
+    found = zoo.predictions(model, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("per_task", [False, True])
+def test_ppnet_alone_takes_all_embeddings_as_they_are(per_task):
+    fields = zoo.fields(domain=True)
+    model = ppnet(fields, zoo.TASKS, (10, 6), gate_per_task=per_task)
+    zoo.jitter(model)
+    x, w = zoo.rows(9), oracle.weights(model)
+    domain, e, prior = inputs(x, w)
+    o = np.concatenate([e, domain], axis=-1)  # in the order of the fields
+    found = zoo.predictions(model, x)
+    expected = personalised(o, prior, w, per_task)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_parameters():
@@ -122,9 +163,16 @@ def test_a_task_leaves_the_tower_of_another_alone():
     assert not [p for p in moved if "/dense_1_" in p or "tower_like" in p]
 
 
-def test_it_needs_a_domain():
-    with pytest.raises(ValueError, match="belong='domain'"):
-        pepnet(zoo.fields(), zoo.TASKS)
+@pytest.mark.parametrize("factory", [pepnet, epnet])
+def test_it_needs_a_domain(factory):
+    with pytest.raises(ValueError, match="net needs.*belong='domain'.*Received:.*user"):
+        factory(zoo.fields(), zoo.TASKS)
+
+
+def test_ppnet_needs_somebody():
+    hour = Field("hour", vocabulary_size=24, belong="context")
+    with pytest.raises(ValueError, match="ppnet needs.*'user' or 'item'.*'context'"):
+        ppnet([hour], zoo.TASKS)
 
 
 def test_tasks_must_have_distinct_names():

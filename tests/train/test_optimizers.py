@@ -251,7 +251,7 @@ def test_the_dict_survives_its_config_and_callbacks_reach_its_parts():
     entry = zoo.ENTRIES[0]
     model = entry.compiled({"embedding": "adagrad", "default": "adam"})
     halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
-    model.fit(zoo.rows(8), zoo.labels(entry.family, 8), callbacks=[halve], verbose=0)
+    model.fit(zoo.rows(8), entry.labels(8), callbacks=[halve], verbose=0)
     assert float(model.optimizer["embedding"].learning_rate) == pytest.approx(0.025)
     assert float(model.optimizer["default"].learning_rate) == pytest.approx(0.0005)
 

@@ -10,6 +10,8 @@ from recsys.layers.interaction.fm import FM
 from recsys.layers.interaction.gwpfm import GwPFM
 from recsys.layers.interaction.product import ProductLayer
 from recsys.layers.interaction.senet import SENet
+from recsys.layers.meta import MetaAttention, MetaTower, MetaUnit
+from recsys.layers.star import PartitionedNormalization, StarTopologyFCN
 
 __all__ = [
     "BiLinearLayer",
@@ -20,8 +22,13 @@ __all__ = [
     "GatingNetwork",
     "GwPFM",
     "InteractionExpert",
+    "MetaAttention",
+    "MetaTower",
+    "MetaUnit",
     "PPNet",
+    "PartitionedNormalization",
     "ProductLayer",
     "SENet",
+    "StarTopologyFCN",
     "WeightedSum",
 ]

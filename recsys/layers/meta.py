@@ -1,0 +1,276 @@
+"""M2M's layers: networks whose weights another network generates from the scenario."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.core import dropout
+from recsys.layers.masking import masked_softmax
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class MetaUnit(keras.layers.Layer):
+    r"""An MLP of constant width with weights generated from a scenario (M2M, 3.3).
+
+        h <- f(h W_i(s) + b_i(s)),   i = 1..num_layer
+        W_i(s) = v_i + reshape(s V_i, n x n) / \sqrt n,   b_i(s) = u_i + s U_i
+
+    v starts as the kernel of a Dense layer, so that the unit is near one at first, and
+    the scenario bends it. Several vectors of a row share what is generated for it.
+
+    Cost of a layer and row, with c vectors of width n and a scenario of width k: n^2
+    (k + c) multiplications and n^2 numbers if W is formed; n^2 k c and c n k if it is
+    not, but s times h is multiplied by V. The second is taken for a single vector,
+    where it is as fast and n / k times smaller.
+
+    Parameters: `num_layer * (k + 1) * (n^2 + n)`.
+
+    Args:
+        num_layer: Number of layers.
+        activation: f, see `get_activation`.
+        dropout: Fraction of units dropped behind each layer in training, in [0, 1).
+        l2_reg: Penalty `l2_reg * sum of squares` on V and v.
+    Call arguments:
+        inputs: `[h, scenario (batch, k)]`, h `(batch, n)` or `(batch, c, n)`.
+    Returns:
+        As h.
+    Reference:
+        Leaving No One Behind, WSDM 2022, https://arxiv.org/abs/2201.06814.
+    """
+
+    def __init__(
+        self,
+        num_layer: int,
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "leaky_relu",
+        dropout: float = 0.0,
+        l2_reg: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_layer = num_layer
+        self.activation = activation
+        self.dropout = dropout
+        self.l2_reg = l2_reg
+
+    def build(self, input_shape: Any) -> None:
+        h, (_, k) = input_shape
+        n = h[-1]
+        same = {"dtype": self.dtype_policy}
+        regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
+        # A row of V generates one weight: the sum over k keeps the size of s.
+        unit = keras.initializers.RandomNormal
+        self.layers, self.activations, self.dropouts = [], [], []
+        for i in range(self.num_layer):
+            self.layers.append(
+                [
+                    self.add_weight(
+                        shape=(k, n, n),
+                        initializer=unit(stddev=1 / math.sqrt(k)),
+                        regularizer=regularizer,
+                        name=f"kernel_of_scenario_{i}",
+                    ),
+                    self.add_weight(
+                        shape=(n, n),
+                        initializer="glorot_uniform",
+                        regularizer=regularizer,
+                        name=f"kernel_{i}",
+                    ),
+                    self.add_weight(
+                        shape=(k, n),
+                        initializer=unit(stddev=1 / math.sqrt(k * n)),
+                        name=f"bias_of_scenario_{i}",
+                    ),
+                    self.add_weight(shape=(n,), initializer="zeros", name=f"bias_{i}"),
+                ]
+            )
+            activation = get_activation(self.activation, name=f"activation_{i}", **same)
+            activation.build(h)
+            self.activations.append(activation)
+            if self.dropout:
+                self.dropouts.append(dropout(self.dropout, name=f"dropout_{i}", **same))
+
+    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+        h, scenario = inputs
+        several = len(h.shape) == 3
+        for i, (generator, kernel, bias_generator, bias) in enumerate(self.layers):
+            k, n, _ = generator.shape
+            shift = ops.matmul(scenario, bias_generator) + bias
+            if several and h.shape[1] > 1:
+                formed = ops.matmul(scenario, ops.reshape(generator, (k, n * n)))
+                bent = ops.matmul(h, ops.reshape(formed, (-1, n, n)))
+            else:
+                one = ops.reshape(h, (-1, 1, n))
+                outer = ops.reshape(ops.expand_dims(scenario, -1) * one, (-1, k * n))
+                bent = ops.matmul(outer, ops.reshape(generator, (k * n, n)))
+            if several:
+                bent = ops.reshape(bent, (-1, h.shape[1], n))
+                shift = ops.expand_dims(shift, 1)
+            h = self.activations[i](bent / math.sqrt(n) + ops.matmul(h, kernel) + shift)
+            if self.dropout:
+                h = self.dropouts[i](h, training=training)
+        return h
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_layer": self.num_layer,
+            "activation": serialize_activation(self.activation),
+            "dropout": self.dropout,
+            "l2_reg": self.l2_reg,
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class MetaAttention(keras.layers.Layer):
+    r"""Mixes experts for each task, by weights that depend on the scenario.
+
+        a_{t,i} = w_t^T MetaUnit([E_i; T_t]; s),   R_t = \sum_i softmax_i(a_t)_i E_i
+
+    One meta unit serves all experts and tasks given to the layer.
+
+    Args:
+        num_layer, activation, dropout, l2_reg: Of the meta unit.
+    Call arguments:
+        inputs: `[experts (batch, num_experts, v), tasks (batch, num_tasks, v),
+            scenario (batch, k)]`.
+    Returns:
+        `(batch, num_tasks, v)`.
+    Reference:
+        Leaving No One Behind, WSDM 2022, https://arxiv.org/abs/2201.06814.
+    """
+
+    def __init__(
+        self,
+        num_layer: int = 3,
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "leaky_relu",
+        dropout: float = 0.0,
+        l2_reg: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.unit = MetaUnit(
+            num_layer,
+            activation,
+            dropout,
+            l2_reg,
+            name="unit",
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, input_shape: Any) -> None:
+        (batch, num_experts, v), (_, num_tasks, of_task), scenario = input_shape
+        width = v + of_task
+        self.unit.build([(batch, num_experts * num_tasks, width), scenario])
+        self.score = self.add_weight(
+            shape=(num_tasks, width), initializer="glorot_uniform", name="score"
+        )
+
+    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+        experts, _, _ = inputs
+        return ops.matmul(self.shares(inputs, training), experts)
+
+    def shares(self, inputs: Sequence[Any], training: bool = False) -> Any:
+        """Returns the softmax over experts, `(batch, num_tasks, num_experts)`."""
+        experts, tasks, scenario = inputs
+        num_tasks, num_experts = tasks.shape[1], experts.shape[1]
+        pairs = ops.concatenate(
+            [
+                ops.tile(experts, (1, num_tasks, 1)),
+                ops.repeat(tasks, num_experts, axis=1),
+            ],
+            axis=-1,
+        )
+        h = self.unit([pairs, scenario], training=training)
+        h = ops.reshape(h, (-1, num_tasks, num_experts, h.shape[-1]))
+        return masked_softmax(ops.einsum("btkn,tn->btk", h, self.score), None)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape[1][:2], input_shape[0][-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **_of_unit(self.unit)}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class MetaTower(keras.layers.Layer):
+    r"""A residual stack of meta units, one for all tasks given to the layer.
+
+        L^j = f(MetaUnit^j(L^{j-1}; s) + L^{j-1}),   L^0 = R
+
+    Args:
+        num_layer: Number of meta units.
+        meta_unit_depth: Layers of each.
+        activation: f, also of the units.
+        dropout: Fraction dropped behind each layer of a unit, in [0, 1).
+        l2_reg: Of the units.
+    Call arguments:
+        inputs: `[R (batch, num_tasks, v), scenario (batch, k)]`.
+    Returns:
+        `(batch, num_tasks, v)`.
+    Reference:
+        Leaving No One Behind, WSDM 2022, https://arxiv.org/abs/2201.06814.
+    """
+
+    def __init__(
+        self,
+        num_layer: int = 3,
+        meta_unit_depth: int = 3,
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "leaky_relu",
+        dropout: float = 0.0,
+        l2_reg: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_layer = num_layer
+        self.meta_unit_depth = meta_unit_depth
+        self.activation = activation
+        self.dropout = dropout
+        self.l2_reg = l2_reg
+        same = {"dtype": self.dtype_policy}
+        self.units = [
+            MetaUnit(
+                meta_unit_depth, activation, dropout, l2_reg, name=f"unit_{j}", **same
+            )
+            for j in range(num_layer)
+        ]
+        self.activations = [
+            get_activation(activation, name=f"activation_{j}", **same)
+            for j in range(num_layer)
+        ]
+
+    def build(self, input_shape: Any) -> None:
+        for unit, activation in zip(self.units, self.activations, strict=True):
+            unit.build(input_shape)
+            activation.build(input_shape[0])
+
+    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+        x, scenario = inputs
+        for unit, activation in zip(self.units, self.activations, strict=True):
+            x = activation(unit([x, scenario], training=training) + x)
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_layer": self.num_layer,
+            "meta_unit_depth": self.meta_unit_depth,
+            "activation": serialize_activation(self.activation),
+            "dropout": self.dropout,
+            "l2_reg": self.l2_reg,
+        }
+
+
+def _of_unit(unit: MetaUnit) -> dict[str, Any]:
+    names = ("num_layer", "activation", "dropout", "l2_reg")
+    config = unit.get_config()
+    return {name: config[name] for name in names}

@@ -1,0 +1,88 @@
+"""MMoE over domains: shared experts, a gate and a tower for each domain.
+
+Ma et al., KDD 2018, https://doi.org/10.1145/3219819.3220007, a domain in place of a
+task; the row's domain says which tower answers.
+
+    embeddings ──┬─> experts ──────────┬─(x)─> tower of domain 1 ─┐ the row's
+                 ├─> gate of domain 1 ─┘ │                        ├──────────> sigmoid
+                 └─> gate of domain 2 ──(x)──> tower of domain 2 ─┘
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from recsys.feature import Field, Task
+from recsys.inputs import FieldEmbedder, OutOfRange
+from recsys.layers.core import predict
+from recsys.layers.streams import DomainTowers, StackedExtraction
+from recsys.train.model import Model
+
+__all__ = ["Field", "Task", "mmoe_domains"]
+
+
+def mmoe_domains(
+    fields: Sequence[Field],
+    task_list: Sequence[Task],
+    num_experts: int = 3,
+    experts_dim: int | Sequence[int] = 64,
+    hidden_units: Sequence[int] = (100, 64),
+    activation: str | Callable[..., Any] = "relu",
+    dropout: float = 0.0,
+    l2_reg: float = 0.0,
+    use_bn: bool = False,
+    history_agg: str = "attention",
+    agg_kwargs: Mapping[str, Any] | None = None,
+    *,
+    oov_domain: OutOfRange = "error",
+) -> Model:
+    """Builds MMoE with domains for tasks; each task has a tower in each domain.
+
+    With one expert it is Shared-Bottom over domains. Normalisation (`use_bn`) is over
+    all rows of a batch.
+
+    Args:
+        fields: Exactly one domain field of ids.
+        task_list: The tasks; a gate is of a domain, a tower of a domain and task.
+        num_experts: Number of experts.
+        experts_dim: Sizes of the layers of an expert, one number for one layer.
+        hidden_units: Sizes of each tower.
+        activation: Of experts and towers.
+        dropout: Fraction dropped behind each hidden layer, in [0, 1).
+        l2_reg: Penalty on the kernels of experts, gates and towers.
+        use_bn: Whether hidden layers normalise.
+        history_agg: How histories are pooled, see `get_agg_layer`.
+        agg_kwargs: Arguments of that layer.
+        oov_domain: See `FieldEmbedder`; an unknown domain gets the mean of all logits.
+
+    Raises:
+        ValueError: If there are no experts, or is not one domain field of ids.
+    """
+    embed = FieldEmbedder(fields, oov_domain=oov_domain)
+    domain = embed.domain("mmoe_domains")
+    x = embed(fields, history_agg, agg_kwargs).concat()
+    mixed = StackedExtraction(
+        domain.number,
+        0,
+        num_experts,
+        experts_dim,
+        activation,
+        l2_reg,
+        dropout,
+        use_bn,
+        name="dnn_experts",
+    )([x, x])
+    logits = [
+        DomainTowers(
+            domain.number,
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            task.num_classes,
+            name=f"dnn_tower_{task.name}",
+        )([mixed, domain.ids])
+        for task in task_list
+    ]
+    outputs = predict(task_list, logits)
+    return Model(inputs=embed.inputs, outputs=outputs, name="mmoe_domains")

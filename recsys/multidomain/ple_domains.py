@@ -1,0 +1,101 @@
+"""PLE over domains: experts of each domain and shared ones, a tower for each domain.
+
+Tang et al., RecSys 2020, https://doi.org/10.1145/3383313.3412236, a domain in place of
+a task; the row's domain says which tower answers.
+
+    embeddings ──┬─> experts of domain 1 ──┬─> gate of domain 1 ─> tower ─┐ the row's
+                 ├─> shared experts ───────┤                              ├─> sigmoid
+                 └─> experts of domain 2 ──┴─> gate of domain 2 ─> tower ─┘
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from recsys.feature import Field, Task
+from recsys.inputs import FieldEmbedder, OutOfRange
+from recsys.layers.core import predict
+from recsys.layers.streams import DomainTowers, StackedExtraction
+from recsys.train.model import Model
+
+__all__ = ["Field", "Task", "ple_domains"]
+
+
+def ple_domains(
+    fields: Sequence[Field],
+    task_list: Sequence[Task],
+    num_layer: int = 1,
+    num_experts: int = 2,
+    num_shared_experts: int = 2,
+    experts_dim: int | Sequence[int] = 64,
+    hidden_units: Sequence[int] = (100, 64),
+    activation: str | Callable[..., Any] = "relu",
+    dropout: float = 0.0,
+    l2_reg: float = 0.0,
+    use_bn: bool = False,
+    history_agg: str = "attention",
+    agg_kwargs: Mapping[str, Any] | None = None,
+    *,
+    oov_domain: OutOfRange = "error",
+) -> Model:
+    """Builds PLE with domains for tasks; each task has a tower in each domain.
+
+    Rows of a domain move no expert of another at one level (CGC); at more they do,
+    through the shared stream. Normalisation (`use_bn`) is over all rows of a batch.
+
+    Args:
+        fields: Exactly one domain field of ids.
+        task_list: The tasks.
+        num_layer: Number of levels.
+        num_experts: Experts of each domain in a level, may be 0.
+        num_shared_experts: Shared experts of a level, may be 0.
+        experts_dim: Sizes of the layers of an expert, one number for one layer.
+        hidden_units: Sizes of each tower.
+        activation: Of experts and towers.
+        dropout: Fraction dropped behind each hidden layer, in [0, 1).
+        l2_reg: Penalty on the kernels of experts, gates and towers.
+        use_bn: Whether hidden layers normalise.
+        history_agg: How histories are pooled, see `get_agg_layer`.
+        agg_kwargs: Arguments of that layer.
+        oov_domain: See `FieldEmbedder`; an unknown domain gets the mean of all logits.
+
+    Raises:
+        ValueError: If there is no level, are no experts, or is not one domain field of
+            ids.
+    """
+    if num_layer < 1:
+        raise ValueError(
+            f"ple_domains needs num_layer >= 1. Received: num_layer={num_layer}"
+        )
+    embed = FieldEmbedder(fields, oov_domain=oov_domain)
+    domain = embed.domain("ple_domains")
+    streams = shared = embed(fields, history_agg, agg_kwargs).concat()
+    for level in range(num_layer):
+        goes_on = level < num_layer - 1
+        mixed = StackedExtraction(
+            domain.number,
+            num_experts,
+            num_shared_experts,
+            experts_dim,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            goes_on=goes_on,
+            name=f"dnn_level_{level}",
+        )([streams, shared])
+        streams, shared = mixed if goes_on else (mixed, None)
+    logits = [
+        DomainTowers(
+            domain.number,
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            task.num_classes,
+            name=f"dnn_tower_{task.name}",
+        )([streams, domain.ids])
+        for task in task_list
+    ]
+    outputs = predict(task_list, logits)
+    return Model(inputs=embed.inputs, outputs=outputs, name="ple_domains")

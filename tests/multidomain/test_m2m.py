@@ -1,0 +1,115 @@
+"""M2M against section 3 of the paper."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Field
+from recsys.multidomain.m2m import m2m
+from tests import oracle, zoo
+from tests.layers.test_meta import leaky, unit
+
+TASK_FIELDS = [
+    Field("click_id", vocabulary_size=3, belong="task", group="click"),
+    Field("click_rate", belong="task", group="click", dtype="float32"),
+]
+
+
+def _columns(x):
+    rng = np.random.default_rng(5)
+    n = len(x["hour"])
+    return {**x, "click_id": rng.integers(0, 3, n), "click_rate": rng.random(n)}
+
+
+def _model(fields=(), **kwargs):
+    given = {"num_experts": 3, "view_dim": 5, "scenario_dim": 4, "meta_tower_depth": 2}
+    given |= {"meta_unit_depth": 2, "history_agg": "mean_pooling"}
+    model = m2m([*zoo.fields(domain=True), *fields], zoo.TASKS, **{**given, **kwargs})
+    zoo.jitter(model)
+    return model
+
+
+def _view(x, w, name):
+    return oracle.mlp(x, w, name, leaky)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_it_computes_the_paper(shared):
+    model, x = _model(TASK_FIELDS, meta_unit_shared=shared), _columns(zoo.rows(9))
+    w = oracle.weights(model)
+    rate = x["domain_rate"][:, None] * w["embedding_domain_rate/embeddings"]
+    domain = [w["embedding_domain_id/embeddings"][x["domain_id"]], rate]
+    names = [*oracle.PLAIN, "seen", "seen_category"]
+    experts = oracle.experts(oracle.columns(names, x, w), w, "dnn_experts", leaky)
+    user = oracle.columns(["user_id", "age", "tags"], x, w)
+    scenario = np.concatenate([user, *domain], axis=-1)  # in the order of the fields
+    s = _view(scenario, w, "dnn_scenario")
+    click = np.concatenate(
+        [
+            w["embedding_click_id/embeddings"][x["click_id"]],
+            x["click_rate"][:, None] * w["embedding_click_rate/embeddings"],
+        ],
+        axis=-1,
+    )
+    views = [
+        _view(click, w, "dnn_task_click"),
+        np.repeat(w["dnn_task_like/view"], 9, axis=0),
+    ]
+    outputs = []
+    for t, task in enumerate(zoo.TASKS):
+        end, own = ("", t) if shared else (f"_{task.name}", 0)
+        scores = []
+        for i in range(3):
+            pair = np.concatenate([experts[:, i], views[t]], axis=-1)[:, None]
+            h = unit(pair, s, w, f"dnn_meta_attention{end}/unit/", 2)
+            scores.append(h[:, 0] @ w[f"dnn_meta_attention{end}/score"][own])
+        shares = oracle.softmax(np.stack(scores, axis=-1))
+        r = np.einsum("bi,biv->bv", shares, experts)[:, None]
+        for j in range(2):
+            r = leaky(unit(r, s, w, f"dnn_meta_tower{end}/unit_{j}/", 2) + r)
+        outputs.append(oracle.dense(r[:, 0], w, f"dnn_tower_{task.name}/logit"))
+    expected = oracle.sigmoid(np.concatenate(outputs, axis=-1))
+    found = zoo.predictions(model, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_parameters(shared):
+    tables = 40 * 4 + 3 + 12 * 5 + 30 * 8 + 7 * 4 + 24 * 2 + 3 * 4 + 4
+    width, v, k = 4 + 3 + 5 + 8 + 4 + 2 + 2 + 12, 5, 4
+    views = 3 * (width * v + v) + (4 + 3 + 5 + 8) * k + k + 2 * v
+    attention = 2 * (k + 1) * (4 * v * v + 2 * v)
+    tower = 2 * 2 * (k + 1) * (v * v + v)
+    times = 1 if shared else 2
+    heads = 2 * 2 * v + 2 * (v + 1)
+    found = _model(meta_unit_shared=shared).count_params()
+    assert found == tables + views + times * (attention + tower) + heads
+
+
+def test_without_a_tower_it_is_a_mixture_of_experts():
+    model, x = _model(meta_tower_depth=0), zoo.rows(9)
+    experts = model.get_layer("dnn_experts").output
+    attention = model.get_layer("dnn_meta_attention")
+    inner = keras.Model(model.input, [experts, *attention.input])
+    every, *given = inner.predict(x, verbose=0)
+    mixed = np.asarray(attention.shares(given)) @ every
+    w = oracle.weights(model)
+    for t, task in enumerate(zoo.TASKS):
+        logit = oracle.dense(mixed[:, t], w, f"dnn_tower_{task.name}/logit")
+        found = model.predict(x, verbose=0)[task.name]
+        np.testing.assert_allclose(found, oracle.sigmoid(logit), rtol=1e-4)
+
+
+def test_the_call_of_version_1():
+    fields = [*zoo.fields(domain=True), *TASK_FIELDS]
+    model = m2m(fields, list(zoo.TASKS), 2, 8, 4, 1, 1, history_agg="sum_pooling")
+    model.compile("adam", keras.losses.BinaryCrossentropy(), metrics=["accuracy"])
+    model.fit(_columns(zoo.rows(32)), zoo.labels("multitask", 32), verbose=0)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="m2m needs.*belong='domain'.*'user_id'"):
+        m2m(zoo.fields(), zoo.TASKS)
+    odd = Field("x", vocabulary_size=3, belong="task", group="buy")
+    with pytest.raises(ValueError, match=r"'x': group.*\['click', 'like'\].*'buy'"):
+        m2m([*zoo.fields(domain=True), odd], zoo.TASKS)
