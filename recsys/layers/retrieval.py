@@ -479,3 +479,54 @@ class CosineContrastive(NegativesOfRows):
             "margin": self.margin,
             "negative_weight": self.negative_weight,
         }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Top1(NegativesOfRows):
+    r"""TOP1: the share of negatives before the positive, and their size.
+
+        loss = mean_j \sigma(s_j - s_pos) + \sigma(s_j^2)
+
+    Args, call arguments and returns: of `NegativesOfRows`.
+    Reference:
+        Session-based Recommendations with Recurrent Neural Networks, ICLR 2016,
+        section 3.2.
+    """
+
+    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+        losses = ops.sigmoid(negative - ops.expand_dims(positive, 1))
+        losses += ops.sigmoid(ops.square(negative))
+        count = ops.sum(ops.cast(counts, "float32"), axis=1)
+        return ops.sum(ops.where(counts, losses, 0), axis=1) / ops.maximum(count, 1)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class BPRMax(NegativesOfRows):
+    r"""BPR-max: BPR against the largest of the negatives, smoothed.
+
+        w = softmax_j s_j
+        loss = -log \sum_j w_j \sigma(s_pos - s_j) + regularization \sum_j w_j s_j^2
+
+    Args:
+        vocabulary_size, num_negatives, ...: Of `NegativesOfRows`.
+        regularization: Of the scores.
+    Call arguments and returns: as `NegativesOfRows`.
+    Reference:
+        Recurrent Neural Networks with Top-k Gains for Session-based Recommendations,
+        CIKM 2018, eq. 9.
+    """
+
+    def __init__(self, *args: Any, regularization: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.regularization = regularization
+
+    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+        log_w = ops.log_softmax(ops.where(counts, negative, IMPOSSIBLE), axis=1)
+        before = -ops.softplus(negative - ops.expand_dims(positive, 1))
+        loss = -ops.logsumexp(log_w + before, axis=1)
+        size = ops.sum(ops.exp(log_w) * ops.square(negative), axis=1)
+        loss += self.regularization * size
+        return ops.where(ops.any(counts, axis=1), loss, 0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "regularization": self.regularization}

@@ -1,6 +1,6 @@
 """What every match model is assembled from: one item, its catalogue, two vectors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,10 +8,11 @@ import keras
 from recsys.feature import Field
 from recsys.inputs import FieldEmbedder, History, shape_and_type
 from recsys.layers.catalogue import Catalogue
+from recsys.layers.causal import Following
 from recsys.layers.core import Identity
 from recsys.layers.interests import MeanOfParts
 from recsys.layers.retrieval import MatchLoss
-from recsys.layers.search import TopSteps
+from recsys.layers.search import TakeSteps, TopSteps
 from recsys.train.match_model import CATALOGUE, ITEM, USER, MatchModel
 
 USER_SIDE = ("user", "context", "history")
@@ -130,6 +131,41 @@ def behaviours_and_item(
     behaviours = MeanOfParts(len(used), name="behaviours")(history.sequence)
     item = MeanOfParts(len(towers.items), name="item")(embed(towers.items).concat())
     return history, behaviours, item
+
+
+def sequence(
+    towers: Towers, needed_by: str, apart: Collection[str] = ()
+) -> tuple[History, Any, Any]:
+    """Returns the history of the item, newest first, and what follows each behaviour.
+
+    Args:
+        towers: Of a model with one history of the item.
+        needed_by: Name of the model.
+        apart: Roles that the model wants beside the items, see
+            `FieldEmbedder.histories`.
+
+    Returns:
+        The history, its embeddings `(batch, length, dim)`, and the ids of the items
+        that follow them, `(batch, length)`.
+
+    Raises:
+        ValueError: If there is not one history that shares the item's table.
+    """
+    embed, item = towers.embed, towers.item
+    same = [f for f in towers.users if f.belong == "history" and f.emb == item.emb]
+    if len(same) != 1:
+        raise ValueError(
+            f"{needed_by} needs one history that shares the item's table. Received: "
+            f"{[(field.name, field.belong, field.emb) for field in towers.users]}"
+        )
+    of_role = [f for f in towers.users if f.role in apart and f.group == same[0].group]
+    (history,) = embed.histories([*same, *of_role], apart)
+    order = TopSteps(history.length, name="newest_first")
+    index, found = order(history.valid, history.valid)
+    history = embed.select(history, index, found)
+    ids = TakeSteps(name="items")([embed.column(history.item.name), index])
+    following = Following(name="following")([towers.item_ids, ids], valid=found)
+    return history, history.sequence, following
 
 
 def unit(vector: Any, name: str) -> Any:
