@@ -187,7 +187,8 @@ class SampledSoftmax(MatchLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(vocabulary_size, temperature, reserved, **kwargs)
-        if sampler not in SAMPLERS or (num_negatives or 1) < 1:
+        few = num_negatives is not None and num_negatives < 1
+        if sampler not in SAMPLERS or few:
             raise ValueError(
                 f"Layer {self.name!r}: sampler must be one of {tuple(SAMPLERS)}, and "
                 "there must be negatives. Received: "
@@ -241,11 +242,12 @@ class InBatchSoftmax(MatchLoss):
         l_ij = <u_i, v_j> / temperature - log Q_j
         loss_i = -l_ii + log \sum_{j not masked} exp l_ij
 
-    Column j is masked where it is i's own item again, or one of its known positives.
-    Q_j is how often j is expected in the columns: `batch * p_j`, and `num_negatives /
-    num_items` more where items are drawn. The frequency p_j is estimated from the
-    steps between two batches that hold j, see `StreamingFrequency`. A batch of one
-    row has no negatives and no loss, unless some are drawn.
+    Column j is masked where its item is i's own, one of i's known positives, or there
+    before in the batch, so that each item counts once. Q_j is how often it is then
+    expected: the probability to be in a batch, which is estimated from the steps
+    between two that hold it, see `StreamingFrequency`, and `num_negatives / num_items`
+    more where items are drawn. A batch of one row has no negatives and no loss, unless
+    some are drawn.
 
     Args:
         vocabulary_size, temperature, reserved, weight, sample_weight: Of `MatchLoss`.
@@ -301,12 +303,16 @@ class InBatchSoftmax(MatchLoss):
             expected += self.num_negatives / self.num_items
             logits -= ops.log(expected)
         each = ops.expand_dims(columns, 0)
-        masked = (ops.expand_dims(ids, 1) == each) | (each < self.reserved)
+        same = ops.expand_dims(ids, 1) == each
+        row, column = (ops.arange(ops.shape(c)[0]) for c in (ids, columns))
+        before = ops.expand_dims(row, 1) < column
+        inside = column < ops.shape(ids)[0]
+        again = ops.any(same & before, axis=0) & inside
+        masked = same | again | (each < self.reserved)
         if self.known is not None:
             known = ops.expand_dims(ops.cast(x[self.known], "int32"), 2)
             masked |= ops.any(known == ops.expand_dims(each, 0), axis=1)
-        own = ops.arange(ops.shape(ids)[0])
-        own = ops.expand_dims(own, 1) == ops.arange(ops.shape(columns)[0])
+        own = ops.expand_dims(row, 1) == column
         logits = ops.where(masked & ~own, IMPOSSIBLE, logits)
         positive = ops.sum(ops.where(own, logits, 0), axis=1)
         return ops.logsumexp(logits, axis=1) - positive
@@ -326,7 +332,8 @@ class NegativesOfRows(MatchLoss):
 
     Args:
         vocabulary_size, temperature, reserved, weight, sample_weight: Of `MatchLoss`.
-        num_negatives: Items drawn alike, with replacement, for each row.
+        num_negatives: Items drawn alike, with replacement, for each row; `None` means
+            all, each once.
         unseen: Column of `x` with items that the row's negatives must not be,
             `(batch, any length)`; the positive is none of them either. Without it all
             rows share a draw, in which the positive does not count.
@@ -336,14 +343,14 @@ class NegativesOfRows(MatchLoss):
     def __init__(
         self,
         vocabulary_size: int,
-        num_negatives: int = 1,
+        num_negatives: int | None = 1,
         temperature: float = 1.0,
         reserved: int = 1,
         unseen: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(vocabulary_size, temperature, reserved, **kwargs)
-        if num_negatives < 1:
+        if num_negatives is not None and num_negatives < 1:
             raise ValueError(
                 f"Layer {self.name!r}: there must be negatives. "
                 f"Received: num_negatives={num_negatives}"
@@ -358,30 +365,45 @@ class NegativesOfRows(MatchLoss):
     def rows(
         self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
     ) -> Any:
-        positive = ops.sum(user * item, axis=-1)
-        if self.unseen is None:
-            drawn = self.draws.draw(self.num_negatives, self.seed_generator)
-            vectors = ops.cast(self._vectors(drawn, training), "float32")
-            negative = ops.matmul(user, ops.transpose(vectors))
-            counts = ops.reshape(ids, (-1, 1)) != ops.expand_dims(drawn, 0)
+        if self.num_negatives is not None and self.unseen is not None:
+            negative, counts = self._own_draws(user, ids, x[self.unseen], training)
         else:
-            seen = ops.cast(x[self.unseen], "int32")
-            drawn, counts = draw_unseen(
-                ops.concatenate([seen, ids], axis=1),
-                self.reserved,
-                self.num_items,
-                ids.shape[1] * self.num_negatives,
-                self.seed_generator,
-            )
-            counts = ops.repeat(counts, ids.shape[1], axis=0)
-            vectors = self._vectors(ops.reshape(drawn, (-1,)), training)
-            vectors = ops.reshape(vectors, (-1, self.num_negatives, user.shape[-1]))
-            negative = ops.matmul(
-                ops.cast(vectors, "float32"), ops.expand_dims(user, 2)
-            )[..., 0]
+            negative, counts = self._shared_draw(user, ids, x, training)
+        positive = ops.sum(user * item, axis=-1)
         return self.of_scores(
             positive / self.temperature, negative / self.temperature, counts
         )
+
+    def _shared_draw(
+        self, user: Any, ids: Any, x: Mapping[str, Any], training: bool
+    ) -> tuple[Any, Any]:
+        if self.num_negatives is None:
+            drawn = ops.arange(self.reserved, self.vocabulary_size, dtype="int32")
+        else:
+            drawn = self.draws.draw(self.num_negatives, self.seed_generator)
+        vectors = ops.cast(self._vectors(drawn, training), "float32")
+        counts = ops.reshape(ids, (-1, 1)) != ops.expand_dims(drawn, 0)
+        if self.unseen is not None:
+            seen = ops.expand_dims(ops.cast(x[self.unseen], "int32"), 2)
+            seen = ops.any(seen == ops.reshape(drawn, (1, 1, -1)), axis=1)
+            counts &= ~ops.repeat(seen, ids.shape[1], axis=0)
+        return ops.matmul(user, ops.transpose(vectors)), counts
+
+    def _own_draws(
+        self, user: Any, ids: Any, seen: Any, training: bool
+    ) -> tuple[Any, Any]:
+        num = self.num_negatives or 1
+        drawn, any_left = draw_unseen(
+            ops.concatenate([ops.cast(seen, "int32"), ids], axis=1),
+            self.reserved,
+            self.num_items,
+            ids.shape[1] * num,
+            self.seed_generator,
+        )
+        vectors = self._vectors(ops.reshape(drawn, (-1,)), training)
+        vectors = ops.reshape(ops.cast(vectors, "float32"), (-1, num, user.shape[-1]))
+        negative = ops.matmul(vectors, ops.expand_dims(user, 2))[..., 0]
+        return negative, ops.repeat(any_left, ids.shape[1], axis=0)
 
     def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
         """Returns the loss of each row, `(rows,)`.
@@ -456,7 +478,7 @@ class CosineContrastive(NegativesOfRows):
     def __init__(
         self,
         vocabulary_size: int,
-        num_negatives: int = 1000,
+        num_negatives: int | None = 1000,
         reserved: int = 1,
         margin: float = 0.5,
         negative_weight: float | None = None,
@@ -468,7 +490,7 @@ class CosineContrastive(NegativesOfRows):
 
     def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
         w = self.negative_weight
-        share = 1.0 if w is None else w / self.num_negatives
+        share = 1.0 if w is None else w / negative.shape[1]
         hinges = ops.where(counts, ops.relu(negative - self.margin), 0)
         return 1 - positive + share * ops.sum(hinges, axis=1)
 

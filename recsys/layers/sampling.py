@@ -259,7 +259,8 @@ def draw_unseen(seen: Any, first: int, num_items: int, num: int, seed: Any) -> A
     r = ops.clip(r, 0, ops.maximum(left - 1, 0))
     before = ids - first - ops.arange(ids.shape[1], dtype="int32")
     passed = ops.expand_dims(before, 1) <= ops.expand_dims(r, 2)
-    return first + r + ops.sum(ops.cast(passed, "int32"), axis=2), left > 0
+    drawn = r + ops.sum(ops.cast(passed, "int32"), axis=2)
+    return first + ops.minimum(drawn, num_items - 1), left > 0  # some id, if none is
 
 
 SAMPLERS = {

@@ -31,7 +31,7 @@ def comirec(
     share_positions: bool = False,
     hidden: int | None = None,
     use_positions: bool = True,
-    num_negatives: int = 1000,
+    num_negatives: int | None = 1000,
     sampler: str = "uniform",
     temperature: float = 1.0,
     catalogue: Mapping[str, Any] | None = None,

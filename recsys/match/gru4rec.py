@@ -87,7 +87,7 @@ def gru4rec(
     dropout: float = 0.0,
     *,
     loss: str = "softmax",
-    num_negatives: int = 1000,
+    num_negatives: int | None = 1000,
     use_bias: bool = True,
     sample_weight: str | None = None,
 ) -> MatchModel:

@@ -33,7 +33,7 @@ def mind(
     routing_init: str = "item",
     power: float | None = 1.0,
     attention: str = "power",
-    num_negatives: int = 1000,
+    num_negatives: int | None = 1000,
     sampler: str = "uniform",
     temperature: float = 1.0,
     catalogue: Mapping[str, Any] | None = None,

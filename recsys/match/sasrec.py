@@ -156,7 +156,7 @@ def sasrec(
         loss: `"crossentropy"`, with negatives that are not in the history, see
             `SampledCrossentropy`, or `"softmax"`, see `SampledSoftmax`.
         num_negatives: Drawn for each step, or for the softmax for each batch; `None`
-            is all of them, with the softmax only.
+            is all items.
         sampler: Of the softmax.
         temperature: Divides the scores in training.
         sample_weight: Column of `x` that weighs the rows.
@@ -184,9 +184,7 @@ def sasrec(
     of_steps: MatchLoss
     if loss == "crossentropy":
         unseen = history.item.name
-        of_steps = SampledCrossentropy(
-            size, num_negatives or 1, unseen=unseen, **common
-        )
+        of_steps = SampledCrossentropy(size, num_negatives, unseen=unseen, **common)
     elif loss == "softmax":
         of_steps = SampledSoftmax(size, num_negatives, sampler, **common)
     else:

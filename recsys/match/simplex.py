@@ -102,7 +102,7 @@ def simplex(
     *,
     margin: float = 0.5,
     negative_weight: float | None = 250.0,
-    num_negatives: int = 1000,
+    num_negatives: int | None = 1000,
     exclude_target: bool = True,
     unseen: str | None = None,
     sample_weight: str | None = None,
