@@ -128,8 +128,10 @@ def behaviours_and_item(
     if newest_first:
         order = TopSteps(history.length, name="newest_first")
         history = embed.select(history, *order(history.valid, history.valid))
-    behaviours = MeanOfParts(len(used), name="behaviours")(history.sequence)
-    item = MeanOfParts(len(towers.items), name="item")(embed(towers.items).concat())
+    behaviours = MeanOfParts(len(used), name="mean_behaviours")(history.sequence)
+    item = MeanOfParts(len(towers.items), name="mean_item")(
+        embed(towers.items).concat()
+    )
     return history, behaviours, item
 
 
@@ -163,8 +165,8 @@ def sequence(
     order = TopSteps(history.length, name="newest_first")
     index, found = order(history.valid, history.valid)
     history = embed.select(history, index, found)
-    ids = TakeSteps(name="items")([embed.column(history.item.name), index])
-    following = Following(name="following")([towers.item_ids, ids], valid=found)
+    ids = TakeSteps(name="item_sequence")([embed.column(history.item.name), index])
+    following = Following(name="following_items")([towers.item_ids, ids], valid=found)
     return history, history.sequence, following
 
 
