@@ -104,6 +104,7 @@ class Entry:
         everything = {"min_probability": 1.0, "max_probability": 1.0}
         without = {
             "adaf2m2": everything,
+            "bert4rec": {"dropout": 0.0, "mask_probability": 1.0},
             "dien": {"auxiliary": 0.0},
             "hstu": {"dropout": 0.0},
             "sasrec": {"dropout": 0.0, "num_negatives": None},

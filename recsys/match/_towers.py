@@ -147,8 +147,8 @@ def sequence(
             `FieldEmbedder.histories`.
 
     Returns:
-        The history, its embeddings `(batch, length, dim)`, and the ids of the items
-        that follow them, `(batch, length)`.
+        The history, the ids of its items, and those of the items that follow each,
+        `(batch, length)`.
 
     Raises:
         ValueError: If there is not one history that shares the item's table.
@@ -167,7 +167,7 @@ def sequence(
     history = embed.select(history, index, found)
     ids = TakeSteps(name="item_sequence")([embed.column(history.item.name), index])
     following = Following(name="following_items")([towers.item_ids, ids], valid=found)
-    return history, history.sequence, following
+    return history, ids, following
 
 
 def unit(vector: Any, name: str) -> Any:

@@ -117,9 +117,9 @@ def gru4rec(
             f"gru4rec: loss must be one of {LOSSES}. Received: loss={loss!r}"
         )
     towers = Towers(fields, "gru4rec")
-    history, x, following = sequence(towers, "gru4rec")
+    history, _, following = sequence(towers, "gru4rec")
     states = SessionStates(hidden_units, dropout, name="dnn_gru")(
-        x, valid=history.valid
+        history.sequence, valid=history.valid
     )
     item = towers.embed.lookup(towers.item, "embedding_output__", hidden_units[-1])
     user = Newest(name="newest")(states, valid=history.valid)

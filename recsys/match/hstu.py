@@ -50,9 +50,11 @@ def hstu(
         ValueError: If there is not one history that shares the item's table.
     """
     towers = Towers(fields, "hstu")
-    history, x, following = sequence(towers, "hstu", apart=["time"])
+    history, _, following = sequence(towers, "hstu", apart=["time"])
     timed = any(f.role == "time" and f.group == history.group for f in towers.users)
-    x = Positioned(dropout, name="dnn_positioned")(x, valid=history.valid)
+    x = Positioned(dropout, name="dnn_positioned")(
+        history.sequence, valid=history.valid
+    )
     for i in range(num_layers):
         layer = HSTULayer(
             num_heads,

@@ -166,8 +166,10 @@ def sasrec(
             variant is unknown.
     """
     towers = Towers(fields, "sasrec")
-    history, x, following = sequence(towers, "sasrec")
-    x = Positioned(dropout, name="dnn_positioned")(x, valid=history.valid)
+    history, _, following = sequence(towers, "sasrec")
+    x = Positioned(dropout, name="dnn_positioned")(
+        history.sequence, valid=history.valid
+    )
     for i in range(num_blocks):
         block = CausalBlock(num_heads, dropout, variant, name=f"dnn_block_{i}")
         x = block(x, valid=history.valid)
