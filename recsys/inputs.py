@@ -220,6 +220,7 @@ class FieldEmbedder:
         self._fields = _widened(by_name, times)
         self._times = times
         self._made: dict[str, Any] = {}
+        self._given: dict[str, Any] = {}
         self._set = ""
 
     def another(
@@ -410,23 +411,22 @@ class FieldEmbedder:
         """Returns fields of the embedder with the attributes of their tables."""
         return [self._fields[field.name] for field in fields]
 
+    def provide(self, columns: Mapping[str, Any]) -> None:
+        """Gives columns that the model makes itself, by name, in place of inputs."""
+        self._given.update(columns)
+
     def column(self, name: str) -> Any:
         """Returns a column of the fields by its name.
 
-        It is the Keras input, or where `oov_domain="unknown"` holds the same with
-        one id for all unknown ones.
+        It is what `provide` gave, or the Keras input; where `oov_domain="unknown"`
+        holds the same with one id for all unknown ones.
         """
+        if name in self._given:
+            return self._given[name]
         field = self._fields[name]
         if name not in self.inputs:
-            several = field.belong == "history" or field.length > 1
-            raw = field.vocabulary_size == 0
-            shape = (field.length,) if several or raw else ()
-            self.inputs[name] = keras.Input(
-                (*shape, field.values) if field.values > 1 else shape,
-                # Ids above 2^24 do not survive in float32, nor 2.7 in an integer.
-                dtype="int32" if field.is_table else "float32",
-                name=name,
-            )
+            shape, dtype = shape_and_type(field)
+            self.inputs[name] = keras.Input(shape, dtype=dtype, name=name)
         column = self.inputs[name]
         if field.emb not in self._num_known:
             return column
@@ -523,6 +523,15 @@ class FieldEmbedder:
         return self._once(
             f"{layer.name}({names})", lambda: layer(inputs, valid=history.valid)
         )
+
+
+def shape_and_type(field: Field) -> tuple[tuple[int, ...], str]:
+    """Returns the shape of a row of a column, and the type it has in a model."""
+    several = field.belong == "history" or field.length > 1
+    shape = (field.length,) if several or field.vocabulary_size == 0 else ()
+    shape = (*shape, field.values) if field.values > 1 else shape
+    # Ids above 2^24 do not survive in float32, nor 2.7 in an integer.
+    return shape, "int32" if field.is_table else "float32"
 
 
 def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:

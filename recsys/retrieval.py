@@ -117,6 +117,60 @@ def top_k(
     return ids, scores
 
 
+def diversify(
+    ids: ArrayLike, scores: ArrayLike, categories: ArrayLike, k: int, weight: float
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Chooses items of several categories among the best (ComiRec, algorithm 1).
+
+    One after the other, the item with the largest `score - weight * (chosen items of
+    its category)`; of equal ones that with the larger score.
+
+    Args:
+        ids: Candidates of each user as `top_k` returns them, `(num_users, pool)`; -1
+            is none.
+        scores: Their scores, alike.
+        categories: Category of each item id, `(num_items,)`.
+        k: Items to choose, at most `pool`.
+        weight: What each chosen item of its category costs an item, at least 0.
+
+    Returns:
+        Ids and scores, `(num_users, k)`, in the order of choice.
+
+    Raises:
+        ValueError: If shapes do not fit, or a number is out of range.
+
+    Example:
+    >>> diversify([[5, 3, 4]], [[0.9, 0.8, 0.7]], [0, 0, 0, 1, 2, 1], 2, 0.15)
+    (array([[5, 4]], dtype=int32), array([[0.9, 0.7]]))
+    """
+    ids, scores = np.asarray(ids, np.int32), np.asarray(scores)
+    categories = np.asarray(categories)
+    if ids.shape != scores.shape or ids.ndim != 2 or not 1 <= k <= ids.shape[1]:
+        raise ValueError(
+            "ids and scores must have one shape (num_users, pool), pool at least k. "
+            f"Received: shapes {ids.shape} and {scores.shape}, k={k!r}"
+        )
+    if categories.shape[:1] <= (ids.max(initial=0),) or categories.ndim != 1:
+        raise ValueError(
+            f"categories must be one for each item id, up to {ids.max(initial=0)}. "
+            f"Received: shape {categories.shape}"
+        )
+    if not weight >= 0:
+        raise ValueError(f"weight must be at least 0. Received: weight={weight!r}")
+    of = np.where(ids < 0, -1, categories[ids])
+    value = np.array(scores, np.float64)
+    rows, chosen = np.arange(len(ids)), np.empty((len(ids), k), np.intp)
+    for place in range(k):
+        best = value.argmax(axis=1)
+        chosen[:, place] = best
+        value -= weight * (of == of[rows, best][:, None])
+        value[rows, best] = -np.inf
+    return (
+        np.take_along_axis(ids, chosen, axis=1),
+        np.take_along_axis(scores, chosen, axis=1),
+    )
+
+
 def _merge(
     ids: NDArray[np.int32],
     scores: NDArray[Any],

@@ -106,8 +106,15 @@ class Entry:
         """Arguments that leave no draw: a compiler draws other numbers."""
         everything = {"min_probability": 1.0, "max_probability": 1.0}
         still = {"position_merge": "concat", "dropout_rate": 0.0}
-        without = {"adaf2m2": everything, "dien": {"auxiliary": 0.0}}
-        without |= {"m2m": {"agg_kwargs": still}}
+        without = {
+            "adaf2m2": everything,
+            "bert4rec": {"dropout": 0.0, "mask_probability": 1.0},
+            "dien": {"auxiliary": 0.0},
+            "hstu": {"dropout": 0.0},
+            "m2m": {"agg_kwargs": still},
+            "sasrec": {"dropout": 0.0, "num_negatives": None},
+            "simplex": {"num_negatives": None},
+        }
         return without.get(self.name, {})
 
     def arguments(self) -> list[str]:
@@ -142,6 +149,7 @@ class Entry:
 ONE_DIM = {
     "afm",
     "autoint",
+    "comirec",
     "contextnet",
     "deepfefm",
     "deepfm",
@@ -156,17 +164,25 @@ ONE_DIM = {
     "fwfm",
     "gwpfm",
     "hmoe",
+    "mind",
     "nfm",
     "pin",
     "pnn",
+    "simplex",
     "wukong",
     "xdeepfm",
 }
 """Models that need one `dim`, e.g. to multiply the embeddings of two fields."""
 
+CATALOGUE = {"category": np.arange(30) % 6 + 1}
+"""The category of each item, as match models want it."""
+
 KWARGS: dict[str, dict[str, Any]] = {
+    "comirec": {"catalogue": CATALOGUE},
     "dsin": {"session_length": 2},
     "eta": {"k": 3},
+    "mind": {"catalogue": CATALOGUE},
+    "two_tower": {"catalogue": CATALOGUE},
     "fibinet": {"reduction_ratio": 1},  # with few units ReLU leaves some fields out
     "sim": {"k": 3},
 }

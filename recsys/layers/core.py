@@ -319,13 +319,13 @@ class AppendOne(keras.layers.Layer):
     """Appends 1 to a vector: the factor of a bias in a dot product.
 
     Call arguments:
-        inputs: `(batch, dim)`.
+        inputs: `(batch, ..., dim)`.
     Returns:
-        `(batch, dim + 1)`.
+        `(batch, ..., dim + 1)`.
     """
 
     def call(self, inputs: Any) -> Any:
-        return ops.pad(inputs, ((0, 0), (0, 1)), constant_values=1)
+        return ops.concatenate([inputs, ops.ones_like(inputs[..., :1])], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="recsys")

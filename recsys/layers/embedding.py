@@ -9,6 +9,29 @@ from keras import ops
 from recsys.layers.kept import Kept
 
 
+def gather_rows(table: Any, ids: Any) -> Any:
+    """Returns `table[ids]` of a variable, reading no other rows on TensorFlow."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(table.value, ids)
+    return ops.take(table, ids, axis=0)
+
+
+def write_rows(table: Any, ids: Any, rows: Any) -> None:
+    """Sets `table[ids]` of a variable, touching no other rows on TensorFlow.
+
+    Args:
+        ids: `(n,)`; equal ones must have equal rows.
+        rows: `(n, ...)`.
+    """
+    at = ops.expand_dims(ids, 1)
+    if keras.backend.backend() == "tensorflow":
+        table.value.scatter_nd_update(at, rows)
+    else:
+        table.assign(ops.scatter_update(table, at, rows))
+
+
 @keras.saving.register_keras_serializable(package="recsys")
 class Embedding(keras.layers.Layer):
     """A table of vectors, one row per id, that costs what a batch touches.
@@ -79,7 +102,7 @@ class Embedding(keras.layers.Layer):
             )
 
     def call(self, ids: Any, valid: Any = None, training: bool = False) -> Any:
-        rows = self._gather(self.embeddings, ids)
+        rows = gather_rows(self.embeddings, ids)
         if training and self.l2_reg:
             if valid is not None:
                 ids = ops.where(valid, ids, -1)
@@ -99,17 +122,10 @@ class Embedding(keras.layers.Layer):
         repeats = ops.searchsorted(ordered, ids, side="right") - ops.searchsorted(
             ordered, ids, side="left"
         )
-        counts = self._gather(self.counts, ops.maximum(ids, 0))
+        counts = gather_rows(self.counts, ops.maximum(ids, 0))
         share = ops.cast(ids >= 0, rows.dtype) / ops.cast(repeats, rows.dtype)
         squares = ops.sum(ops.square(rows), axis=-1)
         return self.l2_reg / 2 * ops.sum(share / counts * squares)
-
-    def _gather(self, table: Any, ids: Any) -> Any:
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            return tf.gather(table.value, ids)  # a resource: reads these rows only
-        return ops.take(table, ids, axis=0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape, self.dim)

@@ -1,17 +1,22 @@
-"""Negatives for softmax over a catalogue, and how likely each was to be drawn.
+"""Negatives for losses over a catalogue, and how likely each was to be drawn.
 
 The items are the ids from `first` to `first + num_items - 1`; others stand for no
-item and are never drawn.
+item and are never drawn. What a sampler knows of the items is a weight of it, which is
+saved with the model.
 """
 
 import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from recsys.layers.embedding import gather_rows, write_rows
 
-class UniformSampler:
+
+@keras.saving.register_keras_serializable(package="recsys")
+class UniformSampler(keras.layers.Layer):
     """Draws every item alike, with replacement.
 
     Args:
@@ -19,7 +24,8 @@ class UniformSampler:
         num_items: Number of items.
     """
 
-    def __init__(self, first: int, num_items: int) -> None:
+    def __init__(self, first: int, num_items: int, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.first = first
         self.num_items = num_items
 
@@ -32,7 +38,15 @@ class UniformSampler:
         """Returns how likely one draw is each of `ids`, as a logarithm."""
         return ops.zeros_like(ids, "float32") - math.log(self.num_items)
 
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "first": self.first,
+            "num_items": self.num_items,
+        }
 
+
+@keras.saving.register_keras_serializable(package="recsys")
 class LogUniformSampler(UniformSampler):
     """Draws the item at rank r with probability log((r + 2) / (r + 1)) / log(n + 1).
 
@@ -56,6 +70,159 @@ class LogUniformSampler(UniformSampler):
         rank = ops.cast(ops.maximum(ids - self.first, 0), "float32")
         share = ops.log1p(1 / (rank + 1)) / math.log(self.num_items + 1)
         return ops.log(share)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class UnigramSampler(UniformSampler):
+    r"""Draws item j with probability `c_j^\alpha / \sum c^\alpha`, c_j >= 1 its count.
+
+    With replacement, and in the same time however many items there are: each id has an
+    alias, which takes its place with some probability (Walker 1977). Until `adapt` is
+    called all items are alike.
+
+    Args:
+        first: Smallest id of an item.
+        num_items: Number of items.
+        alpha: Exponent; 0.75 is word2vec's, 1 the frequency itself.
+    """
+
+    def __init__(
+        self, first: int, num_items: int, alpha: float = 0.75, **kwargs: Any
+    ) -> None:
+        super().__init__(first, num_items, **kwargs)
+        self.alpha = alpha
+
+    def build(self, *_: Any) -> None:
+        uniform = -math.log(self.num_items)
+        for name, dtype, start in (
+            ("log_share", "float32", uniform),
+            ("keep", "float32", 1),
+            ("alias", "int32", 0),
+        ):
+            weight = self.add_weight(
+                shape=(self.num_items,),
+                initializer=keras.initializers.Constant(start),
+                dtype=dtype,
+                trainable=False,
+                name=name,
+            )
+            setattr(self, name, weight)
+
+    def adapt(self, counts: Any) -> None:
+        """Takes how often each id occurs in training, `(first + num_items,)`."""
+        counts = np.asarray(counts, "float64")
+        if counts.shape != (self.first + self.num_items,):
+            raise ValueError(
+                f"Sampler {self.name!r}: needs a count for each of "
+                f"{self.first + self.num_items} ids. Received: shape {counts.shape}"
+            )
+        share = np.maximum(counts[self.first :], 1) ** self.alpha
+        share /= share.sum()
+        keep, alias = _alias_table(share)
+        self.log_share.assign(np.log(share))
+        self.keep.assign(keep)
+        self.alias.assign(alias)
+
+    def draw(self, num: int, seed: Any) -> Any:
+        """Returns ids, `(num,)`, int32."""
+        place = keras.random.randint((num,), 0, self.num_items, "int32", seed)
+        u = keras.random.uniform((num,), dtype="float32", seed=seed)
+        kept = u < gather_rows(self.keep, place)
+        return self.first + ops.where(kept, place, gather_rows(self.alias, place))
+
+    def log_probability(self, ids: Any) -> Any:
+        """Returns how likely one draw is each of `ids`, as a logarithm."""
+        return gather_rows(self.log_share, ops.maximum(ids - self.first, 0))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+def _alias_table(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns with which probability a place keeps its own id, and its alias.
+
+    Each place has mass 1/n; what a rare item leaves of its own is filled by a frequent
+    one. Both kinds in order, each fills the next with what it has left.
+
+    Example:
+    >>> _alias_table(np.array([0.5, 0.25, 0.25]))
+    (array([1.  , 0.75, 0.75]), array([0, 0, 0]))
+    """
+    n = len(share)
+    keep, alias = share * n, np.arange(n)
+    small = [*np.flatnonzero(keep < 1)]
+    large = [*np.flatnonzero(keep >= 1)]
+    while small and large:
+        rare, frequent = small.pop(), large[-1]
+        alias[rare] = frequent
+        keep[frequent] -= 1 - keep[rare]
+        if keep[frequent] < 1:
+            small.append(large.pop())
+    keep[[*small, *large]] = 1  # what rounding left
+    return keep, alias
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class StreamingFrequency(keras.layers.Layer):
+    """Estimates how likely an item is to be in a batch from the steps between two.
+
+        B[h(y)] <- (1 - rate) B[h(y)] + rate (t - A[h(y)]),   A[h(y)] <- t
+        p(y) = 1 / B[h(y)]
+
+    for each distinct item y of the batch at step t. Here h is the id itself, so that no
+    two items collide.
+
+    Args:
+        vocabulary_size: Number of item ids.
+        rate: Of the moving average, in (0, 1).
+        start: Of B: the steps between two before anything is known.
+    Reference:
+        Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations,
+        RecSys 2019, algorithm 2.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, rate: float = 0.01, start: float = 100.0, **kw: Any
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kw})
+        self.vocabulary_size = vocabulary_size
+        self.rate = rate
+        self.start = start
+
+    def build(self, *_: Any) -> None:
+        shape = (self.vocabulary_size,)
+        self.last = self.add_weight(
+            shape=shape, initializer="zeros", trainable=False, name="last"
+        )
+        self.gap = self.add_weight(
+            shape=shape,
+            initializer=keras.initializers.Constant(self.start),
+            trainable=False,
+            name="gap",
+        )
+        self.step = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="step"
+        )
+
+    def log_probability(self, ids: Any) -> Any:
+        """Returns the logarithm of how likely each id is to be in a batch."""
+        return -ops.log(gather_rows(self.gap, ids))
+
+    def update(self, ids: Any) -> None:
+        """Counts a step, with the ids `(batch,)` of its items."""
+        self.step.assign(self.step + 1)
+        gap = gather_rows(self.gap, ids)
+        gap += self.rate * (self.step - gather_rows(self.last, ids) - gap)
+        write_rows(self.gap, ids, gap)
+        write_rows(self.last, ids, ops.zeros_like(gap) + self.step)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "rate": self.rate,
+            "start": self.start,
+        }
 
 
 def draw_unseen(seen: Any, first: int, num_items: int, num: int, seed: Any) -> Any:
@@ -96,4 +263,8 @@ def draw_unseen(seen: Any, first: int, num_items: int, num: int, seed: Any) -> A
     return first + ops.minimum(drawn, num_items - 1), left > 0  # some id, if none is
 
 
-SAMPLERS = {"uniform": UniformSampler, "log_uniform": LogUniformSampler}
+SAMPLERS = {
+    "uniform": UniformSampler,
+    "log_uniform": LogUniformSampler,
+    "unigram": UnigramSampler,
+}

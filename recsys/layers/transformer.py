@@ -291,6 +291,7 @@ class EncoderLayer(keras.layers.Layer):
         dff: Width inside the feed-forward part; `None` leaves it out.
         dropout_rate: Fraction dropped in training, of weights and of outputs.
         attention_ffn, residual, target_aware: Of `CrossAttention`.
+        activation: Inside the feed-forward part, a Keras name.
     Call arguments, masking and returns: as `MultiHeadAttention`.
     """
 
@@ -304,6 +305,7 @@ class EncoderLayer(keras.layers.Layer):
         attention_ffn: bool = False,
         residual: bool = True,
         target_aware: bool = False,
+        activation: str = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -315,6 +317,7 @@ class EncoderLayer(keras.layers.Layer):
             "attention_ffn": attention_ffn,
             "residual": residual,
             "target_aware": target_aware,
+            "activation": activation,
         }
         same = {"dtype": self.dtype_policy}
         self.attention = CrossAttention(
@@ -326,9 +329,11 @@ class EncoderLayer(keras.layers.Layer):
             name="cross_attention",
             **same,
         )
-        self.ffn = (
-            FeedForward(d_model, dff, dropout_rate, name="ffn", **same) if dff else None
-        )
+        self.ffn = None
+        if dff:
+            self.ffn = FeedForward(
+                d_model, dff, dropout_rate, activation, name="ffn", **same
+            )
 
     def build(self, x_shape: Any, context_shape: Any = None) -> None:
         self.attention.build(x_shape, context_shape)

@@ -15,10 +15,10 @@ from typing import Any
 import keras
 
 from recsys.feature import Field
-from recsys.inputs import FieldEmbedder
-from recsys.layers.core import AppendOne, FeedForwardLayer, Identity
+from recsys.layers.core import AppendOne, FeedForwardLayer
 from recsys.layers.retrieval import SampledSoftmax
-from recsys.train.match_model import ITEM, USER, MatchModel
+from recsys.match._towers import Towers, unit
+from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "youtube_dnn"]
 
@@ -73,12 +73,11 @@ def youtube_dnn(
         ValueError: If there is no item of ids or nothing of the user, or a tied table
             is not as wide as the last hidden layer.
     """
-    item = _item(fields)
-    users = [f for f in fields if f.belong in ("user", "context", "history")]
-    embed = FieldEmbedder(fields)
+    towers = Towers(fields, "youtube_dnn")
+    embed, item = towers.embed, towers.item
     user = FeedForwardLayer(
         hidden_units, activation, l2_reg, dropout, use_bn, name="dnn_mlp"
-    )(embed(users, history_agg, agg_kwargs).concat())
+    )(embed(towers.users, history_agg, agg_kwargs).concat())
     width = user.shape[-1]
     if tie_item_embedding:
         vector = embed([item]).concat()
@@ -90,15 +89,12 @@ def youtube_dnn(
             f"layer, {width}. Received: dim={vector.shape[-1]}"
         )
     if normalize:
-        user = keras.layers.UnitNormalization(name="unit_user")(user)
-        vector = keras.layers.UnitNormalization(name="unit_item")(vector)
+        user, vector = unit(user, "unit_user"), unit(vector, "unit_item")
     if use_bias:
         bias = embed.lookup(item, "embedding_bias__", 1, "zeros")
         vector = keras.layers.Concatenate(name="item_and_bias")([vector, bias])
         user = AppendOne(name="user_and_one")(user)
-    user = Identity(name=USER, dtype="float32")(user)
-    vector = Identity(name=ITEM, dtype="float32")(vector)
-    score = SampledSoftmax(
+    loss = SampledSoftmax(
         item.vocabulary_size,
         num_negatives,
         sampler,
@@ -106,16 +102,5 @@ def youtube_dnn(
         item.reserved,
         sample_weight=sample_weight,
         name="score",
-    )([user, vector, embed.inputs[item.name]])
-    return MatchModel(inputs=embed.inputs, outputs=score, name="youtube_dnn")
-
-
-def _item(fields: Sequence[Field]) -> Field:
-    items = [field for field in fields if field.belong == "item" and field.is_table]
-    watched = {field.emb for field in fields if field.belong == "history"}
-    if not items:
-        raise ValueError(
-            "youtube_dnn needs a field of ids with belong='item'. "
-            f"Received: {[(field.name, field.belong) for field in fields]}"
-        )
-    return next((field for field in items if field.emb in watched), items[0])
+    )
+    return towers.model("youtube_dnn", user, vector, loss)

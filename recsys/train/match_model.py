@@ -1,16 +1,22 @@
 """The model class of retrieval: two towers that meet in a dot product."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from recsys.layers.retrieval import SampledSoftmax
-from recsys.retrieval import top_k
+from recsys.layers.catalogue import Catalogue
+from recsys.layers.retrieval import MatchLoss
+from recsys.retrieval import diversify, top_k
 from recsys.train.model import Model
 
 USER, ITEM = "user_vector", "item_vector"
 """Names of the layers whose outputs are the two vectors of a match model."""
+INTERESTS = "user_interests"
+"""Name of the layer that tells which of several vectors a user has, if any."""
+CATALOGUE = "catalogue"
+"""Name of the layer that holds what an item tower knows of each item, if any."""
 
 
 def as_csr(ids: list[Any] | tuple[Any, Any]) -> tuple[Any, Any]:
@@ -46,13 +52,15 @@ class MatchModel(Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._views = _Views()
-        self._views.user = self._part(USER)
-        self._views.item = self._part(ITEM)
+        names = {layer.name for layer in self.layers}
+        user = [name for name in (USER, INTERESTS) if name in names]
+        self._views.user = self._part("user_model", user)
+        self._views.item = self._part("item_model", [ITEM])
 
-    def _part(self, layer: str) -> Model:
-        """The part of the graph that a layer's output depends on."""
-        output = self.get_layer(layer).output
-        seen, ahead = set(), [output]
+    def _part(self, name: str, layers: list[str]) -> Model:
+        """The part of the graph that the outputs of layers depend on."""
+        outputs = [self.get_layer(layer).output for layer in layers]
+        seen, ahead = set(), [*outputs]
         while ahead:
             made_by = ahead.pop()._keras_history
             node = made_by.operation._inbound_nodes[made_by.node_index]
@@ -61,11 +69,18 @@ class MatchModel(Model):
                 ahead += node.input_tensors
         names = {node.operation.name for node in seen}
         inputs = {name: t for name, t in self.input.items() if name in names}
-        return Model(inputs, output, name=layer.replace("vector", "model"))
+        one = (
+            outputs[0] if len(outputs) == 1 else dict(zip(layers, outputs, strict=True))
+        )
+        return Model(inputs, one, name=name)
 
     @property
     def user_model(self) -> Model:
-        """From the columns of a user to `(rows, dim)`."""
+        """From the columns of a user to `(rows, dim)`.
+
+        Of a model of several interests, a dict: `"user_vector"`, `(rows, interests,
+        dim)`, and `"user_interests"`, which of them there are, bool.
+        """
         return self._views.user
 
     @property
@@ -73,14 +88,49 @@ class MatchModel(Model):
         """From item ids to `(rows, dim)`."""
         return self._views.item
 
+    def set_catalogue(self, columns: Mapping[str, Any]) -> None:
+        """Takes what the item tower knows of each item.
+
+        Args:
+            columns: For each item field but the item its value for each item id, in
+                order: `(vocabulary_size,)`, or `(vocabulary_size, length)`.
+
+        Raises:
+            ValueError: If the model needs none, or a column is missing or has another
+                shape.
+        """
+        layer = self._catalogue()
+        if layer is None:
+            raise ValueError(
+                f"{self.name} has no item fields besides the item, and takes no "
+                f"catalogue. Received: {[*columns]}"
+            )
+        layer.fill(columns)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains the model on rows of users and their positive items.
+
+        As `Model.fit`, without labels.
+
+        Raises:
+            ValueError: If the item tower needs a catalogue that nobody gave.
+        """
+        layer = self._catalogue()
+        if layer is not None and layer.is_empty:
+            raise ValueError(
+                f"{self.name} reads {[*layer.values]} of each item from its "
+                "catalogue: pass catalogue= when you build it, or call "
+                "set_catalogue. Received: none"
+            )
+        return super().fit(x, *args, **kwargs)
+
     def item_matrix(self) -> np.ndarray[Any, Any]:
         """Returns the vectors of all item ids, `(vocabulary_size, dim)`.
 
         Rows of ids that stand for no item mean nothing.
         """
-        loss = self._softmax()
         (item_id,) = self.item_model.input
-        ids = np.arange(loss.vocabulary_size, dtype="int32")
+        ids = np.arange(self._loss().vocabulary_size, dtype="int32")
         vectors: np.ndarray[Any, Any] = self.item_model.predict(
             {item_id: ids}, batch_size=65536, verbose=0
         )
@@ -91,6 +141,10 @@ class MatchModel(Model):
         users: Any,
         k: int = 10,
         exclude: list[Any] | tuple[Any, Any] | None = None,
+        *,
+        categories: Any = None,
+        diversity: float = 0.0,
+        pool: int | None = None,
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Returns the best items of the whole catalogue for each user.
 
@@ -99,17 +153,39 @@ class MatchModel(Model):
             k: Items per user.
             exclude: Items a user must not get, e.g. those already seen: a list with
                 one array of ids for each user, or `(offsets, ids)` as `top_k` takes.
+            categories: Category of each item id, for diversity.
+            diversity: What an item loses for each one of its category that was chosen
+                before it, see `recsys.retrieval.diversify`.
+            pool: The best items that diversity chooses among; default: `10 k`.
 
         Returns:
             Ids and scores, `(rows, k)` each, best first; id -1 where a user has less
             than k items left.
         """
-        vectors = self.user_model.predict(users, batch_size=8192, verbose=0)
-        first = self._softmax().reserved
-        if exclude is not None:
-            exclude = as_csr(exclude)
-        return top_k(vectors, self.item_matrix(), k, exclude=exclude, reserved=first)
+        vectors, interests = self.user_model.predict(users, 8192, verbose=0), None
+        if isinstance(vectors, dict):
+            vectors, interests = vectors[USER], vectors[INTERESTS]
+        ids, scores = top_k(
+            vectors,
+            self.item_matrix(),
+            (pool or 10 * k) if diversity else k,
+            interest_mask=interests,
+            exclude=None if exclude is None else as_csr(exclude),
+            reserved=self._loss().reserved,
+        )
+        return (
+            diversify(ids, scores, categories, k, diversity)
+            if diversity
+            else (
+                ids,
+                scores,
+            )
+        )
 
-    def _softmax(self) -> SampledSoftmax:
-        (layer,) = (x for x in self.layers if isinstance(x, SampledSoftmax))
+    def _loss(self) -> MatchLoss:
+        (layer,) = (x for x in self.layers if isinstance(x, MatchLoss))
         return layer
+
+    def _catalogue(self) -> Catalogue | None:
+        found = (x for x in self.layers if isinstance(x, Catalogue))
+        return next(found, None)

@@ -62,7 +62,7 @@ def test_a_sample_estimates_the_full_softmax(sampler):
     partition = [np.exp(model.evaluate(x, verbose=0)) for _ in range(200)]
     # l_pos is shifted by log Q_pos alike in all draws; undo it.
     layer = model.get_layer("score")
-    log_q = float(layer._draws.log_probability(x["item_id"].astype("int32"))[0])
+    log_q = float(layer.draws.log_probability(x["item_id"].astype("int32"))[0])
     shift = np.exp(-(log_q + np.log(20)))
     others = (np.array(partition) - 1) * shift
     assert np.mean(others) == pytest.approx((1 - positive) / positive, rel=0.1)
@@ -72,7 +72,7 @@ def test_padding_is_never_drawn():
     for sampler in ("uniform", "log_uniform"):
         layer = _model(num_negatives=20, sampler=sampler).get_layer("score")
         drawn = np.concatenate(
-            [layer._draws.draw(500, layer.seed_generator) for _ in range(20)]
+            [layer.draws.draw(500, layer.seed_generator) for _ in range(20)]
         )
         assert drawn.min() == 1 and drawn.max() == 29
 

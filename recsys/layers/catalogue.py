@@ -1,0 +1,91 @@
+"""What is known of each item, inside the model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from recsys.layers.embedding import gather_rows
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Catalogue(keras.layers.Layer):
+    """The columns of items by their id: what an item tower needs of a drawn item.
+
+    They are weights that are not trained, so that a file of the model holds them.
+
+    Args:
+        vocabulary_size: Number of item ids.
+        columns: Name of each column, its values of an item, and its type: `[(name,
+            shape, dtype)]`.
+    Call arguments:
+        ids: `(batch,)`.
+    Returns:
+        `{name: (batch, *shape)}`.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        columns: Sequence[tuple[str, Sequence[int], str]],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.columns = [(name, tuple(shape), dtype) for name, shape, dtype in columns]
+
+    def build(self, *_: Any) -> None:
+        self.values = {
+            name: self.add_weight(
+                shape=(self.vocabulary_size, *shape),
+                initializer="zeros",
+                dtype=dtype,
+                trainable=False,
+                autocast=False,
+                name=name,
+            )
+            for name, shape, dtype in self.columns
+        }
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether `fill` is still to be called."""
+        return not any(np.any(value.numpy()) for value in self.values.values())
+
+    def fill(self, columns: Mapping[str, Any]) -> None:
+        """Takes the columns, `(vocabulary_size, *shape)` each, in order of id.
+
+        Raises:
+            ValueError: If one is missing or has another shape.
+        """
+        for name, value in self.values.items():
+            if name not in columns:
+                raise ValueError(
+                    f"Field {name!r}: the catalogue has no such column. "
+                    f"Received: {[*columns]}"
+                )
+            column = np.asarray(columns[name])
+            if column.shape != tuple(value.shape):
+                raise ValueError(
+                    f"Field {name!r}: the catalogue must have a value for each item "
+                    f"id, shape {tuple(value.shape)}. Received: shape {column.shape}"
+                )
+        for name, value in self.values.items():
+            value.assign(np.asarray(columns[name]))
+
+    def call(self, ids: Any) -> dict[str, Any]:
+        return {name: gather_rows(value, ids) for name, value in self.values.items()}
+
+    def compute_output_spec(self, ids: Any) -> dict[str, Any]:
+        return {
+            name: keras.KerasTensor((*ids.shape, *shape), dtype)
+            for name, shape, dtype in self.columns
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "columns": self.columns,
+        }

@@ -1,0 +1,187 @@
+"""What every match model is assembled from: one item, its catalogue, two vectors."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from recsys.feature import Field
+from recsys.inputs import FieldEmbedder, History, shape_and_type
+from recsys.layers.catalogue import Catalogue
+from recsys.layers.causal import Following
+from recsys.layers.core import Identity
+from recsys.layers.interests import MeanOfParts
+from recsys.layers.retrieval import MatchLoss
+from recsys.layers.search import TakeSteps, TopSteps
+from recsys.train.match_model import CATALOGUE, ITEM, USER, MatchModel
+
+USER_SIDE = ("user", "context", "history")
+
+
+class Towers:
+    """The fields of a match model, apart for users and items.
+
+    The item is the field of ids with `belong="item"` that shares its table with a
+    history, or else the first. All other item fields are read from the catalogue, by
+    its id, so that the item tower can tell any item.
+
+    Args:
+        fields: All fields.
+        needed_by: Name of the model.
+        catalogue: For each item field but the item, its value for each item id,
+            `(vocabulary_size,)` or `(vocabulary_size, length)`. May be given later,
+            see `MatchModel.set_catalogue`.
+        item_side: Whether the model reads item fields besides the item.
+
+    Attributes:
+        embed: The embedder of all fields.
+        item: The item.
+        users: The fields of users, contexts and histories.
+        items: The item, then the other item fields, if the model reads them.
+
+    Raises:
+        ValueError: If there is no item of ids, or the catalogue does not fit.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        needed_by: str,
+        catalogue: Mapping[str, Any] | None = None,
+        item_side: bool = False,
+    ) -> None:
+        self.item = _item(fields, needed_by)
+        self.users = [field for field in fields if field.belong in USER_SIDE]
+        others = [f for f in fields if f.belong == "item" and f is not self.item]
+        self.items = [self.item, *others] if item_side else [self.item]
+        self.embed = FieldEmbedder(fields)
+        if item_side and others:
+            columns = [
+                (field.name, *shape_and_type(field))
+                for field in self.embed.resolve(others)
+            ]
+            columns += [
+                (field.weight, (field.length,), "float32")
+                for field in others
+                if field.weight
+            ]
+            layer = Catalogue(self.item.vocabulary_size, columns, name=CATALOGUE)
+            self.embed.provide(layer(self.item_ids))
+            if catalogue is not None:
+                layer.fill(catalogue)
+
+    @property
+    def item_ids(self) -> Any:
+        """The input of the item's ids, `(batch,)`."""
+        return self.embed.column(self.item.name)
+
+    def model(
+        self, name: str, user: Any, item: Any, loss: MatchLoss, *more: Any, **kw: Any
+    ) -> MatchModel:
+        """Ends a model: two vectors whose dot product is the score.
+
+        Args:
+            name: Of the model.
+            user: `(batch, dim)`, or `(batch, interests, dim)`.
+            item: `(batch, dim)`.
+            loss: The layer that trains them.
+            *more: Further tensors that it takes.
+            **kw: Further arguments of its call.
+        """
+        user = Identity(name=USER, dtype="float32")(user)
+        item = Identity(name=ITEM, dtype="float32")(item)
+        score = loss([user, item, self.item_ids, *more], **kw)
+        return MatchModel(inputs=self.embed.inputs, outputs=score, name=name)
+
+
+def behaviours_and_item(
+    towers: Towers, needed_by: str, newest_first: bool = False
+) -> tuple[History, Any, Any]:
+    """Returns the history of the item, its behaviours and the item, of one width.
+
+    Both are the mean of the embeddings of their attributes; a history attribute is one
+    that shares its table with an item field.
+
+    Args:
+        towers: Of a model with one history of the item.
+        needed_by: Name of the model.
+        newest_first: Whether the most recent behaviour comes first, and padding last.
+
+    Returns:
+        The history, `(batch, length, dim)` and `(batch, dim)`.
+
+    Raises:
+        ValueError: If there is not one history of the item, or dims differ.
+    """
+    embed, tables = towers.embed, {field.emb for field in towers.items}
+    shared = [f for f in towers.users if f.belong == "history" and f.emb in tables]
+    groups = {f.group for f in shared if f.emb == towers.item.emb}
+    used = [field for field in shared if field.group in groups]
+    dims = {field.name: field.dim for field in embed.resolve([*used, *towers.items])}
+    if len(groups) != 1 or len(set(dims.values())) != 1:
+        raise ValueError(
+            f"{needed_by} needs one history that shares the item's table, all "
+            "attributes of one dim. Received: histories "
+            f"{sorted(groups)} and dims {dims}"
+        )
+    (history,) = embed.histories(used)
+    if newest_first:
+        order = TopSteps(history.length, name="newest_first")
+        history = embed.select(history, *order(history.valid, history.valid))
+    behaviours = MeanOfParts(len(used), name="mean_behaviours")(history.sequence)
+    item = MeanOfParts(len(towers.items), name="mean_item")(
+        embed(towers.items).concat()
+    )
+    return history, behaviours, item
+
+
+def sequence(
+    towers: Towers, needed_by: str, apart: Collection[str] = ()
+) -> tuple[History, Any, Any]:
+    """Returns the history of the item, newest first, and what follows each behaviour.
+
+    Args:
+        towers: Of a model with one history of the item.
+        needed_by: Name of the model.
+        apart: Roles that the model wants beside the items, see
+            `FieldEmbedder.histories`.
+
+    Returns:
+        The history, the ids of its items, and those of the items that follow each,
+        `(batch, length)`.
+
+    Raises:
+        ValueError: If there is not one history that shares the item's table.
+    """
+    embed, item = towers.embed, towers.item
+    same = [f for f in towers.users if f.belong == "history" and f.emb == item.emb]
+    if len(same) != 1:
+        raise ValueError(
+            f"{needed_by} needs one history that shares the item's table. Received: "
+            f"{[(field.name, field.belong, field.emb) for field in towers.users]}"
+        )
+    of_role = [f for f in towers.users if f.role in apart and f.group == same[0].group]
+    (history,) = embed.histories([*same, *of_role], apart)
+    order = TopSteps(history.length, name="newest_first")
+    index, found = order(history.valid, history.valid)
+    history = embed.select(history, index, found)
+    ids = TakeSteps(name="item_sequence")([embed.column(history.item.name), index])
+    following = Following(name="following_items")([towers.item_ids, ids], valid=found)
+    return history, ids, following
+
+
+def unit(vector: Any, name: str) -> Any:
+    """Returns a vector divided by its length."""
+    return keras.layers.UnitNormalization(name=name, dtype="float32")(vector)
+
+
+def _item(fields: Sequence[Field], needed_by: str) -> Field:
+    items = [field for field in fields if field.belong == "item" and field.is_table]
+    items = [field for field in items if field.length == 1]
+    watched = {field.emb for field in fields if field.belong == "history"}
+    if not items:
+        raise ValueError(
+            f"{needed_by} needs a field of ids with belong='item'. "
+            f"Received: {[(field.name, field.belong) for field in fields]}"
+        )
+    return next((field for field in items if field.emb in watched), items[0])

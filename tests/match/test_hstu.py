@@ -1,0 +1,90 @@
+"""HSTU for retrieval; its layer is tested with the ranking model."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Field
+from recsys.match.hstu import hstu
+from tests import oracle, zoo
+from tests.match.test_sasrec import steps
+
+KWARGS = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def _model(fields=None, **kwargs):
+    kwargs = {"num_negatives": None, "dropout": 0.0, "qk_dim": 3, "v_dim": 5, **kwargs}
+    model = hstu(fields or zoo.fields(), 2, 2, **kwargs)
+    zoo.jitter(model)
+    return model
+
+
+def _silu(z):
+    return z * oracle.sigmoid(z)
+
+
+def _layer(x, w, name, ages=None):
+    """Newest first, of the 6 places a history has."""
+    parts = _silu(oracle.norm(x, w, f"{name}/norm") @ w[f"{name}/w1/kernel"])
+    u, v, q, k = np.split(parts, [10, 20, 26], axis=1)
+    av = np.zeros((len(x), 10))
+    for h in range(2):
+        for i in range(len(x)):
+            for j in range(i, len(x)):
+                a = q[i, 3 * h : 3 * h + 3] @ k[j, 3 * h : 3 * h + 3] / np.sqrt(3)
+                a += w[f"{name}/by_distance"][j - i]
+                if ages is not None:
+                    a += w[f"{name}/by_time"][max(ages[j] - ages[i], 0)]
+                av[i, 5 * h : 5 * h + 5] += _silu(a) / 6 * v[j, 5 * h : 5 * h + 5]
+    return x + (oracle.norm(av, w, f"{name}/norm_av") * u) @ w[f"{name}/w2/kernel"]
+
+
+def _states(ids, w, ages=None):
+    x = np.sqrt(8) * w["embedding_item_id/embeddings"][ids]
+    x = x + w["dnn_positioned/positions"][: len(ids)]
+    for i in range(2):
+        x = _layer(x, w, f"dnn_hstu_{i}", ages)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_it_computes_the_paper(timed):
+    x, fields = zoo.rows(12), zoo.fields()
+    if timed:
+        fields.append(
+            Field("age_of", vocabulary_size=9, role="time", length=6, belong="history")
+        )
+        ages = np.sort(np.random.default_rng(0).integers(1, 9, (12, 6)))[:, ::-1]
+        x["age_of"] = np.where(x["seen"] > 0, ages, 0)
+    model = _model(fields)
+    w = oracle.weights(model)
+    items = w["embedding_item_id/embeddings"]
+    items = items / np.linalg.norm(items, axis=1, keepdims=True)
+    score, losses = np.zeros(12), []
+    for row, (ids, following) in enumerate(steps(x)):
+        if not len(ids):
+            continue
+        ages = x["age_of"][row][: len(ids)][::-1] if timed else None
+        scores = _states(ids, w, ages) @ items.T
+        score[row] = scores[0, x["item_id"][row]]
+        for s, positive in zip(scores / 0.05, following, strict=True):
+            losses.append(np.log(np.exp(s[1:]).sum()) - s[positive])
+    np.testing.assert_allclose(model.predict(x, verbose=0)[:, 0], score, **KWARGS)
+    model.compile("sgd")
+    found = model.evaluate(x, batch_size=12, verbose=0)
+    assert found == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_it_learns_an_order():
+    start = np.random.default_rng(0).integers(0, 30, 1500)
+    walk = (start[:, None] + np.arange(5) * 7) % 30 + 1
+    fields = [
+        Field("item", vocabulary_size=31, dim=16, belong="item"),
+        Field("seen", emb="item", length=6, belong="history"),
+    ]
+    x = {"item": walk[:, 4], "seen": np.pad(walk[:, :4], ((0, 0), (2, 0)))}
+    model = hstu(fields, 1, dropout=0.0, num_negatives=20)
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit(x, batch_size=100, epochs=6, verbose=0)
+    ids, _ = model.recommend({"seen": x["seen"][:200]}, k=1)
+    assert (ids[:, 0] == x["item"][:200]).mean() > 0.9

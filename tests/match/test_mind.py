@@ -1,0 +1,175 @@
+"""MIND against section 3 of the paper."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Field
+from recsys.match.mind import mind
+from tests import oracle, zoo
+
+KWARGS = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def _model(**kwargs):
+    keras.utils.set_random_seed(4)
+    kwargs = {"catalogue": zoo.CATALOGUE, "hidden_units": (6,), **kwargs}
+    model = mind(zoo.fields(4), 3, num_negatives=None, **kwargs)
+    zoo.jitter(model)
+    return model
+
+
+def _squash(z):
+    square = (z**2).sum()
+    return square / (1 + square) * z / np.sqrt(square + 1e-9)
+
+
+def _behaviours(w, x):
+    items, kinds = w["embedding_item_id/embeddings"], w["embedding_category/embeddings"]
+    e = (items[x["seen"]] + kinds[x["seen_category"]]) / 2
+    return e, (items + kinds[zoo.CATALOGUE["category"]]) / 2
+
+
+def _interests(model, x, rounds=3):
+    """Capsules of each row, and which of them there are."""
+    w = oracle.weights(model)
+    behaviours, _ = _behaviours(w, x)
+    capsules, exist = np.zeros((len(behaviours), 3, 4)), np.zeros((len(behaviours), 3))
+    for row, e in enumerate(behaviours):
+        valid = np.flatnonzero(x["seen"][row])
+        votes = e[valid] @ w["dnn_routing/kernel"]
+        b = w["dnn_routing/noise"][x["seen"][row][valid]].copy()
+        k = max(1, min(3, int(np.log2(max(len(valid), 1)))))
+        exist[row, :k] = 1
+        for _ in range(rounds):
+            shares = np.exp(b[:, :k])
+            shares /= shares.sum(axis=1, keepdims=True)
+            c = np.stack([_squash(shares[:, j] @ votes) for j in range(k)])
+            b[:, :k] += votes @ c.T
+        capsules[row, :k] = c
+    return capsules, exist.astype(bool)
+
+
+def _users(model, x):
+    w = oracle.weights(model)
+    capsules, exist = _interests(model, x)
+    others = oracle.columns(["user_id", "age", "tags", "hour", "scores"], x, w)
+    others = np.repeat(others[:, None], 3, axis=1)
+    joined = np.concatenate([capsules, others], axis=-1)
+    return oracle.tower(joined, w, "dnn_mlp"), exist
+
+
+def test_it_computes_the_paper():
+    model, x = _model(), zoo.rows(9)
+    user, exist = _users(model, x)
+    _, items = _behaviours(oracle.weights(model), x)
+    found = model.user_model.predict(x, verbose=0)
+    np.testing.assert_array_equal(found["user_interests"], exist)
+    some = exist[..., None] & np.ones(4, bool)
+    np.testing.assert_allclose(found["user_vector"][some], user[some], **KWARGS)
+    np.testing.assert_allclose(model.item_matrix(), items, **KWARGS)
+    scores = np.where(exist, (user @ items[x["item_id"]][..., None])[..., 0], -np.inf)
+    score = scores.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict(x, verbose=0), score, **KWARGS)
+
+
+@pytest.mark.parametrize(
+    "power, attention",
+    [(None, "power"), (0.0, "power"), (1.0, "power"), (3.0, "power"), (2.0, "scaled")],
+)
+def test_the_label_attends_to_interests(power, attention):
+    model, x = _model(power=power, attention=attention), zoo.rows(40)
+    model.compile("sgd")
+    user, exist = _users(model, x)
+    _, items = _behaviours(oracle.weights(model), x)
+    s = (user @ items[x["item_id"]][..., None])[..., 0]
+    losses = []
+    for row in range(40):
+        if power is None:
+            a = np.eye(3)[np.where(exist[row], s[row], -np.inf).argmax()]
+        else:
+            of = power * s[row]
+            if attention == "power":
+                of = np.sign(s[row]) * np.abs(s[row]) ** power
+            a = oracle.masked(of, exist[row])
+        logits = (a @ user[row]) @ items[1:].T
+        positive = (a @ user[row]) @ items[x["item_id"][row]]
+        losses.append(np.log(np.exp(logits).sum()) - positive)
+    found = model.evaluate(x, batch_size=40, verbose=0)
+    assert found == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_the_order_of_behaviours_does_not_matter():
+    model, x = _model(), zoo.rows(9)
+    turned = {k: x[k][:, ::-1] if k.startswith("seen") else x[k] for k in x}
+    one, two = (model.predict(v, verbose=0) for v in (x, turned))
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_capsules_are_short_and_without_noise_equal():
+    model, x = _model(), zoo.rows(30)
+    layer = model.get_layer("dnn_routing")
+    w = oracle.weights(model)
+    behaviours, _ = _behaviours(w, x)
+    inputs = [behaviours.astype("float32") * 5, x["seen"]]
+    interests, exist = (np.asarray(v) for v in layer(inputs, valid=x["seen"] != 0))
+    assert (np.linalg.norm(interests, axis=-1) < 1).all()
+    assert (interests[~exist] == 0).all()
+    layer.noise.assign(np.zeros_like(layer.noise))
+    same, exist = (np.asarray(v) for v in layer(inputs, valid=x["seen"] != 0))
+    two = exist[:, 1]
+    assert two.any()
+    np.testing.assert_allclose(same[two, 0], same[two, 1], rtol=1e-5)
+
+
+def test_one_interest_needs_no_routing():
+    """With one capsule all shares are 1, whatever the noise and the rounds."""
+    found = []
+    for rounds in (1, 4):
+        keras.utils.set_random_seed(4)
+        model = mind(zoo.fields(4), 1, rounds=rounds, catalogue=zoo.CATALOGUE)
+        found.append(model.predict(zoo.rows(9), verbose=0))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
+def test_random_logits_are_fresh_in_training_only():
+    layer = _model(routing_init="random").get_layer("dnn_routing")
+    inputs = [np.ones((2, 6, 4), "float32"), np.ones((2, 6), int)]
+    inputs[0] *= np.arange(6)[:, None]
+    valid = np.ones((2, 6), bool)
+    one, two = (np.asarray(layer(inputs, valid=valid)[0]) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    one, two = (
+        np.asarray(layer(inputs, valid=valid, training=True)[0]) for _ in range(2)
+    )
+    assert np.abs(one - two).max() > 1e-3
+
+
+def test_it_finds_both_interests_of_a_user():
+    """Users like two of eight kinds; both must be in the list."""
+    rng = np.random.default_rng(0)
+    kinds = np.stack([rng.choice(8, 2, replace=False) for _ in range(4000)])
+    pick = np.take_along_axis(kinds, rng.integers(0, 2, (4000, 9)), axis=1)
+    ids = 1 + 10 * pick + rng.integers(0, 10, (4000, 9))
+    fields = [
+        Field("item", vocabulary_size=81, dim=16, belong="item"),
+        Field("seen", emb="item", length=8, belong="history"),
+    ]
+    model = mind(fields, 2, (), num_negatives=40, power=None)
+    model.compile(keras.optimizers.Adam(0.01))
+    x = {"item": ids[:, 8], "seen": ids[:, :8]}
+    model.fit(x, batch_size=200, epochs=6, verbose=0)
+    found, _ = model.recommend({"seen": x["seen"][:300]}, k=10)
+    kind = (found - 1) // 10
+    liked = (kind[:, :, None] == kinds[:300, None]).any(axis=2).mean()
+    both = [set(k) <= set(f) for k, f in zip(kinds[:300], kind, strict=True)]
+    assert liked > 0.9 and np.mean(both) > 0.8
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="all attributes of one dim"):
+        mind(zoo.fields())
+    with pytest.raises(ValueError, match="init one of"):
+        _model(routing_init="zeros")
+    with pytest.raises(ValueError, match="attention one of"):
+        _model(attention="cosine")

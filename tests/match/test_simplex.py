@@ -1,0 +1,103 @@
+"""SimpleX against equations 2-5 of the paper; the loss is in tests/layers."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Field
+from recsys.match.simplex import simplex
+from tests import oracle, zoo
+
+
+def _model(**kwargs):
+    model = simplex(zoo.fields(4), num_negatives=None, **kwargs)
+    zoo.jitter(model)
+    return model
+
+
+def _users(model, x, gamma, pooling, target=None):
+    w = oracle.weights(model)
+    own = w["embedding_user_id/embeddings"][x["user_id"]]
+    e = w["embedding_item_id/embeddings"][x["seen"]]
+    valid = x["seen"] != 0
+    if target is not None:
+        valid &= x["seen"] != target[:, None]
+    pooled = np.zeros_like(own)
+    for row in range(len(own)):
+        if pooling == "mean":
+            weights = valid[row] / max(valid[row].sum(), 1)
+        else:
+            keys = np.tanh(e[row] @ w["dnn_user/w_k"] + w["dnn_user/b_k"])
+            q = own[row] if pooling == "user_attention" else w["dnn_user/q"]
+            weights = oracle.masked(keys @ q, valid[row])
+        pooled[row] = weights @ e[row]
+    u = gamma * own + (1 - gamma) * pooled @ w["dnn_user/w_v"]
+    return _unit(u), _unit(w["embedding_item_id/embeddings"])
+
+
+def _unit(v):
+    return v / np.linalg.norm(v, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "user_attention", "self_attention"])
+def test_it_computes_the_paper(pooling):
+    model, x = _model(gamma=0.3, pooling=pooling), zoo.rows(9)
+    user, items = _users(model, x, 0.3, pooling)
+    kwargs = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(model.user_model.predict(x, verbose=0), user, **kwargs)
+    np.testing.assert_allclose(model.item_matrix(), items, **kwargs)
+    score = (user * items[x["item_id"]]).sum(1, keepdims=True)
+    assert np.abs(score).max() <= 1
+    np.testing.assert_allclose(model.predict(x, verbose=0), score, **kwargs)
+
+
+@pytest.mark.parametrize("excluded", [True, False])
+def test_training_takes_the_target_out_of_its_history(excluded):
+    model = _model(exclude_target=excluded, margin=0.1, negative_weight=5.0)
+    model.compile("sgd")
+    x = zoo.rows(40)
+    x["item_id"] = np.where(x["seen"][:, 0] > 0, x["seen"][:, 0], x["item_id"])
+    user, items = _users(model, x, 0.5, "mean", x["item_id"] if excluded else None)
+    scores = user @ items.T
+    own = np.arange(40), x["item_id"]
+    hinges = np.maximum(scores - 0.1, 0)
+    hinges[:, 0] = hinges[own] = 0
+    expected = np.mean(1 - scores[own] + 5 / 29 * hinges.sum(axis=1))
+    found = model.evaluate(x, batch_size=40, verbose=0)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_gamma_one_the_history_does_not_matter():
+    model, x = _model(gamma=1.0), zoo.rows(9)
+    other = {**x, "seen": x["seen"][::-1]}
+    one, two = (model.user_model.predict(v, verbose=0) for v in (x, other))
+    np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+def test_it_learns_what_goes_with_a_history():
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 5, 3000)
+    by_kind = np.arange(1, 51).reshape(5, 10)
+    seen = np.stack([rng.choice(by_kind[k], 6) for k in kind])
+    item = np.array([rng.choice(by_kind[k]) for k in kind])
+    fields = [
+        Field("user", vocabulary_size=10, dim=16),
+        Field("item", vocabulary_size=51, dim=16, belong="item"),
+        Field("seen", emb="item", length=6, belong="history"),
+    ]
+    model = simplex(fields, num_negatives=30, negative_weight=10.0, gamma=0.2)
+    model.compile(keras.optimizers.Adam(0.01))
+    user = rng.integers(1, 10, 3000)
+    x = {"user": user, "item": item, "seen": seen}
+    model.fit(x, batch_size=100, epochs=5, verbose=0)
+    ids, _ = model.recommend({"user": user[:100], "seen": seen[:100]}, k=5)
+    assert ((ids - 1) // 10 == kind[:100, None]).mean() > 0.9
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        simplex(zoo.fields(4), pooling="max")
+    with pytest.raises(ValueError, match="simplex needs a history that shares"):
+        simplex(zoo.fields(4)[:-2])
+    with pytest.raises(ValueError, match="as wide as the item"):
+        simplex(zoo.fields())

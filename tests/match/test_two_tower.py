@@ -1,0 +1,106 @@
+"""Two towers against the papers' figures; the loss is in tests/layers."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import Field
+from recsys.match.two_tower import two_tower
+from tests import oracle, zoo
+
+USER = ["user_id", "age", "tags", "hour", "scores", "seen", "seen_category"]
+
+
+def _model(**kwargs):
+    model = two_tower(zoo.fields(), (10, 6), catalogue=zoo.CATALOGUE, **kwargs)
+    zoo.jitter(model)
+    return model
+
+
+def _vectors(model, x):
+    w = oracle.weights(model)
+    user = oracle.tower(oracle.columns(USER, x, w), w, "dnn_user")
+    items = np.concatenate(
+        [
+            w["embedding_item_id/embeddings"],
+            w["embedding_category/embeddings"][zoo.CATALOGUE["category"]],
+        ],
+        axis=1,
+    )
+    return user, oracle.tower(items, w, "dnn_item")
+
+
+def test_it_computes_the_paper():
+    x = zoo.rows(9)
+    for normalize in (True, False):
+        model = _model(normalize=normalize)
+        user, items = _vectors(model, x)
+        if normalize:
+            user /= np.linalg.norm(user, axis=1, keepdims=True)
+            items /= np.linalg.norm(items, axis=1, keepdims=True)
+        kwargs = {"rtol": 1e-4, "atol": 1e-5}
+        found = model.user_model.predict(x, verbose=0)
+        np.testing.assert_allclose(found, user, **kwargs)
+        np.testing.assert_allclose(model.item_matrix(), items, **kwargs)
+        score = (user * items[x["item_id"]]).sum(1, keepdims=True)
+        np.testing.assert_allclose(model.predict(x, verbose=0), score, **kwargs)
+
+
+def test_the_logistic_loss_draws_what_is_not_known():
+    model = _model(loss="logistic", known="seen", num_negatives=3, temperature=0.5)
+    layer = model.get_layer("score")
+    assert (layer.num_negatives, layer.unseen, layer.temperature) == (3, "seen", 0.5)
+    model.compile("sgd")
+    assert np.isfinite(model.fit(zoo.rows(40), verbose=0).history["loss"]).all()
+
+
+def test_items_are_known_by_their_id_alone():
+    """Of two items without history of their own, the category tells which is liked."""
+    rng = np.random.default_rng(0)
+    category = rng.integers(1, 5, 200)
+    user = rng.integers(1, 5, 6000)
+    item = np.array([rng.choice(np.flatnonzero(category[:150] == u)) for u in user])
+    fields = [
+        Field("user", vocabulary_size=5, dim=8),
+        Field("item", vocabulary_size=200, dim=8, belong="item"),
+        Field("category", vocabulary_size=5, dim=8, belong="item"),
+    ]
+    model = two_tower(fields, (16,), catalogue={"category": category})
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit({"user": user, "item": item}, batch_size=128, epochs=3, verbose=0)
+    scores = model.user_model.predict({"user": np.arange(1, 5)}, verbose=0)
+    scores = scores @ model.item_matrix()[150:].T  # items that training has not seen
+    best = category[150:][scores.argmax(axis=1)]
+    np.testing.assert_array_equal(best, np.arange(1, 5))
+
+
+def test_a_catalogue_can_come_later_and_must_come():
+    model = two_tower(zoo.fields(), (10, 6))
+    model.compile("sgd")
+    with pytest.raises(ValueError, match=r"two_tower reads \['category'\].*catalogue"):
+        model.fit(zoo.rows(8), verbose=0)
+    with pytest.raises(ValueError, match=r"shape \(30,\). Received: shape \(29,\)"):
+        model.set_catalogue({"category": zoo.CATALOGUE["category"][1:]})
+    with pytest.raises(ValueError, match="'category': the catalogue has no such"):
+        model.set_catalogue({"brand": zoo.CATALOGUE["category"]})
+    model.set_catalogue(zoo.CATALOGUE)
+    model.fit(zoo.rows(8), verbose=0)
+    plain = two_tower([f for f in zoo.fields() if f.name != "category"][:-1], (6,))
+    with pytest.raises(ValueError, match="takes no catalogue"):
+        plain.set_catalogue(zoo.CATALOGUE)
+
+
+def test_parameters():
+    user = 4 + 3 + 5 + 2 + 2 + 8 + 4
+    mlps = user * 10 + 10 + 10 * 6 + 6 + 12 * 10 + 10 + 10 * 6 + 6
+    tables = 40 * 4 + 3 + 12 * 5 + 30 * 8 + 7 * 4 + 24 * 2
+    model = _model()
+    trained = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    assert trained == mlps + tables
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="loss must be 'in_batch' or 'logistic'"):
+        _model(loss="hinge")
+    with pytest.raises(ValueError, match="two_tower needs a field of ids"):
+        two_tower([Field("user", vocabulary_size=9)])
