@@ -65,7 +65,7 @@ def metrics_differ(entry, model) -> float:
             logs = {name: values[0] for name, values in history.items()}
         prefix = "val_" if stage == "fit" else ""
         p = model.predict(x, verbose=0)
-        for task in p if isinstance(p, dict) else [""]:
+        for task in [t for t in p if t in y] if isinstance(p, dict) else [""]:
             score, label = (p[task], y[task]) if task else (p, y)
             name = f"{prefix}{task}_" if task else prefix
             expected = {

@@ -357,6 +357,10 @@ class PredictLayer(keras.layers.Layer):
         num_classes: Classes of a multiclass task.
         as_logit: Whether to return the logit itself.
         use_bias: Bias of the Dense layer, where there is one.
+        is_task: Whether losses and metrics given for all tasks are for this one too;
+            off for what follows from tasks, and has labels only by its name.
+        requires: Name of a binary task that must be 1 where this one is, as a
+            conversion needs a click.
     Call arguments:
         inputs: `(batch, num_logits)`, or a list of them, which is summed; an input
             of another width passes a Dense layer to become a logit.
@@ -372,6 +376,8 @@ class PredictLayer(keras.layers.Layer):
         num_classes: int = 1,
         as_logit: bool = False,
         use_bias: bool = True,
+        is_task: bool = True,
+        requires: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -380,6 +386,8 @@ class PredictLayer(keras.layers.Layer):
         self.num_classes = num_classes
         self.as_logit = as_logit
         self.use_bias = use_bias
+        self.is_task = is_task
+        self.requires = requires
         self.kept = Kept()
 
     def build(self, input_shape: Any) -> None:
@@ -414,6 +422,8 @@ class PredictLayer(keras.layers.Layer):
             "num_classes": self.num_classes,
             "as_logit": self.as_logit,
             "use_bias": self.use_bias,
+            "is_task": self.is_task,
+            "requires": self.requires,
         }
 
 

@@ -167,7 +167,8 @@ def check_labels(
 
     Raises:
         ValueError: If a label is infinite or no number; of a binary task none of 0, 1
-            and NaN; of a multiclass task no class.
+            and NaN, or 1 where that of the task it requires is 0; of a multiclass task
+            no class.
     """
     for name, label in labels.items():
         head = heads[name]
@@ -189,3 +190,13 @@ def check_labels(
                 f"Labels of task {name!r} must be {wanted}. "
                 f"Received: {value[bad].flat[0]}, and {int(bad.sum()) - 1} more"
             )
+        required = None if head is None else head.requires
+        if required is not None and required in labels:
+            before = np.asarray(labels[required]).reshape(-1)
+            bad = (value.reshape(-1) == 1) & (before == 0)
+            if bad.any():
+                raise ValueError(
+                    f"Labels of task {name!r} must be 0 where those of {required!r} "
+                    f"are. Received: 1 in row {int(bad.argmax())}, and "
+                    f"{int(bad.sum()) - 1} more"
+                )

@@ -15,7 +15,9 @@ from keras import ops
 
 from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
+from recsys.train import balance as balances
 from recsys.train import feed, optimizers, routing, rows
+from recsys.train.balance import Balance, GradientBalance, Recorded
 from recsys.train.columns import Column, all_layers, check_columns, columns_of
 
 
@@ -26,6 +28,9 @@ class _Plan:
     losses: dict[str, Any] = field(default_factory=dict)
     metrics: list[routing.TaskMetric] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    balance: Balance | None = None
+    recorded: dict[str, Recorded] = field(default_factory=dict)
+    loss_weights: dict[str, Any] = field(default_factory=dict)
 
     @property
     def groups(self) -> set[str]:
@@ -54,6 +59,8 @@ class Model(keras.Model):
       Cross-entropies are computed from logits.
     - `compile(metrics=...)`: one, or a list, for every task; or a dict by output. A
       metric or loss with a `group` is given the column of that name.
+    - `compile(balance=...)` says how the losses of several tasks become one, see
+      `recsys.train.balance`.
     - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,
       so that training resumes to the same digits. A file appears when it is whole.
 
@@ -84,6 +91,11 @@ class Model(keras.Model):
         }
 
     @property
+    def balance(self) -> Balance | None:
+        """How the losses of tasks become one, with its state; `None`: their sum."""
+        return self._plan.balance
+
+    @property
     def columns(self) -> dict[str, Column]:
         """The columns the model reads."""
         return columns_of(self)
@@ -103,19 +115,18 @@ class Model(keras.Model):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        *,
+        balance: Any = None,
         **kwargs: Any,
     ) -> None:
         """Configures training; see `keras.Model.compile` and the class.
 
         Raises:
-            ValueError: If an optimizer key matches no variable, or a loss, weight or
-                metric names no output.
+            ValueError: If an optimizer key matches no variable, a loss, weight or
+                metric names no output, or there is no such `balance`.
         """
         heads, layers = self.heads, self._loss_layers()
         optimizer = optimizers.get(optimizer)
-        if isinstance(optimizer, optimizers.OptimizerByPrefix):
-            optimizer.assign_keys(self.trainable_variables)
-        optimizers.warn_if_slow(optimizer, self.trainable_variables)
         losses, of_layers = routing.by_output("loss", loss, heads, len(layers))
         weights, layer_weights = routing.by_output(
             "loss_weights", loss_weights, heads, len(layers)
@@ -125,9 +136,16 @@ class Model(keras.Model):
             for name, fn in losses.items()
             if fn is not None
         }
+        balancing = self._balancing(balance, losses)
+        if balancing is not None:
+            optimizers.exempt_from_decay(optimizer, balancing.variables)
+        if isinstance(optimizer, optimizers.OptimizerByPrefix):
+            optimizer.assign_keys(self.trainable_variables)
+        optimizers.warn_if_slow(optimizer, self.trainable_variables)
+        recorded = {name: Recorded(fn) for name, fn in losses.items() if balancing}
         super().compile(
             optimizer,
-            losses or None,
+            recorded or losses or None,
             {name: weights.get(name, 1.0) for name in losses} if weights else None,
             **kwargs,
         )
@@ -142,15 +160,51 @@ class Model(keras.Model):
             "loss_weights": loss_weights,
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
+            "balance": balance,
             **kwargs,
         }
         entries = [
             *routing.task_metrics(metrics, heads, prefixed, weighted=False),
             *routing.task_metrics(weighted_metrics, heads, prefixed, weighted=True),
         ]
-        self._plan = _Plan(losses, entries, config)
+        self._plan = _Plan(losses, entries, config, balancing, recorded, weights)
         # Now, not in the first step: a checkpoint restores slots that exist.
         self.optimizer.build(self.trainable_variables)
+
+    def _balancing(self, given: Any, losses: Mapping[str, Any]) -> Balance | None:
+        """Returns a balance with its state, in place of the one before."""
+        if self._plan.balance is not None:
+            for variable in self._plan.balance.variables:
+                self._untrack_variable(variable)
+        balancing = balances.get(given)
+        if balancing is not None:
+            if not losses:
+                raise ValueError(
+                    f"balance is of losses of tasks. Received: balance={given!r} and "
+                    "no loss"
+                )
+            heads = self.heads
+            kinds = {n: "" if (h := heads[n]) is None else h.task for n in losses}
+            balancing.build(self, kinds)
+            self._hang_state()
+        return balancing
+
+    def add_state(
+        self, name: str, initializer: Any, shape: tuple[int, ...], trainable: bool
+    ) -> Any:
+        """Adds a weight that is no part of a layer, float32."""
+        self._tracker.unlock()  # as Keras does to add weights to a built layer
+        try:
+            return self.add_weight(
+                shape=shape,
+                initializer=initializer,
+                dtype="float32",
+                trainable=trainable,
+                autocast=False,
+                name=name,
+            )
+        finally:
+            self._tracker.lock()
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns the arguments of `compile`, serialized."""
@@ -192,15 +246,20 @@ class Model(keras.Model):
         super().export(filepath, format, **kw)
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves what Keras leaves out: the state of random generators."""
+        """Saves what no layer has: the state of random generators, and of `balance`."""
         for i, state in enumerate(self._random_state()):
             store[f"random_{i}"] = state
+        for variable in self.balance.variables if self.balance else ():
+            store[variable.name] = variable
 
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` saved; files of plain Keras have none."""
         for i, state in enumerate(self._random_state()):
             if f"random_{i}" in store:
                 state.assign(store[f"random_{i}"])
+        for variable in self.balance.variables if self.balance else ():
+            if variable.name in store:
+                variable.assign(store[variable.name])
 
     def _random_state(self) -> list[Any]:
         others = {id(v) for v in (*self.weights, *self.metrics_variables)}
@@ -260,6 +319,8 @@ class Model(keras.Model):
         if valid is not None and self._feeds_itself(valid):
             size = rest.pop("validation_batch_size", None) or rest.get("batch_size")
             valid = (feed.array_dataset(valid, size or 32, shuffle=False),)
+        if self.balance is not None:
+            rest["callbacks"] = _with_callback(rest, balances.AfterEpoch())
         if rows.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
@@ -404,17 +465,25 @@ class Model(keras.Model):
                 },
                 training,
             )
-        else:
-            total = sum(
-                (_per_replica(ops.sum(loss)) for loss in self.losses), start=0.0
-            )
+        balance = plan.balance if training else None
+        rest = 0.0
+        if balance is not None or not plan.losses:
+            rest = sum((_per_replica(ops.sum(loss)) for loss in self.losses), rest)
         with _forward_pass():  # a loss may run a part of the model again
             for layer in self._loss_layers():
                 loss = layer.loss(labels, of_mean, x, training)
-                total += _per_replica(layer.weight * loss)
+                rest += _per_replica(layer.weight * loss)
         for table in self._tables():
             if table.l2_reg and training:
-                total += _per_replica(table.l2_penalty())
+                rest += _per_replica(table.l2_penalty())
+        if balance is None:
+            total = rest + total if plan.losses else rest
+        else:
+            of_tasks = {
+                name: plan.loss_weights.get(name, 1.0) * loss.kept.take()[-1]
+                for name, loss in plan.recorded.items()
+            }
+            total = balance.total(of_tasks, present, rest)
 
         # Here, not in `compute_metrics`: on JAX logits do not leave this function.
         for entry in plan.metrics:
@@ -429,6 +498,23 @@ class Model(keras.Model):
                 **({"groups": x[group]} if group else {}),
             )
         return total
+
+    def train_step(self, *args: Any) -> Any:
+        """One step of training; see `keras.Model.train_step`."""
+        balance = self.balance
+        if not isinstance(balance, GradientBalance):
+            return super().train_step(*args)
+        import tensorflow as tf
+
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(args[0])
+        with tf.GradientTape(persistent=True) as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+        rows = tf.shape(next(iter(x.values())))[0]
+        self._loss_tracker.update_state(loss, sample_weight=rows)
+        gradients = balance.gradients(tape, self, self.optimizer.scale_loss)
+        self.optimizer.apply(gradients, self.trainable_weights)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -485,6 +571,15 @@ def _forward_pass() -> Iterator[bool]:
         yield depth == 0
     finally:
         _depth.value = depth
+
+
+def _with_callback(arguments: Mapping[str, Any], callback: Any) -> Any:
+    """Returns the callbacks of `fit` with one before them."""
+    given = arguments.get("callbacks") or []
+    if isinstance(given, keras.callbacks.CallbackList):
+        given.append(callback)
+        return given
+    return [callback, *(given if isinstance(given, (list, tuple)) else [given])]
 
 
 def _per_replica(loss: Any) -> Any:

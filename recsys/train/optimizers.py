@@ -313,6 +313,14 @@ _NAMES = {
 }
 
 
+def exempt_from_decay(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Turns weight decay off for variables, beside those it is off for already."""
+    for part in getattr(optimizer, "_inner_optimizers", [optimizer]):
+        known: set[Any] = getattr(part, "_exclude_from_weight_decay", set())
+        keys = {part._var_key(variable) for variable in variables}
+        part._exclude_from_weight_decay = known | keys
+
+
 @keras.saving.register_keras_serializable(package="recsys")
 class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
     """One optimizer made of several, each for the variables with a prefix.

@@ -23,7 +23,11 @@ Heads = Mapping[str, PredictLayer | None]
 
 def tasks(heads: Heads) -> list[str]:
     """Returns the outputs that are tasks, in order."""
-    return [name for name in heads if name != LOGIT or len(heads) == 1]
+    return [
+        name
+        for name, head in heads.items()
+        if (name != LOGIT or len(heads) == 1) and (head is None or head.is_task)
+    ]
 
 
 def by_output(

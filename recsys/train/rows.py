@@ -121,7 +121,11 @@ def _labels(needs: Needs, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         return None, None
     names = routing.tasks(needs.heads)
     labels = routing.labels_by_output(as_columns(y) if is_frame(y) else y, needs.heads)
-    labels = {name: _upright(labels[name]) for name in names if name in labels}
+    labels = {
+        name: _upright(label)
+        for name, label in labels.items()
+        if name in names or name != routing.LOGIT
+    }
     routing.check_names("the model", [n for n in names if n in needs.losses], labels)
     check_labels(labels, needs.heads)
     if isinstance(sample_weight, Mapping):

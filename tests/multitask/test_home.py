@@ -1,0 +1,188 @@
+"""HoME: its three parts, and what a category does not see."""
+
+import numpy as np
+import pytest
+
+from recsys import Task
+from recsys.multitask.home import FeatureGate, SelfGate, home
+from tests import oracle, zoo
+from tests.multitask.gradients import of_task
+
+TASKS = (Task("click"), Task("like"), Task("long"))
+CATEGORIES = {"interact": ["like", "click"], "watch": ["long"]}
+
+
+def _model(categories=CATEGORIES, n=2, common=1, **kwargs):
+    model = home(
+        zoo.fields(), TASKS, categories, n, common, (6,), hidden_units=(5,), **kwargs
+    )
+    zoo.jitter(model)
+    for weight in model.weights:
+        if "moving_variance" in weight.path:
+            weight.assign(np.random.default_rng(0).uniform(0.5, 2, weight.shape))
+    return model
+
+
+def _swish(z):
+    return z * oracle.sigmoid(z)
+
+
+def _expert_inputs(x, w, name, n):
+    """The input of each expert, `(rows, n, width)`."""
+    gate = f"dnn_feature_gate_{name}"
+    if f"{gate}/down" not in w:
+        return np.repeat(x[:, None], n, axis=1)
+    choice = oracle.softmax((x @ w[f"{gate}/choice/kernel"]).reshape(len(x), n, 2))
+    inputs = []
+    for k in range(n):
+        weight = sum(
+            choice[:, k, i, None]
+            * 2
+            * oracle.sigmoid(
+                x @ w[f"{gate}/down"][2 * k + i] @ w[f"{gate}/up"][2 * k + i]
+            )
+            for i in range(2)
+        )
+        inputs.append(weight * x)
+    return np.stack(inputs, axis=1)
+
+
+def _experts(x, w, name):
+    at = f"dnn_experts_{name}"
+    n, _, units = w[f"{at}/kernel_0"].shape
+    inputs, outputs = _expert_inputs(x, w, name, n), []
+    for k in range(n):
+        z = inputs[:, k] @ w[f"{at}/kernel_0"][k] + w[f"{at}/bias_0"][k]
+        if f"{at}/bn_0/gamma" in w:
+            part = slice(k * units, (k + 1) * units)
+            gamma, beta, mean, variance = (
+                w[f"{at}/bn_0/{key}"][part]
+                for key in ("gamma", "beta", "moving_mean", "moving_variance")
+            )
+            z = gamma * (z - mean) / np.sqrt(variance + 1e-3) + beta
+        outputs.append(_swish(z))
+    return np.stack(outputs, axis=1)
+
+
+def _mixture(x, seen, w, name, own, at):
+    mixed = oracle.mixture(x, seen, w, f"dnn_gate_{name}")
+    kernel = w.get(f"dnn_self_gate_{name}/scores/kernel")
+    if kernel is None:
+        return mixed
+    scores = at @ kernel
+    g = oracle.sigmoid(scores) if own.shape[1] == 1 else oracle.softmax(scores)
+    return mixed + np.einsum("bk,bke->be", g, own)
+
+
+def _expected(x, w, categories, everyone=False):
+    v = oracle.features(x, w)
+    shared = _experts(v, w, "meta_shared")
+    of = {c: _experts(v, w, f"meta_{c}") for c in categories}
+    seen = [shared, *of.values()] if everyone else [shared]
+    m_0 = _mixture(v, seen, w, "meta_shared", shared, v)
+    s_0, mixed = _experts(m_0, w, "shared"), {}
+    for c, members in categories.items():
+        m_c = _mixture(v, [shared, of[c]], w, f"meta_{c}", of[c], v)
+        s_c = _experts(m_c, w, f"category_{c}")
+        query = np.concatenate([m_0, m_c], axis=-1)
+        for t in members:
+            p_t = _experts(m_c, w, f"task_{t}")
+            mixed[t] = _mixture(query, [s_0, s_c, p_t], w, f"task_{t}", p_t, m_c)
+    mixed = {task.name: mixed[task.name] for task in TASKS}
+    return oracle.task_towers(mixed, w, _swish)
+
+
+@pytest.mark.parametrize(
+    ("n", "common", "kwargs"),
+    [
+        (2, 1, {}),
+        (1, 2, {"shared_meta": "all"}),
+        (1, 1, {"feature_gate": False, "self_gate": False, "use_bn": False}),
+    ],
+    ids=str,
+)
+def test_it_computes_the_paper(n, common, kwargs):
+    model = _model(CATEGORIES, n, common, **kwargs)
+    x, w = zoo.rows(9), oracle.weights(model)
+    expected = _expected(x, w, CATEGORIES, "shared_meta" in kwargs)
+    np.testing.assert_allclose(
+        zoo.predictions(model, x), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_by_default_all_tasks_are_of_one_category():
+    models = [_model(None), _model({"all": [task.name for task in TASKS]})]
+    paths = [sorted(w.path for w in model.weights) for model in models]
+    assert paths[0] == paths[1]
+
+
+def test_parameters():
+    def experts(n, d):
+        r = max(4, d // 16)
+        return n * (2 * 2 * d * r + 2 * d) + n * (d * 6 + 6 + 2 * 6)
+
+    def gates(d, seen, own, at):
+        return d * seen * (seen > 1) + at * own
+
+    tables = 40 * 4 + 3 + 12 * 5 + 30 * 8 + 7 * 4 + 24 * 2
+    meta = experts(1, 40) + 2 * experts(2, 40) + gates(40, 1, 1, 40)
+    meta += 2 * gates(40, 3, 2, 40)
+    upper = experts(1, 6) + 2 * experts(2, 6) + 3 * experts(2, 6)
+    upper += 3 * (gates(12, 5, 2, 6) + 6 * 5 + 5 + 5 + 1)
+    model = _model(history_agg="mean_pooling")
+    found = sum(np.prod(w.shape) for w in model.trainable_weights)
+    assert found == tables + meta + upper
+
+
+@pytest.mark.parametrize(("shared_meta", "isolated"), [("own", True), ("all", False)])
+def test_a_category_leaves_the_experts_of_another_alone(shared_meta, isolated):
+    model = _model(shared_meta=shared_meta)
+    y = {"long": np.random.default_rng(0).integers(0, 2, 32)}
+    found = of_task(model, zoo.rows(32), y, "long")
+    moved = {path for path, gradient in found.items() if np.any(gradient)}
+    assert "dnn_experts_meta_watch/kernel_0" in moved
+    assert "dnn_experts_meta_shared/kernel_0" in moved
+    assert ("dnn_experts_meta_interact/kernel_0" not in moved) == isolated
+    other = ("category_interact", "task_like", "task_click", "tower_like")
+    assert not [path for path in moved if any(name in path for name in other)]
+
+
+def test_a_feature_gate_of_zeros_lets_all_through():
+    layer, x = FeatureGate(3), np.random.default_rng(0).normal(size=(4, 8))
+    layer.build(x.shape)
+    layer.down.assign(layer.down * 0)
+    found = layer(x.astype("float32"))
+    expected = np.repeat(x[:, None], 3, axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert layer.down.shape == (6, 8, 4)
+
+
+def test_a_single_pair_needs_no_choice():
+    layer, x = FeatureGate(2, 1, 3), np.ones((4, 8), "float32")
+    assert layer(x).shape == (4, 2, 8)
+    assert [w.name for w in layer.weights] == ["down", "up"]
+
+
+def test_a_self_gate_of_one_is_a_sigmoid():
+    layer, x = SelfGate(), np.ones((4, 3), "float32")
+    one = np.ones((4, 1, 2), "float32")
+    layer.build([x.shape, one.shape])
+    layer.scores.kernel.assign(np.zeros((3, 1)))
+    np.testing.assert_array_equal(layer([x, one]), np.full((4, 2), 0.5))
+
+
+def test_config():
+    layer = FeatureGate(2, 3, 5, 0.1)
+    assert (
+        FeatureGate.from_config(layer.get_config()).get_config() == layer.get_config()
+    )
+
+
+def test_errors():
+    for wrong in (
+        {"a": ["click", "like"]},
+        {"a": ["click", "like", "long"], "b": ["long"]},
+        {"shared": ["click", "like", "long"]},
+    ):
+        with pytest.raises(ValueError, match="categories must name each task"):
+            home(zoo.fields(), TASKS, wrong)
