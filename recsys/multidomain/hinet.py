@@ -177,9 +177,17 @@ def hinet(
         units: int | Sequence[int],
         use_bias: bool = False,
     ) -> StackedExtraction:
-        expert = (units, activation, l2_reg, dropout)
-        sizes = (number, num_own, num_common)
-        return StackedExtraction(*sizes, *expert, use_bias=use_bias, name=name)
+        return StackedExtraction(
+            number,
+            num_own,
+            num_common,
+            units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bias=use_bias,
+            name=name,
+        )
 
     sub = (num_sub_experts, 0, sub_expert_units, True)
     shared = extraction("dnn_shared", 1, *sub)([x, x])
