@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recsys.metrics.probability import check_unit_interval
 from recsys.metrics.rows import valid_rows
 
 
@@ -49,10 +50,7 @@ def log_loss(
     if not len(label):
         return float("nan")
     y = label.astype(np.float64)
-    if y.min() < 0 or y.max() > 1:
-        raise ValueError(
-            f"y_true must be in [0, 1]. Received: {y.min():g} to {y.max():g}"
-        )
+    check_unit_interval("y_true", y)
     if y_prob is None:
         z = score.astype(np.float64)
         if np.isinf(z).any():
@@ -60,11 +58,7 @@ def log_loss(
         loss = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
     else:
         p = score if score.dtype.kind == "f" else score.astype(np.float64)
-        if p.min() < 0 or p.max() > 1:
-            raise ValueError(
-                "y_prob must be in [0, 1]; logits have an argument of their own. "
-                f"Received: {p.min():g} to {p.max():g}"
-            )
+        check_unit_interval("y_prob", p, "; logits have an argument of their own")
         epsilon = float(np.finfo(p.dtype).eps)
         p = np.clip(p.astype(np.float64), epsilon, 1 - epsilon)
         loss = -(y * np.log(p) + (1 - y) * np.log1p(-p))
