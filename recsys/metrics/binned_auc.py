@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.metrics.codes import sum_by
 from recsys.metrics.pairs import check_binary
 from recsys.metrics.rows import valid_rows
 
@@ -61,8 +62,8 @@ def binned_auc(
     scaled = (rows.score.astype(np.float64) + LIMIT) * (bins / (2 * LIMIT))
     place = np.clip(scaled, 0, bins - 1).astype(np.intp)
     return area_of_bins(
-        np.bincount(place, rows.weight * positive, bins),
-        np.bincount(place, rows.weight * ~positive, bins),
+        sum_by(place, rows.weight * positive, bins),
+        sum_by(place, rows.weight * ~positive, bins),
     )
 
 

@@ -68,22 +68,29 @@ def breakdown(
     >>> table.macro(), table.skipped()
     (0.5, [7])
     """
-    names, code = np.unique(np.asarray(by).reshape(-1), return_inverse=True)
-    index = np.arange(len(code))
-    label, row, weight, of = valid_rows(y_true, index, sample_weight, code)
-    order = np.argsort(of, kind="stable")
-    label, row, weight = label[order], row[order], weight[order]
-    score = np.asarray(y_score).reshape(-1)
-    group = None if groups is None else np.asarray(groups).reshape(-1)
-    valid_rows(y_true, score, sample_weight, group)  # lengths
-    ends = np.cumsum(np.bincount(of, minlength=len(names)))
+    columns = {"by": np.asarray(by).reshape(-1)}
+    if groups is not None:
+        columns["groups"] = np.asarray(groups).reshape(-1)
+    index = np.arange(np.size(y_true))
+    for name, column in columns.items():
+        if len(column) != len(index):
+            raise ValueError(
+                f"{name} must have as many rows as y_true, {len(index)}. "
+                f"Received: {len(column)} rows"
+            )
+    label, score, weight, kept = valid_rows(y_true, y_score, sample_weight, index)
+    names, code = np.unique(columns.pop("by"), return_inverse=True)
+    code = code[kept]
+    order = np.argsort(code, kind="stable")
+    counts = np.bincount(code, minlength=len(names))
     values, weights = {}, {}
-    for name, part in zip(names.tolist(), np.split(row, ends[:-1]), strict=True):
-        end = len(part)
-        mine = {} if group is None else {"groups": group[part]}
+    for name, end, count in zip(
+        names.tolist(), np.cumsum(counts).tolist(), counts.tolist(), strict=True
+    ):
+        part = order[end - count : end]
+        mine = {key: column[kept[part]] for key, column in columns.items()}
         if sample_weight is not None:
-            mine["sample_weight"] = weight[:end]
-        values[name] = metric(label[:end], score[part], **mine, **options)
-        weights[name] = float(weight[:end].sum())
-        label, weight = label[end:], weight[end:]
+            mine["sample_weight"] = weight[part]
+        values[name] = metric(label[part], score[part], **mine, **options)
+        weights[name] = float(weight[part].sum())
     return Breakdown(values, weights)

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.metrics.codes import first_of_each
+from recsys.metrics.codes import first_of_each, sum_by
 from recsys.metrics.probability import probability_rows
 
 Strategy = Literal["quantile", "uniform"]
@@ -62,7 +62,7 @@ def calibration_curve(
         of_tie = np.minimum((bins * (middle / mass.sum())).astype(np.intp), bins - 1)
         place = np.repeat(of_tie, np.diff(tie, append=len(p)))
     mass, predicted, observed = (
-        np.bincount(place, values) for values in (weight, weight * p, weight * y)
+        sum_by(place, values, bins) for values in (weight, weight * p, weight * y)
     )
     kept = mass > 0
     mass = mass[kept]

@@ -35,3 +35,11 @@ def first_of_each(ordered: NDArray[Any]) -> NDArray[np.intp]:
     first = np.ones(len(ordered), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return np.flatnonzero(first)
+
+
+def sum_by(
+    place: NDArray[np.intp], values: NDArray[Any], size: int
+) -> NDArray[np.float64]:
+    """Sums the values of each place, `(size,)`."""
+    sums: NDArray[np.float64] = np.bincount(place, values, size).astype(np.float64)
+    return sums

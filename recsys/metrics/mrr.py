@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recsys.metrics.codes import sum_by
 from recsys.metrics.hit_rate import log_factorials
 from recsys.metrics.queries import Empty, Floats, Queries, Ties, judge
 from recsys.metrics.relevance import Relevant
@@ -62,5 +63,5 @@ def query_mrr(queries: Queries) -> Floats:
         - log_factorial[tied[at]]
     )
     terms = np.exp(log_chance) / (above[at] + j)
-    found = np.bincount(queries.query[first][at], terms, len(queries.num_relevant))
+    found = sum_by(queries.query[first][at], terms, len(queries.num_relevant))
     return queries.ratio(found, np.ones_like(found))

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recsys.metrics.codes import sum_by
 from recsys.metrics.queries import Empty, Floats, Queries, Ties, judge
 from recsys.metrics.relevance import Relevant
 
@@ -80,7 +81,7 @@ def query_ndcg(queries: Queries, gain: Gain = "exp2") -> Floats:
     reached = queries.total(_gains(queries.grade, gain) * discounts / queries.tied)
 
     kept = slice(None) if queries.k is None else queries.best_rank < queries.k
-    best = np.bincount(
+    best = sum_by(
         queries.best_query[kept],
         _gains(queries.best_grade[kept], gain) * discount[queries.best_rank[kept]],
         len(queries.num_relevant),

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.metrics.codes import sum_by
 from recsys.metrics.lists import cut_lists, look_up, mean_of_lists
 
 HEAD = 0.8
@@ -129,7 +130,7 @@ def popularity_lift(
             f"{len(ids)} lists"
         )
     user = np.repeat(np.arange(len(ids)), np.diff(offsets))
-    chosen = np.bincount(user, look_up("counts", counts, past), len(ids))
+    chosen = sum_by(user, look_up("counts", counts, past), len(ids))
     chosen /= np.maximum(np.diff(offsets), 1)
     present = ids >= 0
     shown = np.where(present, look_up("counts", counts, ids), 0).sum(axis=1)

@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.metrics.codes import first_of_each, group_codes, score_codes
-from recsys.metrics.relevance import Relevance, Relevant
+from recsys.metrics.codes import first_of_each, group_codes, score_codes, sum_by
+from recsys.metrics.relevance import Relevance, Relevant, place_in_query
 from recsys.metrics.rows import valid_rows
 
 Ties = Literal["expected", "pessimistic"]
@@ -71,8 +71,7 @@ class Queries:
 
     def total(self, values: NDArray[Any]) -> Floats:
         """Sums values of relevant items by query."""
-        total: Floats = np.bincount(self.query, values, len(self.num_relevant))
-        return total
+        return sum_by(self.query, values, len(self.num_relevant))
 
     def first(self) -> Ints:
         """Index of the best relevant item of each query that has one in its list."""
@@ -81,8 +80,9 @@ class Queries:
     def ratio(self, top: Floats, bottom: NDArray[Any]) -> Floats:
         """Divides by query; NaN where no item is relevant."""
         asked = self.num_relevant > 0
-        out = np.full(len(asked), np.nan)
-        return np.divide(top, bottom, out=out, where=asked)
+        ratio: Floats = np.full(len(asked), np.nan)
+        np.divide(top, bottom, out=ratio, where=asked)
+        return ratio
 
     def mean(self, values: Floats, empty: Empty = "skip") -> float:
         """Weighted mean over queries; NaN is a query to skip or to count as zero.
@@ -193,9 +193,9 @@ def _judge_rows(
     block = np.arange(len(key)) if ties == "pessimistic" else first_of_each(key)
     tied = np.diff(block, append=len(key))
     relevant = grade > 0
-    relevant_before = np.cumsum(relevant) - relevant
+    relevant_before: Ints = np.cumsum(relevant) - relevant
     relevant_tied = np.add.reduceat(relevant, block, dtype=np.intp)
-    relevant_above = relevant_before[block] - relevant_before[start][query[block]]
+    relevant_above: Ints = relevant_before[block] - relevant_before[start][query[block]]
 
     of = np.repeat(np.arange(len(block)), tied)[relevant]
     query = query[relevant]
@@ -210,8 +210,7 @@ def _judge_rows(
         relevant_tied=relevant_tied[of],
         grade=grade[relevant],
         best_query=query,
-        best_rank=np.arange(len(query))
-        - (np.cumsum(num_relevant) - num_relevant)[query],
+        best_rank=place_in_query(query, num_relevant),
         best_grade=grade[relevant][best],
         num_relevant=num_relevant,
         length=length,
@@ -241,7 +240,7 @@ def _judge_lists(
         query,
         above=rank,
         tied=ones,
-        relevant_above=np.arange(len(query)) - (np.cumsum(found) - found)[query],
+        relevant_above=place_in_query(query, found),
         relevant_tied=ones,
         grade=grades[query, rank],
         best_query=judged.query,

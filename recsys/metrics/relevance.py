@@ -58,10 +58,7 @@ class Relevance:
         if (self._keys[1:] == self._keys[:-1]).any():
             raise ValueError("relevant must not have an id twice in one query.")
         self.query = query
-        self.rank = (
-            np.arange(len(query))
-            - (np.cumsum(self.num_relevant) - self.num_relevant)[query]
-        )
+        self.rank = place_in_query(query, self.num_relevant)
         self.best = self._grades[np.lexsort((-self._grades, query))]
 
     def of(self, ranked: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -98,3 +95,16 @@ class Relevance:
             raise ValueError("ranked must not have an id twice in one list.")
         grades[hit] = self._grades[found]
         return grades, length
+
+
+def place_in_query(
+    query: NDArray[np.intp], count: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Numbers the entries of each query from 0.
+
+    Args:
+        query: Query of each entry, ascending, `(num_entries,)`.
+        count: Entries of each query, `(num_queries,)`.
+    """
+    place: NDArray[np.intp] = np.arange(len(query)) - (np.cumsum(count) - count)[query]
+    return place

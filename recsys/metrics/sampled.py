@@ -50,7 +50,7 @@ def expected_sampled(
     if metric not in get_args(OfRank) or not ((1 <= r) & (r <= num_items)).all():
         raise ValueError(
             f"metric must be one of {get_args(OfRank)} and ranks in [1, {num_items}]. "
-            f"Received: metric={metric!r}, ranks {rank}"
+            f"Received: metric={metric!r}, ranks {r}"
         )
     above = np.arange(min(k, num_negatives + 1))
     factorial = log_factorials(num_negatives)
@@ -64,7 +64,8 @@ def expected_sampled(
         "ndcg": math.log(2) / np.log(above + 2.0),
         "mrr": 1 / (above + 1.0),
     }[metric]
-    return np.exp(log_chance) @ value
+    expected: NDArray[np.float64] = np.exp(log_chance) @ value
+    return expected
 
 
 def estimated_rank(
