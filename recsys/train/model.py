@@ -17,6 +17,7 @@ from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
 from recsys.train import feed, optimizers, routing, rows
 from recsys.train.columns import Column, all_layers, check_columns, columns_of
+from recsys.train.losses.joint import per_replica
 
 
 @dataclass
@@ -388,6 +389,9 @@ class Model(keras.Model):
         masked = {n: routing.masked(weights[n], present[n]) for n in labels}
         of_mean = {n: routing.per_valid_row(weights[n], present[n]) for n in labels}
 
+        for loss in plan.losses.values():
+            if getattr(loss, "group", None) is not None:
+                loss.kept.put(x[loss.group])
         if plan.losses:
             total = super().compute_loss(
                 x,
@@ -398,23 +402,21 @@ class Model(keras.Model):
                 },
                 {
                     name: masked[name]
-                    if getattr(loss, "pairwise", False)
+                    if getattr(loss, "joint", False)
                     else of_mean[name]
                     for name, loss in plan.losses.items()
                 },
                 training,
             )
         else:
-            total = sum(
-                (_per_replica(ops.sum(loss)) for loss in self.losses), start=0.0
-            )
+            total = sum((per_replica(ops.sum(loss)) for loss in self.losses), start=0.0)
         with _forward_pass():  # a loss may run a part of the model again
             for layer in self._loss_layers():
                 loss = layer.loss(labels, of_mean, x, training)
-                total += _per_replica(layer.weight * loss)
+                total += per_replica(layer.weight * loss)
         for table in self._tables():
             if table.l2_reg and training:
-                total += _per_replica(table.l2_penalty())
+                total += per_replica(table.l2_penalty())
 
         # Here, not in `compute_metrics`: on JAX logits do not leave this function.
         for entry in plan.metrics:
@@ -485,13 +487,3 @@ def _forward_pass() -> Iterator[bool]:
         yield depth == 0
     finally:
         _depth.value = depth
-
-
-def _per_replica(loss: Any) -> Any:
-    """Replicas add up their losses; Keras' own are scaled the same way."""
-    if keras.backend.backend() != "tensorflow":
-        return loss
-    import tensorflow as tf
-
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return loss / replicas if replicas > 1 else loss
