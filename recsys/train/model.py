@@ -379,8 +379,9 @@ class Model(keras.Model):
         predictions = y_pred if isinstance(y_pred, dict) else {[*heads][0]: y_pred}
         logits = dict(predictions)
         for name, head in heads.items():
-            if head is not None:
-                logits[name] = head.kept.take()[-1]
+            # PyTorch, asked for shapes only, may come here twice for one forward pass.
+            if head is not None and (kept := head.kept.take()):
+                logits[name] = kept[-1]
         labels, present, weights = {}, {}, {}
         for name, label in routing.labels_by_output(y, heads).items():
             labels[name], present[name] = routing.without_missing(label)
