@@ -59,7 +59,10 @@ def binned_auc(
     """
     rows = valid_rows(y_true, logits, sample_weight)
     positive = check_binary(rows.label)
-    scaled = (rows.score.astype(np.float64) + LIMIT) * (bins / (2 * LIMIT))
+    # float32, as on the other side of the streaming metric, lest edges differ
+    scaled = (rows.score.astype(np.float32) + np.float32(LIMIT)) * np.float32(
+        bins / (2 * LIMIT)
+    )
     place = np.clip(scaled, 0, bins - 1).astype(np.intp)
     return area_of_bins(
         sum_by(place, rows.weight * positive, bins),

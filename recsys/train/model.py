@@ -27,12 +27,13 @@ class _Plan:
     losses: dict[str, Any] = field(default_factory=dict)
     metrics: list[routing.TaskMetric] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)  # of the names in the last logs
 
     @property
     def groups(self) -> set[str]:
         """The columns that metrics and losses group rows by."""
         of = [*self.losses.values(), *(entry.metric for entry in self.metrics)]
-        return {g for each in of if (g := getattr(each, "group", None)) is not None}
+        return {name for each in of for name in routing.columns_of(each).values()}
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -293,8 +294,10 @@ class Model(keras.Model):
         logs = super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
         )
-        values = [logs[name] for name, _ in self._named_metrics()]  # Keras sorts logs
-        return logs if return_dict else values if len(values) > 1 else values[0]
+        if return_dict:
+            return logs
+        values = [logs[name] for name in self._plan.order]  # Keras sorts logs
+        return values if len(values) > 1 else values[0]
 
     def predict(
         self,
@@ -424,12 +427,11 @@ class Model(keras.Model):
             name, metric = entry.output, entry.metric
             routing.check_names(f"metric {entry.name!r}", [name], labels)
             seen = (logits if routing.takes_logits(metric) else predictions)[name]
-            group = getattr(metric, "group", None)
             metric.update_state(
                 labels[name],
                 ops.stop_gradient(seen),
                 masked[name] if entry.weighted else present[name],
-                **({"groups": x[group]} if group else {}),
+                **{key: x[c] for key, c in routing.columns_of(metric).items()},
             )
         return total
 
@@ -447,11 +449,17 @@ class Model(keras.Model):
         return self.get_metrics_result()  # the logs of a step lack the exact ones
 
     def _results(self, exact: bool) -> dict[str, Any]:
-        return {
-            name: metric.result()
-            for name, metric in self._named_metrics()
-            if exact or not getattr(metric, "exact", False)
-        }
+        logs: dict[str, Any] = {}
+        for name, metric in self._named_metrics():
+            if exact or not getattr(metric, "exact", False):
+                value = metric.result()
+                if isinstance(value, dict):  # of names without that of the task
+                    task = name.removesuffix(metric.name)
+                    logs |= {f"{task}{key}": each for key, each in value.items()}
+                else:
+                    logs[name] = value
+        self._plan.order = list(logs)
+        return logs
 
     def _named_metrics(self) -> list[tuple[str, Any]]:
         """All metrics in order, each with its name in the logs."""
