@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from recsys.metrics.auc import auc
 from recsys.metrics.average_precision import average_precision
 from recsys.metrics.binned_auc import BinnedArea, binned_auc
+from recsys.metrics.bootstrap import Interval, bootstrap, interval, p_value
 from recsys.metrics.breakdown import Breakdown, breakdown
 from recsys.metrics.brier_score import brier_score
 from recsys.metrics.calibration import (
@@ -24,11 +25,13 @@ from recsys.metrics.calibration import (
 from recsys.metrics.diversity import category_distance, intra_list_distance
 from recsys.metrics.exposure import coverage, exposure, exposure_entropy, gini
 from recsys.metrics.f1 import f1
+from recsys.metrics.gain import gain_curve
 from recsys.metrics.gauc import GroupAUC, gauc, group_auc
 from recsys.metrics.hit_rate import hit_rate
 from recsys.metrics.log_loss import log_loss
 from recsys.metrics.mean_average_precision import mean_average_precision
 from recsys.metrics.mrr import mrr
+from recsys.metrics.named import NamedMetric
 from recsys.metrics.ndcg import ndcg
 from recsys.metrics.normalized_entropy import normalized_entropy
 from recsys.metrics.pcoc import calibration_bias, copc, pcoc
@@ -101,6 +104,12 @@ _STREAMING = (
 )
 
 __all__ = [
+    "NamedMetric",
+    "gain_curve",
+    "p_value",
+    "interval",
+    "bootstrap",
+    "Interval",
     "RelaImpr",
     "Recall",
     "Precision",

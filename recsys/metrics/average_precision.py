@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.codes import first_of_each, score_codes
 from recsys.metrics.pairs import check_binary
@@ -65,8 +65,19 @@ def average_precision(
     weight = rows.weight[order]
     tie = first_of_each(code[order])
     hits = np.add.reduceat(weight * positive[order], tie)
-    found = np.cumsum(hits)
-    precision = found / np.cumsum(np.add.reduceat(weight, tie))
+    return area_of_ties(hits, np.add.reduceat(weight, tie), interpolation)
+
+
+def area_of_ties(
+    hits: NDArray[np.float64],
+    mass: NDArray[np.float64],
+    interpolation: Interpolation = "step",
+) -> float:
+    """Returns the area of positives and of all rows by distinct score, falling."""
+    found, seen = np.cumsum(hits), np.cumsum(mass)
+    if not found[-1]:
+        return float("nan")
+    precision = found / np.where(seen == 0, 1, seen)
     if interpolation == "trapezoid":
         precision = (precision + np.concatenate([[1.0], precision[:-1]])) / 2
     return float(hits @ precision / found[-1])

@@ -11,17 +11,21 @@ from recsys.metrics.auc import auc
 from recsys.metrics.average_precision import average_precision
 from recsys.metrics.brier_score import brier_score
 from recsys.metrics.calibration import ece, field_ece, mce
-from recsys.metrics.f1 import f1
+from recsys.metrics.f1 import f1, query_f1
 from recsys.metrics.gauc import gauc
-from recsys.metrics.hit_rate import hit_rate
+from recsys.metrics.hit_rate import hit_rate, query_hit_rate
 from recsys.metrics.log_loss import log_loss
-from recsys.metrics.mean_average_precision import mean_average_precision
-from recsys.metrics.mrr import mrr
-from recsys.metrics.ndcg import ndcg
+from recsys.metrics.mean_average_precision import (
+    mean_average_precision,
+    query_average_precision,
+)
+from recsys.metrics.mrr import mrr, query_mrr
+from recsys.metrics.ndcg import ndcg, query_ndcg
 from recsys.metrics.normalized_entropy import normalized_entropy
 from recsys.metrics.pcoc import calibration_bias, copc, pcoc
-from recsys.metrics.precision import precision
-from recsys.metrics.recall import recall
+from recsys.metrics.precision import precision, query_precision
+from recsys.metrics.queries import Floats, Queries
+from recsys.metrics.recall import query_recall, recall
 
 OF_SCORES = {each.__name__: each for each in (auc, average_precision, gauc)}
 OF_LOGITS = {each.__name__: each for each in (log_loss, normalized_entropy)}
@@ -32,6 +36,15 @@ OF_PROBABILITIES = {
 TOP_K = {
     each.__name__: each
     for each in (hit_rate, recall, precision, f1, mrr, mean_average_precision, ndcg)
+}
+OF_QUERIES: dict[str, Callable[[Queries], Floats]] = {
+    "hit_rate": query_hit_rate,
+    "recall": query_recall,
+    "precision": query_precision,
+    "f1": query_f1,
+    "mrr": query_mrr,
+    "mean_average_precision": query_average_precision,
+    "ndcg": query_ndcg,
 }
 GROUPED = {"gauc", "field_ece", *TOP_K}
 
@@ -68,6 +81,12 @@ class NamedMetric:
         return self.name.partition("@")[0]
 
     @property
+    def k(self) -> int | None:
+        """Where lists are cut."""
+        k = self.name.partition("@")[2]
+        return int(k) if k else None
+
+    @property
     def grouped(self) -> bool:
         """Whether it needs the group of each row."""
         return self.base in GROUPED
@@ -100,8 +119,7 @@ class NamedMetric:
             given["groups"] = groups
         function: Callable[..., float]
         if self.base in TOP_K:
-            k = self.name.partition("@")[2]
-            given["k"] = int(k) if k else None
+            given["k"] = self.k
             function = TOP_K[self.base]
         elif self.base in OF_SCORES:
             function = OF_SCORES[self.base]

@@ -8,7 +8,12 @@ from keras import ops
 from recsys.metrics.auc import auc
 from recsys.metrics.binned_auc import BINS, LIMIT, BinnedArea, area_of_bins
 from recsys.metrics.rela_impr import rela_impr
-from recsys.metrics.streaming.rows import RowMetric, is_traced, label_score_weight
+from recsys.metrics.streaming.rows import (
+    RowMetric,
+    is_stub,
+    is_traced,
+    label_score_weight,
+)
 from recsys.metrics.streaming.sums import SumMetric
 
 
@@ -110,6 +115,8 @@ class BinnedAUC(SumMetric):
             y_pred: Logits. A row whose logit is NaN makes the value NaN.
             sample_weight: Weights; rows of weight 0 do not count.
         """
+        if is_stub(self._total):
+            return
         y, z, weight = label_score_weight(y_true, y_pred, sample_weight)
         weight = ops.where((weight != 0) & ops.isnan(z), float("nan"), weight)
         scaled = (ops.where(ops.isnan(z), 0.0, z) + LIMIT) * (self.bins / (2 * LIMIT))

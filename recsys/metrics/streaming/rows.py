@@ -89,7 +89,7 @@ class RowMetric(keras.metrics.Metric):
             ValueError: If the metric has a `group` or `by` and gets none, or no
                 integers.
         """
-        if _is_stub(self._seen):
+        if is_stub(self._seen):
             return
         values = [ops.stack(label_score_weight(y_true, y_pred, sample_weight), axis=1)]
         buffers = [self._rows]
@@ -245,10 +245,10 @@ def is_traced(variable: Any) -> bool:
         import jax
 
         return isinstance(variable.value, jax.core.Tracer)
-    return _is_stub(variable)
+    return is_stub(variable)
 
 
-def _is_stub(variable: Any) -> bool:
+def is_stub(variable: Any) -> bool:
     """Whether Keras asks PyTorch for shapes only.
 
     A counter that became a stub there would turn into a random number later.

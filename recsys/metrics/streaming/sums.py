@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.metrics.streaming.rows import label_score_weight
+from recsys.metrics.streaming.rows import is_stub, label_score_weight
 
 
 class SumMetric(keras.metrics.Metric):
@@ -60,6 +60,8 @@ class RowSums(SumMetric):
             y_pred: What `from_logits` says: logits or predictions.
             sample_weight: Weights; rows of weight 0 do not count.
         """
+        if is_stub(self._total):
+            return
         y, score, weight = label_score_weight(y_true, y_pred, sample_weight)
         of_rows = ops.stack(self.of_rows(y, score))
         of_rows = ops.where(weight == 0, 0.0, weight * of_rows)

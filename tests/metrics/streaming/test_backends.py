@@ -85,7 +85,7 @@ for name, wanted, error in (
     ("brier_score", m.brier_score(y, p, sample_weight=weight), 1e-6),
     ("pcoc", m.pcoc(y, p, sample_weight=weight), 1e-6),
     ("f1_score", m.f1_score(y, p, threshold=0.5, sample_weight=weight), 1e-6),
-    ("ece", m.ece(y, p, sample_weight=weight), 1e-9),
+    ("ece", m.ece(y, p, sample_weight=weight), 1e-6),
     ("binned_auc", m.binned_auc(y, p, sample_weight=weight).auc, 1e-6),
 ):
     assert abs(values[name] - wanted) <= error * wanted, (name, values[name], wanted)
