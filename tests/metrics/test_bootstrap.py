@@ -16,7 +16,12 @@ def make_rows(num_rows=400):
     label = (rng.random(num_rows) < 0.3).astype(float)
     label[rng.random(num_rows) < 0.05] = np.nan
     score = rng.random(num_rows).round(2)
-    return label, score, rng.choice([0, 0.5, 2], num_rows), rng.integers(0, 40, num_rows)
+    return (
+        label,
+        score,
+        rng.choice([0, 0.5, 2], num_rows),
+        rng.integers(0, 40, num_rows),
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])
