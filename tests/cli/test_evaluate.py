@@ -135,9 +135,8 @@ def test_logits_and_scores_of_any_kind(tmp_path):
     data["score"] = np.log(p / (1 - p))
     path = write(tmp_path / "m.parquet", data)
     out = tmp_path / "m.json"
-    assert (
-        call(path, "--scale", "logit", "--resamples", 2, "--json", out).exit_code == 0
-    )
+    few = ("--resamples", 2, "--json", out)
+    assert call(path, "--scale", "logit", *few).exit_code == 0
     found = json.loads(out.read_text())["tasks"]["click"]["metrics"]
     mine = data["task"] == "click"
     assert found["log_loss"]["files"][0]["value"] == pytest.approx(
