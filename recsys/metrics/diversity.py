@@ -1,9 +1,12 @@
 """How different from each other the items of a list are."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.metrics.lists import cut_lists, look_up
+from recsys.metrics.codes import sum_by
+from recsys.metrics.lists import cut_lists, look_up, mean_of_defined
 
 
 def intra_list_distance(
@@ -29,13 +32,19 @@ def intra_list_distance(
     >>> intra_list_distance([[0, 1]], vectors=[[1.0, 0.0], [0.0, 2.0]])
     1.0
     """
+    return mean_of_defined(cosine_distances(ranked, vectors, k))
+
+
+def cosine_distances(
+    ranked: ArrayLike, vectors: ArrayLike, k: int | None
+) -> NDArray[np.float64]:
+    """Mean distance in each list, `(num_lists,)`; NaN where there is no pair."""
     ids = cut_lists(ranked, k)
     unit = unit_vectors(look_up("vectors", vectors, ids), ids)
     # |sum of unit vectors|^2 holds each pair twice, and each vector with itself.
     known = np.square(unit).sum(axis=(1, 2)).round()
-    pairs = known * (known - 1)
     together = np.square(unit.sum(axis=1)).sum(axis=1) - known
-    return _mean(1 - together[pairs > 0] / pairs[pairs > 0])
+    return 1 - _per_pair(together, known * (known - 1))
 
 
 def unit_vectors(
@@ -67,19 +76,25 @@ def category_distance(
     >>> category_distance([[0, 1, 2]], categories=[7, 7, 8])
     0.666...
     """
+    return mean_of_defined(category_distances(ranked, categories, k))
+
+
+def category_distances(
+    ranked: ArrayLike, categories: ArrayLike, k: int | None
+) -> NDArray[np.float64]:
+    """Share of different pairs in each list, `(num_lists,)`; NaN if it has none."""
     ids = cut_lists(ranked, k)
     code = np.unique(np.asarray(categories), return_inverse=True)[1]
     mine = look_up("categories", code, ids)
     row, column = np.nonzero(ids >= 0)
-    key = row * (code.max(initial=0) + 1) + mine[row, column]
-    key, count = np.unique(key, return_counts=True)
-    same = np.bincount(
-        key // (code.max(initial=0) + 1), count * (count - 1), minlength=len(ids)
-    )
+    width = code.max(initial=0) + 1
+    key, count = np.unique(row * width + mine[row, column], return_counts=True)
+    same = sum_by(key // width, count * (count - 1), len(ids))
     length = (ids >= 0).sum(axis=1)
-    pairs = length * (length - 1)
-    return _mean(1 - same[pairs > 0] / pairs[pairs > 0])
+    return 1 - _per_pair(same, length * (length - 1))
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def _per_pair(total: NDArray[Any], pairs: NDArray[Any]) -> NDArray[np.float64]:
+    mean = np.full(len(pairs), np.nan)
+    np.divide(total, pairs, out=mean, where=pairs > 0)
+    return mean

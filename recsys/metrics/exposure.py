@@ -45,7 +45,11 @@ def coverage(ranked: ArrayLike, *, catalogue: ArrayLike, k: int | None = None) -
     >>> coverage([[5, 7], [5, -1]], catalogue=[5, 6, 7, 8])
     0.5
     """
-    counts = exposure(ranked, catalogue=catalogue, k=k)
+    return coverage_of(exposure(ranked, catalogue=catalogue, k=k))
+
+
+def coverage_of(counts: NDArray[np.int64]) -> float:
+    """Share of counts above 0."""
     return float((counts > 0).mean()) if len(counts) else float("nan")
 
 

@@ -41,9 +41,17 @@ def look_up(name: str, table: ArrayLike, ids: NDArray[np.int64]) -> NDArray[Any]
     return rows
 
 
-def mean_of_lists(values: NDArray[Any], ids: NDArray[np.int64]) -> float:
-    """Mean over lists of the mean over their ids; empty lists are skipped."""
+def means_of_lists(values: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[Any]:
+    """Mean over the ids of each list, `(num_lists,)`; NaN of an empty one."""
     present = ids >= 0
     length = present.sum(axis=1)
-    means = np.where(present, values, 0).sum(axis=1)[length > 0] / length[length > 0]
-    return float(means.mean()) if len(means) else float("nan")
+    means: NDArray[Any] = np.full(len(ids), np.nan)
+    total = np.where(present, values, 0).sum(axis=1)
+    np.divide(total, length, out=means, where=length > 0)
+    return means
+
+
+def mean_of_defined(values: NDArray[Any]) -> float:
+    """Mean over lists; NaN ones are skipped."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")

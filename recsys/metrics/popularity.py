@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.codes import sum_by
-from recsys.metrics.lists import cut_lists, look_up, mean_of_lists
+from recsys.metrics.lists import cut_lists, look_up, mean_of_defined, means_of_lists
 
 HEAD = 0.8
 """Share of all interactions that the head of the catalogue holds."""
@@ -36,8 +36,15 @@ def novelty(
     Reference:
         Castells et al., Recommender Systems Handbook 2015, chapter 26
     """
+    return mean_of_defined(means_of(surprise(counts, reserved), ranked, k))
+
+
+def means_of(
+    values: ArrayLike, ranked: ArrayLike, k: int | None
+) -> NDArray[np.float64]:
+    """Mean of each list of what the counts say of its ids; NaN of an empty one."""
     ids = cut_lists(ranked, k)
-    return mean_of_lists(look_up("counts", surprise(counts, reserved), ids), ids)
+    return means_of_lists(look_up("counts", values, ids), ids)
 
 
 def surprise(counts: ArrayLike, reserved: int) -> NDArray[np.float64]:
@@ -59,8 +66,7 @@ def average_popularity(
     >>> average_popularity([[0, 1], [1, -1]], counts=[3, 5])
     4.5
     """
-    ids = cut_lists(ranked, k)
-    return mean_of_lists(look_up("counts", counts, ids), ids)
+    return mean_of_defined(means_of(counts, ranked, k))
 
 
 def long_tail_share(
@@ -78,8 +84,7 @@ def long_tail_share(
     Reference:
         Abdollahpouri et al., RMSE workshop 2019, https://arxiv.org/abs/1901.07555
     """
-    ids = cut_lists(ranked, k)
-    return mean_of_lists(look_up("counts", in_tail(counts), ids), ids)
+    return mean_of_defined(means_of(in_tail(counts), ranked, k))
 
 
 def in_tail(counts: ArrayLike) -> NDArray[np.bool_]:
@@ -121,6 +126,16 @@ def popularity_lift(
     Reference:
         Abdollahpouri et al., RecSys 2020, https://arxiv.org/abs/2007.12230 (section 3)
     """
+    return mean_of_defined(popularity_lifts(ranked, history, counts, k))
+
+
+def popularity_lifts(
+    ranked: ArrayLike,
+    history: tuple[ArrayLike, ArrayLike],
+    counts: ArrayLike,
+    k: int | None,
+) -> NDArray[np.float64]:
+    """Lift of each list, `(num_users,)`; NaN where it is undefined."""
     ids = cut_lists(ranked, k)
     offsets, past = np.asarray(history[0]), np.asarray(history[1], np.int64)
     if len(offsets) != len(ids) + 1 or offsets[-1] != len(past):
@@ -132,8 +147,7 @@ def popularity_lift(
     user = np.repeat(np.arange(len(ids)), np.diff(offsets))
     chosen = sum_by(user, look_up("counts", counts, past), len(ids))
     chosen /= np.maximum(np.diff(offsets), 1)
-    present = ids >= 0
-    shown = np.where(present, look_up("counts", counts, ids), 0).sum(axis=1)
-    valid = (present.any(axis=1)) & (chosen > 0)
-    lift = shown[valid] / present.sum(axis=1)[valid] / chosen[valid] - 1
-    return float(lift.mean()) if len(lift) else float("nan")
+    shown = means_of_lists(look_up("counts", counts, ids), ids)
+    lift: NDArray[np.float64] = np.full(len(ids), np.nan)
+    np.divide(shown, chosen, out=lift, where=chosen > 0)
+    return lift - 1

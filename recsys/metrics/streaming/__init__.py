@@ -13,6 +13,17 @@ from recsys.metrics.streaming.calibration import (
     FieldECE,
 )
 from recsys.metrics.streaming.gauc import GAUC
+from recsys.metrics.streaming.lists import (
+    AveragePopularity,
+    CategoryDistance,
+    Coverage,
+    ExposureEntropy,
+    Gini,
+    IntraListDistance,
+    LongTailShare,
+    Novelty,
+    PopularityLift,
+)
 from recsys.metrics.streaming.log_loss import LogLoss, NormalizedEntropy
 from recsys.metrics.streaming.threshold import Accuracy, F1Score
 from recsys.metrics.streaming.top_k import (
@@ -26,27 +37,36 @@ from recsys.metrics.streaming.top_k import (
 )
 
 __all__ = [
-    "AUC",
     "Accuracy",
+    "AUC",
+    "AveragePopularity",
     "AveragePrecision",
     "BinnedAUC",
     "BrierScore",
     "By",
-    "COPC",
     "CalibrationBias",
+    "CategoryDistance",
+    "COPC",
+    "Coverage",
     "ECE",
+    "ExposureEntropy",
     "F1",
     "F1Score",
     "FieldECE",
     "GAUC",
+    "Gini",
     "HitRate",
+    "IntraListDistance",
     "LogLoss",
+    "LongTailShare",
     "MCE",
-    "MRR",
     "MeanAveragePrecision",
+    "MRR",
     "NDCG",
     "NormalizedEntropy",
+    "Novelty",
     "PCOC",
+    "PopularityLift",
     "Precision",
     "Recall",
     "RelaImpr",

@@ -146,7 +146,7 @@ def test_config_round_trip(name):
 def test_every_class_is_in_the_table():
     from recsys.metrics import streaming
 
-    assert set(streaming.__all__) == {*SAME, "By"}
+    assert set(streaming.__all__) == {*SAME, "By", *OF_LISTS}
     assert set(streaming.__all__) <= set(metrics.__all__)
 
 
@@ -241,3 +241,48 @@ def test_refuses(make, message):
 def test_the_breakdown_needs_its_column():
     with pytest.raises(ValueError, match=r"update_state\(..., by=x\['domain'\]\)"):
         metrics.By("domain", capacity=9).update_state([0, 1], [0.1, 0.2])
+
+
+# class, name of its table, table, further options
+COUNTS = np.array([0, 0, 50, 30, 0, 15, 0, 0, 4, 1])
+OF_LISTS = {
+    "Coverage": (metrics.coverage, {"catalogue": np.arange(2, 10)}),
+    "Gini": (metrics.gini, {"catalogue": np.arange(2, 10)}),
+    "ExposureEntropy": (metrics.exposure_entropy, {"catalogue": np.arange(2, 10)}),
+    "IntraListDistance": (
+        metrics.intra_list_distance,
+        {"vectors": np.random.default_rng(0).normal(size=(10, 3))},
+    ),
+    "CategoryDistance": (metrics.category_distance, {"categories": COUNTS % 3}),
+    "Novelty": (metrics.novelty, {"counts": COUNTS, "reserved": 2}),
+    "AveragePopularity": (metrics.average_popularity, {"counts": COUNTS}),
+    "LongTailShare": (metrics.long_tail_share, {"counts": COUNTS}),
+    "PopularityLift": (metrics.popularity_lift, {"counts": COUNTS}),
+}
+
+
+@pytest.mark.parametrize("name", OF_LISTS)
+def test_of_lists_equals_the_function(name):
+    rng = np.random.default_rng(0)
+    ranked = np.array([rng.permutation(np.arange(2, 10))[:4] for _ in range(25)])
+    ranked[::5, 1:] = -1
+    ranked[3] = -1
+    function, options = OF_LISTS[name]
+    metric = getattr(metrics, name)(**options, k=3)
+    history = np.arange(0, 51, 2), rng.integers(2, 10, 50)
+    for start in range(0, 25, 10):
+        batch = slice(start, start + 10)
+        more = ()
+        if name == "PopularityLift":
+            offsets = history[0][start : min(start + 10, 25) + 1]
+            more = ((offsets - offsets[0], history[1][offsets[0] : offsets[-1]]),)
+        metric.update_state(ranked[batch], *more)
+    more = (history,) if name == "PopularityLift" else ()
+    wanted = function(ranked, *more, k=3, **options)
+    assert float(metric.result()) == pytest.approx(wanted, rel=1e-5)
+    config = keras.saving.serialize_keras_object(metric)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert copy.get_config() == metric.get_config() and copy.name == metric.name
+    assert name.lower() == metric.name.replace("_", "")
+    metric.reset_state()
+    assert np.isnan(float(metric.result())) or name == "Coverage"
