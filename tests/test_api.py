@@ -84,7 +84,11 @@ VERSION_1 = {
     "recsys.rank.gwpfm": ["gwpfm", "Field", "Task"],
     "recsys.rank.hmoe": ["hmoe", "InteractionExpert", "Field", "Task"],
     "recsys.rank.pnn": ["pnn", "Field", "Task"],
-    "recsys.train.losses": ["AugmentedBinaryCrossentropy"],
+    "recsys.train.losses": [
+        "AugmentedBinaryCrossentropy",
+        "RankingLoss",
+        "ranking_loss",
+    ],
     "recsys.train.multi_opt_model": ["Model"],
 }
 

@@ -1,5 +1,6 @@
 """The command line: `recsys --help`. Heavy imports wait for their command."""
 
+import enum
 import os
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,47 @@ def models(
     try:
         typer.echo("\n".join(recsys.list_models(family)))
     except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+class Scale(enum.StrEnum):
+    """What the scores of a file are."""
+
+    PROBABILITY = "probability"
+    LOGIT = "logit"
+    ANY = "any"
+
+
+@app.command()
+def evaluate(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or parquet: columns label, score; optional group, weight, task, "
+            "domain."
+        ),
+    ],
+    other: Annotated[
+        Path | None,
+        typer.Argument(help="The same rows by another model, to be compared."),
+    ] = None,
+    scale: Annotated[
+        Scale, typer.Option(help="What the scores are; of 'any' only the order counts.")
+    ] = Scale.PROBABILITY,
+    k: Annotated[int, typer.Option(min=1, help="Where lists are cut.")] = 10,
+    resamples: Annotated[
+        int, typer.Option(min=0, help="Of the bootstrap, behind the intervals.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    json: Annotated[Path | None, typer.Option(help="Write all numbers here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report here.")] = None,
+) -> None:
+    """Compute the metrics of a file of predictions, with confidence intervals."""
+    from recsys.cli.evaluate import run
+
+    try:
+        run([file, *([other] if other else [])], scale, k, resamples, seed, json, html)
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
 
 

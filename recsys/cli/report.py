@@ -1,4 +1,4 @@
-"""One self-contained HTML page: text, tables and line charts, no script."""
+"""One self-contained HTML page: text, tables and lines, no script."""
 
 import html
 import math
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COLOURS = ("#1f6f8b", "#d1495b", "#66a182", "#8d6a9f")
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 260, 52, 14, 14, 34
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 270, 52, 14, 14, 44
+MOST_DOTS = 40
 
 
 @dataclass(frozen=True)
@@ -87,51 +88,104 @@ class Chart:
     series: Mapping[str, Sequence[float]]
 
     def html(self) -> str:
-        values = [value for line in self.series.values() for value in line]
-        ticks = _ticks(min(values), max(values))
+        lines = {
+            name: [(float(epoch), value) for epoch, value in enumerate(line, start=1)]
+            for name, line in self.series.items()
+        }
         epochs = max(len(line) for line in self.series.values())
-        low, high = ticks[0], ticks[-1]
-
-        def x(epoch: int) -> float:
-            return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - 1) / max(epochs - 1, 1)
-
-        def y(value: float) -> float:
-            return (
-                HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
-            )
-
-        parts = [
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{y(t) + 4:.1f}" class="end">{t:g}</text>'
-            for t in ticks
-        ]
         step = math.ceil(epochs / 10)
-        parts += [
-            f'<text x="{x(e):.1f}" y="{HEIGHT - 12}" class="middle">{e}</text>'
-            for e in range(1, epochs + 1, step)
-        ]
-        for (name, line), colour in zip(self.series.items(), COLOURS, strict=False):
-            points = [(x(e), y(v)) for e, v in enumerate(line, start=1)]
-            path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-            parts.append(f'<polyline points="{path}" stroke="{colour}"/>')
-            parts += [
-                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}">'
-                f"<title>{html.escape(name)}, epoch {e}: {line[e - 1]:.4f}</title>"
-                "</circle>"
-                for e, (a, b) in enumerate(points, start=1)
-            ]
-        legend = "".join(
-            f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>'
-            for name, colour in zip(self.series, COLOURS, strict=False)
+        ticks = [float(epoch) for epoch in range(1, epochs + 1, step)]
+        return _figure(self.title, lines, ticks, (1.0, float(max(epochs, 2))), "epoch")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Lines through points (x, y).
+
+    Args:
+        title: What is shown.
+        series: Points by name of the line.
+        x_name: What x is.
+        diagonal: Name of a dashed line y = x; default: none.
+    """
+
+    title: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
+    x_name: str
+    diagonal: str | None = None
+
+    def html(self) -> str:
+        xs = [x for line in self.series.values() for x, _ in line]
+        ys = [y for line in self.series.values() for _, y in line]
+        if self.diagonal is not None:
+            xs, ys = [*xs, *ys], [*xs, *ys]
+        ticks = _ticks(min(xs), max(xs))
+        ends = (ticks[0], ticks[-1])
+        lines = dict(self.series)
+        if self.diagonal is not None:
+            lines[self.diagonal] = [(end, end) for end in ends]
+        return _figure(
+            self.title, lines, ticks, ends, self.x_name, dashed=self.diagonal
         )
+
+
+def _figure(
+    title: str,
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    x_ticks: Sequence[float],
+    x_ends: tuple[float, float],
+    x_name: str,
+    dashed: str | None = None,
+) -> str:
+    """Draws lines with points, axes and a legend."""
+    values = [value for line in lines.values() for _, value in line]
+    y_ticks = _ticks(min(values), max(values))
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        (left, right), (low, high) = x_ends, (y_ticks[0], y_ticks[-1])
+        x, y = (point[0] - left) / (right - left), (point[1] - low) / (high - low)
         return (
-            f"<figure><figcaption>{html.escape(self.title)} {legend}</figcaption>"
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
-            "</figure>"
+            LEFT + (WIDTH - LEFT - RIGHT) * x,
+            HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y,
         )
 
+    parts = []
+    for tick in y_ticks:
+        _, y = place((x_ends[0], tick))
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="end">{tick:g}</text>'
+        )
+    for tick in x_ticks:
+        x, _ = place((tick, y_ticks[0]))
+        parts.append(
+            f'<text x="{x:.1f}" y="{HEIGHT - 18}" class="middle">{tick:g}</text>'
+        )
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.1f}" y="{HEIGHT - 4}" '
+        f'class="middle">{html.escape(x_name)}</text>'
+    )
+    legend = ""
+    for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
+        path = " ".join("{:.1f},{:.1f}".format(*place(point)) for point in line)
+        style = ' stroke-dasharray="5 5"' if name == dashed else ""
+        parts.append(f'<polyline points="{path}" stroke="{colour}"{style}/>')
+        for point in line if name != dashed and len(line) <= MOST_DOTS else ():
+            x, y = place(point)
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}">'
+                f"<title>{html.escape(name)}, {html.escape(x_name)} {point[0]:g}: "
+                f"{point[1]:.4f}</title></circle>"
+            )
+        legend += f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>'
+    return (
+        f"<figure><figcaption>{html.escape(title)} {legend}</figcaption>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+        "</figure>"
+    )
 
-Block = Heading | Text | Grid | Lists | Chart
+
+Block = Heading | Text | Grid | Lists | Chart | Plot
 
 
 def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
@@ -145,7 +199,7 @@ def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
     """
     body, row = [], []
     for block in (*blocks, None):
-        if isinstance(block, Chart):
+        if isinstance(block, (Chart, Plot)):
             row.append(block.html())
             continue
         if row:

@@ -1,8 +1,11 @@
 """Logarithmic loss: binary cross-entropy as a metric."""
 
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recsys.metrics.probability import check_unit_interval
 from recsys.metrics.rows import valid_rows
 
 
@@ -49,23 +52,28 @@ def log_loss(
     if not len(label):
         return float("nan")
     y = label.astype(np.float64)
-    if y.min() < 0 or y.max() > 1:
-        raise ValueError(
-            f"y_true must be in [0, 1]. Received: {y.min():g} to {y.max():g}"
-        )
+    check_unit_interval("y_true", y)
     if y_prob is None:
         z = score.astype(np.float64)
         if np.isinf(z).any():
             raise ValueError("logits must be finite.")
         loss = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
     else:
-        p = score if score.dtype.kind == "f" else score.astype(np.float64)
-        if p.min() < 0 or p.max() > 1:
-            raise ValueError(
-                "y_prob must be in [0, 1]; logits have an argument of their own. "
-                f"Received: {p.min():g} to {p.max():g}"
-            )
-        epsilon = float(np.finfo(p.dtype).eps)
-        p = np.clip(p.astype(np.float64), epsilon, 1 - epsilon)
-        loss = -(y * np.log(p) + (1 - y) * np.log1p(-p))
+        loss = losses_of_probabilities(y, score)
     return float(np.average(loss, weights=weight))
+
+
+def losses_of_probabilities(
+    y: NDArray[np.float64], score: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Returns the loss of each row; probabilities are clipped as in `log_loss`.
+
+    Raises:
+        ValueError: If a probability is outside [0, 1].
+    """
+    p = score if score.dtype.kind == "f" else score.astype(np.float64)
+    check_unit_interval("y_prob", p, "; logits have an argument of their own")
+    epsilon = float(np.finfo(p.dtype).eps)
+    p = np.clip(p.astype(np.float64), epsilon, 1 - epsilon)
+    loss: NDArray[np.float64] = -(y * np.log(p) + (1 - y) * np.log1p(-p))
+    return loss

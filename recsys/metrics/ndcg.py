@@ -3,15 +3,33 @@
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from recsys.metrics.relevance import Relevance, Relevant
+from recsys.metrics.codes import sum_by
+from recsys.metrics.queries import Empty, Floats, Queries, Ties, judge
+from recsys.metrics.relevance import Relevant
 
 Gain = Literal["exp2", "linear"]
 
 
+def check_gain(gain: str) -> None:
+    """Raises `ValueError` if there is no such gain."""
+    if gain not in get_args(Gain):
+        raise ValueError(
+            f"gain must be one of {get_args(Gain)}. Received: gain={gain!r}"
+        )
+
+
 def ndcg(
-    relevant: Relevant, ranked: ArrayLike, *, k: int, gain: Gain = "exp2"
+    y_true: ArrayLike | Relevant,
+    y_score: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    k: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    ties: Ties = "expected",
+    empty: Empty = "skip",
+    gain: Gain = "exp2",
 ) -> float:
     r"""Mean over queries of the gain of a list, relative to the best list there is.
 
@@ -20,44 +38,56 @@ def ndcg(
     IDCG is the DCG of the best k of all relevant items, retrieved or not.
 
     Args:
-        relevant: `(offsets, ids)` or `(offsets, ids, grades)`, as in `recall`. Grades
-            default to 1.
-        ranked: Distinct ids, best first, `(num_queries, length)`; -1 fills lists that
-            are shorter.
-        k: Where to cut the lists.
+        y_true, y_score, groups, k, sample_weight, ties: See `recsys.metrics.judge`.
+        empty: Queries without a relevant item: `"skip"` them, or count them `"zero"`.
         gain: `"exp2"`, `2^grade - 1`, or `"linear"`, the grade. Equal for grades 0, 1.
 
     Returns:
-        The mean, in [0, 1], over the queries with a relevant item; the others are
-        skipped. NaN if all are.
+        The mean, in [0, 1]; NaN if all queries are skipped.
 
     Raises:
-        ValueError: If the arguments do not fit together, an id occurs twice, or `gain`
-            is unknown.
+        ValueError: As `recsys.metrics.judge`, and if `empty` or `gain` is unknown.
 
     Example:
     >>> relevant = [0, 2], [1, 2], [2, 1]  # grade 2 for item 1, grade 1 for item 2
     >>> ndcg(relevant, [[3, 1, 2]], k=3)
     0.659...
+    >>> ndcg([0, 2, 1], [9, 8, 7], groups=[0, 0, 0], k=3)
+    0.659...
 
     Reference:
         Järvelin and Kekäläinen, TOIS 2002, https://doi.org/10.1145/582415.582418;
-        Burges et al., ICML 2005, https://doi.org/10.1145/1102351.1102363 (`"exp2"`)
+        Burges et al., ICML 2005, https://doi.org/10.1145/1102351.1102363 (`"exp2"`);
+        McSherry and Najork, ECIR 2008 (ties)
     """
-    if gain not in get_args(Gain):
-        raise ValueError(
-            f"gain must be one of {get_args(Gain)}. Received: gain={gain!r}"
-        )
-    judged = Relevance(relevant)
-    reached, best = _dcg(judged.of(ranked, k), gain), _dcg(judged.ideal(k), gain)
-    asked = judged.num_relevant > 0
-    if not asked.any():
-        return float("nan")
-    return float((reached[asked] / best[asked]).mean())
+    check_gain(gain)
+    queries = judge(
+        y_true, y_score, groups=groups, k=k, sample_weight=sample_weight, ties=ties
+    )
+    return queries.mean(query_ndcg(queries, gain), empty)
 
 
-def _dcg(grades: NDArray[np.float64], gain: Gain) -> NDArray[np.float64]:
-    gains = np.exp2(grades) - 1 if gain == "exp2" else grades
-    rank = np.arange(1, grades.shape[1] + 1)
-    dcg: NDArray[np.float64] = gains @ (1 / np.log2(rank + 1))
-    return dcg
+def query_ndcg(queries: Queries, gain: Gain = "exp2") -> Floats:
+    """NDCG of each query."""
+    above, inside = queries.above, queries.inside()
+    longest = max(
+        int((above + inside).max(initial=0)), int(queries.best_rank.max(initial=0)) + 1
+    )
+    discount = 1 / np.log2(np.arange(longest) + 2)
+    up_to = np.concatenate([[0], np.cumsum(discount)])
+    last = np.minimum(above, longest - 1)  # past k nothing is inside
+    several = up_to[last + inside] - up_to[last]
+    discounts = np.where(inside > 1, several, inside * discount[last])
+    reached = queries.total(_gains(queries.grade, gain) * discounts / queries.tied)
+
+    kept = slice(None) if queries.k is None else queries.best_rank < queries.k
+    best = sum_by(
+        queries.best_query[kept],
+        _gains(queries.best_grade[kept], gain) * discount[queries.best_rank[kept]],
+        len(queries.num_relevant),
+    )
+    return queries.ratio(reached, best)
+
+
+def _gains(grades: Floats, gain: Gain) -> Floats:
+    return np.exp2(grades) - 1 if gain == "exp2" else grades

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.metrics.codes import first_of_each, group_codes, score_codes
 from recsys.metrics.rows import Rows
 
 
@@ -29,6 +30,21 @@ class Pairs(NamedTuple):
         )
 
 
+def check_binary(label: NDArray[Any]) -> NDArray[np.bool_]:
+    """Returns which labels are 1.
+
+    Raises:
+        ValueError: If one is neither 0 nor 1.
+    """
+    positive: NDArray[np.bool_] = label == 1
+    if not (positive | (label == 0)).all():
+        raise ValueError(
+            "y_true must be 0 or 1, or NaN where it is missing. "
+            f"Received: labels {np.unique(label)[:5]}"
+        )
+    return positive
+
+
 def count_pairs(rows: Rows) -> Pairs:
     """Counts ordered pairs inside each group, with one sort of all rows.
 
@@ -41,20 +57,15 @@ def count_pairs(rows: Rows) -> Pairs:
     Raises:
         ValueError: If a label is neither 0 nor 1.
     """
-    positive = rows.label == 1
-    if not (positive | (rows.label == 0)).all():
-        raise ValueError(
-            "y_true must be 0 or 1, or NaN where it is missing. "
-            f"Received: labels {np.unique(rows.label)[:5]}"
-        )
+    positive = check_binary(rows.label)
     if not len(positive):
         return Pairs(np.empty(0), np.empty(0), np.empty(0))
 
-    key = _score_codes(rows.score)
+    key = score_codes(rows.score)
     key <<= 1
     key |= positive
     if rows.group is not None:
-        key |= _group_codes(rows.group) << 33
+        key |= group_codes(rows.group) << 33
     key = key.view(np.uint64)  # the group fills the sign bit, too
     weight = rows.weight
     if weight.min() == weight.max():
@@ -66,10 +77,10 @@ def count_pairs(rows: Rows) -> Pairs:
     of_positives = weight * (key & 1)
     of_negatives = weight - of_positives
     key >>= 1
-    tie = _first_of_each(key)  # rows of one group with one score
+    tie = first_of_each(key)  # rows of one group with one score
     p = np.add.reduceat(of_positives, tie)
     n = np.add.reduceat(of_negatives, tie)
-    group = _first_of_each(key[tie] >> 32)
+    group = first_of_each(key[tie] >> 32)
     positives = np.add.reduceat(p, group)
     negatives = np.add.reduceat(n, group)
 
@@ -79,34 +90,3 @@ def count_pairs(rows: Rows) -> Pairs:
     restart[group[1:]] -= negatives[:-1]
     below = np.cumsum(restart) - n / 2
     return Pairs(np.add.reduceat(p * below, group), positives, negatives)
-
-
-def _score_codes(scores: NDArray[Any]) -> NDArray[np.int64]:
-    """Integers in `[0, 2**32)` of the same order."""
-    if scores.dtype != np.float32:
-        return _ranks(scores)
-    bits = (scores + np.float32(0)).view(np.int32)  # + 0 turns -0.0 into 0.0
-    bits ^= (bits >> 31) & 0x7FFFFFFF  # negative floats are ordered by magnitude
-    return bits.astype(np.int64) + 2**31
-
-
-def _group_codes(groups: NDArray[Any]) -> NDArray[np.int64]:
-    """Integers in `[0, 2**31)` of the same order."""
-    if groups.dtype.kind not in "iu" or int(groups.max()) - int(groups.min()) >= 2**31:
-        return _ranks(groups)
-    # Unsigned, because a difference of int8 or of large uint64 may not be one itself.
-    codes: NDArray[np.uint64] = groups.astype(np.uint64)
-    codes -= groups.min().astype(np.uint64)
-    return codes.view(np.int64)
-
-
-def _ranks(values: NDArray[Any]) -> NDArray[np.int64]:
-    ranks: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
-    return ranks
-
-
-def _first_of_each(ordered: NDArray[Any]) -> NDArray[np.intp]:
-    """Index of the first of each run of equal values."""
-    first = np.ones(len(ordered), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return np.flatnonzero(first)

@@ -17,6 +17,8 @@ class Relevance:
 
     Attributes:
         num_relevant: Relevant items of each query, `(num_queries,)`.
+        query, rank, best: The best lists there are: query, rank from 0, and grade of
+            each relevant item, `(num_relevant.sum(),)`.
 
     Raises:
         ValueError: If the arrays do not fit together, or a query has an id twice or
@@ -55,21 +57,24 @@ class Relevance:
         self.num_relevant: NDArray[np.intp] = np.bincount(query, minlength=len(lengths))
         if (self._keys[1:] == self._keys[:-1]).any():
             raise ValueError("relevant must not have an id twice in one query.")
+        self.query = query
+        self.rank = place_in_query(query, self.num_relevant)
+        self.best = self._grades[np.lexsort((-self._grades, query))]
 
-    def of(self, ranked: ArrayLike, k: int) -> NDArray[np.float64]:
-        """Grades of the first k items of each ranked list, `(num_queries, k)`.
+    def of(self, ranked: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Grades of the items of each ranked list, and how long the list is.
 
         Args:
             ranked: Distinct ids, best first, `(num_queries, length)`; -1 fills lists
                 that are shorter.
-            k: Where to cut. Ranks past `length` have grade 0.
+
+        Returns:
+            Grades, `(num_queries, length)`, and ids in each list, `(num_queries,)`.
 
         Raises:
-            ValueError: If k is less than 1, the number of lists is wrong, or a list has
-                a relevant id twice.
+            ValueError: If the number of lists is wrong, or a list has a relevant id
+                twice.
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1. Received: k={k!r}")
         ids = np.asarray(ranked)
         num_queries = len(self.num_relevant)
         if ids.ndim != 2 or len(ids) != num_queries:
@@ -77,10 +82,10 @@ class Relevance:
                 f"ranked must have shape ({num_queries}, length), one list per query. "
                 f"Received: shape {ids.shape}"
             )
-        ids = ids[:, :k]
-        grades = np.zeros((num_queries, k))
+        grades = np.zeros(ids.shape)
+        length: NDArray[np.intp] = (ids >= 0).sum(axis=1)
         if not len(self._keys):
-            return grades
+            return grades, length
         keys = np.arange(num_queries)[:, None] * self._num_ids + ids
         place = np.searchsorted(self._keys, keys)
         np.minimum(place, len(self._keys) - 1, out=place)
@@ -88,16 +93,18 @@ class Relevance:
         found = place[hit]
         if np.bincount(found, minlength=1).max() > 1:
             raise ValueError("ranked must not have an id twice in one list.")
-        grades[:, : ids.shape[1]][hit] = self._grades[found]
-        return grades
+        grades[hit] = self._grades[found]
+        return grades, length
 
-    def ideal(self, k: int) -> NDArray[np.float64]:
-        """Grades of the best list there is, `(num_queries, k)`."""
-        query = self._keys // self._num_ids
-        order = np.lexsort((-self._grades, query))
-        first = np.cumsum(self.num_relevant) - self.num_relevant
-        rank = np.arange(len(query)) - first[query]
-        kept = rank < k
-        grades = np.zeros((len(self.num_relevant), k))
-        grades[query[kept], rank[kept]] = self._grades[order][kept]
-        return grades
+
+def place_in_query(
+    query: NDArray[np.intp], count: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Numbers the entries of each query from 0.
+
+    Args:
+        query: Query of each entry, ascending, `(num_entries,)`.
+        count: Entries of each query, `(num_queries,)`.
+    """
+    place: NDArray[np.intp] = np.arange(len(query)) - (np.cumsum(count) - count)[query]
+    return place

@@ -12,7 +12,7 @@ class Rows(NamedTuple):
     label: NDArray[Any]
     score: NDArray[Any]
     weight: NDArray[np.float64]
-    group: NDArray[Any] | None
+    group: Any  # None if there are no groups
 
 
 def valid_rows(

@@ -19,6 +19,7 @@ from recsys.train import balance as balances
 from recsys.train import feed, optimizers, routing, rows
 from recsys.train.balance import Balance, GradientBalance, Recorded
 from recsys.train.columns import Column, all_layers, check_columns, columns_of
+from recsys.train.losses.joint import per_replica
 
 
 @dataclass
@@ -31,12 +32,13 @@ class _Plan:
     balance: Balance | None = None
     recorded: dict[str, Recorded] = field(default_factory=dict)
     loss_weights: dict[str, Any] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)  # of the names in the last logs
 
     @property
     def groups(self) -> set[str]:
         """The columns that metrics and losses group rows by."""
         of = [*self.losses.values(), *(entry.metric for entry in self.metrics)]
-        return {g for each in of if (g := getattr(each, "group", None)) is not None}
+        return {name for each in of for name in routing.columns_of(each).values()}
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -353,8 +355,10 @@ class Model(keras.Model):
         logs = super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
         )
-        values = [logs[name] for name, _ in self._named_metrics()]  # Keras sorts logs
-        return logs if return_dict else values if len(values) > 1 else values[0]
+        if return_dict:
+            return logs
+        values = [logs[name] for name in self._plan.order]  # Keras sorts logs
+        return values if len(values) > 1 else values[0]
 
     def predict(
         self,
@@ -439,8 +443,9 @@ class Model(keras.Model):
         predictions = y_pred if isinstance(y_pred, dict) else {[*heads][0]: y_pred}
         logits = dict(predictions)
         for name, head in heads.items():
-            if head is not None:
-                logits[name] = head.kept.take()[-1]
+            # PyTorch, asked for shapes only, may come here twice for one forward pass.
+            if head is not None and (kept := head.kept.take()):
+                logits[name] = kept[-1]
         labels, present, weights = {}, {}, {}
         for name, label in routing.labels_by_output(y, heads).items():
             labels[name], present[name] = routing.without_missing(label)
@@ -449,6 +454,9 @@ class Model(keras.Model):
         masked = {n: routing.masked(weights[n], present[n]) for n in labels}
         of_mean = {n: routing.per_valid_row(weights[n], present[n]) for n in labels}
 
+        for loss in plan.losses.values():
+            if getattr(loss, "group", None) is not None:
+                loss.kept.put(x[loss.group])
         if plan.losses:
             total = super().compute_loss(
                 x,
@@ -459,7 +467,7 @@ class Model(keras.Model):
                 },
                 {
                     name: masked[name]
-                    if getattr(loss, "pairwise", False)
+                    if getattr(loss, "joint", False)
                     else of_mean[name]
                     for name, loss in plan.losses.items()
                 },
@@ -468,14 +476,14 @@ class Model(keras.Model):
         balance = plan.balance if training else None
         rest = 0.0
         if balance is not None or not plan.losses:
-            rest = sum((_per_replica(ops.sum(loss)) for loss in self.losses), rest)
+            rest = sum((per_replica(ops.sum(loss)) for loss in self.losses), rest)
         with _forward_pass():  # a loss may run a part of the model again
             for layer in self._loss_layers():
                 loss = layer.loss(labels, of_mean, x, training)
-                rest += _per_replica(layer.weight * loss)
+                rest += per_replica(layer.weight * loss)
         for table in self._tables():
             if table.l2_reg and training:
-                rest += _per_replica(table.l2_penalty())
+                rest += per_replica(table.l2_penalty())
         if balance is None:
             total = rest + total if plan.losses else rest
         else:
@@ -490,12 +498,11 @@ class Model(keras.Model):
             name, metric = entry.output, entry.metric
             routing.check_names(f"metric {entry.name!r}", [name], labels)
             seen = (logits if routing.takes_logits(metric) else predictions)[name]
-            group = getattr(metric, "group", None)
             metric.update_state(
                 labels[name],
                 ops.stop_gradient(seen),
                 masked[name] if entry.weighted else present[name],
-                **({"groups": x[group]} if group else {}),
+                **{key: x[c] for key, c in routing.columns_of(metric).items()},
             )
         return total
 
@@ -530,11 +537,17 @@ class Model(keras.Model):
         return self.get_metrics_result()  # the logs of a step lack the exact ones
 
     def _results(self, exact: bool) -> dict[str, Any]:
-        return {
-            name: metric.result()
-            for name, metric in self._named_metrics()
-            if exact or not getattr(metric, "exact", False)
-        }
+        logs: dict[str, Any] = {}
+        for name, metric in self._named_metrics():
+            if exact or not getattr(metric, "exact", False):
+                value = metric.result()
+                if isinstance(value, dict):  # of names without that of the task
+                    task = name.removesuffix(metric.name)
+                    logs |= {f"{task}{key}": each for key, each in value.items()}
+                else:
+                    logs[name] = value
+        self._plan.order = list(logs)
+        return logs
 
     def _named_metrics(self) -> list[tuple[str, Any]]:
         """All metrics in order, each with its name in the logs."""
@@ -580,13 +593,3 @@ def _with_callback(arguments: Mapping[str, Any], callback: Any) -> Any:
         given.append(callback)
         return given
     return [callback, *(given if isinstance(given, (list, tuple)) else [given])]
-
-
-def _per_replica(loss: Any) -> Any:
-    """Replicas add up their losses; Keras' own are scaled the same way."""
-    if keras.backend.backend() != "tensorflow":
-        return loss
-    import tensorflow as tf
-
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return loss / replicas if replicas > 1 else loss

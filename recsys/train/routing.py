@@ -117,6 +117,15 @@ def takes_logits(loss_or_metric: Any) -> bool:
     return bool(own)
 
 
+def columns_of(loss_or_metric: Any) -> dict[str, str]:
+    """Columns of `x` that a loss or metric is given, by argument."""
+    columns = {
+        "groups": getattr(loss_or_metric, "group", None),
+        "by": getattr(loss_or_metric, "by", None),
+    }
+    return {key: name for key, name in columns.items() if name is not None}
+
+
 @dataclass(frozen=True)
 class TaskMetric:
     """A metric, the output it looks at, and its name in the logs."""

@@ -11,6 +11,7 @@ from recsys.cli.report import (
     Grid,
     Heading,
     Lists,
+    Plot,
     Text,
     _ticks,
     write_html,
@@ -48,3 +49,17 @@ def test_lines_stay_inside_the_picture(values):
     ticks = _ticks(min(values), max(values))
     assert ticks[0] <= min(values) and max(values) <= ticks[-1]
     assert 2 <= len(ticks) <= 7
+
+
+@pytest.mark.parametrize("points", [[(0.0, 0.0), (1.0, 1.0)], [(2.0, -3.0)]])
+@pytest.mark.parametrize("diagonal", [None, "by chance"])
+def test_points_and_their_diagonal_stay_inside_too(points, diagonal):
+    drawn = Plot("p", {"<model>": points}, "x & y", diagonal).html()
+    lines = re.findall(r'points="([^"]*)"', drawn)
+    assert len(lines) == 1 + (diagonal is not None)
+    for line in lines:
+        for point in line.split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= WIDTH and 0 <= y <= HEIGHT
+    assert "<model>" not in drawn and "x &amp; y" in drawn
+    assert ("dasharray" in drawn) == (diagonal is not None)

@@ -1,7 +1,73 @@
 """Metrics that take batches: in `fit`, in `evaluate`, or by hand."""
 
-from recsys.metrics.streaming.auc import AUC
+from recsys.metrics.streaming.auc import AUC, BinnedAUC, RelaImpr
+from recsys.metrics.streaming.average_precision import AveragePrecision
+from recsys.metrics.streaming.by import By
+from recsys.metrics.streaming.calibration import (
+    COPC,
+    ECE,
+    MCE,
+    PCOC,
+    BrierScore,
+    CalibrationBias,
+    FieldECE,
+)
 from recsys.metrics.streaming.gauc import GAUC
-from recsys.metrics.streaming.log_loss import LogLoss
+from recsys.metrics.streaming.lists import (
+    AveragePopularity,
+    CategoryDistance,
+    Coverage,
+    ExposureEntropy,
+    Gini,
+    IntraListDistance,
+    LongTailShare,
+    Novelty,
+    PopularityLift,
+)
+from recsys.metrics.streaming.log_loss import LogLoss, NormalizedEntropy
+from recsys.metrics.streaming.threshold import Accuracy, F1Score
+from recsys.metrics.streaming.top_k import (
+    F1,
+    MRR,
+    NDCG,
+    HitRate,
+    MeanAveragePrecision,
+    Precision,
+    Recall,
+)
 
-__all__ = ["AUC", "GAUC", "LogLoss"]
+__all__ = [
+    "Accuracy",
+    "AUC",
+    "AveragePopularity",
+    "AveragePrecision",
+    "BinnedAUC",
+    "BrierScore",
+    "By",
+    "CalibrationBias",
+    "CategoryDistance",
+    "COPC",
+    "Coverage",
+    "ECE",
+    "ExposureEntropy",
+    "F1",
+    "F1Score",
+    "FieldECE",
+    "GAUC",
+    "Gini",
+    "HitRate",
+    "IntraListDistance",
+    "LogLoss",
+    "LongTailShare",
+    "MCE",
+    "MeanAveragePrecision",
+    "MRR",
+    "NDCG",
+    "NormalizedEntropy",
+    "Novelty",
+    "PCOC",
+    "PopularityLift",
+    "Precision",
+    "Recall",
+    "RelaImpr",
+]

@@ -6,12 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.metrics.streaming.rows import label_score_weight
-from recsys.metrics.streaming.sums import SumMetric
+from recsys.metrics.streaming.sums import RowSums, probability
 
 
 @keras.saving.register_keras_serializable(package="recsys")
-class LogLoss(SumMetric):
+class LogLoss(RowSums):
     """Mean negative log-likelihood: `recsys.metrics.log_loss` of all rows.
 
     The loss of a row is float32, and so is the value: relative error below 1e-6, for
@@ -32,33 +31,23 @@ class LogLoss(SumMetric):
     0.458
     """
 
+    num_sums = 2
+
     def __init__(
         self, from_logits: bool = True, name: str = "log_loss", **kwargs: Any
     ) -> None:
-        super().__init__(2, name=name, **kwargs)
+        super().__init__(self.num_sums, name=name, **kwargs)
         self.from_logits = from_logits
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds the rows of a batch.
-
-        Args:
-            y_true: Labels in [0, 1], `(batch,)` or `(batch, 1)`, as all other
-                arguments; NaN is missing.
-            y_pred: Logits or probabilities, as `from_logits` says.
-            sample_weight: Weights; rows of weight 0 do not count.
-        """
-        y, score, weight = label_score_weight(y_true, y_pred, sample_weight)
+    def of_rows(self, y: Any, score: Any) -> list[Any]:
         if self.from_logits:
             loss = ops.maximum(score, 0) - score * y
             loss += ops.log1p(ops.exp(-ops.abs(score)))
         else:
             epsilon = float(np.finfo(np.float32).eps)
-            p = ops.clip(score, epsilon, 1 - epsilon)
+            p = ops.clip(probability(score), epsilon, 1 - epsilon)
             loss = -(y * ops.log(p) + (1 - y) * ops.log1p(-p))
-            inside = ops.logical_and(score >= 0, score <= 1)
-            loss = ops.where(inside, loss, float("nan"))
-        loss = ops.where(weight == 0, 0.0, weight * loss)
-        self.add(ops.sum(loss), ops.sum(weight))
+        return [loss, ops.ones_like(y)]
 
     def result(self) -> Any:
         loss, weight = ops.unstack(self.sums())
@@ -66,3 +55,53 @@ class LogLoss(SumMetric):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "from_logits": self.from_logits}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class NormalizedEntropy(LogLoss):
+    """Log loss over that of a constant: `recsys.metrics.normalized_entropy`.
+
+    Args:
+        prior: Base rate of the constant, in (0, 1). Default: that of the rows.
+        from_logits, name, **kwargs: Of `LogLoss`.
+
+    Raises:
+        ValueError: If `prior` is outside (0, 1).
+
+    Example:
+    >>> metric = NormalizedEntropy(from_logits=False)
+    >>> metric.update_state([1, 0, 0, 0], [0.7, 0.1, 0.1, 0.1])
+    >>> round(float(metric.result()), 4)
+    0.2991
+    """
+
+    num_sums = 3
+
+    def __init__(
+        self,
+        prior: float | None = None,
+        from_logits: bool = True,
+        name: str = "normalized_entropy",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(from_logits, name=name, **kwargs)
+        if prior is not None and not 0 < prior < 1:
+            raise ValueError(
+                f"NormalizedEntropy {name!r}: prior must be in (0, 1). "
+                f"Received: prior={prior!r}"
+            )
+        self.prior = prior
+
+    def of_rows(self, y: Any, score: Any) -> list[Any]:
+        return [*super().of_rows(y, score), y]
+
+    def result(self) -> Any:
+        loss, weight, positive = ops.unstack(self.sums())
+        rate = positive / weight if self.prior is None else self.prior + 0 * weight
+        inside = ops.logical_and(rate > 0, rate < 1)
+        rate = ops.where(inside, rate, 0.5)
+        entropy = -(rate * ops.log(rate) + (1 - rate) * ops.log1p(-rate))
+        return ops.where(inside, loss / weight / entropy, float("nan"))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "prior": self.prior}

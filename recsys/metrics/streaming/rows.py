@@ -26,6 +26,7 @@ class RowMetric(keras.metrics.Metric):
             no space. With more rows `result()` is an error.
         group: Key of the model's input that holds the group of each row: an integer
             column. Default: no groups.
+        by: Key of one that tells the parts of a breakdown, alike.
         name: Name of the metric.
         **kwargs: Passed to `keras.metrics.Metric`.
 
@@ -39,7 +40,13 @@ class RowMetric(keras.metrics.Metric):
     from_logits = True
 
     def __init__(
-        self, capacity: int, group: str | None = None, *, name: str, **kwargs: Any
+        self,
+        capacity: int,
+        group: str | None = None,
+        by: str | None = None,
+        *,
+        name: str,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
         if not 1 <= capacity <= _MOST_ROWS:
@@ -49,16 +56,24 @@ class RowMetric(keras.metrics.Metric):
             )
         self.capacity = capacity
         self.group = group
+        self.by = by
         # One row more than fits: rows that do not count are written there.
         self._rows = _buffer("rows", (capacity + 1, 3), "float32")
+        # float32 would merge groups above 2**24; JAX has no 64-bit integers.
+        integer = "int32" if keras.backend.backend() == "jax" else "int64"
         if group is not None:
-            # float32 would merge groups above 2**24; JAX has no 64-bit integers.
-            integer = "int32" if keras.backend.backend() == "jax" else "int64"
             self._groups = _buffer("groups", (capacity + 1,), integer)
+        if by is not None:
+            self._by = _buffer("by", (capacity + 1,), integer)
         self._seen = _buffer("seen", (), "int32")
 
     def update_state(
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        by: Any = None,
     ) -> None:
         """Holds the rows of a batch.
 
@@ -68,17 +83,22 @@ class RowMetric(keras.metrics.Metric):
             y_pred: Scores.
             sample_weight: Weights; rows of weight 0 do not count.
             groups: Integers, where the metric has a `group`; on JAX, of 32 bits.
+            by: Integers, where the metric has a `by`, alike.
 
         Raises:
-            ValueError: If the metric has a `group` and gets no groups, or no integers.
+            ValueError: If the metric has a `group` or `by` and gets none, or no
+                integers.
         """
-        if _is_stub(self._seen):
+        if is_stub(self._seen):
             return
         values = [ops.stack(label_score_weight(y_true, y_pred, sample_weight), axis=1)]
         buffers = [self._rows]
         if self.group is not None:
-            values.append(self._integers(groups))
+            values.append(self._integers("groups", self.group, groups))
             buffers.append(self._groups)
+        if self.by is not None:
+            values.append(self._integers("by", self.by, by))
+            buffers.append(self._by)
         values = _of_all_replicas(values)
 
         counts = ops.cast(values[0][:, 2] != 0, "int32")
@@ -108,14 +128,16 @@ class RowMetric(keras.metrics.Metric):
         )
         if self.group is not None:
             arguments["groups"] = ops.convert_to_numpy(self._groups[:seen])
+        if self.by is not None:
+            arguments["by"] = ops.convert_to_numpy(self._by[:seen])
         return arguments
 
-    def value(self, **rows: Any) -> float:
+    def value(self, **rows: Any) -> Any:
         """Computes the metric from what `rows` returns."""
         raise NotImplementedError
 
     def result(self) -> Any:
-        if _is_traced(self._seen):
+        if is_traced(self._seen):
             return ops.convert_to_tensor(float("nan"))
         return self.value(**self.rows())
 
@@ -125,21 +147,22 @@ class RowMetric(keras.metrics.Metric):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "capacity": self.capacity}
 
-    def _integers(self, groups: Any) -> Any:
-        if groups is None:
+    def _integers(self, argument: str, column: str, values: Any) -> Any:
+        if values is None:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} needs the group of each row: "
-                f"update_state(..., groups=x[{self.group!r}]). recsys.train.Model "
+                f"{type(self).__name__} {self.name!r} needs the column {column!r}: "
+                f"update_state(..., {argument}=x[{column!r}]). recsys.train.Model "
                 "passes it, a plain keras.Model does not."
             )
-        groups = ops.convert_to_tensor(groups)
-        dtype = keras.backend.standardize_dtype(groups.dtype)
+        values = ops.convert_to_tensor(values)
+        dtype = keras.backend.standardize_dtype(values.dtype)
         if "int" not in dtype and not _is_between_replicas():
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: the column {self.group!r} must "
+                f"{type(self).__name__} {self.name!r}: the column {column!r} must "
                 f"hold integers. Received: dtype {dtype}"
             )
-        return ops.cast(ops.reshape(groups, (-1,)), self._groups.dtype)
+        integer = "int32" if keras.backend.backend() == "jax" else "int64"
+        return ops.cast(ops.reshape(values, (-1,)), integer)
 
 
 def label_score_weight(y_true: Any, y_pred: Any, sample_weight: Any) -> list[Any]:
@@ -211,7 +234,7 @@ def _is_between_replicas() -> bool:
     return bool(tf.distribute.in_cross_replica_context())
 
 
-def _is_traced(variable: Any) -> bool:
+def is_traced(variable: Any) -> bool:
     """Whether the code runs to be compiled, so that there are no values."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -222,10 +245,10 @@ def _is_traced(variable: Any) -> bool:
         import jax
 
         return isinstance(variable.value, jax.core.Tracer)
-    return _is_stub(variable)
+    return is_stub(variable)
 
 
-def _is_stub(variable: Any) -> bool:
+def is_stub(variable: Any) -> bool:
     """Whether Keras asks PyTorch for shapes only.
 
     A counter that became a stub there would turn into a random number later.

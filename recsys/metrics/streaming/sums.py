@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.metrics.streaming.rows import is_stub, label_score_weight
+
 
 class SumMetric(keras.metrics.Metric):
     """Keeps sums over all rows; a subclass adds to them and combines them.
@@ -24,9 +26,9 @@ class SumMetric(keras.metrics.Metric):
         self._total = self.add_variable((num_sums,), "zeros", "float32", name="total")
         self._excess = self.add_variable((num_sums,), "zeros", "float32", name="excess")
 
-    def add(self, *terms: Any) -> None:
-        """Adds to the sums, one scalar to each."""
-        term = ops.stack(terms) - self._excess
+    def add(self, terms: Any) -> None:
+        """Adds to the sums, `(num_sums,)` numbers."""
+        term = terms - self._excess
         total = self._total + term
         self._excess.assign((total - self._total) - term)
         self._total.assign(total)
@@ -34,3 +36,50 @@ class SumMetric(keras.metrics.Metric):
     def sums(self) -> Any:
         """Returns the sums, `(num_sums,)`."""
         return self._total - self._excess
+
+
+class RowSums(SumMetric):
+    """A metric that is a function of weighted sums of something of each row.
+
+    Relative errors of the sums are about 1e-7. It is NaN if a score that counts is.
+
+    Args:
+        num_sums: How many sums there are, that of the weights included.
+        name: Name of the metric.
+        **kwargs: Passed to `keras.metrics.Metric`.
+    """
+
+    from_logits = False
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds the rows of a batch.
+
+        Args:
+            y_true: Labels, `(batch,)` or `(batch, 1)`, as all other arguments; NaN is
+                missing.
+            y_pred: What `from_logits` says: logits or predictions.
+            sample_weight: Weights; rows of weight 0 do not count.
+        """
+        if is_stub(self._total):
+            return
+        y, score, weight = label_score_weight(y_true, y_pred, sample_weight)
+        of_rows = ops.stack(self.of_rows(y, score))
+        of_rows = ops.where(weight == 0, 0.0, weight * of_rows)
+        self.add(ops.sum(of_rows, axis=1))
+
+    def of_rows(self, y: Any, score: Any) -> list[Any]:
+        """Returns what is summed, `(batch,)` each."""
+        raise NotImplementedError
+
+
+def probability(score: Any) -> Any:
+    """Returns scores where they are in [0, 1], else NaN."""
+    inside = ops.logical_and(score >= 0, score <= 1)
+    return ops.where(inside, score, float("nan"))
+
+
+def ratio(top: Any, bottom: Any) -> Any:
+    """Divides; NaN where the divisor is 0."""
+    return ops.where(
+        bottom == 0, float("nan"), top / ops.where(bottom == 0, 1.0, bottom)
+    )

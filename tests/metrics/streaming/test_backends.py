@@ -29,6 +29,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from recsys import metrics as m
 from recsys.metrics import AUC, GAUC, LogLoss, auc, gauc, log_loss
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -60,7 +61,15 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     outputs = keras.layers.Dense(1, activation="sigmoid")(inputs["x"])
     model = ModelWithGroups(inputs, outputs)
     model.gauc = GAUC("user", capacity=301)
-    metrics = [AUC(301), LogLoss(from_logits=False)]
+    metrics = [
+        AUC(301),
+        LogLoss(from_logits=False),
+        m.BrierScore(),
+        m.PCOC(),
+        m.F1Score(0.5),
+        m.ECE(capacity=301),
+        m.BinnedAUC(),
+    ]
     model.compile("sgd", "binary_crossentropy", weighted_metrics=metrics)
 inputs = {"x": x, "user": user}
 model.fit(inputs, y, sample_weight=weight, batch_size=50, epochs=2, verbose=0)
@@ -73,6 +82,11 @@ for name, wanted, error in (
     ("auc", auc(y, p, sample_weight=weight), 1e-9),
     ("gauc", gauc(y, p, groups=user, sample_weight=weight), 1e-9),
     ("log_loss", log_loss(y, p, sample_weight=weight), 1e-6),
+    ("brier_score", m.brier_score(y, p, sample_weight=weight), 1e-6),
+    ("pcoc", m.pcoc(y, p, sample_weight=weight), 1e-6),
+    ("f1_score", m.f1_score(y, p, threshold=0.5, sample_weight=weight), 1e-6),
+    ("ece", m.ece(y, p, sample_weight=weight), 1e-6),
+    ("binned_auc", m.binned_auc(y, p, sample_weight=weight).auc, 1e-6),
 ):
     assert abs(values[name] - wanted) <= error * wanted, (name, values[name], wanted)
 model.gauc.update_state([0, 1], [0.1, 0.2], groups=[1, 2])  # outside of replicas

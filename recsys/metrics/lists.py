@@ -1,0 +1,57 @@
+"""Lists of recommended ids, and what is known of the ids."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
+    """Returns the first k ids of each list, `(num_lists, k)`; -1 is no id.
+
+    Raises:
+        ValueError: If `ranked` is no array of lists of integers, or k is less than 1.
+    """
+    ids = np.asarray(ranked)
+    if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
+        raise ValueError(
+            "ranked must have shape (num_lists, length) and hold integers. "
+            f"Received: shape {ids.shape}, dtype {ids.dtype}"
+        )
+    if k is not None and k < 1:
+        raise ValueError(f"k must be at least 1. Received: k={k!r}")
+    return ids[:, :k].astype(np.int64)
+
+
+def look_up(name: str, table: ArrayLike, ids: NDArray[np.int64]) -> NDArray[Any]:
+    """Returns the rows of a table that ids name; those of negative ids mean nothing.
+
+    Raises:
+        ValueError: If an id is beyond the table.
+    """
+    values = np.asarray(table)
+    if ids.max(initial=-1) >= len(values):
+        raise ValueError(
+            f"{name} must have a row for each id. "
+            f"Received: {len(values)} rows and id {ids.max()}"
+        )
+    if not len(values):
+        values = np.zeros((1, *values.shape[1:]), values.dtype)
+    rows: NDArray[Any] = values[np.maximum(ids, 0)]
+    return rows
+
+
+def means_of_lists(values: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[Any]:
+    """Mean over the ids of each list, `(num_lists,)`; NaN of an empty one."""
+    present = ids >= 0
+    length = present.sum(axis=1)
+    means: NDArray[Any] = np.full(len(ids), np.nan)
+    total = np.where(present, values, 0).sum(axis=1)
+    np.divide(total, length, out=means, where=length > 0)
+    return means
+
+
+def mean_of_defined(values: NDArray[Any]) -> float:
+    """Mean over lists; NaN ones are skipped."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")

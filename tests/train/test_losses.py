@@ -1,0 +1,495 @@
+"""All losses against NumPy, on the backend that is set; see `test_losses_backends`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from recsys.feature import Field, Task
+from recsys.metrics import AUC, auc
+from recsys.multidomain.pepnet import pepnet
+from recsys.rank.deepfm import deepfm
+from recsys.rank.tin import tin
+from recsys.train.losses import (
+    AugmentedBinaryCrossentropy,
+    CombinedLoss,
+    FocalLoss,
+    FullSoftmax,
+    HingeRankingLoss,
+    JRCLoss,
+    ListwiseSoftmax,
+    RankingLoss,
+    WatchTimeLoss,
+    WeightedBinaryCrossentropy,
+    in_batch_softmax,
+    ranking_loss,
+    sampled_softmax,
+    undo_downsampling,
+)
+from tests.train import loss_oracle as oracle
+
+BACKEND = keras.backend.backend()
+
+GROUPED = {
+    "ranking": (
+        RankingLoss,
+        {"temperature": 0.5},
+        oracle.pairs(lambda d: oracle.softplus(-d / 0.5)),
+    ),
+    "hinge": (
+        HingeRankingLoss,
+        {"margin": 2.0},
+        oracle.pairs(lambda d: max(0.0, 2.0 - d)),
+    ),
+    "listwise": (ListwiseSoftmax, {}, oracle.listwise),
+    "jrc": (JRCLoss, {"alpha": 0.3}, oracle.jrc(0.3, False)),
+    "jrc_exclude": (
+        JRCLoss,
+        {"alpha": 0.3, "exclude_same_label": True},
+        oracle.jrc(0.3, True),
+    ),
+}
+OF_ROWS = {
+    "weighted": (
+        WeightedBinaryCrossentropy,
+        {"pos_weight": 3.0, "label_smoothing": 0.1},
+        oracle.rows_of(oracle.weighted),
+    ),
+    "focal": (FocalLoss, {"alpha": 0.25}, oracle.rows_of(oracle.focal)),
+    "watch_time": (WatchTimeLoss, {}, oracle.rows_of(oracle.watch_time)),
+    "augmented": (
+        AugmentedBinaryCrossentropy,
+        {},
+        oracle.rows_of(oracle.cross_entropy),
+    ),
+}
+ALL = GROUPED | OF_ROWS
+REDUCTIONS = ["sum_over_batch_size", "mean", "sum", "mean_with_sample_weight"]
+
+
+def batch(name, rows=12, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, rows).astype("float32")
+    if name == "watch_time":
+        y *= rng.integers(1, 9, rows)
+    if name in ("ranking", "hinge"):
+        y *= rng.integers(1, 3, rows)  # graded
+    shape = (rows, 2) if name.startswith("jrc") else (rows, 1)
+    z = rng.normal(0, 2, shape).astype("float32")
+    w = rng.choice([0, 0.5, 1, 2], rows).astype("float32")
+    g = rng.integers(-1, 3, rows)
+    return y, z, w, g
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("name", ALL)
+def test_value_and_gradient(name, reduction):
+    kind, options, terms = ALL[name]
+    y, z, w, g = batch(name)
+    loss = kind(reduction=reduction, **options)
+    groups = [None, g] if name in GROUPED else [None]
+    for weight in (None, w):
+        for group in groups:
+            ones = np.ones(len(y)) if weight is None else weight
+            zeros = np.zeros(len(y)) if group is None else group
+            rows = None if name in GROUPED else len(y)
+
+            def of(z, ones=ones, zeros=zeros, rows=rows):
+                flat = z if z.shape[1] == 2 else z[:, 0]
+                return oracle.reduced(terms(y, flat, ones, zeros), reduction, rows)
+
+            more = {} if group is None else {"groups": group}
+            value, gradient = oracle.value_and_gradient(
+                lambda x, weight=weight, more=more: loss(y[:, None], x, weight, **more),
+                z,
+            )
+            exact = z.astype("float64")
+            assert value == pytest.approx(of(exact), rel=1e-5, abs=1e-6)
+            np.testing.assert_allclose(
+                gradient, oracle.slope(of, exact), rtol=1e-4, atol=1e-5
+            )
+            assert (gradient[ones == 0] == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1e4])
+@pytest.mark.parametrize("name", ALL)
+def test_certain_logits(name, scale):
+    kind, options, terms = ALL[name]
+    y, z, w, g = batch(name)
+    z = np.where(z > 0, scale, -scale).astype("float32")
+    loss = kind(**options)
+    value, gradient = oracle.value_and_gradient(lambda x: loss(y, x, w), z)
+    assert np.isfinite(gradient).all()
+    flat = (z if z.shape[1] == 2 else z[:, 0]).astype("float64")
+    rows = None if name in GROUPED else len(y)
+    wanted = oracle.reduced(terms(y, flat, w, np.zeros(len(y))), "mean", rows)
+    assert value == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 0], [1], [0]])
+@pytest.mark.parametrize("name", ALL)
+def test_one_class_and_one_row(name, labels):
+    """No pair and no list is no loss; the gradient is zero, not missing."""
+    kind, options, _ = ALL[name]
+    y = np.array(labels, "float32")
+    z = np.linspace(-1, 1, 3, dtype="float32")[: len(y), None]
+    if name.startswith("jrc"):
+        z = np.concatenate([z, -z], axis=1)
+    value, gradient = oracle.value_and_gradient(lambda x: kind(**options)(y, x), z)
+    assert np.isfinite(value) and np.isfinite(gradient).all()
+    if name in ("ranking", "hinge") or (name == "listwise" and not y.any()):
+        assert value == 0 and not gradient.any()
+
+
+@pytest.mark.parametrize("name", [*ALL, "combined"])
+def test_nothing_counts(name):
+    kind, options, _ = (ALL | {"combined": (CombinedLoss, {}, None)})[name]
+    y, z, w, _ = batch(name)
+    value, gradient = oracle.value_and_gradient(
+        lambda x: kind(**options)(y, x, 0 * w), z
+    )
+    assert value == 0 and not gradient.any()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_compiled_equals_eager_and_config_round_trip(name):
+    kind, options, _ = ALL[name]
+    y, z, w, _ = batch(name)
+    loss = kind(**options)
+    config = keras.saving.serialize_keras_object(loss)
+    assert config["registered_name"] == f"recsys>{kind.__name__}"
+    copy = keras.saving.deserialize_keras_object(config)
+    assert copy.get_config() == loss.get_config()
+    wanted = float(loss(y, z, w))
+    assert float(copy(y, z, w)) == wanted
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        for jit in (False, True):
+            compiled = tf.function(copy, jit_compile=jit)
+            assert float(compiled(y, z, w)) == pytest.approx(wanted, rel=1e-6)
+    if BACKEND == "jax":
+        import jax
+
+        assert float(jax.jit(copy)(y, z, w)) == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_without_reduction_rows_add_up_to_the_sum(name):
+    kind, options, _ = GROUPED[name]
+    y, z, w, g = batch(name)
+    rows = kind(reduction="none", **options)(y, z, w, groups=g)
+    total = kind(reduction="sum", **options)(y, z, w, groups=g)
+    assert tuple(rows.shape) == (len(y),)
+    assert float(ops.sum(rows)) == pytest.approx(float(total), rel=1e-5)
+
+
+def test_what_ranking_knows_and_what_not():
+    y, z, _, g = batch("ranking")
+    loss = RankingLoss()
+    value, gradient = oracle.value_and_gradient(lambda x: loss(y, x), z)
+    assert gradient.sum() == pytest.approx(0, abs=1e-6)
+    assert float(loss(y, z + 5)) == pytest.approx(value, rel=1e-5)
+    assert float(loss(y, 0 * z)) == pytest.approx(np.log(2), rel=1e-6)
+    shifted = z + 3 * g[:, None].astype("float32")
+    assert float(loss(y, shifted, groups=g)) == pytest.approx(
+        float(loss(y, z, groups=g)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "int64", "float32", "float64"])
+def test_ranking_loss_takes_labels_of_any_dtype(dtype):
+    y, z = np.array([1, 0, 0], dtype), np.float32([1.0, 0.0, 3.0])
+    wanted = (np.logaddexp(0, -1) + np.logaddexp(0, 2)) / 2
+    assert float(ranking_loss(y, z)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_weights_are_those_of_pairs():
+    """In version 1 weights [1, 0] gave the full loss."""
+    y, z = np.array([1, 0]), np.float32([0.0, 0.0])
+    loss = RankingLoss()
+    assert float(loss(y, z, np.array([1.0, 0.0]))) == 0
+    assert float(loss(y, z, np.array([0.0, 1.0]))) == 0
+    assert float(loss(y, z, np.array([0.5, 2.0]))) == pytest.approx(np.log(2))
+
+
+def test_combined():
+    y, z, w, g = batch("combined")
+    flat, ones = z[:, 0].astype("float64"), np.ones(len(y))
+    ce = oracle.rows_of(oracle.cross_entropy)
+    rank = oracle.pairs(lambda d: oracle.softplus(-d))
+    for weight in (ones, w):
+        parts = [
+            oracle.reduced(ce(y, flat, weight, g), "mean", None),
+            oracle.reduced(rank(y, flat, weight, g), "mean", None),
+        ]
+        for alpha in (0.7, 1.0):
+            loss = CombinedLoss(alpha)
+            value = float(loss(y, z, weight, groups=g))
+            assert value == pytest.approx(np.dot([alpha, 1 - alpha], parts), rel=1e-5)
+    config = keras.saving.serialize_keras_object(CombinedLoss(0.2, "user", 3.0))
+    copy = keras.saving.deserialize_keras_object(config)
+    assert (copy.alpha, copy.group, copy.temperature) == (0.2, "user", 3.0)
+
+
+def test_focal_without_focus_is_cross_entropy():
+    y, z, w, _ = batch("focal")
+    bce = keras.losses.BinaryCrossentropy(from_logits=True)
+    wanted = float(bce(y[:, None], z, w))
+    assert float(FocalLoss(gamma=0)(y, z, w)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_jrc_is_pinned_by_its_calibration():
+    y, z, _, g = batch("jrc")
+    moved = z + np.float32([0, 1]) * g[:, None].astype("float32")  # a constant in f_1
+    ranking, both = JRCLoss(alpha=0), JRCLoss(alpha=1)
+    given = {"groups": g}
+    assert float(ranking(y, moved, **given)) == pytest.approx(
+        float(ranking(y, z, **given)), rel=1e-5
+    )
+    assert abs(float(both(y, moved)) - float(both(y, z))) > 1e-3
+    alone = {"groups": np.arange(len(y))}
+    assert float(ranking(y, z, **alone)) == 0
+    assert float(both(y, z)) == pytest.approx(
+        np.mean(oracle.cross_entropy(y, z[:, 1] - z[:, 0])), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_copies_meet_the_label_of_their_own_row(reduction):
+    rng = np.random.default_rng(0)
+    y, z = np.float32([1, 0, 1]), rng.normal(size=(3, 4)).astype("float32")
+    loss = AugmentedBinaryCrossentropy(reduction)
+    value = float(loss(y, z.reshape(-1, 1)))
+    losses = oracle.cross_entropy(y[:, None], z.astype("float64"))
+    wanted = (losses.mean(1) if reduction == "mean" else losses.sum(1)).mean()
+    assert value == pytest.approx(wanted, rel=1e-6)
+    permuted = z[:, [2, 0, 3, 1]].reshape(-1, 1)
+    assert float(loss(y, permuted)) == pytest.approx(value, rel=1e-6)
+
+
+def test_undo_downsampling():
+    """Of 10 % positives a model that kept a tenth of the negatives sees over a half."""
+    z = np.log(0.1 / (0.9 * 0.1))
+    assert 1 / (1 + np.exp(-undo_downsampling(z, 0.1))) == pytest.approx(0.1)
+
+
+class TestSoftmax:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(5, 5)).astype("float32")
+    ids = np.array([3, 4, 3, 7, 9])
+
+    def oracle(self, scores, masked, log_q=0.0):
+        logits = np.where(masked, -np.inf, scores.astype("float64") - log_q)
+        return np.logaddexp.reduce(logits, axis=1) - np.diag(logits)
+
+    def masked(self):
+        return (self.ids[:, None] == self.ids) & ~np.eye(5, dtype=bool)
+
+    def test_in_batch(self):
+        log_q = np.log(np.float32([0.1, 0.2, 0.1, 0.3, 0.01]))
+        known = np.zeros((5, 5), bool)
+        known[0, 0] = known[0, 4] = True  # the diagonal stays
+        weight = np.float32([1, 0, 2, 1, 1])
+        value = in_batch_softmax(
+            self.scores,
+            self.ids,
+            log_q=log_q,
+            known=known,
+            temperature=0.5,
+            sample_weight=weight,
+        )
+        masked = self.masked()
+        masked[0, 4] = True
+        rows = self.oracle(self.scores / 0.5, masked, log_q)
+        assert float(value) == pytest.approx(np.mean(weight * rows), rel=1e-5)
+
+    def test_symmetric_and_hard(self):
+        value = in_batch_softmax(self.scores, self.ids, symmetric=True)
+        masked = self.masked()
+        rows = self.oracle(self.scores, masked) + self.oracle(self.scores.T, masked)
+        assert float(value) == pytest.approx(rows.mean() / 2, rel=1e-5)
+        hard = in_batch_softmax(self.scores, self.ids, hard_negatives=2)
+        wanted = []
+        for i in range(5):
+            others = [self.scores[i, j] for j in range(5) if self.ids[j] != self.ids[i]]
+            logits = [self.scores[i, i], *sorted(others)[-2:]]
+            wanted.append(np.logaddexp.reduce(logits) - logits[0])
+        assert float(hard) == pytest.approx(np.mean(wanted), rel=1e-5)
+
+    def test_equal_items_are_no_negatives(self):
+        _, gradient = oracle.value_and_gradient(
+            lambda x: in_batch_softmax(x, self.ids), self.scores
+        )
+        assert gradient[0, 2] == gradient[2, 0] == 0 and gradient[0, 1] != 0
+
+    def test_all_items_drawn_once_are_the_full_softmax(self):
+        logits = self.rng.normal(size=(3, 6)).astype("float32")
+        ids, drawn = np.array([1, 4, 5]), np.arange(1, 6)
+        value = sampled_softmax(
+            logits[np.arange(3), ids], logits[:, 1:], ids=ids, drawn=drawn
+        )
+        full = FullSoftmax()(ids[:, None], logits)
+        assert float(value) == pytest.approx(float(full), rel=1e-6)
+        q = np.log(np.float32([0.1, 0.2, 0.3, 0.2, 0.2]))
+        corrected = sampled_softmax(
+            logits[np.arange(3), ids],
+            logits[:, 1:],
+            ids=ids,
+            drawn=drawn,
+            log_q=q[ids - 1],
+            log_q_drawn=q,
+            sample_weight=np.float32([1, 0, 1]),
+        )
+        shifted = logits[:, 1:] - q
+        rows = [
+            np.logaddexp.reduce(row) - row[i - 1]
+            for row, i in zip(shifted, ids, strict=True)
+        ]
+        assert float(corrected) == pytest.approx((rows[0] + rows[2]) / 3, rel=1e-5)
+
+    def test_full_with_smoothing(self):
+        logits = self.rng.normal(size=(3, 6)).astype("float32")
+        ids = np.array([2, 5, 0])  # the last is padding
+        value, gradient = oracle.value_and_gradient(
+            lambda x: FullSoftmax(label_smoothing=0.2)(ids[:, None], x), logits
+        )
+        log_p = logits[:, 1:] - np.logaddexp.reduce(
+            logits[:, 1:].astype("float64"), axis=1, keepdims=True
+        )
+        rows = [-0.8 * log_p[i, ids[i] - 1] - 0.2 * log_p[i].mean() for i in range(2)]
+        assert value == pytest.approx(sum(rows) / 3, rel=1e-5)
+        assert not gradient[:, 0].any() and not gradient[2].any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RankingLoss(temperature=0), "'ranking_loss': temperature must be"),
+        (lambda: HingeRankingLoss(margin=-1), "margin must be above 0"),
+        (lambda: JRCLoss(alpha=2), r"alpha must be in \[0, 1\]"),
+        (lambda: CombinedLoss(alpha=-1), r"alpha must be in \[0, 1\]"),
+        (lambda: FocalLoss(gamma=-1), "gamma must be at least 0"),
+        (lambda: WeightedBinaryCrossentropy(0), "pos_weight must be above 0"),
+        (lambda: AugmentedBinaryCrossentropy("max"), "must be 'mean' or 'sum'"),
+        (lambda: undo_downsampling(0.0, 0), r"keep_rate must be in \(0, 1\]"),
+        (lambda: RankingLoss()(np.eye(2), np.eye(2)), r"\(batch, 1\).*\(2, 2\)"),
+        (lambda: JRCLoss()(np.ones(2), np.ones(2)), r"\(batch, 2\).*\(2, 1\)"),
+        (
+            lambda: RankingLoss(group="user")(np.ones(2), np.ones(2)),
+            r"needs the group of each row, groups=x\['user'\]",
+        ),
+    ],
+)
+def test_refuses(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# In models.
+
+
+def fields():
+    return [
+        Field("user", vocabulary_size=20),
+        Field("item", vocabulary_size=30, belong="item"),
+        Field("seen", emb="item", length=4, belong="history"),
+    ]
+
+
+def rows(num=96):
+    rng = np.random.default_rng(0)
+    x = {
+        "user": rng.integers(1, 20, num),
+        "item": rng.integers(1, 30, num),
+        "seen": rng.integers(0, 30, (num, 4)),
+        "session": rng.integers(0, 9, num),
+    }
+    return x, (x["item"] % 3 == 0).astype("float32")
+
+
+def test_the_call_of_version_1():
+    x, y = rows()
+    model = tin(fields(), task=Task("ctr", return_logit=True))
+    model.compile(
+        optimizer="adam",
+        loss=[keras.losses.BinaryCrossentropy(), RankingLoss()],
+        loss_weights=[0.7, 0.3],
+        metrics={"ctr": AUC(1000)},
+    )
+    z = np.float64(model.predict(x, verbose=0)["logit"][:, 0])
+    logs = model.evaluate(x, y, batch_size=96, verbose=0, return_dict=True)
+    ce = np.mean(oracle.cross_entropy(y, z))
+    rank = oracle.pairs(lambda d: oracle.softplus(-d))
+    ranking = oracle.reduced(rank(y, z, np.ones(96), np.zeros(96)), "mean", None)
+    assert logs["loss"] == pytest.approx(0.7 * ce + 0.3 * ranking, rel=1e-4)
+    assert logs["ctr_auc"] == pytest.approx(auc(y, np.float32(z)), rel=1e-6)
+    losses = model.fit(x, y, batch_size=32, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_groups_weights_and_missing_labels_in_a_model(jit_compile, tmp_path):
+    if jit_compile and BACKEND == "torch":
+        pytest.skip("torch.compile needs a C++ compiler")
+    x, y = rows()
+    y[::7] = np.nan
+    weight = np.random.default_rng(1).choice([0, 1, 2], 96).astype("float32")
+    model = deepfm(fields(), fields()[:2])
+    model.compile("sgd", CombinedLoss(0.4, "session"), jit_compile=jit_compile)
+    z = np.log(p := np.float64(model.predict(x, verbose=0)[:, 0])) - np.log1p(-p)
+    w = np.where(np.isnan(y), 0, weight)
+    label = np.nan_to_num(y)
+    ce = oracle.rows_of(oracle.cross_entropy)(label, z, w, None)
+    rank = oracle.pairs(lambda d: oracle.softplus(-d))(label, z, w, x["session"])
+    wanted = 0.4 * oracle.reduced(ce, "mean", None)
+    wanted += 0.6 * oracle.reduced(rank, "mean", None)
+    given = {"sample_weight": weight, "batch_size": 96, "verbose": 0}
+    assert model.evaluate(x, y, **given) == pytest.approx(wanted, rel=1e-4)
+    model.fit(x, y, sample_weight=weight, batch_size=32, verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert again.evaluate(x, y, **given) == pytest.approx(
+        model.evaluate(x, y, **given), rel=1e-5
+    )
+    with pytest.raises(ValueError, match="'session' is missing"):
+        model.fit({k: v for k, v in x.items() if k != "session"}, y, verbose=0)
+
+
+def test_jrc_in_a_model():
+    x, y = rows()
+    model = deepfm(fields(), fields()[:2], Task("ctr", "multiclass", num_classes=2))
+    model.compile(keras.optimizers.Adam(0.05), JRCLoss(group="session"))
+    losses = model.fit(x, y, batch_size=96, epochs=9, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert auc(y, model.predict(x, verbose=0)[:, 1]) > 0.9
+
+
+def test_several_tasks():
+    x, y = rows()
+    tasks = [Task("click"), Task("like")]
+    domain = Field("domain", vocabulary_size=3, belong="domain")
+    x["domain"] = x["user"] % 3
+    model = pepnet([*fields(), domain], tasks)
+    model.compile("adam", {"click": RankingLoss(group="user"), "like": FocalLoss()})
+    logs = model.fit(x, {"click": y, "like": 1 - y}, verbose=0).history
+    assert all(np.isfinite(values).all() for values in logs.values())
+
+
+@pytest.mark.all
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="run from there")
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_losses_on(backend):
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout

@@ -1,0 +1,84 @@
+"""Metrics in `fit` and `evaluate` of a model: by task and by domain, grouped, cut."""
+
+import keras
+import numpy as np
+import pytest
+
+from recsys import metrics
+from recsys.feature import Field, Task
+from recsys.multidomain.pepnet import pepnet
+
+
+def test_by_task_and_domain_from_one_evaluate(tmp_path):
+    rng = np.random.default_rng(0)
+    x = {
+        "user": rng.integers(1, 20, 300),
+        "item": rng.integers(1, 30, 300),
+        "scene": rng.integers(0, 3, 300),
+    }
+    click = (rng.random(300) < 0.4).astype("float32")
+    buy = np.where(click == 1, rng.random(300) < 0.5, np.nan)  # in click space
+    buy[(x["scene"] == 2) & (click == 1)] = 1  # no AUC there
+    y, weight = {"click": click, "buy": buy}, rng.choice([0, 1, 2], 300)
+    model = pepnet(
+        [
+            Field("user", vocabulary_size=20),
+            Field("item", vocabulary_size=30, belong="item"),
+            Field("scene", vocabulary_size=3, belong="domain"),
+        ],
+        [Task("click"), Task("buy")],
+    )
+    names = ["auc", "gauc", "log_loss", "pcoc"]
+    model.compile(
+        keras.optimizers.Adam(0.05),  # spreads the scores
+        "binary_crossentropy",
+        weighted_metrics=[
+            metrics.By("scene", names, "user", capacity=300),
+            metrics.NDCG("user", 5, capacity=300),
+            metrics.PCOC(),
+            metrics.BinnedAUC(),
+        ],
+    )
+    given = {"sample_weight": weight, "batch_size": 64, "verbose": 0}
+    history = model.fit(
+        x, y, validation_data=(x, y, weight), validation_batch_size=50, **given
+    ).history
+    logs = model.evaluate(x, y, return_dict=True, **given)
+    p = model.predict(x, verbose=0)
+    for task, label in y.items():
+        score = p[task][:, 0]
+        rows = {"sample_weight": weight, "by": x["scene"]}
+        for name, function, more in [
+            ("auc", metrics.auc, {}),
+            ("gauc", metrics.gauc, {"groups": x["user"]}),
+            ("log_loss", metrics.log_loss, {}),
+            ("pcoc", metrics.pcoc, {}),
+        ]:
+            table = metrics.breakdown(function, label, score, **rows, **more)
+            wanted = {str(key): value for key, value in table.values.items()} | {
+                "macro": table.macro(),
+                "weighted": table.weighted(),
+                "skipped": len(table.skipped()),
+            }
+            for key, value in wanted.items():
+                for found in (
+                    logs[f"{task}_{name}_scene_{key}"],
+                    history[f"val_{task}_{name}_scene_{key}"][-1],
+                ):
+                    np.testing.assert_allclose(found, value, rtol=1e-5)
+        w = {"sample_weight": weight}
+        ndcg = metrics.ndcg(label, score, groups=x["user"], k=5, **w)
+        assert logs[f"{task}_ndcg@5"] == pytest.approx(ndcg, rel=1e-6)
+        pcoc = metrics.pcoc(label, score, **w)
+        assert logs[f"{task}_pcoc"] == pytest.approx(pcoc, rel=1e-5)
+        area, error = metrics.binned_auc(label, np.log(score / (1 - score)), **w)
+        assert logs[f"{task}_binned_auc"] == pytest.approx(area, abs=error + 1e-6)
+    assert np.isnan(logs["buy_auc_scene_2"]) and logs["buy_auc_scene_skipped"] == 1
+    # values without names are in order: loss, then those of the first task, ...
+    values = model.evaluate(x, y, **given)
+    assert values[0] == logs["loss"]
+    assert values[-1] == logs["buy_binned_auc"] and len(values) == len(logs)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    copied = again.evaluate(x, y, return_dict=True, **given)
+    assert copied["click_auc_scene_macro"] == logs["click_auc_scene_macro"]
