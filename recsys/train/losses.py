@@ -30,3 +30,25 @@ class AugmentedBinaryCrossentropy(keras.losses.Loss):
         y_true = ops.cast(y_true, logits.dtype)
         # log(1 + exp z) - y z, of every copy of a row with that row's label
         return ops.mean(ops.softplus(logits) - y_true * logits, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class PoissonOfLogits(keras.losses.Loss):
+    """Poisson loss of counts whose mean is exp z: `exp(z) - y z` (M2M).
+
+    `compile(loss="poisson")` gives it to tasks of counts, see `recsys.train.routing`.
+
+    Call arguments:
+        y_true: Counts, `(batch, 1)`.
+        y_pred: Logits z, `(batch, 1)`.
+    Example:
+    >>> loss = PoissonOfLogits()
+    >>> round(float(loss(np.array([[2.0]]), np.array([[1.0]]))), 3)
+    0.718
+    """
+
+    from_logits = True
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_true = ops.cast(y_true, y_pred.dtype)
+        return ops.mean(ops.exp(y_pred) - y_true * y_pred, axis=-1)
