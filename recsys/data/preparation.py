@@ -183,6 +183,8 @@ class Preparation:
             elif label.belong == "multiclass":
                 good = value.isin(range(label.num_classes))
                 wanted = f"an integer in [0, {label.num_classes}) or missing"
+            elif label.belong == "count":
+                good, wanted = value.between(0, LARGEST), "at least 0 or missing"
             else:
                 good, wanted = value.between(-LARGEST, LARGEST), "finite or missing"
             bad = value.notnull() & ~good

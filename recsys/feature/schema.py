@@ -361,7 +361,8 @@ class Label:
         name: Name of the task.
         source: Name of the raw column. Default: `name`.
         belong: Kind of the task, as in `Task`: a binary label is 0 or 1, a multiclass
-            label an integer in `[0, num_classes)`, a regression label any number.
+            label an integer in `[0, num_classes)`, a count at least 0, a regression
+            label any number.
         num_classes: Classes of a multiclass task; 1 otherwise.
 
     Raises:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["binary", "regression", "multiclass"]
+Kind = Literal["binary", "regression", "multiclass", "count"]
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,9 @@ class Task:
 
     Args:
         name: Name of the output, of its labels and of its metrics.
-        belong: `"binary"` (probability), `"regression"` (any real number) or
-            `"multiclass"` (one probability per class).
+        belong: `"binary"` (probability), `"regression"` (any real number),
+            `"multiclass"` (one probability per class) or `"count"` (the mean of a
+            Poisson variable, exp of the logit).
         num_classes: Classes of a multiclass task; 1 otherwise.
         return_logit: Also return the logit, as output `logit` (binary tasks
             only; ignored by others, as in version 1).

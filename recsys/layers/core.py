@@ -240,6 +240,8 @@ class Split(keras.layers.Layer):
 
     def call(self, inputs: Any) -> list[Any]:
         cuts = list(itertools.accumulate(self.widths))[:-1]
+        if not cuts:
+            return [inputs]
         return list(ops.split(inputs, cuts, axis=-1))
 
     def get_config(self) -> dict[str, Any]:
@@ -349,11 +351,11 @@ class PredictLayer(keras.layers.Layer):
     """The head of a task: from logits to a prediction, in float32.
 
     The prediction is exactly the activation of the logit, sigmoid for a binary
-    task and softmax for a multiclass one; no bias is added on the way. The logit is
-    kept for the loss of the step (`recsys.train.Model`).
+    task, softmax for a multiclass one and exp for a count; no bias is added on the
+    way. The logit is kept for the loss of the step (`recsys.train.Model`).
 
     Args:
-        task: `"binary"`, `"regression"` or `"multiclass"`.
+        task: `"binary"`, `"regression"`, `"multiclass"` or `"count"`.
         num_classes: Classes of a multiclass task.
         as_logit: Whether to return the logit itself.
         use_bias: Bias of the Dense layer, where there is one.
@@ -413,7 +415,8 @@ class PredictLayer(keras.layers.Layer):
         self.kept.put(logit)
         if self.as_logit or self.task == "regression":
             return logit
-        return ops.sigmoid(logit) if self.task == "binary" else ops.softmax(logit)
+        activations = {"binary": ops.sigmoid, "multiclass": ops.softmax}
+        return activations.get(self.task, ops.exp)(logit)
 
     def get_config(self) -> dict[str, Any]:
         return {

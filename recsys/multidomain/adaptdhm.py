@@ -90,7 +90,11 @@ class DistributionRouter(keras.layers.Layer):
                 moved = self.momentum * centres + (1 - self.momentum) * means
                 centres = _unit(moved)
             self.centres.assign(centres)
-        return ops.cast(ops.argmax(self._scores(e, centres), axis=-1), "int32")
+        scores = self._scores(e, centres)
+        best = ops.equal(scores, ops.max(scores, axis=-1, keepdims=True))
+        # Not argmax, of which Keras makes something that ONNX and LiteRT have not.
+        index = ops.arange(self.num_clusters, dtype="int32")
+        return ops.min(ops.where(best, index, self.num_clusters), axis=-1)
 
     def _scores(self, e: Any, centres: Any) -> Any:
         return ops.matmul(e, ops.transpose(centres))

@@ -168,7 +168,7 @@ def check_labels(
     Raises:
         ValueError: If a label is infinite or no number; of a binary task none of 0, 1
             and NaN, or 1 where that of the task it requires is 0; of a multiclass task
-            no class.
+            no class; of a count negative.
     """
     for name, label in labels.items():
         head = heads[name]
@@ -184,6 +184,8 @@ def check_labels(
         elif head is not None and head.task == "multiclass" and value.shape[-1] == 1:
             good = (value >= 0) & (value < head.num_classes) & (value % 1 == 0)
             wanted = f"classes 0 to {head.num_classes - 1}, or NaN where missing"
+        elif head is not None and head.task == "count":
+            good, wanted = good & (value >= 0), "at least 0, or NaN where missing"
         bad = ~(good | np.isnan(value))
         if bad.any():
             raise ValueError(

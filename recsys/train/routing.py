@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from recsys.layers.core import PredictLayer
+from recsys.train.losses import PoissonOfLogits
 
 LOGIT = "logit"
 """The output that is no task: see `Task.return_logit`."""
@@ -84,7 +85,8 @@ def on_logits(loss: Any, head: PredictLayer | None) -> Any:
     """Returns the loss that takes the logit of a head, if there is one.
 
     A cross-entropy on a prediction becomes the same on the logit: a sigmoid output
-    loses what lies beyond z = 16.
+    loses what lies beyond z = 16. So does a Poisson loss on a count: the logarithm of
+    exp z would.
     """
     if loss is None or head is None:
         return loss
@@ -98,10 +100,13 @@ def on_logits(loss: Any, head: PredictLayer | None) -> Any:
         keras.losses.sparse_categorical_crossentropy: (
             keras.losses.SparseCategoricalCrossentropy
         ),
+        keras.losses.poisson: keras.losses.Poisson,
     }
     if loss in of_function:
         loss = of_function[loss]()
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+    if head.task == "count" and isinstance(loss, keras.losses.Poisson):
+        return PoissonOfLogits(name=loss.name, reduction=loss.reduction)
     if config.get("from_logits") is not False:
         return loss
     loss = loss.__class__.from_config({**config, "from_logits": True})

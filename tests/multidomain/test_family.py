@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recsys import load_model
+from recsys import Task, load_model
 from tests import zoo
 
 APART = {"hinet": {"stop_cross": True}}
@@ -139,6 +139,12 @@ def test_an_id_out_of_range_is_an_error(entry, model):
             model.predict(x, verbose=0)
     with pytest.raises(ValueError, match="oov_domain must be one of.*'clip'"):
         entry.build(oov_domain="clip")
+
+
+def test_one_task_is_enough(entry):
+    if entry.several_tasks:
+        model = entry.build(task_list=[Task("click")])
+        assert zoo.predictions(model, rows_of(0, 1, 2)).shape == (24, 1)
 
 
 def test_unknown_domains_share_one_row(entry, tmp_path):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from recsys import Field
+from recsys import Field, Task
 from recsys.multidomain.m2m import m2m
 from tests import oracle, zoo
 from tests.layers.test_meta import leaky, unit
@@ -105,6 +105,24 @@ def test_the_call_of_version_1():
     model = m2m(fields, list(zoo.TASKS), 2, 8, 4, 1, 1, history_agg="sum_pooling")
     model.compile("adam", keras.losses.BinaryCrossentropy(), metrics=["accuracy"])
     model.fit(_columns(zoo.rows(32)), zoo.labels("multitask", 32), verbose=0)
+
+
+def test_counts_have_the_poisson_loss_of_their_logits():
+    tasks = [Task("clicks", "count"), Task("like")]
+    model = m2m(zoo.fields(domain=True), tasks, 2, 5, 4, 1, 1)
+    zoo.jitter(model)
+    loss = {"clicks": "poisson", "like": "binary_crossentropy"}
+    model.compile("adam", loss)
+    x = zoo.rows(24)
+    y = {"clicks": np.arange(24) % 5, "like": zoo.labels("rank", 24)}
+    p = {k: v[:, 0].astype("float64") for k, v in model.predict(x, verbose=0).items()}
+    z, one = np.log(p["clicks"]), y["like"] == 1
+    expected = (np.exp(z) - y["clicks"] * z).mean()
+    expected -= np.log(np.where(one, p["like"], 1 - p["like"])).mean()
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="'clicks' must be at least 0.*-1"):
+        model.fit(x, {**y, "clicks": y["clicks"] - 1}, verbose=0)
 
 
 def test_errors():

@@ -16,6 +16,7 @@ from recsys.train.losses.pairwise import (
 )
 from recsys.train.losses.pointwise import (
     FocalLoss,
+    PoissonOfLogits,
     WatchTimeLoss,
     WeightedBinaryCrossentropy,
     undo_downsampling,
@@ -30,6 +31,7 @@ __all__ = [
     "HingeRankingLoss",
     "JRCLoss",
     "ListwiseSoftmax",
+    "PoissonOfLogits",
     "RankingLoss",
     "WatchTimeLoss",
     "WeightedBinaryCrossentropy",

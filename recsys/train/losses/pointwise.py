@@ -184,3 +184,25 @@ class WatchTimeLoss(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         y, z = same_shape(y_true, y_pred)
         return ops.where(y > 0, y * ops.softplus(-z), ops.softplus(z))
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class PoissonOfLogits(keras.losses.Loss):
+    """Poisson loss of counts whose mean is exp z: `exp(z) - y z` (M2M).
+
+    `compile(loss="poisson")` gives it to tasks of counts, see `recsys.train.routing`.
+
+    Call arguments:
+        y_true: Counts, `(batch, 1)`.
+        y_pred: Logits z, `(batch, 1)`.
+    Example:
+    >>> loss = PoissonOfLogits()
+    >>> round(float(loss(np.array([[2.0]]), np.array([[1.0]]))), 3)
+    0.718
+    """
+
+    from_logits = True
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y, z = same_shape(y_true, y_pred)
+        return ops.exp(z) - y * z
