@@ -55,7 +55,8 @@ class Model(keras.Model):
       the order of the outputs, whose further entries go to the model's loss layers.
       Cross-entropies are computed from logits.
     - `compile(metrics=...)`: one, or a list, for every task; or a dict by output. A
-      metric or loss with a `group` is given the column of that name.
+      metric or loss with a `group` is given the column of that name. A metric whose
+      value is a dict, such as `recsys.metrics.By`, adds its entries to the logs.
     - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,
       so that training resumes to the same digits. A file appears when it is whole.
 
