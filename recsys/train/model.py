@@ -60,7 +60,8 @@ class Model(keras.Model):
       the order of the outputs, whose further entries go to the model's loss layers.
       Cross-entropies are computed from logits.
     - `compile(metrics=...)`: one, or a list, for every task; or a dict by output. A
-      metric or loss with a `group` is given the column of that name.
+      metric or loss with a `group` is given the column of that name. A metric whose
+      value is a dict, such as `recsys.metrics.By`, adds its entries to the logs.
     - `compile(balance=...)` says how the losses of several tasks become one, see
       `recsys.train.balance`.
     - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,

@@ -1,4 +1,4 @@
-"""All losses against NumPy, on the backend that is set; see `test_losses_backends`."""
+"""All losses against NumPy, on the backend that is set; see the last test."""
 
 import os
 import subprocess
@@ -10,11 +10,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-from recsys.feature import Field, Task
-from recsys.metrics import AUC, auc
-from recsys.multidomain.pepnet import pepnet
-from recsys.rank.deepfm import deepfm
-from recsys.rank.tin import tin
 from recsys.train.losses import (
     AugmentedBinaryCrossentropy,
     CombinedLoss,
@@ -34,6 +29,7 @@ from recsys.train.losses import (
 from tests.train import loss_oracle as oracle
 
 BACKEND = keras.backend.backend()
+IN_MODELS = str(Path(__file__).with_name("test_losses_in_model.py"))
 
 GROUPED = {
     "ranking": (
@@ -391,102 +387,12 @@ def test_refuses(make, message):
         make()
 
 
-# In models.
-
-
-def fields():
-    return [
-        Field("user", vocabulary_size=20),
-        Field("item", vocabulary_size=30, belong="item"),
-        Field("seen", emb="item", length=4, belong="history"),
-    ]
-
-
-def rows(num=96):
-    rng = np.random.default_rng(0)
-    x = {
-        "user": rng.integers(1, 20, num),
-        "item": rng.integers(1, 30, num),
-        "seen": rng.integers(0, 30, (num, 4)),
-        "session": rng.integers(0, 9, num),
-    }
-    return x, (x["item"] % 3 == 0).astype("float32")
-
-
-def test_the_call_of_version_1():
-    x, y = rows()
-    model = tin(fields(), task=Task("ctr", return_logit=True))
-    model.compile(
-        optimizer="adam",
-        loss=[keras.losses.BinaryCrossentropy(), RankingLoss()],
-        loss_weights=[0.7, 0.3],
-        metrics={"ctr": AUC(1000)},
-    )
-    z = np.float64(model.predict(x, verbose=0)["logit"][:, 0])
-    logs = model.evaluate(x, y, batch_size=96, verbose=0, return_dict=True)
-    ce = np.mean(oracle.cross_entropy(y, z))
-    rank = oracle.pairs(lambda d: oracle.softplus(-d))
-    ranking = oracle.reduced(rank(y, z, np.ones(96), np.zeros(96)), "mean", None)
-    assert logs["loss"] == pytest.approx(0.7 * ce + 0.3 * ranking, rel=1e-4)
-    assert logs["ctr_auc"] == pytest.approx(auc(y, np.float32(z)), rel=1e-6)
-    losses = model.fit(x, y, batch_size=32, epochs=3, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_groups_weights_and_missing_labels_in_a_model(jit_compile, tmp_path):
-    if jit_compile and BACKEND == "torch":
-        pytest.skip("torch.compile needs a C++ compiler")
-    x, y = rows()
-    y[::7] = np.nan
-    weight = np.random.default_rng(1).choice([0, 1, 2], 96).astype("float32")
-    model = deepfm(fields(), fields()[:2])
-    model.compile("sgd", CombinedLoss(0.4, "session"), jit_compile=jit_compile)
-    z = np.log(p := np.float64(model.predict(x, verbose=0)[:, 0])) - np.log1p(-p)
-    w = np.where(np.isnan(y), 0, weight)
-    label = np.nan_to_num(y)
-    ce = oracle.rows_of(oracle.cross_entropy)(label, z, w, None)
-    rank = oracle.pairs(lambda d: oracle.softplus(-d))(label, z, w, x["session"])
-    wanted = 0.4 * oracle.reduced(ce, "mean", None)
-    wanted += 0.6 * oracle.reduced(rank, "mean", None)
-    given = {"sample_weight": weight, "batch_size": 96, "verbose": 0}
-    assert model.evaluate(x, y, **given) == pytest.approx(wanted, rel=1e-4)
-    model.fit(x, y, sample_weight=weight, batch_size=32, verbose=0)
-    model.save(tmp_path / "m.keras")
-    again = keras.models.load_model(tmp_path / "m.keras")
-    assert again.evaluate(x, y, **given) == pytest.approx(
-        model.evaluate(x, y, **given), rel=1e-5
-    )
-    with pytest.raises(ValueError, match="'session' is missing"):
-        model.fit({k: v for k, v in x.items() if k != "session"}, y, verbose=0)
-
-
-def test_jrc_in_a_model():
-    x, y = rows()
-    model = deepfm(fields(), fields()[:2], Task("ctr", "multiclass", num_classes=2))
-    model.compile(keras.optimizers.Adam(0.05), JRCLoss(group="session"))
-    losses = model.fit(x, y, batch_size=96, epochs=9, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-    assert auc(y, model.predict(x, verbose=0)[:, 1]) > 0.9
-
-
-def test_several_tasks():
-    x, y = rows()
-    tasks = [Task("click"), Task("like")]
-    domain = Field("domain", vocabulary_size=3, belong="domain")
-    x["domain"] = x["user"] % 3
-    model = pepnet([*fields(), domain], tasks)
-    model.compile("adam", {"click": RankingLoss(group="user"), "like": FocalLoss()})
-    logs = model.fit(x, {"click": y, "like": 1 - y}, verbose=0).history
-    assert all(np.isfinite(values).all() for values in logs.values())
-
-
 @pytest.mark.all
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="run from there")
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_losses_on(backend):
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__],
+        [sys.executable, "-m", "pytest", __file__, IN_MODELS],
         env={**os.environ, "KERAS_BACKEND": backend},
         cwd=Path(__file__).parents[2],
         capture_output=True,
