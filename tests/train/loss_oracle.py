@@ -117,7 +117,7 @@ def value_and_gradient(loss, z):
     x = torch.tensor(z, requires_grad=True)
     value = loss(x)
     value.backward()
-    return float(value), x.grad.numpy()
+    return float(value.detach()), x.grad.numpy()
 
 
 def slope(of, z, step=1e-5):
