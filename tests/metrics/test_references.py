@@ -36,7 +36,8 @@ def queries(seed, num_queries=30, catalogue=40, length=15):
 
 @pytest.mark.parametrize("k", [1, 3, 10, 20])
 def test_equals_trec_eval(k):
-    pytrec_eval = pytest.importorskip("pytrec_eval")
+    import pytrec_eval
+
     csr, ranked, qrels, run = queries(k)
     names = {
         f"map_cut_{k}": metrics.mean_average_precision(csr, ranked, k=k, capped=False),
@@ -58,7 +59,8 @@ def test_equals_trec_eval(k):
 
 
 def test_pessimistic_ties_are_trec_evals_where_the_relevant_have_smaller_ids():
-    pytrec_eval = pytest.importorskip("pytrec_eval")
+    import pytrec_eval
+
     rng = np.random.default_rng(0)
     label, score = np.repeat([1, 0], [3, 7]), rng.integers(0, 3, 10).astype(float)
     ids = [f"d{i}" for i in range(10)]  # of equals trec_eval puts the greater id first
@@ -76,10 +78,10 @@ def test_pessimistic_ties_are_trec_evals_where_the_relevant_have_smaller_ids():
     assert metrics.mrr(label, score, **given) == pytest.approx(wanted["recip_rank"])
 
 
-@pytest.mark.all  # it compiles for most of a minute
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # ranx compiles itself, with warnings
 def test_equals_ranx():
-    ranx = pytest.importorskip("ranx")
+    import ranx
+
     k = 5
     csr, ranked, qrels, run = queries(0)
     names = {
@@ -96,11 +98,11 @@ def test_equals_ranx():
         assert value == pytest.approx(wanted[name], rel=1e-9), name
 
 
-@pytest.mark.all
 @pytest.mark.filterwarnings("ignore")
 def test_equals_torchmetrics():
-    torchmetrics = pytest.importorskip("torchmetrics")
-    torch = pytest.importorskip("torch")
+    import torch
+    import torchmetrics
+
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 1000)
     p = rng.random(1000).astype("float32")
