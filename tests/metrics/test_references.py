@@ -1,6 +1,6 @@
 """Against other people's code: trec_eval, ranx, torchmetrics.
 
-Those that are not installed skip; scikit-learn is used in each metric's own tests.
+scikit-learn is used in each metric's own tests.
 """
 
 import numpy as np
