@@ -191,9 +191,10 @@ ENTRIES = [Entry(name, family) for family in FAMILIES for name in list_models(fa
 
 
 def predictions(model: Any, x: Any) -> np.ndarray:
-    """All outputs side by side, `(rows, outputs)`."""
-    y = model.predict(x, verbose=0)
-    return np.concatenate([*y.values()] if isinstance(y, dict) else [y], axis=-1)
+    """All outputs side by side in the model's order, `(rows, outputs)`."""
+    y = model.predict(x, verbose=0)  # a dict that JAX and PyTorch sort by name
+    parts = [y[name] for name in model.output] if isinstance(y, dict) else [y]
+    return np.concatenate(parts, axis=-1)
 
 
 def take(x: dict[str, np.ndarray], index: Any) -> dict[str, np.ndarray]:

@@ -98,6 +98,7 @@ def test_a_task_trains_its_own_and_the_shared_tables(levels):
         moved = _moved_by(_model(levels), own)
         assert not [path for path in moved if other in path]
         assert f"embedding_{own}__item_id/embeddings" in moved
+        assert f"dnn_level_0_experts_{own}/kernel_0" in moved
         assert "embedding_item_id/embeddings" in moved
         assert "dnn_level_0_experts_shared/kernel_0" in moved
 
