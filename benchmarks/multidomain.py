@@ -4,8 +4,9 @@
 
 Data. Users and items have hidden vectors of length 6, an item also a popularity. What
 a user likes is the same everywhere in four directions of these; in the other two each
-domain turns them by an angle of its own, and items have a popularity of the domain
-beside the common one. The domains have 60, 25, 10, 4 and 1 percent of the rows and
+domain turns it, by 45 degrees more than the next larger one, so that the smallest is
+opposite to the largest; and items have a popularity of the domain beside the common
+one. The domains have 60, 25, 10, 4 and 1 percent of the rows and
 base rates between 5 and 35 percent. A row has the user, the item, their groups
 (noisy, of the hidden vectors), the user's last ten liked items with the domain of
 each, and the domain. Users and items are drawn alike for training, validation and
@@ -13,10 +14,11 @@ test. The best possible AUC is that of the probabilities the labels were drawn f
 
 All models get the same fields of dim 16, the same rows, hidden layers (100, 64), mean
 pooling of histories where the model has no attention of its own, Adam at 0.001,
-batches of 512, and stop where the validation AUC, averaged over domains, does not rise
-any more; nothing else is tuned. `blind` is DeepFM without the domain and the places of
-the history; `deepfm` and `dcn` know them as features like others. Prints mean and
-standard deviation of the test AUC over seeds of the weights.
+batches of 256 and as many epochs, of which the best by validation AUC, averaged over
+domains, is taken; nothing else is tuned. `blind` is DeepFM without the domain and the
+places of the history; `deepfm` and `dcn` know them as features like others. Prints
+mean and standard deviation of the test AUC over seeds of the weights, and in how many
+domains its mean is above that of `blind`.
 """
 
 import argparse
@@ -38,9 +40,9 @@ from recsys.metrics.auc import auc
 BLIND, AWARE = "blind", ("deepfm", "dcn")
 SHARES = np.array([0.60, 0.25, 0.10, 0.04, 0.01])
 RATES = np.array([0.05, 0.10, 0.20, 0.15, 0.35])
-ANGLES = np.deg2rad([0, 70, 140, 220, 300])
+ANGLES = np.deg2rad([0, 45, 90, 135, 180])
 USERS, ITEMS, GROUPS, LENGTH, SHARED, OWN = 500, 200, 20, 10, 4, 2
-PARTS = {"train": 200_000, "valid": 40_000, "test": 200_000}
+PARTS = {"train": 200_000, "valid": 100_000, "test": 200_000}
 UNITS = (100, 64)
 
 
@@ -148,6 +150,7 @@ def build(name: str) -> keras.Model:
     factory = getattr(import_module(f"recsys.{family}.{name}"), name)
     known = inspect.signature(factory).parameters
     sizes = {"hidden_units": UNITS, "fcn_units": UNITS, "aux_units": (32, 16)}
+    sizes |= {"expert_hidden_units": UNITS}
     given = {key: units for key, units in sizes.items() if key in known}
     if "history_agg" in known:
         given["history_agg"] = "mean_pooling"
@@ -172,11 +175,10 @@ def trained(model, train, valid, test, epochs: int) -> tuple[np.ndarray, int]:
     (x, y, _), (vx, vy, _), (tx, ty, _) = train, valid, test
     best, weights, epoch = 0.0, model.get_weights(), 0
     for i in range(1, epochs + 1):
-        model.fit(x, y, batch_size=512, verbose=0)
+        model.fit(x, y, batch_size=256, verbose=0)
         found = by_domain(vx["domain"], vy, score(model, vx)).mean()
-        if found <= best:
-            break
-        best, weights, epoch = found, model.get_weights(), i
+        if found > best:
+            best, weights, epoch = found, model.get_weights(), i
     model.set_weights(weights)
     return by_domain(tx["domain"], ty, score(model, tx)), epoch
 
@@ -185,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=list_models("multidomain"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=8, help="most")
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--rows", type=float, default=1.0, help="share of the rows")
     args = parser.parse_args()
 

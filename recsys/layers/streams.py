@@ -11,8 +11,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature import Task
 from recsys.layers.activation import serialize_activation
-from recsys.layers.core import as_shapes
+from recsys.layers.core import as_shapes, predict
 from recsys.layers.experts import Experts
 from recsys.layers.grouped import known_or_last, members
 from recsys.layers.masking import masked_softmax
@@ -294,3 +295,40 @@ class DomainTowers(keras.layers.Layer):
             "use_bn": self.use_bn,
             "num_logits": self.num_logits,
         }
+
+
+def domain_towers(
+    task_list: Sequence[Task],
+    inputs: Sequence[Any],
+    ids: Any,
+    num_domain: int,
+    hidden_units: Sequence[int],
+    activation: str | Callable[..., Any],
+    l2_reg: float,
+    dropout: float,
+    use_bn: bool,
+) -> dict[str, Any]:
+    """Ends a model of several tasks and domains: a tower for each pair, and heads.
+
+    Args:
+        task_list: The tasks.
+        inputs: What the towers of each task get, see `DomainTowers`.
+        ids: Domain ids, `(batch,)`.
+        num_domain: Number of domains.
+        hidden_units, activation, l2_reg, dropout, use_bn: Of the towers; those of a
+            task are named `dnn_tower_<task>`.
+    """
+    logits = [
+        DomainTowers(
+            num_domain,
+            hidden_units,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            task.num_classes,
+            name=f"dnn_tower_{task.name}",
+        )([x, ids])
+        for task, x in zip(task_list, inputs, strict=True)
+    ]
+    return predict(task_list, logits)  # type: ignore[no-any-return]

@@ -17,10 +17,10 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
-from recsys.layers.core import Split, Unstack, predict, task_towers
+from recsys.layers.core import Split, Unstack, task_towers
 from recsys.layers.grouped import known_or_last
 from recsys.layers.masking import masked_softmax
-from recsys.layers.streams import DomainTowers, SelectDomain, StackedExtraction
+from recsys.layers.streams import SelectDomain, StackedExtraction, domain_towers
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "hinet"]
@@ -220,19 +220,15 @@ def hinet(
         return Model(inputs=embed.inputs, outputs=outputs, name="hinet")
     width = mixed.shape[-1]
     mixed = keras.layers.Reshape((by_domain, len(task_list) * width))(mixed)
-    logits = [
-        DomainTowers(
-            domain.number,
-            hidden_units,
-            activation,
-            l2_reg,
-            dropout,
-            num_logits=task.num_classes,
-            name=f"dnn_tower_{task.name}",
-        )([of_task, domain.ids])
-        for task, of_task in zip(
-            task_list, Split([width] * len(task_list))(mixed), strict=True
-        )
-    ]
-    outputs = predict(task_list, logits)
+    outputs = domain_towers(
+        task_list,
+        Split([width] * len(task_list))(mixed),
+        domain.ids,
+        domain.number,
+        hidden_units,
+        activation,
+        l2_reg,
+        dropout,
+        False,
+    )
     return Model(inputs=embed.inputs, outputs=outputs, name="hinet")

@@ -13,8 +13,7 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
-from recsys.layers.core import predict
-from recsys.layers.streams import DomainTowers, StackedExtraction
+from recsys.layers.streams import StackedExtraction, domain_towers
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "mmoe_domains"]
@@ -71,18 +70,15 @@ def mmoe_domains(
         use_bn,
         name="dnn_experts",
     )([x, x])
-    logits = [
-        DomainTowers(
-            domain.number,
-            hidden_units,
-            activation,
-            l2_reg,
-            dropout,
-            use_bn,
-            task.num_classes,
-            name=f"dnn_tower_{task.name}",
-        )([mixed, domain.ids])
-        for task in task_list
-    ]
-    outputs = predict(task_list, logits)
+    outputs = domain_towers(
+        task_list,
+        [mixed] * len(task_list),
+        domain.ids,
+        domain.number,
+        hidden_units,
+        activation,
+        l2_reg,
+        dropout,
+        use_bn,
+    )
     return Model(inputs=embed.inputs, outputs=outputs, name="mmoe_domains")

@@ -13,8 +13,7 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
-from recsys.layers.core import predict
-from recsys.layers.streams import DomainTowers, StackedExtraction
+from recsys.layers.streams import StackedExtraction, domain_towers
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "ple_domains"]
@@ -84,18 +83,15 @@ def ple_domains(
             name=f"dnn_level_{level}",
         )([streams, shared])
         streams, shared = mixed if goes_on else (mixed, None)
-    logits = [
-        DomainTowers(
-            domain.number,
-            hidden_units,
-            activation,
-            l2_reg,
-            dropout,
-            use_bn,
-            task.num_classes,
-            name=f"dnn_tower_{task.name}",
-        )([streams, domain.ids])
-        for task in task_list
-    ]
-    outputs = predict(task_list, logits)
+    outputs = domain_towers(
+        task_list,
+        [streams] * len(task_list),
+        domain.ids,
+        domain.number,
+        hidden_units,
+        activation,
+        l2_reg,
+        dropout,
+        use_bn,
+    )
     return Model(inputs=embed.inputs, outputs=outputs, name="ple_domains")

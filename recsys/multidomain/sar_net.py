@@ -23,6 +23,7 @@ from recsys.inputs import FieldEmbedder, OutOfRange, concat
 from recsys.layers.activation import serialize_activation
 from recsys.layers.aggregation import AttentionLayer
 from recsys.layers.core import LossLayer, as_shapes, predict
+from recsys.layers.experts import Experts
 from recsys.layers.grouped import known_or_last, members
 from recsys.layers.masking import masked_softmax
 from recsys.layers.rows import mean_of_rows
@@ -169,7 +170,7 @@ class ScenarioTransform(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="recsys")
 class ScalarExperts(keras.layers.Layer):
-    r"""Experts of a domain and of all, linear in what a norm leaves: w_k^T BN(x) + b_k.
+    r"""Experts of a domain and of all, each one logit: w_k^T MLP_k(BN(x)) + b_k.
 
     Experts of a domain normalise by the statistics of its rows and have weights of
     their own in each.
@@ -179,6 +180,8 @@ class ScalarExperts(keras.layers.Layer):
         num_specific: Experts of each domain, may be 0.
         num_shared: Experts of all domains, may be 0.
         num_logits: Logits of an expert.
+        hidden_units: Sizes of an expert's MLP; without any it is linear.
+        activation: Of the MLP.
     Call arguments:
         inputs: `[x (batch, width), domain ids (batch,)]`.
     Returns:
@@ -192,6 +195,8 @@ class ScalarExperts(keras.layers.Layer):
         num_specific: int,
         num_shared: int,
         num_logits: int = 1,
+        hidden_units: Sequence[int] = (),
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -199,54 +204,56 @@ class ScalarExperts(keras.layers.Layer):
         self.num_specific = num_specific
         self.num_shared = num_shared
         self.num_logits = num_logits
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
         if num_specific:
             self.norm = PartitionedNormalization(num_domain, affine=False, name="norm")
+            self.specific = self._experts(num_domain * num_specific, "domain_")
         if num_shared:
             self.bn = keras.layers.BatchNormalization(
                 center=False, scale=False, name="bn"
             )
+            self.shared = self._experts(num_shared, "")
+
+    def _experts(self, number: int, prefix: str) -> list[Experts]:
+        logits = Experts(number, self.num_logits, None, name=f"{prefix}logits")
+        if not self.hidden_units:
+            return [logits]
+        sizes = (number, self.hidden_units, self.activation)
+        return [Experts(*sizes, name=f"{prefix}hidden"), logits]
 
     def build(self, input_shape: Any) -> None:
         x, ids = as_shapes(input_shape)
-        limit = (6 / (x[-1] + self.num_logits)) ** 0.5  # that of one Dense layer
+        groups = []
         if self.num_specific:
             self.norm.build([x, ids])
-            units = (self.num_specific * self.num_logits,)
-            self.domain_kernel = self.add_weight(
-                shape=(self.num_domain, x[-1], *units),
-                initializer=keras.initializers.RandomUniform(-limit, limit),
-                name="domain_kernel",
-            )
-            self.domain_bias = self.add_weight(
-                shape=(self.num_domain, *units), initializer="zeros", name="domain_bias"
-            )
+            groups.append(self.specific)
         if self.num_shared:
             self.bn.build(x)
-            units = (self.num_shared * self.num_logits,)
-            self.kernel = self.add_weight(
-                shape=(x[-1], *units),
-                initializer=keras.initializers.RandomUniform(-limit, limit),
-                name="kernel",
-            )
-            self.bias = self.add_weight(shape=units, initializer="zeros", name="bias")
+            groups.append(self.shared)
+        for layers in groups:
+            shape = x
+            for layer in layers:
+                layer.build(shape)
+                shape = layer.compute_output_shape(shape)
 
     def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
         x, ids = inputs
         every = []
         if self.num_specific:
-            # A few numbers a domain: all of them are computed, and one's are taken.
-            normed = self.norm([x, ids], training=training)
-            kernel = ops.transpose(self.domain_kernel, (1, 0, 2))
-            found = ops.matmul(normed, ops.reshape(kernel, (x.shape[-1], -1)))
-            of = members(ids, self.num_domain)
-            found = ops.reshape(found, (-1, *self.domain_bias.shape))
-            every.append(ops.einsum("bp,bpu->bu", of, found + self.domain_bias))
+            found = self.norm([x, ids], training=training)
+            for layer in self.specific:
+                found = layer(found)
+            units = self.num_specific * self.num_logits
+            by_domain = ops.reshape(found, (-1, self.num_domain, units))
+            own = ops.einsum("bp,bpu->bu", members(ids, self.num_domain), by_domain)
+            every.append(ops.reshape(own, (-1, self.num_specific, self.num_logits)))
         if self.num_shared:
-            normed = self.bn(x, training=training)
-            every.append(ops.matmul(normed, self.kernel) + self.bias)
-        number = self.num_specific + self.num_shared
-        together = ops.concatenate(every, axis=-1)
-        return ops.reshape(together, (-1, number, self.num_logits))
+            found = self.bn(x, training=training)
+            for layer in self.shared:
+                found = layer(found)
+            every.append(found)
+        return ops.concatenate(every, axis=1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         number = self.num_specific + self.num_shared
@@ -259,6 +266,8 @@ class ScalarExperts(keras.layers.Layer):
             "num_specific": self.num_specific,
             "num_shared": self.num_shared,
             "num_logits": self.num_logits,
+            "hidden_units": self.hidden_units,
+            "activation": serialize_activation(self.activation),
         }
 
 
@@ -266,7 +275,7 @@ class ScalarExperts(keras.layers.Layer):
 class DebiasExperts(keras.layers.Layer):
     r"""Mixes experts of a domain and of all, each one logit (section 3.4).
 
-        E_k = w_k^T BN(h) + b_k  [in training: + u_k^T BN(f) + d_k]
+        E_k = w_k^T MLP_k(BN(h)) + b_k  [in training: + u_k^T BN(f) + d_k]
         logit = \sum_k softmax(h W)_k E_k
 
     f is a learned vector of the fairness coefficient's bucket. What it explains in
@@ -278,6 +287,8 @@ class DebiasExperts(keras.layers.Layer):
         num_specific: Experts of each domain, may be 0.
         num_shared: Experts of all domains, may be 0.
         num_logits: Logits of an expert; the classes of a multiclass task.
+        hidden_units: Sizes of an expert's MLP; without any it is linear.
+        activation: Of the MLP.
         num_buckets: Buckets of the coefficient, of equal ratio between 0.1 and 10.
         bias_dim: Width of f.
     Call arguments:
@@ -295,6 +306,8 @@ class DebiasExperts(keras.layers.Layer):
         num_specific: int = 2,
         num_shared: int = 8,
         num_logits: int = 1,
+        hidden_units: Sequence[int] = (),
+        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
         num_buckets: int = 16,
         bias_dim: int = 4,
         **kwargs: Any,
@@ -309,6 +322,8 @@ class DebiasExperts(keras.layers.Layer):
         self.num_specific = num_specific
         self.num_shared = num_shared
         self.num_logits = num_logits
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
         self.num_buckets = num_buckets
         self.bias_dim = bias_dim
 
@@ -318,7 +333,9 @@ class DebiasExperts(keras.layers.Layer):
         sizes = (self.num_domain, self.num_specific, self.num_shared, self.num_logits)
         self.gate = keras.layers.Dense(number, use_bias=False, name="gate")
         self.gate.build(h)
-        self.main = ScalarExperts(*sizes, name="main")
+        self.main = ScalarExperts(
+            *sizes, self.hidden_units, self.activation, name="main"
+        )
         self.main.build([h, ids])
         if coefficient:
             self.table = self.add_weight(
@@ -355,6 +372,8 @@ class DebiasExperts(keras.layers.Layer):
             "num_specific": self.num_specific,
             "num_shared": self.num_shared,
             "num_logits": self.num_logits,
+            "hidden_units": self.hidden_units,
+            "activation": serialize_activation(self.activation),
             "num_buckets": self.num_buckets,
             "bias_dim": self.bias_dim,
         }
@@ -408,6 +427,8 @@ def sar_net(
     attention_hidden_units: Sequence[int] = (80, 40),
     attention_activation: str | Callable[..., Any] = "dice",
     *,
+    expert_hidden_units: Sequence[int] = (),
+    expert_activation: str | Callable[..., Any] = "relu",
     renormalise: bool = False,
     fairness: str | None = None,
     fc_as_feature: bool = True,
@@ -428,6 +449,9 @@ def sar_net(
         num_shared_experts: Experts of all domains, may be 0.
         attention_hidden_units: Sizes of the activation units.
         attention_activation: Of them.
+        expert_hidden_units: Sizes of an MLP in each expert; without any the experts
+            are linear, and what is not linear is up to the gate.
+        expert_activation: Of the MLPs.
         renormalise: See `CrossScenarioAttention`.
         fairness: Name of the field that holds the fairness coefficient of a row, a
             number of 1 where nothing is known, see `fairness_coefficient`. Inference
@@ -491,6 +515,8 @@ def sar_net(
         num_specific_experts,
         num_shared_experts,
         task.num_classes,
+        expert_hidden_units,
+        expert_activation,
         name="dnn_experts",
     )([h, domain.ids, *(coefficient if fc_as_feature else [])])
     if coefficient and fc_as_weight:

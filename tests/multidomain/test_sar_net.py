@@ -58,6 +58,15 @@ def _shares(query, history, valid, w, name):
     return shares
 
 
+def _experts(x, w, name):
+    """The logit of each expert, `(rows, experts)`."""
+    h = np.repeat(x[:, None], len(w[f"{name}logits/kernel_0"]), axis=1)
+    if f"{name}hidden/kernel_0" in w:
+        h = oracle.experts(x, w, f"{name}hidden")
+    kernel, bias = w[f"{name}logits/kernel_0"], w[f"{name}logits/bias_0"]
+    return (np.einsum("bki,kio->bko", h, kernel) + bias[:, 0])[..., 0]
+
+
 def _logit(x, w, renormalise=False):
     p, domains = x["domain_id"], w["embedding_domain_id/embeddings"]
     history, valid, target = oracle.history(x, w)
@@ -77,25 +86,33 @@ def _logit(x, w, renormalise=False):
     h = h * w["dnn_transform/domain_beta"][p] + w["dnn_transform/domain_gamma"][p]
     main = "dnn_experts/main"
     logits = []
-    if f"{main}/domain_kernel" in w:
+    if f"{main}/domain_logits/kernel_0" in w:
         mean, variance = (
             w[f"{main}/norm/domain_mean"],
             w[f"{main}/norm/domain_variance"],
         )
         normed = (h - mean[p]) / np.sqrt(variance[p] + 1e-3)
-        own = np.einsum("bi,bik->bk", normed, w[f"{main}/domain_kernel"][p])
-        logits.append(own + w[f"{main}/domain_bias"][p])
-    if f"{main}/kernel" in w:
+        every = _experts(normed, w, f"{main}/domain_")
+        m = every.shape[1] // 3
+        own = [every[i, m * d : m * d + m] for i, d in enumerate(p)]
+        logits.append(np.stack(own))
+    if f"{main}/logits/kernel_0" in w:
         mean, variance = w[f"{main}/bn/moving_mean"], w[f"{main}/bn/moving_variance"]
         normed = (h - mean) / np.sqrt(variance + 1e-3)
-        logits.append(oracle.dense(normed, w, main))
+        logits.append(_experts(normed, w, f"{main}/"))
     shares = oracle.softmax(oracle.dense(h, w, "dnn_experts/gate"))
     return (shares * np.concatenate(logits, axis=-1)).sum(1, keepdims=True)
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"renormalise": True}, {"num_specific_experts": 0}, {"num_shared_experts": 0}],
+    [
+        {},
+        {"renormalise": True},
+        {"num_specific_experts": 0},
+        {"num_shared_experts": 0},
+        {"expert_hidden_units": (5, 3)},
+    ],
     ids=str,
 )
 def test_it_computes_the_paper(options):
@@ -178,7 +195,7 @@ def test_experts_without_a_transform_are_a_plain_mixture():
     out = layer([h, ids]).numpy()
     w = {v.path.split("/", 1)[1]: v.numpy() for v in layer.weights}
     normed = h / np.sqrt(1 + 1e-3)
-    every = normed @ w["main/kernel"] + w["main/bias"]
+    every = normed @ w["main/logits/kernel_0"][..., 0].T
     shares = oracle.softmax(h @ w["gate/kernel"])
     np.testing.assert_allclose(out, (shares * every).sum(1, keepdims=True), rtol=1e-4)
 
@@ -190,8 +207,8 @@ def test_an_unknown_domain_has_the_experts_of_all():
     zoo.jitter(layer)
     only = DebiasExperts(2, 0, 3)
     only([h, np.zeros(6)])
-    only.main.kernel.assign(layer.main.kernel)
-    only.main.bias.assign(layer.main.bias)
+    for one, other in zip(only.main.shared, layer.main.shared, strict=True):
+        one.set_weights(other.get_weights())
     only.gate.kernel.assign(layer.gate.kernel[:, 2:])
     found = layer([h, np.full(6, 2)])
     np.testing.assert_allclose(found, only([h, np.zeros(6)]), rtol=1e-4, atol=1e-6)
@@ -205,8 +222,8 @@ def test_fairness_coefficients():
 def test_config():
     for layer in (
         CrossScenarioAttention((4,), "relu", True),
-        ScalarExperts(3, 1, 2, 4),
-        DebiasExperts(3, 1, 2, 1, 8, 2),
+        ScalarExperts(3, 1, 2, 4, (5,), "tanh"),
+        DebiasExperts(3, 1, 2, 1, (5,), "tanh", 8, 2),
     ):
         config = layer.get_config()
         assert type(layer).from_config(config).get_config() == config
