@@ -85,42 +85,6 @@ if TYPE_CHECKING:
         RelaImpr,
     )
 
-_STREAMING = (
-    "Accuracy",
-    "AUC",
-    "AveragePopularity",
-    "AveragePrecision",
-    "BinnedAUC",
-    "BrierScore",
-    "By",
-    "CalibrationBias",
-    "CategoryDistance",
-    "COPC",
-    "Coverage",
-    "ECE",
-    "ExposureEntropy",
-    "F1",
-    "F1Score",
-    "FieldECE",
-    "GAUC",
-    "Gini",
-    "HitRate",
-    "IntraListDistance",
-    "LogLoss",
-    "LongTailShare",
-    "MCE",
-    "MeanAveragePrecision",
-    "MRR",
-    "NDCG",
-    "NormalizedEntropy",
-    "Novelty",
-    "PCOC",
-    "PopularityLift",
-    "Precision",
-    "Recall",
-    "RelaImpr",
-)
-
 __all__ = [
     "Accuracy",
     "accuracy",
@@ -209,6 +173,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _STREAMING:
+    if name in __all__:  # the others are imported above
         return getattr(importlib.import_module("recsys.metrics.streaming"), name)
     raise AttributeError(f"module 'recsys.metrics' has no attribute {name!r}")

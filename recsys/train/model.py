@@ -15,6 +15,8 @@ from keras import ops
 
 from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
+from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
 from recsys.train import feed, optimizers, routing, rows
 from recsys.train.balance import Balance, GradientBalance, Recorded
@@ -499,6 +501,8 @@ class Model(keras.Model):
             name, metric = entry.output, entry.metric
             routing.check_names(f"metric {entry.name!r}", [name], labels)
             seen = (logits if routing.takes_logits(metric) else predictions)[name]
+            if isinstance(metric, (RowMetric, SumMetric)):
+                seen = routing.second_of_two(seen, heads[name], metric)
             metric.update_state(
                 labels[name],
                 ops.stop_gradient(seen),

@@ -131,6 +131,21 @@ def columns_of(loss_or_metric: Any) -> dict[str, str]:
     return {key: name for key, name in columns.items() if name is not None}
 
 
+def second_of_two(seen: Any, head: PredictLayer | None, metric: Any) -> Any:
+    """Returns the score of the second class, if a task has two and each its logit.
+
+    Args:
+        seen: Logits or predictions, as `metric` takes them, `(batch, num_classes)`.
+        head: The head they are of.
+        metric: A metric of one score a row.
+    """
+    if head is None or head.task != "multiclass" or head.num_classes != 2:
+        return seen
+    if takes_logits(metric):
+        return seen[:, 1] - seen[:, 0]  # softmax is the sigmoid of it
+    return seen[:, 1]
+
+
 @dataclass(frozen=True)
 class TaskMetric:
     """A metric, the output it looks at, and its name in the logs."""

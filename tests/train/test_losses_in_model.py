@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.feature import Field, Task
-from recsys.metrics import AUC, auc
+from recsys.metrics import AUC, PCOC, LogLoss, auc, log_loss
 from recsys.multidomain.pepnet import pepnet
 from recsys.rank.deepfm import deepfm
 from recsys.rank.tin import tin
@@ -91,10 +91,19 @@ def test_groups_weights_and_missing_labels_in_a_model(jit_compile, tmp_path):
 def test_jrc_in_a_model():
     x, y = rows()
     model = deepfm(fields(), fields()[:2], Task("ctr", "multiclass", num_classes=2))
-    model.compile(keras.optimizers.Adam(0.05), JRCLoss(group="session"))
+    model.compile(
+        keras.optimizers.Adam(0.05),
+        JRCLoss(group="session"),
+        metrics=[AUC(1000), LogLoss(), PCOC()],
+    )
     losses = model.fit(x, y, batch_size=96, epochs=9, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
-    assert auc(y, model.predict(x, verbose=0)[:, 1]) > 0.9
+    p = model.predict(x, verbose=0)[:, 1]  # that of a click
+    assert auc(y, p) > 0.9
+    logs = model.evaluate(x, y, batch_size=96, verbose=0, return_dict=True)
+    assert logs["auc"] == pytest.approx(auc(y, p))
+    assert logs["log_loss"] == pytest.approx(log_loss(y, p), rel=1e-4)
+    assert logs["pcoc"] == pytest.approx(p.sum() / y.sum(), rel=1e-4)
 
 
 def test_several_tasks():

@@ -18,15 +18,10 @@ from recsys.metrics.streaming.sums import SumMetric
 
 
 class _OfLists(keras.metrics.Metric):
-    """Keeps the table that says what is known of each id, as NumPy.
-
-    Args:
-        name_of_table: Name of the argument, for the config.
-        table: Its value.
-        k: Where to cut the lists; `None` is nowhere.
-    """
+    """A metric of lists of ids, and of a table that says what is known of each id."""
 
     def _keep(self, name_of_table: str, table: Any, k: int | None) -> None:
+        """Keeps the table, and the name of its argument for the config."""
         self.name_of_table = name_of_table
         self.table = np.asarray(table)
         self.k = k
@@ -47,18 +42,17 @@ class _Exposure(_OfLists):
         name, **kwargs: Of `keras.metrics.Metric`.
     """
 
+    own_name = ""
     of_counts: Callable[[Any], float]
 
     def __init__(
         self, catalogue: Any, k: int | None = None, name: str = "", **kwargs: Any
     ) -> None:
-        super().__init__(name=name or type(self).own_name, **kwargs)
+        super().__init__(name=name or self.own_name, **kwargs)
         self._keep("catalogue", catalogue, k)
         self._counts = self.add_variable(
             (len(self.table),), "zeros", "int32", name="counts"
         )
-
-    own_name = ""
 
     def update_state(self, ranked: Any) -> None:
         """Adds lists of ids, best first, `(batch, length)`; -1 fills shorter ones."""
@@ -106,13 +100,7 @@ class ExposureEntropy(_Exposure):
 
 
 class _MeanOfLists(_OfLists, SumMetric):
-    """Mean of a value of each list; undefined ones are skipped.
-
-    Attributes:
-        own_name, name_of_table: Defaults of the names of metric and argument.
-    """
-
-    own_name = ""
+    """Mean of a value of each list; undefined ones are skipped."""
 
     def __init__(
         self, name_of_table: str, table: Any, k: int | None, name: str, **kwargs: Any
@@ -189,6 +177,8 @@ class CategoryDistance(_MeanOfLists):
 
 class _OfCounts(_MeanOfLists):
     """A mean over the items of a list of something known from training counts."""
+
+    own_name = ""
 
     def __init__(
         self, counts: Any, k: int | None = None, name: str = "", **kwargs: Any
