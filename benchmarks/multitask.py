@@ -2,7 +2,7 @@
 
     python benchmarks/multitask.py [FOLDER] [--models ...] [--seeds 3] [--epochs 30]
 
-Planted rows. A user has one of 8 segments, an item one of 8 categories, neither of
+Planted rows. A user has one of 12 segments, an item one of 12 categories, neither of
 which the models see; a pair of them is liked or not, at random, and a label says so in
 about nine of ten cases. Two tasks are asked:
 
@@ -16,11 +16,12 @@ click, long view and like (against hate) are asked. The first 80 % by time train
 these the last eighth validates, the rest tests; user, video, hour and length of the
 video are known.
 
-All models get the same rows, batches of 256, Adam at 0.003, and stop where validation
-does not rise any more. They have about as many weights: tables of width 24 for each id
-(STEM has three of width 8, AME two of 8 and 16), and dense layers of the sizes below.
-Single tasks are a shared bottom each: twice or three times the weights. Prints mean
-and standard deviation of the AUC over seeds of the weights.
+All models get the same rows, batches of 512, Adam at 0.005, and stop where validation
+has not risen for three epochs. They have about as many weights: tables of width 24 for
+each id (STEM cuts it between its sets of tables, AME in 8 and 16), linear towers, and
+dense layers of the sizes below. Single tasks are a shared bottom each: twice or three
+times the weights. Prints mean and standard deviation of the AUC over seeds of the
+weights.
 """
 
 import argparse
@@ -52,7 +53,6 @@ ARGUMENTS = {
     "adatt": {"num_experts": 2, "experts_dim": 6},
     "home": {"experts_dim": 6},
 }
-DIM = {"stem": WIDTH // 3, "ame": WIDTH // 3}
 ROWS, SPLIT = 45_000, (30_000, 35_000)
 SEGMENTS, PLACES, IDS = 12, 8, 100
 PATIENCE = 3
@@ -141,7 +141,8 @@ def kuairand(folder: Path) -> Case:
 
 
 def build(name: str, case: Case, tasks: list[Task]) -> keras.Model:
-    fields = [replace(f, dim=DIM.get(name, WIDTH)) for f in case.fields]
+    parts = {"stem": len(case.tasks) + 1, "ame": 3}.get(name, 1)
+    fields = [replace(f, dim=WIDTH // parts) for f in case.fields]
     arguments = {"hidden_units": TOWER, **ARGUMENTS[name]}
     return create_model(name, fields, task_list=tasks, **arguments)
 

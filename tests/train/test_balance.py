@@ -204,6 +204,17 @@ def test_gradnorm_is_the_paper(x, y):
     np.testing.assert_allclose(_state(model, 1), first)
 
 
+def test_a_task_that_lags_behind_may_pull_more():
+    """The rates decide here: with one target for all, both would move otherwise."""
+    balance = _compiled(GradNorm(alpha=1.5, learning_rate=0.1)).balance
+    balance.variables[1].assign([1.0, 1.0])
+    balance._move(tf.constant([3.0, 1.0]), tf.constant([2.0, 1.0]))
+    pull, target = np.array([4, 2]) / 3, np.array([1.5, 0.5]) ** 1.5
+    moved = 1 - 0.1 * pull * np.sign(pull - target)
+    assert moved[0] > 1 > moved[1]
+    np.testing.assert_allclose(balance.variables[0], 2 * moved / moved.sum(), rtol=1e-5)
+
+
 def test_gradnorm_takes_its_first_losses_and_keeps_the_sum(x, y):
     model = _compiled("gradnorm")
     missing = {**y, "stars": np.full(N, np.nan)}
