@@ -13,6 +13,8 @@ import keras
 from keras import ops
 
 from recsys.layers.core import PredictLayer
+from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.sums import SumMetric
 
 LOGIT = "logit"
 """The output that is no task: see `Task.return_logit`."""
@@ -125,12 +127,17 @@ def columns_of(loss_or_metric: Any) -> dict[str, str]:
 def second_of_two(seen: Any, head: PredictLayer | None, metric: Any) -> Any:
     """Returns the score of the second class, if a task has two and each its logit.
 
+    That is for metrics of one score a row, those of `recsys.metrics`.
+
     Args:
         seen: Logits or predictions, as `metric` takes them, `(batch, num_classes)`.
         head: The head they are of.
-        metric: A metric of one score a row.
+        metric: Any metric.
     """
-    if head is None or head.task != "multiclass" or head.num_classes != 2:
+    one_score = isinstance(metric, (RowMetric, SumMetric))
+    if not one_score or head is None or head.task != "multiclass":
+        return seen
+    if head.num_classes != 2:
         return seen
     if takes_logits(metric):
         return seen[:, 1] - seen[:, 0]  # softmax is the sigmoid of it
