@@ -13,8 +13,6 @@ import keras
 from keras import ops
 
 from recsys.layers.core import PredictLayer
-from recsys.metrics.streaming.rows import RowMetric
-from recsys.metrics.streaming.sums import SumMetric
 
 LOGIT = "logit"
 """The output that is no task: see `Task.return_logit`."""
@@ -134,10 +132,8 @@ def second_of_two(seen: Any, head: PredictLayer | None, metric: Any) -> Any:
         head: The head they are of.
         metric: Any metric.
     """
-    one_score = isinstance(metric, (RowMetric, SumMetric))
-    if not one_score or head is None or head.task != "multiclass":
-        return seen
-    if head.num_classes != 2:
+    two = head is not None and head.task == "multiclass" and head.num_classes == 2
+    if not two or not getattr(metric, "one_score", False):
         return seen
     if takes_logits(metric):
         return seen[:, 1] - seen[:, 0]  # softmax is the sigmoid of it
