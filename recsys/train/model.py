@@ -15,6 +15,8 @@ from keras import ops
 
 from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
+from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import feed, optimizers, routing, rows
 from recsys.train.columns import Column, all_layers, check_columns, columns_of
 from recsys.train.losses.joint import per_replica
@@ -428,7 +430,8 @@ class Model(keras.Model):
             name, metric = entry.output, entry.metric
             routing.check_names(f"metric {entry.name!r}", [name], labels)
             seen = (logits if routing.takes_logits(metric) else predictions)[name]
-            seen = routing.second_of_two(seen, heads[name], metric)
+            if isinstance(metric, (RowMetric, SumMetric)):
+                seen = routing.second_of_two(seen, heads[name], metric)
             metric.update_state(
                 labels[name],
                 ops.stop_gradient(seen),

@@ -125,15 +125,12 @@ def columns_of(loss_or_metric: Any) -> dict[str, str]:
 def second_of_two(seen: Any, head: PredictLayer | None, metric: Any) -> Any:
     """Returns the score of the second class, if a task has two and each its logit.
 
-    That is for metrics of one score a row, those of `recsys.metrics`.
-
     Args:
         seen: Logits or predictions, as `metric` takes them, `(batch, num_classes)`.
         head: The head they are of.
-        metric: Any metric.
+        metric: A metric of one score a row.
     """
-    two = head is not None and head.task == "multiclass" and head.num_classes == 2
-    if not two or not getattr(metric, "one_score", False):
+    if head is None or head.task != "multiclass" or head.num_classes != 2:
         return seen
     if takes_logits(metric):
         return seen[:, 1] - seen[:, 0]  # softmax is the sigmoid of it

@@ -99,7 +99,6 @@ class BinnedAUC(SumMetric):
 
     exact = True  # to be read at the end, as that takes a pass over all bins
     from_logits = True
-    one_score = True
 
     def __init__(
         self, bins: int = BINS, name: str = "binned_auc", **kwargs: Any

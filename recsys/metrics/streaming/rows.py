@@ -34,12 +34,10 @@ class RowMetric(keras.metrics.Metric):
         exact: True: the value is to be read at the end of an epoch only.
         from_logits: True: a model that has logits should pass those. Probabilities have
             the same order, up to ties where the sigmoid is exactly 0 or 1.
-        one_score: True: of a task with two classes it takes the score of the second.
     """
 
     exact = True
     from_logits = True
-    one_score = True
 
     def __init__(
         self,

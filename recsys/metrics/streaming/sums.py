@@ -50,7 +50,6 @@ class RowSums(SumMetric):
     """
 
     from_logits = False
-    one_score = True  # of a task with two classes that of the second
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the rows of a batch.
