@@ -14,11 +14,12 @@ def log():
     log = click_log(3000, seed=1)
     words = np.array(["red", "green", "blue", "new"])
     tags = [" ".join(words[: 1 + i % 4]) for i in log["item_id"]]
-    return {**log, "tags": np.array(tags), "surface": log["user_id"] % 3}
+    order = log["label"] * (log["item_id"] % 2)
+    more = {"tags": np.array(tags), "surface": log["user_id"] % 3, "order": order}
+    return {**log, **more}
 
 
-@pytest.fixture(scope="module")
-def pipeline(log):
+def _fitted(log, labels):
     columns = [
         Categorical("user_id", min_count=2),
         Numeric("price", log1p=True, standardize=True, belong="item"),
@@ -34,21 +35,40 @@ def pipeline(log):
             time="timestamp",
         ),
     ]
-    pipeline = FeaturePipeline(columns, ["label"], groups={"user": "user_id"})
+    pipeline = FeaturePipeline(columns, labels, groups={"user": "user_id"})
     return pipeline.fit({name: column[:2000] for name, column in log.items()})
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("entry", zoo.ENTRIES, ids=lambda entry: entry.name)
-def test_every_model_is_built_from_the_fields_alone(entry, pipeline, log, streaming):
-    fields = pipeline.fields(dim=4)
-    kwargs = {"rank": {"task": Task("label")}, "match": {}}
-    model = create_model(
-        entry.name, fields, **kwargs.get(entry.family, {"task_list": [Task("label")]})
-    )
+@pytest.fixture(scope="module")
+def pipeline(log):
+    return _fitted(log, ["label"])
+
+
+@pytest.fixture(scope="module")
+def pipeline_of_tasks(log):
+    return _fitted(log, ["label", "order"])
+
+
+CASES = [(entry, False) for entry in zoo.ENTRIES]
+CASES += [(e, True) for e in zoo.ENTRIES if e.name in ("din", "mmoe", "star", "mind")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "streaming"), CASES, ids=lambda value: getattr(value, "name", value)
+)
+def test_every_model_is_built_from_the_fields_alone(
+    entry, pipeline, pipeline_of_tasks, log, streaming
+):
+    kwargs = {"task": Task("label")} if "task" in entry.arguments() else {}
+    if entry.several_tasks:
+        pipeline = pipeline_of_tasks
+        kwargs = {"task_list": [Task("label"), Task("order")]}
+    model = create_model(entry.name, pipeline.fields(dim=4), **kwargs)
     rows = {n: c for n, c in log.items() if n != "label" or entry.family != "match"}
     dataset = pipeline.dataset(rows, 256, shuffle=True, seed=0, streaming=streaming)
     if entry.family == "match":
+        if "catalogue" in entry.arguments():
+            model.set_catalogue(pipeline.catalogue(rows, "item_id"))
         model.compile("adam")
         model.fit(dataset, verbose=0)
         ids, _ = model.recommend(pipeline.transform(rows).slice(0, 4), k=5)
@@ -59,6 +79,24 @@ def test_every_model_is_built_from_the_fields_alone(entry, pipeline, log, stream
     )
     history = model.fit(dataset, validation_data=dataset, verbose=0).history
     assert 0.4 < history["val_auc" if "val_auc" in history else "val_label_auc"][0] < 1
+
+
+def test_a_catalogue_has_what_the_last_row_of_an_item_says(pipeline, log):
+    found = pipeline.catalogue(log, "item_id")
+    assert set(found) == {"price", "category", "tags"}
+    size = {f.name: f.vocabulary_size for f in pipeline.fields()}["item_id"]
+    assert {name: column.shape for name, column in found.items()} == {
+        "price": (size,),
+        "category": (size,),
+        "tags": (size, 3),
+    }
+    rows = pipeline.transform(log)
+    last = dict(zip(rows["item_id"].to_pylist(), range(len(rows)), strict=True))
+    for name, column in found.items():
+        wanted = rows[name].to_pylist()
+        for item, row in last.items():
+            np.testing.assert_allclose(column[item], wanted[row], rtol=1e-6)
+    assert not found["category"][0]
 
 
 def test_ids_that_training_has_not_seen_are_predicted(pipeline, log):

@@ -15,7 +15,7 @@ import pyarrow as pa
 from recsys.data.fitted import Fitted
 from recsys.data.layout import Part, to_columns
 from recsys.data.progress import working
-from recsys.data.reader import as_arrow
+from recsys.data.reader import as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
@@ -242,6 +242,38 @@ class FeaturePipeline:
                         width = _width(dim, output, size)
                         fields.append(Field(output, dim=width, **options))
         return fields
+
+    def catalogue(self, data: Any, item: str) -> dict[str, np.ndarray]:
+        """Returns what is known of each item, as match models take it.
+
+        Args:
+            data: Rows with the raw columns of the item; of several rows of an item the
+                last one counts.
+            item: Name of the column of item ids.
+
+        Returns:
+            For each other column with `belong="item"` its value for each id of the
+            item, `(vocabulary_size,)` or `(vocabulary_size, length)`; zeros for ids
+            without a row.
+
+        Raises:
+            RuntimeError: If the pipeline is not fitted.
+            FileNotFoundError, TypeError, ValueError: As in `transform`.
+        """
+        names = [
+            column.name
+            for column in self.schema.columns
+            if isinstance(column, RawColumn) and column.belong == "item"
+        ]
+        found = as_columns(self.transform(data, columns=names))
+        owner = self.schema.owner(self.schema.column(item))
+        size = self._learned("catalogue").vocabulary_size(owner)
+        ids = found.pop(item)
+        catalogue = {}
+        for name, column in found.items():
+            catalogue[name] = np.zeros((size, *column.shape[1:]), column.dtype)
+            catalogue[name][ids] = column
+        return catalogue
 
     def vocabulary(self, name: str) -> pa.Table:
         """Returns what the ids of a column stand for.

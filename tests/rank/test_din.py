@@ -85,6 +85,22 @@ def test_a_single_behaviour_has_weight_one_with_softmax():
     )
 
 
+def test_padding_is_in_no_statistic_of_training():
+    rng = np.random.default_rng(0)
+    query, history = rng.normal(size=(6, 4)), rng.normal(size=(6, 5, 4))
+    valid = np.arange(5) < rng.integers(0, 6, (6, 1))
+    found = []
+    for content in (history, np.where(valid[..., None], history, 99)):
+        keras.utils.set_random_seed(0)
+        unit = AttentionLayer((7, 3), "dice")
+        inputs = [query.astype("float32"), content.astype("float32")]
+        pooled = unit(inputs, valid=valid, training=True)
+        moved = [weight.numpy() for weight in unit.non_trainable_weights]
+        found.append([np.asarray(pooled), *moved])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("softmax", [False, True])
 def test_an_empty_history_is_zero(softmax):
     layer, query, history = _unit(softmax=softmax)
