@@ -115,7 +115,7 @@ def test_mixed_precision_is_near_and_its_head_float32(entry):
             keras.config.set_dtype_policy("float32")
         zoo.jitter(model, scale=0.1)
         found.append(zoo.predictions(model, x))
-        assert {weight.dtype for weight in model.weights} == {"float32"}
+        assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
         assert found[-1].dtype == np.float32
         loss = model.fit(x, y, batch_size=32, verbose=0).history["loss"]
         assert np.isfinite(loss).all()

@@ -331,6 +331,22 @@ class AppendOne(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
+class UnitLength(keras.layers.Layer):
+    """Divides a vector by its length, float32; zeros stay zero, in every export.
+
+    Call arguments:
+        inputs: `(batch, ..., dim)`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, inputs: Any) -> Any:
+        squares = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
+        return inputs * ops.rsqrt(ops.maximum(squares, 1e-24))
+
+
+@keras.saving.register_keras_serializable(package="recsys")
 class Identity(keras.layers.Layer):
     """Returns its input; it gives an output its name."""
 

@@ -125,9 +125,8 @@ class InterestRouting(keras.layers.Layer):
             logits = ops.cast(gather_rows(self.noise, ids % self.num_rows), votes.dtype)
         count = ops.sum(ops.cast(valid, "int32"), axis=1, keepdims=True)
         # The k-th interest takes 2^k behaviours.
-        exists = count >= np.array(
-            [0, *(2**k for k in range(2, self.num_interests + 1))]
-        )
+        least = [0, *(2**k for k in range(2, self.num_interests + 1))]
+        exists = count >= ops.convert_to_tensor(np.array(least, "int32"))
         interests = _route(votes, logits, valid, exists, self.rounds)
         return ops.where(ops.expand_dims(exists, 2), interests, 0), exists
 

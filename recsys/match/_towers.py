@@ -3,13 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import keras
-
 from recsys.feature import Field
 from recsys.inputs import FieldEmbedder, History, shape_and_type
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
-from recsys.layers.core import Identity
+from recsys.layers.core import Identity, UnitLength
 from recsys.layers.interests import MeanOfParts
 from recsys.layers.retrieval import MatchLoss
 from recsys.layers.search import TakeSteps, TopSteps
@@ -172,7 +170,7 @@ def sequence(
 
 def unit(vector: Any, name: str) -> Any:
     """Returns a vector divided by its length."""
-    return keras.layers.UnitNormalization(name=name, dtype="float32")(vector)
+    return UnitLength(name=name)(vector)
 
 
 def _item(fields: Sequence[Field], needed_by: str) -> Field:

@@ -69,9 +69,10 @@ class Cloze(keras.layers.Layer):
         training: bool = False,
     ) -> tuple[Any, Any]:
         history = inputs[0]
-        there = ops.pad(valid, ((0, 0), (1, 0)), constant_values=True)
+        mask = ops.convert_to_tensor(self.mask)
+        there = ops.concatenate([ops.ones_like(valid[:, :1]), valid], axis=1)
         if ids is None:
-            first = ops.zeros_like(history[:, :1]) + self.mask
+            first = ops.zeros_like(history[:, :1]) + ops.cast(mask, history.dtype)
             return ops.concatenate([first, history], axis=1), there
         tokens, items = (
             ops.concatenate([ops.expand_dims(own, 1), past], axis=1)
@@ -84,7 +85,8 @@ class Cloze(keras.layers.Layer):
             )
             drawn = (u < self.probability) & there
             masked = drawn | (masked & ~ops.any(drawn, axis=1, keepdims=True))
-        tokens = ops.where(ops.expand_dims(masked, -1), self.mask, tokens)
+        mask = ops.cast(mask, tokens.dtype)
+        tokens = ops.where(ops.expand_dims(masked, -1), mask, tokens)
         return tokens, ops.where(masked, items, 0)
 
     def compute_output_spec(

@@ -74,7 +74,7 @@ class BehaviourAggregation(keras.layers.Layer):
         p, e, *target = inputs
         if target:
             ids, own = target
-            valid &= ids != ops.expand_dims(own, 1)
+            valid = valid & (ids != ops.expand_dims(own, 1))
         if self.pooling == "mean":
             count = ops.sum(ops.cast(valid, e.dtype), axis=1, keepdims=True)
             pooled = masked_sum(e, valid) / ops.maximum(count, 1)
