@@ -7,7 +7,14 @@ import keras
 from keras import ops
 from keras.layers import Activation
 
-__all__ = ["Activation", "Dice", "PRelu", "get_activation", "serialize_activation"]
+__all__ = [
+    "Activation",
+    "Dice",
+    "PRelu",
+    "gelu",
+    "get_activation",
+    "serialize_activation",
+]
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -111,6 +118,14 @@ class PRelu(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return ops.relu(inputs) - self.alpha * ops.relu(-inputs)
+
+
+def gelu(x: Any) -> Any:
+    """GELU in its form with tanh, which every export knows (the exact one has erf)."""
+    return ops.gelu(x, approximate=True)
+
+
+keras.saving.register_keras_serializable(package="recsys")(gelu)
 
 
 def get_activation(

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from recsys.layers import core
+from recsys.layers.activation import gelu
 from recsys.layers.masking import masked_softmax
 
 
@@ -234,7 +235,7 @@ class FeedForward(keras.layers.Layer):
         d_model: Width of the input and output.
         dff: Width between them.
         dropout_rate: Fraction dropped in training.
-        activation: f, a Keras name.
+        activation: f, a Keras name; `"gelu"` is its form with tanh.
     Call arguments:
         x: `(batch, length, d_model)`.
     Returns:
@@ -257,7 +258,8 @@ class FeedForward(keras.layers.Layer):
         self.dropout_rate = dropout_rate
         self.activation = activation
         same = {"dtype": self.dtype_policy}
-        self.expand = keras.layers.Dense(dff, activation, name="expand", **same)
+        inner = gelu if activation == "gelu" else activation
+        self.expand = keras.layers.Dense(dff, inner, name="expand", **same)
         self.contract = keras.layers.Dense(d_model, name="contract", **same)
         self.dropout = core.dropout(dropout_rate, name="dropout", **same)
         self.norm = core.layer_norm(name="norm", **same)

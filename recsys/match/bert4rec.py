@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field
+from recsys.layers.activation import gelu
 from recsys.layers.causal import Positioned
 from recsys.layers.core import AppendOne
 from recsys.layers.retrieval import SampledSoftmax
@@ -124,6 +125,7 @@ def bert4rec(
     """Builds BERT4Rec: a transformer that sees both ways guesses masked items.
 
     One row with all of a user's items is enough. Places count back from the next item.
+    gelu is its form with tanh, as in the authors' code.
     The table of items is shared with the output, which has a bias for each item.
 
     Args:
@@ -162,7 +164,7 @@ def bert4rec(
                 name=f"dnn_layer_{i}",
             )
         )
-    project = keras.layers.Dense(width, "gelu", name="dnn_project")
+    project = keras.layers.Dense(width, gelu, name="dnn_project")
     add_one = AppendOne(name="states_and_one")
 
     def states(tokens: Any) -> Any:
