@@ -18,6 +18,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, History, concat
 from recsys.layers.core import LossLayer, Tower, predict
+from recsys.layers.embedding import gather_rows
 from recsys.layers.recurrent import AttentionGRU, GRUStates
 from recsys.layers.sampling import draw_unseen
 from recsys.layers.transformer import BilinearAttention
@@ -114,9 +115,9 @@ class InterestLoss(LossLayer):
     def _behaviours(self, drawn: Any, clicked: Any) -> Any:
         """The behaviours with another item in place of their own."""
         replaced: list[tuple[Any, ...]] = [(self.offset, self.table, drawn)]
+        known: Any = gather_rows(self.catalogue, drawn) if self.others else None
         for i, (name, start) in enumerate(self.others):
-            ids = ops.take(self.catalogue[:, i], drawn, axis=0)
-            replaced.append((start, name, ids))
+            replaced.append((start, name, known[..., i]))
         parts, end = [], 0
         for start, name, ids in sorted(replaced, key=lambda part: part[0]):
             rows = self._layer(name)(ids)
