@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.layers.core import LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
+from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
@@ -35,6 +36,7 @@ class _Plan:
     recorded: dict[str, Recorded] = field(default_factory=dict)
     loss_weights: dict[str, Any] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)  # of the names in the last logs
+    rows: dict[tuple[str, bool], SumMetric] = field(default_factory=dict)
 
     @property
     def groups(self) -> set[str]:
@@ -63,7 +65,10 @@ class Model(keras.Model):
       Cross-entropies are computed from logits.
     - `compile(metrics=...)`: one, or a list, for every task; or a dict by output. A
       metric or loss with a `group` is given the column of that name. A metric whose
-      value is a dict, such as `recsys.metrics.By`, adds its entries to the logs.
+      value is a dict, such as `recsys.metrics.By`, adds its entries to the logs. Of
+      one for every task the logs have the mean over the tasks (`auc_task_macro`), that
+      weighted by rows (`auc_task_weighted`), and in how many it is undefined and left
+      out of both (`auc_task_skipped`).
     - `compile(balance=...)` says how the losses of several tasks become one, see
       `recsys.train.balance`.
     - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,
@@ -173,6 +178,11 @@ class Model(keras.Model):
             *routing.task_metrics(weighted_metrics, heads, prefixed, weighted=True),
         ]
         self._plan = _Plan(losses, entries, config, balancing, recorded, weights)
+        self._plan.rows = {
+            (entry.output, entry.weighted): SumMetric(1, name="rows")
+            for entry in entries
+            if entry.of_all_tasks
+        }
         # Now, not in the first step: a checkpoint restores slots that exist.
         self.optimizer.build(self.trainable_variables)
 
@@ -509,6 +519,10 @@ class Model(keras.Model):
                 masked[name] if entry.weighted else present[name],
                 **{key: x[c] for key, c in routing.columns_of(metric).items()},
             )
+        for (name, weighted), counter in plan.rows.items():
+            counts = masked[name] if weighted else present[name]
+            counts = ops.ones_like(labels[name][:, 0]) if counts is None else counts
+            counter.add(ops.cast(ops.sum(counts), "float32")[None])
         return total
 
     def train_step(self, *args: Any) -> Any:
@@ -551,14 +565,38 @@ class Model(keras.Model):
                     logs |= {f"{task}{key}": each for key, each in value.items()}
                 else:
                     logs[name] = value
+        if exact:
+            logs |= self._over_tasks(logs)
         self._plan.order = list(logs)
         return logs
+
+    def _over_tasks(self, logs: Mapping[str, Any]) -> dict[str, Any]:
+        """Means of the metrics that every task has."""
+        tables: dict[tuple[str, bool], Breakdown] = {}
+        for entry in self._plan.metrics:
+            if entry.of_all_tasks and entry.name in logs:
+                key = entry.metric.name, entry.weighted
+                table = tables.setdefault(key, Breakdown({}, {}))
+                rows = self._plan.rows[entry.output, entry.weighted].sums()
+                table.values[entry.output] = float(logs[entry.name])
+                table.weights[entry.output] = float(rows[0])
+        means: dict[str, Any] = {}
+        for (name, _), table in tables.items():
+            means |= {
+                f"{name}_task_macro": table.macro(),
+                f"{name}_task_weighted": table.weighted(),
+                f"{name}_task_skipped": len(table.skipped()),
+            }
+        return means
 
     def _named_metrics(self) -> list[tuple[str, Any]]:
         """All metrics in order, each with its name in the logs."""
         compiled = {id(entry.metric): entry.name for entry in self._plan.metrics}
         named: dict[str, Any] = {}
+        rows = {id(counter) for counter in self._plan.rows.values()}
         for metric in self.metrics:
+            if id(metric) in rows:
+                continue
             name = compiled.get(id(metric), metric.name)
             while name in named:
                 name = f"{name}_1"
@@ -568,7 +606,9 @@ class Model(keras.Model):
     @property
     def metrics(self) -> list[Any]:
         """The metrics of losses, of layers and of `compile`."""
-        return [*super().metrics, *(entry.metric for entry in self._plan.metrics)]
+        plan = self._plan
+        of_tasks = [entry.metric for entry in plan.metrics]
+        return [*super().metrics, *of_tasks, *plan.rows.values()]
 
     def _loss_layers(self) -> list[LossLayer]:
         return [each for each in all_layers(self) if isinstance(each, LossLayer)]

@@ -154,6 +154,7 @@ class TaskMetric:
     metric: Any
     output: str
     weighted: bool
+    of_all_tasks: bool  # a copy of one that every task has
 
 
 def task_metrics(
@@ -178,14 +179,15 @@ def task_metrics(
         chosen, _ = by_output("metrics", given, heads)
     else:
         chosen = dict.fromkeys(tasks(heads), given)
+    copied = not per_output and len(chosen) > 1
     entries = []
     for output, metrics in chosen.items():
         for entry in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
             metric = _metric(entry, heads[output])
-            if not per_output and len(chosen) > 1:
+            if copied:
                 metric = metric.__class__.from_config(metric.get_config())
             name = f"{output}_{metric.name}" if prefixed else metric.name
-            entries.append(TaskMetric(name, metric, output, weighted))
+            entries.append(TaskMetric(name, metric, output, weighted, copied))
     return entries
 
 

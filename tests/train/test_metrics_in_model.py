@@ -73,11 +73,22 @@ def test_by_task_and_domain_from_one_evaluate(tmp_path):
         assert logs[f"{task}_pcoc"] == pytest.approx(pcoc, rel=1e-5)
         area, error = metrics.binned_auc(label, np.log(score / (1 - score)), **w)
         assert logs[f"{task}_binned_auc"] == pytest.approx(area, abs=error + 1e-6)
+    for name in ("ndcg@5", "pcoc", "binned_auc"):
+        table = metrics.Breakdown(
+            {task: float(logs[f"{task}_{name}"]) for task in y},
+            {task: weight[~np.isnan(label)].sum() for task, label in y.items()},
+        )
+        for key in ("macro", "weighted"):
+            mean = pytest.approx(getattr(table, key)(), rel=1e-5)
+            assert logs[f"{name}_task_{key}"] == mean
+            assert history[f"val_{name}_task_{key}"][-1] == mean
+        assert logs[f"{name}_task_skipped"] == 0
     assert np.isnan(logs["buy_auc_scene_2"]) and logs["buy_auc_scene_skipped"] == 1
     # values without names are in order: loss, then those of the first task, ...
     values = model.evaluate(x, y, **given)
     assert values[0] == logs["loss"]
-    assert values[-1] == logs["buy_binned_auc"] and len(values) == len(logs)
+    assert values[-1] == logs["binned_auc_task_skipped"]
+    assert len(values) == len(logs)
     model.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
     copied = again.evaluate(x, y, return_dict=True, **given)

@@ -1,4 +1,18 @@
-"""Metrics that take batches: in `fit`, in `evaluate`, or by hand."""
+"""Metrics that take batches: in `fit`, in `evaluate`, or by hand.
+
+None grows with the rows. What one holds, in bytes:
+
+    kept                    bytes                     metrics
+    sums                    8 each, at most 5 of them LogLoss, PCOC, Accuracy, ...
+    histograms              16 for each bin           BinnedAUC
+    exposure                4 for each item           Coverage, Gini, ExposureEntropy
+    rows                    12 for each of capacity   AUC, AveragePrecision, ECE, ...
+    rows with a group       20                        GAUC, NDCG, Recall, FieldECE, ...
+    rows with parts (`by`)  20, with a group 28       By
+
+On JAX groups and parts are integers of 4 bytes, not 8. Metrics of recommended lists
+hold sums, and the table they are given (counts, categories or vectors) on the host.
+"""
 
 from recsys.metrics.streaming.auc import AUC, BinnedAUC, RelaImpr
 from recsys.metrics.streaming.average_precision import AveragePrecision
