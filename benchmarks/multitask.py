@@ -24,10 +24,10 @@ towers, and experts, bottoms and other dense layers of 16 units, as in the paper
 as wide as shared bottom's: narrow, since room is what tasks compete for. So models of
 several experts have more weights, whose number is printed; `wide_bottom` is a shared
 bottom three times as wide, to tell what the room alone brings. Single tasks are a
-shared bottom each. Models train with Adam until validation AUC, the mean of the tasks, has not risen
-for three epochs, and are tested with the weights of the best. The learning rate of each
-model and case is the one of 0.003 and 0.01 with the better validation AUC at seed 0.
-Nothing is chosen by the test rows.
+shared bottom each. Models train with Adam until validation AUC, the mean of the tasks,
+has not risen for three epochs, and are tested with the weights of the best. The
+learning rate of each model and case is the one of 0.003 and 0.01 with the better
+validation AUC at seed 0. Nothing is chosen by the test rows.
 
 Prints mean and standard deviation of the test AUC over seeds, and the difference of the
 mean of the tasks from shared bottom's at the same seed, with the half-width of its 95 %
@@ -158,8 +158,8 @@ def kuairand(folder: Path) -> list[Case]:
         x = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
         parts.append((x, {name: y[start:end] for name, y in labels.items()}))
     for _, y in parts:
-        y["long_view_of_click"] = y["is_click"] * y["long_view"]
-    funnel = [Task("is_click"), Task("long_view_of_click")]
+        y["long_view_of_click"] = y["click"] * y["long_view"]
+    funnel = [Task("click"), Task("long_view_of_click")]
     return [
         Case(name, pipeline.fields(), some, *parts)
         for name, some in (
