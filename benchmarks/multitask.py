@@ -13,7 +13,7 @@ about nine of ten cases. Two tasks are asked:
 - funnel: as independent, but the second, a conversion, happens after the first, a
   click, only.
 
-Each seed draws other rows and other weights. FOLDER holds `interactions.tsv.gz`:
+Each seed draws other rows of the same users and items, and other weights. FOLDER holds `interactions.tsv.gz`:
 KuaiRand-27K, rows with explicit feedback, of which click, long view and like (against
 hate) are asked, and, as a funnel, click and long view of what was clicked. The first
 70 % by time train, the next 10 % validate, the rest tests; user, video, hour and length
@@ -87,7 +87,7 @@ class Case:
 
 
 def planted(relation: str, seed: int) -> Case:
-    rng = np.random.default_rng(seed)
+    world, rng = np.random.default_rng(0), np.random.default_rng((1, seed))
     x = {
         "user": rng.integers(0, IDS, ROWS),
         "item": rng.integers(0, IDS, ROWS),
@@ -95,8 +95,8 @@ def planted(relation: str, seed: int) -> Case:
     }
 
     def liking() -> np.ndarray:
-        segment, category = rng.integers(0, SEGMENTS, (2, IDS))
-        affinity = rng.choice([-1, 1], (SEGMENTS, SEGMENTS))
+        segment, category = world.integers(0, SEGMENTS, (2, IDS))
+        affinity = world.choice([-1, 1], (SEGMENTS, SEGMENTS))
         return affinity[segment[x["user"]], category[x["item"]]]
 
     first = liking()
