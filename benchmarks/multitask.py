@@ -13,11 +13,11 @@ about nine of ten cases. Two tasks are asked:
 - funnel: as independent, but the second, a conversion, happens after the first, a
   click, only.
 
-Each seed draws other rows of the same users and items, and other weights. FOLDER holds `interactions.tsv.gz`:
-KuaiRand-27K, rows with explicit feedback, of which click, long view and like (against
-hate) are asked, and, as a funnel, click and long view of what was clicked. The first
-70 % by time train, the next 10 % validate, the rest tests; user, video, hour and length
-of the video are known; seeds draw weights.
+Each seed draws other rows of the same users and items, and other weights. FOLDER holds
+`interactions.tsv.gz`: KuaiRand-27K, rows with explicit feedback, of which click, long
+view and like (against hate) are asked, and, as a funnel, click and long view of what
+was clicked. The first 70 % by time train, the next 10 % validate, the rest tests; user,
+video, hour and length of the video are known; seeds draw weights.
 
 All models get the same rows, batches of 512, tables of width 8 (AME of 4 and 8), linear
 towers, and experts, bottoms and other dense layers of 16 units, as in the papers each
