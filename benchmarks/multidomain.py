@@ -42,7 +42,7 @@ SHARES = np.array([0.60, 0.25, 0.10, 0.04, 0.01])
 RATES = np.array([0.05, 0.10, 0.20, 0.15, 0.35])
 ANGLES = np.deg2rad([0, 45, 90, 135, 180])
 USERS, ITEMS, GROUPS, LENGTH, SHARED, OWN = 500, 200, 20, 10, 4, 2
-PARTS = {"train": 200_000, "valid": 100_000, "test": 200_000}
+PARTS = {"train": 100_000, "valid": 50_000, "test": 200_000}
 UNITS = (100, 64)
 
 

@@ -445,7 +445,7 @@ class FieldEmbedder:
             field = _id_column([f for f in group if f.belong == "history"])
         name = f"valid_{field.name}"
         column = self.column(field.name)
-        return self._once(name, lambda: ValidPositions(name=name)(column))
+        return self._once(name, lambda: ValidPositions()(column))
 
     def _other(self, field: Field, dim: int, initializer: Any) -> Field:
         (known,) = self.resolve([field])

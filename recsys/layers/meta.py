@@ -17,15 +17,15 @@ class MetaUnit(keras.layers.Layer):
     r"""An MLP of constant width with weights generated from a scenario (M2M, 3.3).
 
         h <- f(h W_i(s) + b_i(s)),   i = 1..num_layer
-        W_i(s) = v_i + reshape(s V_i, n x n) / \sqrt n,   b_i(s) = u_i + s U_i
+        W_i(s) = v_i + V_i s / \sqrt n,   b_i(s) = u_i + s U_i
 
     v starts as the kernel of a Dense layer, so that the unit is near one at first, and
     the scenario bends it. Several vectors of a row share what is generated for it.
 
     Cost of a layer and row, with c vectors of width n and a scenario of width k: n^2
     (k + c) multiplications and n^2 numbers if W is formed; n^2 k c and c n k if it is
-    not, but s times h is multiplied by V. The second is taken for a single vector,
-    where it is as fast and n / k times smaller.
+    not, but h is multiplied by V, and what comes by s. The second is taken for a single
+    vector, where it is as fast and n / k times smaller.
 
     Parameters: `num_layer * (k + 1) * (n^2 + n)`.
 
@@ -61,14 +61,15 @@ class MetaUnit(keras.layers.Layer):
         n = h[-1]
         same = {"dtype": self.dtype_policy}
         regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
-        # A row of V generates one weight: the sum over k keeps the size of s.
+        # k numbers of V generate one weight: the sum over k keeps the size of s.
         unit = keras.initializers.RandomNormal
         self.layers, self.activations, self.dropouts = [], [], []
         for i in range(self.num_layer):
             self.layers.append(
                 [
                     self.add_weight(
-                        shape=(k, n, n),
+                        # k last: forming W and both gradients need no transpose.
+                        shape=(n, n, k),
                         initializer=unit(stddev=1 / math.sqrt(k)),
                         regularizer=regularizer,
                         name=f"kernel_of_scenario_{i}",
@@ -97,15 +98,19 @@ class MetaUnit(keras.layers.Layer):
         h, scenario = inputs
         several = len(h.shape) == 3
         for i, (generator, kernel, bias_generator, bias) in enumerate(self.layers):
-            k, n, _ = generator.shape
+            n, _, k = generator.shape
             shift = ops.matmul(scenario, bias_generator) + bias
             if several and h.shape[1] > 1:
-                formed = ops.matmul(scenario, ops.reshape(generator, (k, n * n)))
-                bent = ops.matmul(h, ops.reshape(formed, (-1, n, n)))
+                formed = ops.einsum("bk,ijk->bij", scenario, generator)
+                bent = ops.matmul(h, formed)
             else:
-                one = ops.reshape(h, (-1, 1, n))
-                outer = ops.reshape(ops.expand_dims(scenario, -1) * one, (-1, k * n))
-                bent = ops.matmul(outer, ops.reshape(generator, (k * n, n)))
+                bent = ops.matmul(
+                    ops.reshape(h, (-1, n)), ops.reshape(generator, (n, n * k))
+                )
+                bent = ops.matmul(
+                    ops.reshape(bent, (-1, n, k)), ops.expand_dims(scenario, -1)
+                )
+                bent = ops.reshape(bent, (-1, n))
             if several:
                 bent = ops.reshape(bent, (-1, h.shape[1], n))
                 shift = ops.expand_dims(shift, 1)

@@ -17,7 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
-from recsys.layers.core import Split, Unstack, task_towers
+from recsys.layers.core import FeedForwardLayer, Split, Unstack, task_towers
 from recsys.layers.grouped import known_or_last
 from recsys.layers.masking import masked_softmax
 from recsys.layers.streams import SelectDomain, StackedExtraction, domain_towers
@@ -125,6 +125,7 @@ def hinet(
     attend: Attend = "others",
     towers: Towers = "scenario_task",
     stop_cross: bool = False,
+    gate_units: Sequence[int] = (),
     oov_domain: OutOfRange = "error",
 ) -> Model:
     """Builds HiNet: scenarios first, then tasks.
@@ -151,6 +152,8 @@ def hinet(
         towers: Whether experts, gates and towers of the task layer are of each domain
             and task, or of each task.
         stop_cross: Whether rows of a domain move no sub-expert of another.
+        gate_units: Sizes of hidden layers between a domain's embedding and the
+            attention; (128, 64) in the authors' code.
         oov_domain: See `FieldEmbedder`; an unknown domain has the mean of all domains
             for S, attends to all, and gets the mean of all logits.
 
@@ -166,6 +169,9 @@ def hinet(
     domain = embed.domain("hinet")
     x = embed(fields, history_agg, agg_kwargs).concat()
     own = embed([f for f in fields if f.name == domain.name]).concat()
+    own = FeedForwardLayer(gate_units, activation, l2_reg, dropout, name="dnn_gate")(
+        own
+    )
     if input_norm:
         x = keras.layers.BatchNormalization(name="dnn_norm")(x)
 

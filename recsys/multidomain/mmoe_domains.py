@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
-from recsys.inputs import FieldEmbedder, OutOfRange
-from recsys.layers.streams import StackedExtraction, domain_towers
+from recsys.inputs import OutOfRange
+from recsys.multidomain.ple_domains import extraction_over_domains
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "mmoe_domains"]
@@ -56,29 +56,16 @@ def mmoe_domains(
     Raises:
         ValueError: If there are no experts, or is not one domain field of ids.
     """
-    embed = FieldEmbedder(fields, oov_domain=oov_domain)
-    domain = embed.domain("mmoe_domains")
-    x = embed(fields, history_agg, agg_kwargs).concat()
-    mixed = StackedExtraction(
-        domain.number,
-        0,
-        num_experts,
-        experts_dim,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        name="dnn_experts",
-    )([x, x])
-    outputs = domain_towers(
+    return extraction_over_domains(
+        "mmoe_domains",
+        fields,
         task_list,
-        [mixed] * len(task_list),
-        domain.ids,
-        domain.number,
+        ["dnn_experts"],
+        (0, num_experts),
+        experts_dim,
         hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
+        (activation, l2_reg, dropout, use_bn),
+        history_agg,
+        agg_kwargs,
+        oov_domain,
     )
-    return Model(inputs=embed.inputs, outputs=outputs, name="mmoe_domains")

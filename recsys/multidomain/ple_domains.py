@@ -19,6 +19,61 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "ple_domains"]
 
 
+def extraction_over_domains(
+    model: str,
+    fields: Sequence[Field],
+    task_list: Sequence[Task],
+    levels: Sequence[str],
+    experts: tuple[int, int],
+    experts_dim: int | Sequence[int],
+    hidden_units: Sequence[int],
+    layer: tuple[Any, float, float, bool],
+    history_agg: str,
+    agg_kwargs: Mapping[str, Any] | None,
+    oov_domain: OutOfRange,
+) -> Model:
+    """Builds PLE over domains, and MMoE, which is one level without own experts.
+
+    Args:
+        model: Its name.
+        levels: Names of the layers of experts.
+        experts: Number of own and of shared ones in a level.
+        layer: Activation, `l2_reg`, dropout and `use_bn` of experts and towers.
+        fields, task_list, experts_dim, hidden_units, history_agg, agg_kwargs,
+            oov_domain: See `ple_domains`.
+    """
+    embed = FieldEmbedder(fields, oov_domain=oov_domain)
+    domain = embed.domain(model)
+    streams = shared = embed(fields, history_agg, agg_kwargs).concat()
+    activation, l2_reg, dropout, use_bn = layer
+    for name in levels:
+        goes_on = name != levels[-1]
+        mixed = StackedExtraction(
+            domain.number,
+            *experts,
+            experts_dim,
+            activation,
+            l2_reg,
+            dropout,
+            use_bn,
+            goes_on=goes_on,
+            name=name,
+        )([streams, shared])
+        streams, shared = mixed if goes_on else (mixed, None)
+    outputs = domain_towers(
+        task_list,
+        [streams] * len(task_list),
+        domain.ids,
+        domain.number,
+        hidden_units,
+        activation,
+        l2_reg,
+        dropout,
+        use_bn,
+    )
+    return Model(inputs=embed.inputs, outputs=outputs, name=model)
+
+
 def ple_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],
@@ -65,33 +120,16 @@ def ple_domains(
         raise ValueError(
             f"ple_domains needs num_layer >= 1. Received: num_layer={num_layer}"
         )
-    embed = FieldEmbedder(fields, oov_domain=oov_domain)
-    domain = embed.domain("ple_domains")
-    streams = shared = embed(fields, history_agg, agg_kwargs).concat()
-    for level in range(num_layer):
-        goes_on = level < num_layer - 1
-        mixed = StackedExtraction(
-            domain.number,
-            num_experts,
-            num_shared_experts,
-            experts_dim,
-            activation,
-            l2_reg,
-            dropout,
-            use_bn,
-            goes_on=goes_on,
-            name=f"dnn_level_{level}",
-        )([streams, shared])
-        streams, shared = mixed if goes_on else (mixed, None)
-    outputs = domain_towers(
+    return extraction_over_domains(
+        "ple_domains",
+        fields,
         task_list,
-        [streams] * len(task_list),
-        domain.ids,
-        domain.number,
+        [f"dnn_level_{level}" for level in range(num_layer)],
+        (num_experts, num_shared_experts),
+        experts_dim,
         hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
+        (activation, l2_reg, dropout, use_bn),
+        history_agg,
+        agg_kwargs,
+        oov_domain,
     )
-    return Model(inputs=embed.inputs, outputs=outputs, name="ple_domains")

@@ -43,6 +43,8 @@ def ple(
 
     One level is CGC. A task reads its own and the shared experts; what is shared goes
     on with the experts of all tasks. Gates see what the experts of their level see.
+    Weights of tasks that fall from epoch to epoch, as in the paper, are
+    `compile(balance=recsys.train.balance.Decay(...))`.
     In a gate the experts of a task come before the shared ones.
 
     Args:

@@ -24,7 +24,14 @@ from recsys.layers.core import StopGradient, check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork
 from recsys.train.model import Model
 
-__all__ = ["Field", "Task", "assign_field_for_shared", "flexible_group", "stem"]
+__all__ = [
+    "Field",
+    "Task",
+    "assign_field_for_shared",
+    "build_embeddings",
+    "flexible_group",
+    "stem",
+]
 
 Group = Mapping[Task | tuple[Task, ...], Sequence[Field]]
 
@@ -41,6 +48,32 @@ def assign_field_for_shared(fields: Sequence[Sequence[Field]]) -> Sequence[Field
     """Returns the fields of medium width: those of the shared tables by default."""
     by_width = sorted(fields, key=lambda group: max(field.dim for field in group))
     return by_width[len(by_width) // 2]
+
+
+def build_embeddings(
+    fields: Sequence[Field],
+    inputs_dict: dict[str, Any],
+    prefix: str,
+    history_agg: str,
+    **agg_kwargs: Any,
+) -> Any:
+    """Embeds fields in the form of version 1; `FieldEmbedder` is the new way.
+
+    Args:
+        fields: All fields, histories among them.
+        inputs_dict: Keras inputs by name; filled, and what it has is used.
+        prefix: Start of the tables' names, e.g. `"embedding/click/"`.
+        history_agg: How histories are pooled, see `get_agg_layer`.
+        **agg_kwargs: Arguments of that layer.
+
+    Returns:
+        `(batch, sum of widths)`.
+    """
+    embed = FieldEmbedder(fields)
+    embed.inputs = inputs_dict
+    name = prefix.replace("/", "_").removeprefix("embedding").strip("_")
+    embed = embed.another(name) if name else embed
+    return embed(fields, history_agg, agg_kwargs).concat()
 
 
 def stem(

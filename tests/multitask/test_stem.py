@@ -2,11 +2,17 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
 from recsys import Field, Task, load_model
-from recsys.multitask.stem import assign_field_for_shared, flexible_group, stem
+from recsys.multitask.stem import (
+    assign_field_for_shared,
+    build_embeddings,
+    flexible_group,
+    stem,
+)
 from recsys.train.model import Model
 from tests import oracle, zoo
 from tests.multitask.gradients import gradients, of_task
@@ -210,6 +216,30 @@ def test_groups_of_version_1():
     groups = [[Field("a", dim=dim)] for dim in (16, 4, 8)]
     assert assign_field_for_shared(groups)[0].dim == 8
     assert [group[0].dim for group in groups] == [16, 4, 8]
+
+
+def test_embeddings_of_version_1_have_tables_by_prefix_and_inputs_together():
+    fields, inputs = _version_1(), {}
+    outputs = [
+        build_embeddings(fields, inputs, prefix, "mean_pooling")
+        for prefix in ("embedding/click/", "embedding/")
+    ]
+    assert inputs.keys() == {"uid", "item_id", "seen", "context_id"}
+    model = keras.Model(inputs, outputs)
+    zoo.jitter(model)
+    x, _ = _rows()
+    w = {weight.path: weight.numpy() for weight in model.weights}
+    for name, found in zip(("click__", ""), model.predict(x, verbose=0), strict=True):
+        tables = {
+            key: w[f"embedding_{name}{key}/embeddings"] for key in x if key != "seen"
+        }
+        seen = tables["item_id"][x["seen"]] * (x["seen"] > 0)[..., None]
+        count = np.maximum((x["seen"] > 0).sum(1, keepdims=True), 1)
+        parts = [tables["uid"][x["uid"]], tables["item_id"][x["item_id"]]]
+        parts += [seen.sum(1) / count, tables["context_id"][x["context_id"]]]
+        np.testing.assert_allclose(
+            found, np.concatenate(parts, 1), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_errors():

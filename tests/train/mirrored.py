@@ -29,7 +29,7 @@ def main() -> None:
                     if hasattr(layer, "moving_mean"):
                         layer.momentum = 1.0
                 zoo.jitter(model, scale=0.1)
-                model.compile({"embedding": "adagrad", "default": "sgd"}, entry.loss())
+                model.compile({"embedding": "adagrad", "default": "adam"}, entry.loss())
             x, y = zoo.rows(64), zoo.labels("rank", 64)
             if entry.family == "match":
                 y = None

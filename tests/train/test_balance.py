@@ -15,7 +15,7 @@ from recsys import Field, Task, create_model, load_model
 from recsys.multitask.ple import ple
 from recsys.multitask.shared_bottom import shared_bottom
 from recsys.train import balance as balances
-from recsys.train.balance import DWA, GradNorm, PCGrad, Uncertainty
+from recsys.train.balance import DWA, Decay, GradNorm, PCGrad, Uncertainty
 from tests import zoo
 from tests.multitask.gradients import LOSSES, gradients
 from tests.train.balanced import train
@@ -167,6 +167,21 @@ def test_dwa_weighs_by_the_epochs_before(x, y):
     np.testing.assert_allclose(_state(model), past, rtol=1e-6)
     expected = (_dwa_weights(past) * _losses(model, x, y)).sum()
     assert _step(model, x, y) == pytest.approx(expected, rel=1e-4)
+
+
+def test_decay_counts_epochs_from_the_weights_of_the_caller(x, y):
+    model = _compiled(Decay({NAMES[0]: 0.5}))
+    before = _losses(model, x, y).sum()
+    assert _step(model, x, y) == pytest.approx(before, rel=1e-4)
+    model.fit(x, y, batch_size=8, epochs=3, verbose=0)
+    assert _state(model) == 4  # with the step before
+    weights = np.array([0.5**4, *np.ones(len(NAMES) - 1)])
+    expected = (weights * _losses(model, x, y)).sum()
+    assert _step(model, x, y) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ValueError, match=f"{NAMES[0]!r}.*'other'"):
+        _compiled(Decay({"other": 0.5}))
+    with pytest.raises(ValueError, match="'a': gamma must be above 0.*gamma=0"):
+        Decay({"a": 0})
 
 
 def test_callbacks_of_the_user_stay(x, y):
@@ -404,7 +419,13 @@ def test_half_precision(name, x, y):
 
 
 def test_config():
-    for balance in (DWA(3.0), GradNorm(1.0, 0.1, "dnn_x"), PCGrad(4), Uncertainty()):
+    for balance in (
+        DWA(3.0),
+        Decay({"x": 0.9}),
+        GradNorm(1.0, 0.1, "dnn_x"),
+        PCGrad(4),
+        Uncertainty(),
+    ):
         made = balances.get(balance)
         assert made is not balance and type(made) is type(balance)
         assert made.get_config() == balance.get_config()

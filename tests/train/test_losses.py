@@ -18,6 +18,7 @@ from recsys.train.losses import (
     HingeRankingLoss,
     JRCLoss,
     ListwiseSoftmax,
+    PoissonOfLogits,
     RankingLoss,
     WatchTimeLoss,
     WeightedBinaryCrossentropy,
@@ -399,3 +400,21 @@ def test_losses_on(backend):
         text=True,
     )
     assert run.returncode == 0, run.stdout
+
+
+def test_poisson_of_logits_is_exact_and_never_overflows():
+    z = np.array([-200.0, -3.0, 0.0, 2.5, 30.0, 31.0, 200.0, 1000.0], "float32")[
+        :, None
+    ]
+    y = np.arange(8.0, dtype="float32")[:, None]
+    wide = z.astype("float64")
+    tangent = np.exp(30.0) * (1 + np.maximum(wide - 30, 0))
+    expected = np.where(wide > 30, tangent, np.exp(np.minimum(wide, 30))) - y * wide
+    loss = PoissonOfLogits(reduction=None)
+    found = np.asarray(ops.convert_to_numpy(loss(y, z)))
+    np.testing.assert_allclose(found, expected[:, 0], rtol=1e-5, atol=1e-30)
+    best = np.log(y[1:5])  # of a row, where the mean is its count
+    least, *others = (
+        np.asarray(ops.convert_to_numpy(loss(y[1:5], best + d))) for d in (0, -0.1, 0.1)
+    )
+    assert (np.array(others) > least).all()

@@ -190,6 +190,9 @@ class WatchTimeLoss(keras.losses.Loss):
 class PoissonOfLogits(keras.losses.Loss):
     """Poisson loss of counts whose mean is exp z: `exp(z) - y z` (M2M).
 
+    Beyond z = 30, a mean of 10^13, exp goes on as its tangent, so that no logit
+    overflows; below, also where the best z is, nothing changes.
+
     `compile(loss="poisson")` gives it to tasks of counts, see `recsys.train.routing`.
 
     Call arguments:
@@ -205,4 +208,5 @@ class PoissonOfLogits(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         y, z = same_shape(y_true, y_pred)
-        return ops.exp(z) - y * z
+        mean = ops.exp(ops.minimum(z, 30.0)) * (1 + ops.maximum(z - 30.0, 0.0))
+        return mean - y * z
