@@ -1,4 +1,4 @@
-"""Exact retrieval: the k items of a catalogue with the largest inner products."""
+"""Exact retrieval: the k items of a catalogue with the largest scores."""
 
 from typing import Any
 
@@ -65,11 +65,7 @@ def top_k(
             "and items (num_items, dim). Received: shapes "
             f"{users.shape} and {items.shape}"
         )
-    if k < 1 or reserved < 0:
-        raise ValueError(
-            "k must be at least 1 and reserved at least 0. "
-            f"Received: k={k!r}, reserved={reserved!r}"
-        )
+    _check_numbers(k, reserved)
     num_users, num_interests, _ = users.shape
     exists = np.ones(users.shape[:2], bool)
     if interest_mask is not None:
@@ -115,6 +111,51 @@ def top_k(
             _merge(ids[rows], scores[rows], products, first)
             first = last
     return ids, scores
+
+
+def top_k_of_scores(
+    scores: ArrayLike,
+    k: int,
+    *,
+    exclude: tuple[ArrayLike, ArrayLike] | None = None,
+    reserved: int = 2,
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Finds the k best items of each user where all scores are there already.
+
+    Args:
+        scores: `(num_users, num_items)`; the column is the id. An item of score -inf
+            is never returned.
+        k, exclude, reserved: As `top_k`.
+
+    Returns:
+        Ids and scores in the order of `top_k`, `(num_users, k)`; id -1 and score -inf
+        where a user has less than k candidates.
+
+    Raises:
+        ValueError: If a score is NaN, shapes do not fit together, an excluded id is no
+            item, or a number is out of range.
+
+    Example:
+    >>> top_k_of_scores([[9.0, 9.0, 1.0, 3.0, 3.0]], 2, exclude=([0, 1], [3]))
+    (array([[4, 2]], dtype=int32), array([[3., 1.]]))
+    """
+    scores = np.array(scores, np.result_type(np.asarray(scores), np.float32))
+    if scores.ndim != 2 or np.isnan(scores.max(initial=-np.inf)):
+        raise ValueError(
+            "scores must have shape (num_users, num_items) and not be NaN. Received: "
+            f"shape {scores.shape}"
+        )
+    _check_numbers(k, reserved)
+    offsets, excluded = _excluded(exclude, *scores.shape)
+    scores[np.repeat(np.arange(len(scores)), np.diff(offsets)), excluded] = -np.inf
+    ids = np.full((len(scores), k), -1, np.int32)
+    best = np.full((len(scores), k), -np.inf, scores.dtype)
+    first = reserved
+    while first < scores.shape[1]:
+        last = first + max(k, first - reserved)
+        _merge(ids, best, scores[:, first:last], first)
+        first = last
+    return ids, best
 
 
 def diversify(
@@ -225,6 +266,14 @@ def _excluded(
             f"Received: {ids.min()} to {ids.max()}"
         )
     return offsets, ids
+
+
+def _check_numbers(k: int, reserved: int) -> None:
+    if k < 1 or reserved < 0:
+        raise ValueError(
+            "k must be at least 1 and reserved at least 0. "
+            f"Received: k={k!r}, reserved={reserved!r}"
+        )
 
 
 def _check_finite(name: str, vectors: NDArray[Any]) -> None:

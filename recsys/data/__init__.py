@@ -2,6 +2,7 @@
 
 from recsys.data.pipeline import FeaturePipeline
 from recsys.data.reader import as_columns
+from recsys.data.splits import leave_one_out, split_by_ratio, split_by_time
 from recsys.feature.schema import (
     Bucketed,
     Categorical,
@@ -24,4 +25,7 @@ __all__ = [
     "Numeric",
     "Schema",
     "as_columns",
+    "leave_one_out",
+    "split_by_ratio",
+    "split_by_time",
 ]

@@ -69,14 +69,14 @@ def expected_sampled(
 
 
 def estimated_rank(
-    sampled_rank: ArrayLike, *, num_items: int, num_negatives: int
+    sampled_rank: ArrayLike, *, num_items: ArrayLike, num_negatives: int
 ) -> NDArray[np.float64]:
     """Unbiased estimate of a rank in the catalogue from one among sampled negatives.
 
     Args:
         sampled_rank: Rank of an item among `num_negatives` negatives that were drawn
             uniformly, from 1. Where they were drawn by popularity it means nothing.
-        num_items: Items in the catalogue.
+        num_items: Items in the catalogue, one number or one for each query.
         num_negatives: Negatives drawn for each query.
 
     Example:
@@ -84,7 +84,7 @@ def estimated_rank(
     array([  1., 101.])
     """
     above = np.asarray(sampled_rank, np.float64) - 1
-    return 1 + (num_items - 1) * above / num_negatives
+    return 1 + (np.asarray(num_items) - 1) * above / num_negatives
 
 
 def _times(count: NDArray[np.intp], log: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from recsys.metrics import ndcg, recall
-from recsys.train.match_model import as_csr
+from recsys.train.evaluation import evaluate
 
 
 class CatalogueMetrics(keras.callbacks.Callback):
@@ -33,13 +32,19 @@ class CatalogueMetrics(keras.callbacks.Callback):
     def __init__(self, users: Any, relevant: Any, *, exclude: Any = None, k: int = 50):
         super().__init__()
         self.users = users
-        self.relevant = as_csr(relevant)
+        self.relevant = relevant
         self.exclude = exclude
         self.k = k
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the metrics to `logs`."""
-        ids, _ = self.model.recommend(self.users, self.k, self.exclude)
+        values = evaluate(
+            self.model,
+            self.relevant,
+            users=self.users,
+            exclude=self.exclude,
+            k=self.k,
+            metrics=("recall", "ndcg"),
+        )
         logs = {} if logs is None else logs
-        logs[f"val_recall@{self.k}"] = recall(self.relevant, ids, k=self.k)
-        logs[f"val_ndcg@{self.k}"] = ndcg(self.relevant, ids, k=self.k)
+        logs.update({f"val_{name}": value for name, value in values.items()})

@@ -136,6 +136,28 @@ class MatchModel(Model):
         )
         return vectors
 
+    @property
+    def reserved(self) -> int:
+        """Ids below this one stand for no item and are never recommended."""
+        return self._loss().reserved
+
+    def user_vectors(
+        self, users: Any
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+        """Returns the vectors of users, and which of several interests they have.
+
+        Args:
+            users: Columns of the user model, or a frame.
+
+        Returns:
+            `(rows, dim)` and `None`, or `(rows, interests, dim)` and `(rows,
+            interests)`, bool.
+        """
+        found = self.user_model.predict(users, 8192, verbose=0)
+        if isinstance(found, dict):
+            return found[USER], found[INTERESTS]
+        return found, None
+
     def recommend(
         self,
         users: Any,
@@ -162,16 +184,14 @@ class MatchModel(Model):
             Ids and scores, `(rows, k)` each, best first; id -1 where a user has less
             than k items left.
         """
-        vectors, interests = self.user_model.predict(users, 8192, verbose=0), None
-        if isinstance(vectors, dict):
-            vectors, interests = vectors[USER], vectors[INTERESTS]
+        vectors, interests = self.user_vectors(users)
         ids, scores = top_k(
             vectors,
             self.item_matrix(),
             (pool or 10 * k) if diversity else k,
             interest_mask=interests,
             exclude=None if exclude is None else as_csr(exclude),
-            reserved=self._loss().reserved,
+            reserved=self.reserved,
         )
         return (
             diversify(ids, scores, categories, k, diversity)

@@ -1,0 +1,196 @@
+"""Recommended lists of any model, against sorting all scores user by user."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from recsys.metrics import expected_sampled
+from recsys.train.evaluation import METRICS, evaluate, evaluate_sampled
+from tests import zoo
+
+ITEMS, USERS, DIM, FIRST = 40, 23, 3, 2
+rng = np.random.default_rng(0)
+VECTORS = rng.integers(-3, 4, (USERS, DIM)).astype("float32")  # sums are exact
+MATRIX = rng.integers(-3, 4, (ITEMS, DIM)).astype("float32")
+SCORES = VECTORS @ MATRIX.T
+RELEVANT = [rng.choice(np.arange(2, ITEMS), n % 4, replace=False) for n in range(USERS)]
+SEEN = [
+    np.setdiff1d(rng.choice(np.arange(2, ITEMS), 5, replace=False), mine)
+    for mine in RELEVANT
+]
+
+
+def oracle(scores, relevant, seen, k, first):
+    """The definitions, one user at a time."""
+    rows, shown = [], set()
+    for score, wanted, gone in zip(scores, relevant, seen, strict=True):
+        allowed = [i for i in range(first, len(score)) if i not in gone]
+        best = sorted(allowed, key=lambda i: (-score[i], i))[:k]
+        shown |= set(best)
+        if not len(wanted):
+            continue
+        hits = [i in wanted for i in best]
+        places = [place for place, hit in enumerate(hits, 1) if hit]
+        ideal = min(k, len(wanted))
+        rows.append(
+            {
+                "recall": len(places) / len(wanted),
+                "hit_rate": float(len(places) > 0),
+                "ndcg": sum(1 / np.log2(p + 1) for p in places)
+                / sum(1 / np.log2(p + 2) for p in range(ideal)),
+                "mrr": 1 / places[0] if places else 0.0,
+                "map": sum(n / p for n, p in enumerate(places, 1)) / ideal,
+                "precision": len(places) / k,
+            }
+        )
+    means = {f"{name}@{k}": np.mean([row[name] for row in rows]) for name in METRICS}
+    return {**means, f"coverage@{k}": len(shown) / (scores.shape[1] - first)}
+
+
+WANTED = oracle(SCORES, RELEVANT, SEEN, 3, 2) | oracle(SCORES, RELEVANT, SEEN, 10, 2)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        (VECTORS, MATRIX),
+        (VECTORS[:, None], MATRIX),
+        SCORES,
+        SCORES.tolist(),
+        lambda rows: SCORES[rows],
+    ],
+    ids=["vectors", "interests", "table", "lists", "function"],
+)
+@pytest.mark.parametrize("block", [1, 7, 1024])
+def test_equals_the_definitions_whatever_gives_the_scores(scores, block):
+    found = evaluate(scores, RELEVANT, exclude=SEEN, k=(3, 10), block=block)
+    assert found == pytest.approx(WANTED)
+
+
+@pytest.mark.parametrize("name", ["two_tower", "mind"])
+def test_a_match_model(name):
+    (entry,) = (e for e in zoo.ENTRIES if e.name == name)
+    model, users = entry.compiled(), zoo.rows(12, seed=2)
+    relevant = [[1 + n, 29 - n] for n in range(12)]  # one is id 1, which is a miss
+    seen = [
+        np.setdiff1d(s[s > 0], r) for s, r in zip(users["seen"], relevant, strict=True)
+    ]
+    vectors, interests = model.user_vectors(users)
+    if interests is None:
+        vectors, interests = vectors[:, None], np.ones((12, 1), bool)
+    scores = np.where(
+        interests[..., None], vectors @ model.item_matrix().T, -np.inf
+    ).max(axis=1)
+    wanted = oracle(scores, relevant, seen, 5, model.reserved)
+    found = evaluate(model, relevant, users=users, exclude=seen, k=5, block=5)
+    assert found == pytest.approx(wanted)
+
+
+def test_grades_count_in_ndcg():
+    scores = np.array([[0, 0, 3, 2, 1.0]])
+    graded = evaluate(scores, ([0, 2], [2, 3], [1, 2]), k=2, metrics=["ndcg"])
+    assert graded["ndcg@2"] == pytest.approx(
+        (1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3))
+    )
+
+
+def test_nobody_to_ask():
+    found = evaluate(SCORES, [[]] * USERS, k=2, metrics=["recall", "coverage"])
+    assert np.isnan(found["recall@2"]) and found["coverage@2"] > 0
+    assert np.isnan(evaluate(SCORES[:0], [], k=2)["coverage@2"])
+
+
+def test_memory_does_not_grow_with_users():
+    def scores(rows):
+        return np.random.default_rng(rows.start).random((rows.stop - rows.start, 5000))
+
+    peaks = []
+    for users in (200, 2000):
+        relevant = np.arange(users + 1), np.full(users, 7)
+        tracemalloc.start()
+        evaluate(scores, relevant, k=10, block=100)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+ONE = [[int(rng.integers(2, ITEMS))] for _ in range(USERS)]
+
+
+def test_the_mean_of_sampled_metrics_is_the_expected_one():
+    rng = np.random.default_rng(1)
+    scores = rng.random((3000, 60))
+    positive = rng.integers(2, 60, 3000)
+    of_positive = scores[np.arange(3000), positive][:, None]
+    rank = 1 + (scores[:, 2:] > of_positive).sum(axis=1)
+    found = evaluate_sampled(scores, positive[:, None], k=5, num_negatives=20)
+    for name in ("hit_rate", "ndcg", "mrr"):
+        expected = expected_sampled(name, rank, num_items=58, num_negatives=20, k=5)
+        assert found[f"{name}@5(m=20)"] == pytest.approx(expected.mean(), rel=0.03)
+
+
+def test_the_correction_is_the_truth_if_there_are_many_negatives():
+    truth = evaluate(SCORES + np.arange(ITEMS) / 1e3, ONE, k=5, metrics=["ndcg"])
+    found = evaluate_sampled(
+        SCORES + np.arange(ITEMS) / 1e3, ONE, k=5, num_negatives=20_000
+    )
+    near = found["ndcg@5(m=20000, corrected)"]
+    assert near == pytest.approx(truth["ndcg@5"], abs=0.05)
+    assert found["ndcg@5(m=20000)"] < 0.5 * near
+
+
+def test_a_constant_scorer_is_at_chance():
+    found = evaluate_sampled(np.zeros((USERS, ITEMS)), ONE, k=10, num_negatives=99)
+    assert found["hit_rate@10(m=99)"] == pytest.approx(0.1)
+
+
+def test_nothing_seen_is_drawn_and_all_models_get_the_same():
+    drawn = []
+
+    def score(rows, ids):
+        drawn.append(ids)
+        return np.zeros(ids.shape)
+
+    options = {"exclude": SEEN, "num_items": ITEMS, "num_negatives": 500}
+    for _ in range(2):
+        evaluate_sampled(score, ONE, **options)
+    np.testing.assert_array_equal(*drawn)
+    for ids, one, seen in zip(drawn[0], ONE, SEEN, strict=True):
+        assert ids[0] == one[0]
+        allowed = set(range(2, ITEMS)) - {*one} - {*seen.tolist()}
+        assert set(ids[1:].tolist()) == allowed
+
+
+def test_sampled_scores_of_vectors_and_of_a_table_agree():
+    of_vectors = evaluate_sampled((VECTORS, MATRIX), ONE, exclude=SEEN)
+    assert evaluate_sampled(SCORES, ONE, exclude=SEEN) == of_vectors
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: evaluate(SCORES, RELEVANT, k=0), "k must be lengths"),
+        (lambda: evaluate(SCORES, RELEVANT, metrics=["auc"]), "out of .*'auc'"),
+        (lambda: evaluate(SCORES, RELEVANT, block=0), "block must be"),
+        (lambda: evaluate(SCORES, [[1]] * USERS), r"in \[2, 40\).*1 to 1"),
+        (lambda: evaluate(SCORES, [[40]] * USERS), r"in \[2, 40\).*40 to 40"),
+        (lambda: evaluate(SCORES, [[3]] * 30), "one row for each user.*23"),
+        (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]]), "as many users.*1"),
+        (lambda: evaluate(SCORES, [[3]] * 23, users={}), "users must be given with"),
+        (lambda: evaluate(SCORES * np.nan, [[3]] * 23), "not be NaN"),
+        (lambda: evaluate_sampled(SCORES, RELEVANT), "one relevant item"),
+        (lambda: evaluate_sampled(lambda r, i: i, ONE), "num_items must be given"),
+        (
+            lambda: evaluate_sampled(SCORES, ONE, exclude=[range(2, 40)] * 23),
+            "an item that can be drawn",
+        ),
+        (
+            lambda: evaluate_sampled(lambda r, i: i[0], ONE, num_items=40),
+            r"scores must give \(23, 101\)",
+        ),
+    ],
+)
+def test_refuses(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
