@@ -111,6 +111,7 @@ class Entry:
             "bert4rec": {"dropout": 0.0, "mask_probability": 1.0},
             "dien": {"auxiliary": 0.0},
             "hstu": {"dropout": 0.0},
+            "lightgcn": {"num_negatives": None},
             "m2m": {"agg_kwargs": still},
             "sasrec": {"dropout": 0.0, "num_negatives": None},
             "simplex": {"num_negatives": None},
@@ -164,6 +165,7 @@ ONE_DIM = {
     "fwfm",
     "gwpfm",
     "hmoe",
+    "lightgcn",
     "mind",
     "nfm",
     "pin",
@@ -177,10 +179,14 @@ ONE_DIM = {
 CATALOGUE = {"category": np.arange(30) % 6 + 1}
 """The category of each item, as match models want it."""
 
+INTERACTIONS = (np.arange(200) * 7 % 40, 1 + np.arange(200) % 29)
+"""Who chose what, of all users and items."""
+
 KWARGS: dict[str, dict[str, Any]] = {
     "comirec": {"catalogue": CATALOGUE},
     "dsin": {"session_length": 2},
     "eta": {"k": 3},
+    "lightgcn": {"interactions": INTERACTIONS},
     "mind": {"catalogue": CATALOGUE},
     "two_tower": {"catalogue": CATALOGUE},
     "fibinet": {"reduction_ratio": 1},  # with few units ReLU leaves some fields out

@@ -524,6 +524,18 @@ def task_towers(
     return predict(task_list, logits)  # type: ignore[no-any-return]
 
 
+class Derived(keras.layers.Layer):
+    """A layer with weights that follow from others and are read in prediction.
+
+    `recsys.train.Model` has them computed when it is trained, and before it predicts,
+    evaluates, is saved or exported.
+    """
+
+    def refresh(self) -> None:
+        """Computes them."""
+        raise NotImplementedError
+
+
 class LossLayer(keras.layers.Layer):
     """A loss on tensors inside the model, for what the outputs do not show.
 

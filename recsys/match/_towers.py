@@ -92,6 +92,28 @@ class Towers:
         return MatchModel(inputs=self.embed.inputs, outputs=score, name=name)
 
 
+def user_id(towers: Towers, needed_by: str, dim: int | None = None) -> Field:
+    """Returns the first user field of one id.
+
+    Args:
+        towers: Of a model.
+        needed_by: Its name.
+        dim: How wide it must be, if that matters.
+
+    Raises:
+        ValueError: If there is none, or it has another width.
+    """
+    users = [field for field in towers.users if field.belong == "user"]
+    users = [field for field in users if field.is_table and field.length == 1]
+    if not users or dim not in (None, users[0].dim):
+        raise ValueError(
+            f"{needed_by} needs a user field of one id"
+            f"{'' if dim is None else f', as wide as the item, {dim}'}. Received: "
+            f"{[(field.name, field.belong, field.dim) for field in towers.users]}"
+        )
+    return users[0]
+
+
 def behaviours_and_item(
     towers: Towers, needed_by: str, newest_first: bool = False
 ) -> tuple[History, Any, Any]:

@@ -18,7 +18,7 @@ from recsys.layers.core import Stack
 from recsys.layers.core import dropout as drop
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.retrieval import CosineContrastive
-from recsys.match._towers import Towers, unit
+from recsys.match._towers import Towers, unit, user_id
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "simplex"]
@@ -131,15 +131,13 @@ def simplex(
     towers = Towers(fields, "simplex")
     embed, item = towers.embed, towers.item
     watched = [f for f in towers.users if f.belong == "history" and f.emb == item.emb]
-    users = [f for f in towers.users if f.belong == "user" and f.is_table]
-    if not watched or not users or users[0].length > 1 or users[0].dim != item.dim:
+    if not watched:
         raise ValueError(
-            "simplex needs a history that shares the item's table and a user field of "
-            "one id, as wide as the item. Received: "
-            f"{[(field.name, field.belong, field.emb, field.dim) for field in fields]}"
+            "simplex needs a history that shares the item's table. Received: "
+            f"{[(field.name, field.belong, field.emb) for field in fields]}"
         )
     (history,) = embed.histories(watched[:1])
-    own = embed(users[:1]).concat()
+    own = embed([user_id(towers, "simplex", item.dim)]).concat()
     vector = embed([item]).concat()
     aggregate = BehaviourAggregation(gamma, pooling, name="dnn_user")
     served = aggregate([own, history.sequence], valid=history.valid)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.layers.core import LossLayer, PredictLayer
+from recsys.layers.core import Derived, LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
 from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.rows import RowMetric
@@ -236,6 +236,7 @@ class Model(keras.Model):
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the model; see `keras.Model.save`. The file appears when whole."""
+        self._refresh()
         path = Path(filepath)
         if path.suffix != ".keras":
             super().save(filepath, *args, **kwargs)
@@ -252,6 +253,7 @@ class Model(keras.Model):
 
         LiteRT runs recurrent layers (DIEN, DSIN) on one row at a time.
         """
+        self._refresh()
         if format == "litert":  # else it wants operations of TensorFlow for them
             kw = {
                 "_experimental_lower_tensor_list_ops": True,
@@ -342,9 +344,11 @@ class Model(keras.Model):
         x, y, sample_weight = (*train, None, None)[:3]
         if valid is not None:
             valid = valid if len(valid) > 1 else valid[0]
-        return super().fit(
+        history = super().fit(
             x, y, sample_weight=sample_weight, validation_data=valid, **rest
         )
+        self._refresh()
+        return history
 
     def evaluate(
         self,
@@ -359,6 +363,7 @@ class Model(keras.Model):
         **kwargs: Any,
     ) -> Any:
         """Returns the loss and the metrics; see `keras.Model.evaluate`."""
+        self._refresh()
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
             parts = self._prepared(x, y, sample_weight)
             if self._feeds_itself(parts) and not steps:
@@ -386,6 +391,7 @@ class Model(keras.Model):
         Returns:
             `(rows, 1)`, or a dict of them by task.
         """
+        self._refresh()
         parts = self._prepared(x, for_loss=False)
         if self._feeds_itself(parts) and not steps:
             parts = (feed.array_dataset(parts, batch_size or 32, shuffle=False),)
@@ -612,6 +618,14 @@ class Model(keras.Model):
 
     def _loss_layers(self) -> list[LossLayer]:
         return [each for each in all_layers(self) if isinstance(each, LossLayer)]
+
+    def _refresh(self) -> None:
+        """Computes the weights that follow from others."""
+        derived = [each for each in all_layers(self) if isinstance(each, Derived)]
+        if derived and keras.backend.backend() == "jax":
+            self.jax_state_sync()  # `fit` keeps the weights to itself
+        for layer in derived:
+            layer.refresh()
 
     def _tables(self) -> list[Embedding]:
         return [each for each in all_layers(self) if isinstance(each, Embedding)]

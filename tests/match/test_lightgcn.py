@@ -1,0 +1,189 @@
+"""LightGCN against equations 3-8 and 15 of the paper."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recsys import Field, load_model
+from recsys.match.lightgcn import lightgcn
+from tests import zoo
+
+USERS, ITEMS = 40, 30
+EDGES = sorted({*zip(*zoo.INTERACTIONS, strict=True)})
+
+
+def _model(edges=zoo.INTERACTIONS, num_layers=3, **kwargs):
+    kwargs = {"num_negatives": None, "l2_reg": 0.1, **kwargs}
+    model = lightgcn(zoo.fields(4), num_layers, interactions=edges, **kwargs)
+    zoo.jitter(model)
+    return model
+
+
+def _matrix(edges):
+    """D^-1/2 A D^-1/2 of users and then items."""
+    a = np.zeros((USERS + ITEMS, USERS + ITEMS))
+    for user, item in zip(*edges, strict=True):
+        a[user, USERS + item] = a[USERS + item, user] = 1
+    d = a.sum(1)
+    share = np.where(d > 0, 1 / np.sqrt(np.maximum(d, 1)), 0)
+    return share[:, None] * a * share
+
+
+def _vectors(model, edges=zoo.INTERACTIONS, num_layers=3):
+    e = model.get_layer("embedding_graph").embeddings.numpy().astype("float64")
+    m = _matrix(edges)
+    layers = [np.linalg.matrix_power(m, k) @ e for k in range(num_layers + 1)]
+    return e, np.mean(layers, axis=0)
+
+
+def _all(model):
+    users = model.user_model.predict({"user_id": np.arange(USERS)}, verbose=0)
+    return np.concatenate([users, model.item_matrix()])
+
+
+@pytest.mark.parametrize("num_layers", [0, 1, 3])
+def test_it_computes_the_paper(num_layers):
+    model, x = _model(num_layers=num_layers), zoo.rows(40)
+    e, vectors = _vectors(model, num_layers=num_layers)
+    np.testing.assert_allclose(_all(model), vectors, rtol=1e-4, atol=1e-5)
+    users, items = x["user_id"], x["item_id"]
+    scores = vectors[:USERS] @ vectors[USERS:].T
+    found = model.predict(x, verbose=0)[:, 0]
+    np.testing.assert_allclose(found, scores[users, items], rtol=1e-4, atol=1e-5)
+
+    rows, size = [], (e**2).sum(axis=1)
+    for u, i in zip(users, items, strict=True):
+        others = [j for j in range(1, ITEMS) if (u, j) not in EDGES and j != i]
+        bpr = np.logaddexp(0, scores[u, others] - scores[u, i]).mean()
+        l2 = size[u] + size[USERS + i] + size[USERS + np.array(others)].mean()
+        rows.append(bpr + 0.1 / 2 * l2)
+    model.compile("sgd")
+    loss = model.evaluate(x, batch_size=40, verbose=0)
+    assert loss == pytest.approx(np.mean(rows), rel=1e-5)
+
+
+def test_an_edge_that_is_repeated_counts_once_and_a_lone_node_keeps_its_share():
+    edges = np.array([7, 7, 7]), np.array([3, 3, 3])
+    model = _model(edges, num_layers=1)
+    e, found = model.get_layer("embedding_graph").embeddings.numpy(), _all(model)
+    both = (e[7] + e[USERS + 3]) / 2
+    np.testing.assert_allclose(found[[7, USERS + 3]], [both, both], rtol=1e-5)
+    alone = np.delete(np.arange(USERS + ITEMS), [7, USERS + 3])
+    np.testing.assert_allclose(found[alone], e[alone] / 2, rtol=1e-5)
+
+
+def test_a_gradient_reaches_as_far_as_there_are_layers():
+    """A path: user 0, item 1, user 1, item 2, user 2, ..."""
+    edges = np.repeat(np.arange(9), 2)[1:], np.repeat(np.arange(1, 10), 2)[:-1]
+    graph = _model(edges, num_layers=2).get_layer("embedding_graph")
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(graph.propagate()[4])
+    gradient = tape.gradient(y, graph.embeddings.value)
+    reached = np.flatnonzero(np.abs(gradient).sum(axis=1))
+    hops = np.linalg.matrix_power(np.eye(USERS + ITEMS) + _matrix(edges), 2)
+    np.testing.assert_array_equal(reached, np.flatnonzero(hops[4]))
+    by_hand = np.eye(USERS + ITEMS) + _matrix(edges) @ (np.eye(70) + _matrix(edges))
+    np.testing.assert_allclose(
+        np.asarray(gradient)[:, 0], by_hand[4] / 3, rtol=1e-5, atol=1e-7
+    )
+
+
+def test_negatives_are_all_alike_but_those_of_the_user():
+    edges = (
+        np.array([0] * 29 + [1, 1, 2] + [3] * 28),
+        np.array([*range(1, 30), 1, 29, 5, *range(1, 18), *range(19, 30)]),
+    )
+    layer = _model(edges).get_layer("embedding_graph")
+    seed = keras.random.SeedGenerator(0)
+    users = np.arange(5, dtype="int32")
+    drawn, there = (v.numpy() for v in layer.strangers(users, 5000, 1, seed))
+    assert not there[0].any() and there[1:].all()
+    assert (drawn[3] == 18).all()
+    for user, own in ((1, {1, 29}), (2, {5}), (4, set())):
+        counts = np.bincount(drawn[user], minlength=ITEMS)
+        others = [j for j in range(1, ITEMS) if j not in own]
+        assert counts.sum() == counts[others].sum()
+        expected = 5000 / len(others)
+        assert np.abs(counts[others] - expected).max() < 6 * np.sqrt(expected)
+
+
+def test_a_user_who_has_all_has_only_the_penalty():
+    edges = np.zeros(29, int), np.arange(1, 30)
+    model = _model(edges, num_negatives=2)
+    model.compile("sgd")
+    x = {"user_id": np.array([0]), "item_id": np.array([3])}
+    size = (model.get_layer("embedding_graph").embeddings.numpy() ** 2).sum(1)
+    expected = 0.05 * (size[0] + size[USERS + 3])
+    assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_vectors_follow_the_weights(tmp_path):
+    model = _model()
+    before = _all(model)
+    zoo.jitter(model, seed=5)
+    model.save(tmp_path / "m.keras")
+    plain = keras.ops.convert_to_numpy(
+        load_model(tmp_path / "m.keras").get_layer("embedding_graph").vectors
+    )
+    _, vectors = _vectors(model)
+    np.testing.assert_allclose(plain, vectors, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(_all(model), vectors, rtol=1e-4, atol=1e-5)
+    assert np.abs(before - vectors).max() > 0.1
+
+    x = zoo.rows(64)
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((_all(model), _vectors(model)[1]))
+
+    model.compile(keras.optimizers.SGD(1.0))
+    model.fit(x, epochs=2, callbacks=[Watch()], verbose=0)
+    for found, expected in seen:
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    looked_up = model.get_layer("embedding_graph").vectors.numpy()
+    np.testing.assert_allclose(looked_up, _vectors(model)[1], rtol=1e-4, atol=1e-5)
+
+
+def test_two_steps_of_the_graph_tell_what_likeminded_users_chose():
+    """Each user has three items of its kind's ten; a table alone learns only those."""
+    rng = np.random.default_rng(0)
+    user = np.repeat(np.arange(100), 3)
+    item = np.concatenate(
+        [rng.choice(10, 3, False) + 1 + u % 5 * 10 for u in range(100)]
+    )
+    fields = [
+        Field("user", vocabulary_size=100, dim=16),
+        Field("item", vocabulary_size=51, dim=16, belong="item"),
+    ]
+    share = []
+    for num_layers in (0, 2):
+        keras.utils.set_random_seed(0)
+        model = lightgcn(fields, num_layers, interactions=(user, item))
+        model.compile(keras.optimizers.Adam(0.01))
+        model.fit({"user": user, "item": item}, batch_size=50, epochs=5, verbose=0)
+        seen = np.split(item, 100)
+        ids, _ = model.recommend({"user": np.arange(100)}, k=7, exclude=seen)
+        share.append(((ids - 1) // 10 == np.arange(100)[:, None] % 5).mean())
+    assert share[0] < 0.4 and share[1] > 0.8
+
+
+def test_parameters():
+    model = _model()
+    trained = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    assert trained == (USERS + ITEMS) * 4
+
+
+def test_errors():
+    fields = zoo.fields(4)
+    with pytest.raises(ValueError, match="lightgcn needs interactions="):
+        lightgcn(fields)
+    with pytest.raises(ValueError, match=r"shapes \(2,\) and \(1,\)"):
+        lightgcn(fields, interactions=([1, 2], [3]))
+    with pytest.raises(ValueError, match=r"'item_id': ids .* \[1, 30\).* 0 to 3"):
+        lightgcn(fields, interactions=([1, 2], [3, 0]))
+    with pytest.raises(ValueError, match=r"'user_id': ids .* \[0, 40\)"):
+        lightgcn(fields, interactions=([1, 40], [3, 1]))
+    with pytest.raises(ValueError, match="one id, as wide as the item, 8"):
+        lightgcn(zoo.fields(), interactions=zoo.INTERACTIONS)
