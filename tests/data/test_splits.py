@@ -86,7 +86,7 @@ def test_no_history_contains_its_target():
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(8), 12)
     items = np.concatenate([rng.permutation(20)[:12] for _ in range(8)])  # each once
-    log = {"user": users, "item": items, "time": rng.integers(0, 9, 96)}  # many ties
+    log = {"user": users, "item": items, "time": rng.integers(0, 40, 96)}  # ties
     history = History("past", of=["item"], length=12, user="user", time="time")
     pipeline = FeaturePipeline([Categorical("item", belong="item"), history])
     parts = {

@@ -1,0 +1,97 @@
+"""One interface to exact and approximate search."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from recsys.retrieval import top_k
+from recsys.serving import ExactIndex, FaissIndex, index_recall, load_index
+
+rng = np.random.default_rng(0)
+ITEMS = rng.standard_normal((3000, 8)).astype("float32")
+USERS = rng.standard_normal((40, 8)).astype("float32")
+INTERESTS = rng.standard_normal((40, 3, 8)).astype("float32")
+MASK = rng.random((40, 3)) < 0.7
+SEEN = [rng.choice(np.arange(2, 3000), n % 30, replace=False) for n in range(40)]
+
+
+def exhaustive(items, **options):
+    return FaissIndex(items, factory="Flat", **options)
+
+
+@pytest.fixture(params=[ExactIndex, exhaustive])
+def build(request):
+    if request.param is exhaustive:
+        pytest.importorskip("faiss")
+    return request.param
+
+
+@pytest.mark.parametrize("users", [USERS, INTERESTS], ids=["vectors", "interests"])
+def test_search_is_that_of_top_k(build, users):
+    offsets = np.cumsum([0, *map(len, SEEN)])
+    mask = MASK if users.ndim == 3 else None
+    wanted = top_k(
+        users, ITEMS, 20, interest_mask=mask, exclude=(offsets, np.concatenate(SEEN))
+    )
+    found = build(ITEMS).search(users, 20, interest_mask=mask, exclude=SEEN)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-5)
+    assert (found[0][~MASK.any(axis=1)] == -1).all() or mask is None
+
+
+def test_items_can_be_added_saved_and_loaded(build, tmp_path):
+    index = build(ITEMS[:2000])
+    assert index.add(ITEMS[2000:]).tolist() == [*range(2000, 3000)]
+    assert len(index) == 3000
+    wanted = build(ITEMS).search(USERS, 10)
+    np.testing.assert_array_equal(index.search(USERS, 10)[0], wanted[0])
+    index.save(tmp_path / "items.index")
+    loaded = load_index(tmp_path / "items.index")
+    assert type(loaded) is type(index) and len(loaded) == 3000
+    for mine, theirs in zip(loaded.search(USERS, 10), wanted, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    loaded.add(ITEMS[:1])
+    assert len(loaded) == 3001
+
+
+def test_fewer_items_than_asked(build):
+    ids, scores = build(ITEMS[:5]).search(USERS, 4, exclude=[[2]] * 40)
+    assert (np.sort(ids, axis=1) == [-1, -1, 3, 4]).all()
+    assert (scores[:, 2:] == -np.inf).all()
+
+
+def test_an_inverted_file_misses_less_the_more_it_looks_at():
+    pytest.importorskip("faiss")
+    exact, index = ExactIndex(ITEMS), FaissIndex(ITEMS, parameters="nprobe=1")
+    few = index_recall(index, exact, USERS, 50)
+    index.set_parameters("nprobe=20")
+    more = index_recall(index, exact, USERS, 50)
+    index.set_parameters("nprobe=10000")
+    assert few < more < index_recall(index, exact, USERS, 50) == 1.0
+    assert 0 < index_recall(FaissIndex(ITEMS), exact, USERS, 50) < 1
+    new = index.add(20 * USERS[:1])  # placed without training
+    assert index.search(USERS[:1], 1)[0].tolist() == [new.tolist()]
+
+
+def test_refuses():
+    pytest.importorskip("faiss")
+    index = exhaustive(ITEMS)
+    with pytest.raises(ValueError, match="more than 2 reserved"):
+        exhaustive(ITEMS[:2])
+    with pytest.raises(ValueError, match="must be finite"):
+        exhaustive(ITEMS * np.nan)
+    with pytest.raises(ValueError, match=r"shape \(rows, 8\)"):
+        index.add(ITEMS[:, :3])
+    with pytest.raises(ValueError, match="dim 8"):
+        index.search(USERS[:, :3], 2)
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        index.search(USERS, 0)
+    with pytest.raises(ValueError, match="as many users.*1 users"):
+        index.search(USERS, 1, exclude=[[1]])
+
+
+def test_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r"deep-rec-kit\[ann\]"):
+        FaissIndex(ITEMS)
