@@ -1,6 +1,6 @@
 """What sharing between tasks gains or costs: AUC against single tasks, shared bottom.
 
-    python benchmarks/multitask.py [FOLDER] [--models ...] [--cases ...] [--seeds 3]
+    python benchmarks/multitask.py [FOLDER] [--models ...] [--cases ...] [--seeds 5]
 
 Planted rows. A user has one of 12 segments, an item one of 12 categories, neither of
 which the models see; a pair of them is liked or not, at random, and a label says so in
@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--models", nargs="*", default=[*ARGUMENTS, *FUNNELS])
     parser.add_argument("--cases", nargs="*", default=CASES, help="of planted rows")
-    parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    parser.add_argument("--seeds", type=int, default=5, help="at least 2")
     args = parser.parse_args()
 
     seeds = range(args.seeds)

@@ -18,9 +18,9 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import LossLayer, Tower
+from recsys.layers.core import LossLayer
 from recsys.layers.rows import mean_of_rows
-from recsys.multitask.esmm import check_entire_space, entire_space
+from recsys.multitask.esmm import check_entire_space, entire_space, towers
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "escm2"]
@@ -178,18 +178,9 @@ def escm2(
     check_entire_space("escm2", task_list, cvr)
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs).concat()
-
-    def tower(name: str) -> Any:
-        return Tower(
-            hidden_units,
-            activation,
-            l2_reg,
-            dropout,
-            use_bn,
-            name=f"dnn_tower_{name}",
-        )(x)
-
-    a, c = tower(task_list[0].name), tower(cvr)
+    tower = (hidden_units, activation, l2_reg, dropout, use_bn)
+    imputation = ["imputation"] if doubly_robust else []
+    a, c, *imputed = towers([task_list[0].name, cvr, *imputation], x, *tower)
     names = [task.name for task in task_list]
     if doubly_robust:
         risk = DoublyRobustRisk(
@@ -200,7 +191,7 @@ def escm2(
             stop_gradients=stop_gradients,
             name="dnn_risk",
         )
-        c = risk([c, a, tower("imputation")])
+        c = risk([c, a, *imputed])
     else:
         risk = InversePropensityRisk(
             names, clip, self_normalized, risk_weight, name="dnn_risk"

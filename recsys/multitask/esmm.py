@@ -49,6 +49,17 @@ class ProductLogit(keras.layers.Layer):
         return -ops.logsumexp(terms, axis=-1, keepdims=True)
 
 
+def towers(names: Sequence[str], x: Any, *tower: Any) -> list[Any]:
+    """Returns a logit for each name, `(batch, 1)`.
+
+    Args:
+        names: The towers are named `dnn_tower_<name>`.
+        x: What all of them read, `(batch, width)`.
+        *tower: Arguments of each `Tower`.
+    """
+    return [Tower(*tower, name=f"dnn_tower_{name}")(x) for name in names]
+
+
 def entire_space(task_list: Sequence[Task], cvr: str, a: Any, c: Any) -> dict[str, Any]:
     """Ends ESMM: predictions of click, of conversion, and of one given the other.
 
@@ -117,9 +128,7 @@ def esmm(
     check_entire_space("esmm", task_list, cvr)
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs).concat()
-    a, c = (
-        Tower(hidden_units, activation, l2_reg, dropout, use_bn, name=f"dnn_{name}")(x)
-        for name in (f"tower_{task_list[0].name}", f"tower_{cvr}")
-    )
+    tower = (hidden_units, activation, l2_reg, dropout, use_bn)
+    a, c = towers([task_list[0].name, cvr], x, *tower)
     outputs = entire_space(task_list, cvr, a, c)
     return Model(inputs=embed.inputs, outputs=outputs, name="esmm")
