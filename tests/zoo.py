@@ -112,6 +112,7 @@ class Entry:
             "dien": {"auxiliary": 0.0},
             "hstu": {"dropout": 0.0},
             "lightgcn": {"num_negatives": None},
+            "ncf": {"num_negatives": None},
             "m2m": {"agg_kwargs": still},
             "sasrec": {"dropout": 0.0, "num_negatives": None},
             "simplex": {"num_negatives": None},
