@@ -109,6 +109,7 @@ class Entry:
         without = {
             "adaf2m2": everything,
             "bert4rec": {"dropout": 0.0, "mask_probability": 1.0},
+            "dat": {"num_negatives": None},
             "dien": {"auxiliary": 0.0},
             "hstu": {"dropout": 0.0},
             "lightgcn": {"num_negatives": None},
@@ -185,6 +186,7 @@ INTERACTIONS = (np.arange(200) * 7 % 40, 1 + np.arange(200) % 29)
 
 KWARGS: dict[str, dict[str, Any]] = {
     "comirec": {"catalogue": CATALOGUE},
+    "dat": {"catalogue": CATALOGUE, "category": "category"},
     "dsin": {"session_length": 2},
     "eta": {"k": 3},
     "lightgcn": {"interactions": INTERACTIONS},
