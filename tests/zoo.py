@@ -109,9 +109,11 @@ class Entry:
         without = {
             "adaf2m2": everything,
             "bert4rec": {"dropout": 0.0, "mask_probability": 1.0},
+            "dat": {"num_negatives": None},
             "dien": {"auxiliary": 0.0},
             "hstu": {"dropout": 0.0},
             "lightgcn": {"num_negatives": None},
+            "ncf": {"num_negatives": None},
             "m2m": {"agg_kwargs": still},
             "sasrec": {"dropout": 0.0, "num_negatives": None},
             "simplex": {"num_negatives": None},
@@ -184,6 +186,7 @@ INTERACTIONS = (np.arange(200) * 7 % 40, 1 + np.arange(200) % 29)
 
 KWARGS: dict[str, dict[str, Any]] = {
     "comirec": {"catalogue": CATALOGUE},
+    "dat": {"catalogue": CATALOGUE, "category": "category"},
     "dsin": {"session_length": 2},
     "eta": {"k": 3},
     "lightgcn": {"interactions": INTERACTIONS},

@@ -558,6 +558,14 @@ class LossLayer(keras.layers.Layer):
         self.loss_fn: Any = None  # set by `compile(loss=[...])`
         self.kept = Kept()
 
+    @property
+    def reads(self) -> dict[str, tuple[int, ...] | None]:
+        """Columns of `x` that the loss reads, and their shapes without the batch axis.
+
+        The model need not have them as inputs. `None` is any shape.
+        """
+        return {} if self.sample_weight is None else {self.sample_weight: ()}
+
     def bind(self, model: Any) -> None:
         """Is called with the model the layer is a part of, also after loading.
 

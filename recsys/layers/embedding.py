@@ -111,6 +111,10 @@ class Embedding(keras.layers.Layer):
             )
         return ops.cast(rows, self.compute_dtype)
 
+    def num_ids(self, **_: Any) -> int:
+        """Returns how many ids there are: they are in `[0, num_ids())`."""
+        return self.vocabulary_size
+
     def l2_penalty(self) -> Any:
         """Returns the penalty on the rows gathered in training, and forgets them."""
         touched = self.touched.take()

@@ -28,6 +28,10 @@ class MatchLoss(LossLayer):
 
     Rows whose item is no item (padding, unseen) do not count.
 
+    Attributes:
+        is_dot_product: Whether the score is one, so that a model can be served by its
+            vectors alone.
+
     Args:
         vocabulary_size: Number of item ids, reserved ones included.
         temperature: Divides the scores in training, above 0.
@@ -43,6 +47,8 @@ class MatchLoss(LossLayer):
     Raises:
         ValueError: If there are no items, or the temperature is not above 0.
     """
+
+    is_dot_product = True
 
     def __init__(
         self,
@@ -104,12 +110,22 @@ class MatchLoss(LossLayer):
         num_steps = steps[1].shape[1] if steps else 1
         ids = ops.reshape(ops.cast(ids, "int32"), (-1, num_steps))
         user, item = (ops.cast(v, "float32") for v in (user, item))
-        valid = ops.cast(ops.reshape(ids, (-1,)) >= self.reserved, "float32")
         rows = self.rows(user, item, ids, x, training)
+        return self.mean_of_items(rows, ids, x)
+
+    def mean_of_items(self, rows: Any, ids: Any, x: Mapping[str, Any]) -> Any:
+        """Returns the mean of rows whose item is one, weighed, a scalar.
+
+        Args:
+            rows: `(rows,)`.
+            ids: Their items, `(batch, length)`, the rows one after the other.
+            x: The columns of the batch.
+        """
+        valid = ops.cast(ops.reshape(ids, (-1,)) >= self.reserved, "float32")
         count = ops.maximum(ops.sum(valid), 1.0)
         if self.sample_weight is not None:
             own = ops.cast(ops.reshape(x[self.sample_weight], (-1,)), "float32")
-            valid *= ops.repeat(own, num_steps)
+            valid *= ops.repeat(own, ids.shape[1])
         return ops.sum(valid * rows) / count
 
     def read_out(self, interests: Any, item: Any, valid: Any) -> Any:
@@ -287,6 +303,11 @@ class InBatchSoftmax(MatchLoss):
         self.draws.build(None)
         self.frequency.build(None)
 
+    @property
+    def reads(self) -> dict[str, tuple[int, ...] | None]:
+        """The known items too."""
+        return super().reads | ({} if self.known is None else {self.known: None})
+
     def rows(
         self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
     ) -> Any:
@@ -362,6 +383,11 @@ class NegativesOfRows(MatchLoss):
     def build(self, *_: Any) -> None:
         self.draws.build(None)
 
+    @property
+    def reads(self) -> dict[str, tuple[int, ...] | None]:
+        """The items of a row that are no negatives too."""
+        return super().reads | ({} if self.unseen is None else {self.unseen: None})
+
     def rows(
         self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
     ) -> Any:
@@ -369,10 +395,23 @@ class NegativesOfRows(MatchLoss):
             negative, counts = self._own_draws(user, ids, x[self.unseen], training)
         else:
             negative, counts = self._shared_draw(user, ids, x, training)
-        positive = ops.sum(user * item, axis=-1)
+        positive = self.scores(user, ops.expand_dims(item, 1), training)[:, 0]
         return self.of_scores(
             positive / self.temperature, negative / self.temperature, counts
         )
+
+    def scores(self, user: Any, vectors: Any, training: bool) -> Any:
+        """Returns the scores of users and items, `(rows, num)`.
+
+        Args:
+            user: `(rows, dim)`.
+            vectors: Of items for each row, `(rows, num, dim)`; or for all, `(num,
+                dim)`.
+            training: Whether this is a training step.
+        """
+        if len(vectors.shape) == 2:
+            return ops.matmul(user, ops.transpose(vectors))
+        return ops.matmul(vectors, ops.expand_dims(user, 2))[..., 0]
 
     def _shared_draw(
         self, user: Any, ids: Any, x: Mapping[str, Any], training: bool
@@ -387,7 +426,7 @@ class NegativesOfRows(MatchLoss):
             seen = ops.expand_dims(ops.cast(x[self.unseen], "int32"), 2)
             seen = ops.any(seen == ops.reshape(drawn, (1, 1, -1)), axis=1)
             counts &= ~ops.repeat(seen, ids.shape[1], axis=0)
-        return ops.matmul(user, ops.transpose(vectors)), counts
+        return self.scores(user, vectors, training), counts
 
     def _own_draws(
         self, user: Any, ids: Any, seen: Any, training: bool
@@ -401,8 +440,10 @@ class NegativesOfRows(MatchLoss):
             self.seed_generator,
         )
         vectors = self._vectors(ops.reshape(drawn, (-1,)), training)
-        vectors = ops.reshape(ops.cast(vectors, "float32"), (-1, num, user.shape[-1]))
-        negative = ops.matmul(vectors, ops.expand_dims(user, 2))[..., 0]
+        vectors = ops.reshape(
+            ops.cast(vectors, "float32"), (-1, num, vectors.shape[-1])
+        )
+        negative = self.scores(user, vectors, training)
         return negative, ops.repeat(any_left, ids.shape[1], axis=0)
 
     def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:

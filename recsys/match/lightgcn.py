@@ -112,6 +112,10 @@ class InteractionGraph(Derived):
     def call(self, ids: Any, of_items: bool = False) -> Any:
         return gather_rows(self.vectors, ids + self.num_users if of_items else ids)
 
+    def num_ids(self, of_items: bool = False, **_: Any) -> int:
+        """Returns how many ids of users or items there are."""
+        return self.num_items if of_items else self.num_users
+
     def compute_output_spec(self, ids: Any, of_items: bool = False) -> Any:
         return keras.KerasTensor((*ids.shape, self.dim), "float32")
 

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 
 from recsys.layers.core import PredictLayer
-from recsys.layers.embedding import Embedding
 from recsys.layers.grouped import KnownIds
 
 
@@ -23,13 +22,13 @@ class Column:
 
     Attributes:
         name: Key in `x`.
-        shape: Without the batch axis.
+        shape: Without the batch axis; `None` is any.
         ids: Number of ids if the column holds ids, 0 if it holds numbers.
         least: The lowest id.
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     ids: int
     least: int = 0
 
@@ -40,13 +39,12 @@ def columns_of(model: keras.Model) -> dict[str, Column]:
     least: dict[str, int] = {}
     for layer in all_layers(model):
         if isinstance(layer, KnownIds):  # takes whatever an int32 holds
-            for name in _readers(layer):
+            for name, _ in _readers(layer):
                 sizes[name], least[name] = 2**31, -(2**31)
-        if isinstance(layer, Embedding):
-            for name in _readers(layer):
-                sizes[name] = min(
-                    layer.vocabulary_size, sizes.get(name, layer.vocabulary_size)
-                )
+        if hasattr(layer, "num_ids"):
+            for name, arguments in _readers(layer):
+                size = layer.num_ids(**arguments)
+                sizes[name] = min(size, sizes.get(name, size))
     return {
         name: Column(
             name, tuple(tensor.shape[1:]), sizes.get(name, 0), least.get(name, 0)
@@ -63,13 +61,13 @@ def all_layers(model: keras.Model) -> Iterator[Any]:
             yield from all_layers(layer)
 
 
-def _readers(layer: keras.layers.Layer) -> Iterator[str]:
-    """Names of the inputs that a layer is called on."""
+def _readers(layer: keras.layers.Layer) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names of the inputs a layer is called on, with the arguments of the call."""
     for node in layer._inbound_nodes:
         for tensor in node.input_tensors:
             producer = tensor._keras_history.operation
             if isinstance(producer, keras.layers.InputLayer):
-                yield producer.name
+                yield producer.name, node.arguments.kwargs
 
 
 def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
@@ -101,6 +99,8 @@ def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
 
 
 def _check_shape(column: Column, value: np.ndarray[Any, Any]) -> None:
+    if column.shape is None:
+        return
     got = value.shape[1:]
     accepted = [column.shape]
     if column.shape == ():

@@ -80,7 +80,16 @@ class MatchModel(Model):
 
         Of a model of several interests, a dict: `"user_vector"`, `(rows, interests,
         dim)`, and `"user_interests"`, which of them there are, bool.
+
+        Raises:
+            ValueError: If the score is no dot product.
         """
+        if not self._loss().is_dot_product:
+            raise ValueError(
+                f"{self.name} computes its score from both vectors together: there is "
+                "no user vector whose dot products are the scores. Rank pairs of users "
+                "and items with predict"
+            )
         return self._views.user
 
     @property

@@ -409,13 +409,15 @@ class Model(keras.Model):
     def _prepared(self, *parts: Any, **options: Any) -> tuple[Any, ...]:
         """Returns columns, labels and weights as Keras takes them, after checks."""
         metrics = {entry.name: entry.metric for entry in self._plan.metrics}
-        layers = [layer.sample_weight for layer in self._loss_layers()]
+        reads: dict[str, Any] = {}
+        for layer in self._loss_layers():
+            reads |= layer.reads
         needs = rows.Needs(
             columns=self.columns,
             heads=self.heads,
             losses=self._plan.losses,
             groups=self._plan.groups,
-            weights={weight for weight in layers if weight is not None},
+            of_losses={n: Column(n, shape, 0) for n, shape in reads.items()},
             capacities={
                 name: metric.capacity
                 for name, metric in metrics.items()

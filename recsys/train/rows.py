@@ -23,7 +23,7 @@ class Needs:
         heads: Its outputs.
         losses: Outputs that have a loss.
         groups: Columns that metrics and losses group by.
-        weights: Columns that weigh the rows of a model without labels.
+        of_losses: Columns that loss layers read, e.g. what weighs the rows.
         capacities: Rows that each exact metric holds, by name.
     """
 
@@ -31,7 +31,7 @@ class Needs:
     heads: routing.Heads
     losses: Collection[str]
     groups: set[str]
-    weights: set[str]
+    of_losses: Mapping[str, Column]
     capacities: Mapping[str, int]
 
 
@@ -71,9 +71,9 @@ def prepared(
         labels, sample_weight = _labels(needs, y, sample_weight)
         groups = needs.groups if labels else set()
         check_groups(groups, columns)
-        check_columns({name: Column(name, (), 0) for name in needs.weights}, columns)
+        check_columns(needs.of_losses, columns)
         _check_capacity(needs, len(next(iter(columns.values()))))
-        keep |= groups | needs.weights
+        keep |= groups | needs.of_losses.keys()
     else:
         labels = sample_weight = None
     x = {

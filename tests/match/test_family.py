@@ -8,6 +8,7 @@ from recsys import load_model
 from tests import zoo
 
 ENTRIES = [entry for entry in zoo.ENTRIES if entry.family == "match"]
+ENTRIES = [entry for entry in ENTRIES if entry.name != "ncf"]  # no dot product
 
 
 @pytest.fixture(scope="module", params=ENTRIES, ids=lambda entry: entry.name)

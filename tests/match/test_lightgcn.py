@@ -64,13 +64,16 @@ def test_it_computes_the_paper(num_layers):
 
 
 def test_an_edge_that_is_repeated_counts_once_and_a_lone_node_keeps_its_share():
-    edges = np.array([7, 7, 7]), np.array([3, 3, 3])
-    model = _model(edges, num_layers=1)
+    model = _model(([7, 7, 7], [3, 3, 3]), num_layers=1)
     e, found = model.get_layer("embedding_graph").embeddings.numpy(), _all(model)
     both = (e[7] + e[USERS + 3]) / 2
     np.testing.assert_allclose(found[[7, USERS + 3]], [both, both], rtol=1e-5)
     alone = np.delete(np.arange(USERS + ITEMS), [7, USERS + 3])
     np.testing.assert_allclose(found[alone], e[alone] / 2, rtol=1e-5)
+
+    edges = [7, 7, 7], [3, 3, 4]
+    model = _model(edges)
+    np.testing.assert_allclose(_all(model), _vectors(model, edges)[1], rtol=1e-4)
 
 
 def test_a_gradient_reaches_as_far_as_there_are_layers():
@@ -185,5 +188,9 @@ def test_errors():
         lightgcn(fields, interactions=([1, 2], [3, 0]))
     with pytest.raises(ValueError, match=r"'user_id': ids .* \[0, 40\)"):
         lightgcn(fields, interactions=([1, 40], [3, 1]))
+    with pytest.raises(ValueError, match="'user_id' must hold ids from 0 to 39"):
+        _model().predict({"user_id": np.array([40]), "item_id": np.array([2])})
+    with pytest.raises(ValueError, match="'item_id' must hold ids from 0 to 29"):
+        _model().predict({"user_id": np.array([39]), "item_id": np.array([30])})
     with pytest.raises(ValueError, match="one id, as wide as the item, 8"):
         lightgcn(zoo.fields(), interactions=zoo.INTERACTIONS)
