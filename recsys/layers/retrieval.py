@@ -503,7 +503,7 @@ class SampledBPR(NegativesOfRows):
 class CosineContrastive(NegativesOfRows):
     r"""Pulls the positive up, and pushes down negatives above a margin.
 
-        loss = 1 - s_pos + w / |N| \sum_{j in N} max(0, s_j - m)
+        loss = max(0, 1 - s_pos) + w / |N| \sum_{j in N} max(0, s_j - m)
 
     Args:
         vocabulary_size, num_negatives, reserved, unseen, weight, sample_weight: Of
@@ -533,7 +533,8 @@ class CosineContrastive(NegativesOfRows):
         w = self.negative_weight
         share = 1.0 if w is None else w / negative.shape[1]
         hinges = ops.where(counts, ops.relu(negative - self.margin), 0)
-        return 1 - positive + share * ops.sum(hinges, axis=1)
+        # Above 1 only where dropout has scaled what is left of a unit vector.
+        return ops.relu(1 - positive) + share * ops.sum(hinges, axis=1)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

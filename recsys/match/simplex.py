@@ -118,7 +118,10 @@ def simplex(
         gamma: Share of the user's own vector; 1 leaves the history out.
         pooling: `"mean"`, `"user_attention"` or `"self_attention"`, see
             `BehaviourAggregation`.
-        dropout: Fraction of the user's vector dropped in training, in [0, 1).
+        dropout: Fraction of the user's vector dropped in training, in [0, 1); of the
+            unit vector, as in the authors' code: dropped before, it could not come
+            nearer to an item than a cosine of about sqrt(1 - dropout), and no
+            negative would reach a larger margin.
         margin, negative_weight, num_negatives, unseen: Of `CosineContrastive`.
         exclude_target: Whether, in training, the history of a row is without its
             positive item, so that a history of all of a user's items may be used.
@@ -147,7 +150,7 @@ def simplex(
         trained = aggregate(
             [own, history.sequence, ids, towers.item_ids], valid=history.valid
         )
-    trained = unit(drop(dropout, name="drop")(trained), "unit_trained")
+    trained = drop(dropout, name="drop")(unit(trained, "unit_trained"))
     loss = CosineContrastive(
         item.vocabulary_size,
         num_negatives,

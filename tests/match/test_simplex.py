@@ -74,6 +74,24 @@ def test_with_gamma_one_the_history_does_not_matter():
     np.testing.assert_allclose(one, two, rtol=1e-6)
 
 
+def test_dropout_leaves_the_positive_within_reach_of_a_large_margin():
+    fields = [
+        Field("user", vocabulary_size=9, dim=64, initializer="random_normal"),
+        Field("item", vocabulary_size=9, dim=64, belong="item"),
+        Field("seen", emb="item", length=2, belong="history"),
+    ]
+    model = simplex(fields, gamma=1.0, margin=1.0, dropout=0.6, num_negatives=None)
+    model.compile(keras.optimizers.SGD(0.0))
+    user, item = model.get_layer("embedding_user"), model.get_layer("embedding_item")
+    item.set_weights(user.get_weights())
+    ids = np.tile(np.arange(1, 9), 50)
+    x = {"user": ids, "item": ids, "seen": np.zeros((400, 2), int)}
+    loss = model.train_on_batch(x)
+    # Dropped after the norm, a score of 1 is one on average, about 0.2 to both sides;
+    # dropped before it, no score would be above sqrt(1 - 0.6), whatever is learned.
+    assert 0.02 < loss < 0.2
+
+
 def test_it_learns_what_goes_with_a_history():
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 5, 3000)
