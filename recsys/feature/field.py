@@ -44,7 +44,8 @@ class Field:
         weight: Name of a `(batch, length)` column that weighs the values of a
             multi-value field.
         counts: How often each id occurs in the training data, `(vocabulary_size,)`.
-            Divides the L2 penalty of a row (DIN, section 5.1).
+            Divides the L2 penalty of a row (DIN, section 5.1); of the item, says how
+            often `sampler="unigram"` draws it as a negative.
         reserved: Ids below it stand for no item: 0, and from a FeaturePipeline 1 for
             what it has not seen. They are never drawn and never recommended.
         role: What a history's ids say of a behaviour: an `"attribute"`; the `"time"`

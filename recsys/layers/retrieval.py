@@ -19,6 +19,38 @@ IMPOSSIBLE = -1e30
 """Logit of what cannot be; `exp` of it is 0 in float32 and bfloat16 alike."""
 
 
+def softmax_loss(positive: Any, negative: Any, masked: Any) -> Any:
+    """Returns `-log softmax` of the positive among itself and negatives, `(rows,)`.
+
+    Args:
+        positive: Logits, `(rows,)`.
+        negative: Logits, `(rows, any)`.
+        masked: Which negatives do not count, alike, bool.
+    """
+    negative = ops.where(masked, IMPOSSIBLE, negative)
+    logits = ops.concatenate([ops.expand_dims(positive, 1), negative], axis=1)
+    return ops.logsumexp(logits, axis=1) - positive
+
+
+def diagonal_softmax_loss(logits: Any, masked: Any, hardest: int | None = None) -> Any:
+    """Returns `-log softmax` of each row's own column among all, `(rows,)`.
+
+    Args:
+        logits: `(rows, columns)`, of which column i is row i's own; others may follow.
+        masked: Which do not count, alike, bool; the own ones always do.
+        hardest: How many of the highest others count. Default: all.
+    """
+    rows, columns = (ops.arange(size) for size in ops.shape(logits))
+    own = ops.expand_dims(rows, 1) == columns
+    positive = ops.sum(ops.where(own, logits, 0), axis=1)
+    if hardest is None:
+        logits = ops.where(masked & ~own, IMPOSSIBLE, logits)
+        return ops.logsumexp(logits, axis=1) - positive
+    others = ops.where(masked | own, IMPOSSIBLE, logits)
+    negative = ops.top_k(others, hardest)[0]
+    return softmax_loss(positive, negative, False)
+
+
 class MatchLoss(LossLayer):
     """The score of a user and an item, and a loss that trains it.
 
@@ -231,9 +263,7 @@ class SampledSoftmax(MatchLoss):
         hit = ops.expand_dims(ids, 1) == ops.expand_dims(drawn, 0)
         positive = self._logit(ops.sum(user * item, axis=-1), ids)
         negative = self._logit(ops.matmul(user, ops.transpose(vectors)), drawn)
-        negative = ops.where(hit, IMPOSSIBLE, negative)
-        logits = ops.concatenate([ops.expand_dims(positive, 1), negative], axis=1)
-        return ops.logsumexp(logits, axis=1) - positive
+        return softmax_loss(positive, negative, hit)
 
     def _logit(self, score: Any, ids: Any) -> Any:
         score = score / self.temperature
@@ -333,10 +363,7 @@ class InBatchSoftmax(MatchLoss):
         if self.known is not None:
             known = ops.expand_dims(ops.cast(x[self.known], "int32"), 2)
             masked |= ops.any(known == ops.expand_dims(each, 0), axis=1)
-        own = ops.expand_dims(row, 1) == column
-        logits = ops.where(masked & ~own, IMPOSSIBLE, logits)
-        positive = ops.sum(ops.where(own, logits, 0), axis=1)
-        return ops.logsumexp(logits, axis=1) - positive
+        return diagonal_softmax_loss(logits, masked)
 
     def get_config(self) -> dict[str, Any]:
         return {

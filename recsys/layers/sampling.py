@@ -142,7 +142,9 @@ def _alias_table(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns with which probability a place keeps its own id, and its alias.
 
     Each place has mass 1/n; what a rare item leaves of its own is filled by a frequent
-    one. Both kinds in order, each fills the next with what it has left.
+    one. Both kinds in order: a frequent item fills rare ones until it gave more than it
+    can spare, and what it then misses itself is filled by the next frequent one. Who
+    fills whom is read from the two running sums, without a loop.
 
     Example:
     >>> _alias_table(np.array([0.5, 0.25, 0.25]))
@@ -150,15 +152,19 @@ def _alias_table(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     n = len(share)
     keep, alias = share * n, np.arange(n)
-    small = [*np.flatnonzero(keep < 1)]
-    large = [*np.flatnonzero(keep >= 1)]
-    while small and large:
-        rare, frequent = small.pop(), large[-1]
-        alias[rare] = frequent
-        keep[frequent] -= 1 - keep[rare]
-        if keep[frequent] < 1:
-            small.append(large.pop())
-    keep[[*small, *large]] = 1  # what rounding left
+    rare, frequent = np.flatnonzero(keep < 1), np.flatnonzero(keep >= 1)
+    if not len(frequent):  # all alike, but for rounding
+        return np.ones(n), alias
+    lacking, spare = np.cumsum(1 - keep[rare]), np.cumsum(keep[frequent] - 1)
+    lacking_before = np.concatenate([[0.0], lacking])[: len(rare)]
+    filler = np.searchsorted(spare, lacking_before)
+    alias[rare] = frequent[np.minimum(filler, len(frequent) - 1)]
+    # The first rare item that needs more than the frequent ones up to here can give.
+    last = np.searchsorted(lacking, spare, side="right")
+    missing = np.append(lacking, 0)[last] - spare
+    keep[frequent] = np.where(last < len(rare), np.clip(1 - missing, 0, 1), 1)
+    alias[frequent[:-1]] = frequent[1:]
+    keep[frequent[-1]] = 1  # what rounding left
     return keep, alias
 
 

@@ -10,6 +10,7 @@ from recsys.layers.causal import Following
 from recsys.layers.core import Identity, UnitLength
 from recsys.layers.interests import MeanOfParts
 from recsys.layers.retrieval import MatchLoss
+from recsys.layers.sampling import UnigramSampler
 from recsys.layers.search import TakeSteps, TopSteps
 from recsys.train.match_model import CATALOGUE, ITEM, USER, MatchModel
 
@@ -85,10 +86,22 @@ class Towers:
             loss: The layer that trains them.
             *more: Further tensors that it takes.
             **kw: Further arguments of its call.
+
+        Raises:
+            ValueError: If negatives are drawn by count and the item has no counts.
         """
         user = Identity(name=USER, dtype="float32")(user)
         item = Identity(name=ITEM, dtype="float32")(item)
         score = loss([user, item, self.item_ids, *more], **kw)
+        sampler = getattr(loss, "draws", None)
+        if isinstance(sampler, UnigramSampler):
+            (field,) = self.embed.resolve([self.item])
+            if field.counts is None:
+                raise ValueError(
+                    f"Field {field.name!r}: sampler='unigram' needs counts, how often "
+                    "each id occurs in training. Received: counts=None"
+                )
+            sampler.adapt(field.counts)
         return MatchModel(inputs=self.embed.inputs, outputs=score, name=name)
 
 

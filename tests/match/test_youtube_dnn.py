@@ -188,3 +188,14 @@ def test_it_learns_which_item_follows():
     model.fit(x, epochs=8, batch_size=200, verbose=0)
     ids, _ = model.recommend({"seen": x["seen"][:200]}, k=1)
     assert (ids[:, 0] == x["next"][:200]).mean() > 0.9
+
+
+def test_negatives_by_count_take_the_counts_of_the_field():
+    user = Field("user", vocabulary_size=9)
+    kwargs = {"vocabulary_size": 5, "belong": "item"}
+    item = Field("item", counts=[0, 16, 1, 0, 1], **kwargs)
+    model = youtube_dnn([user, item], (4,), sampler="unigram", num_negatives=2)
+    share = np.exp(model.get_layer("score").draws.log_share.numpy())
+    np.testing.assert_allclose(share, np.array([8, 1, 1, 1]) / 11, rtol=1e-6)
+    with pytest.raises(ValueError, match="'item': sampler='unigram' needs counts"):
+        youtube_dnn([user, Field("item", **kwargs)], (4,), sampler="unigram")

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.retrieval import IMPOSSIBLE
+from recsys.layers.retrieval import diagonal_softmax_loss, softmax_loss
+from recsys.layers.rows import mean_of_rows
 
 
 def in_batch_softmax(
@@ -59,31 +60,19 @@ def in_batch_softmax(
     """
     scores = ops.cast(scores, "float32") / temperature
     ids = ops.reshape(ops.convert_to_tensor(ids), (-1,))
-    size = ops.shape(scores)[0]
-    own = ops.cast(ops.eye(size), "bool")
     masked = ops.expand_dims(ids, 1) == ids
     if known is not None:
         masked |= ops.cast(known, "bool")
-    masked &= ~own
-
-    def losses(logits: Any, masked: Any) -> Any:
-        logits = ops.where(masked, IMPOSSIBLE, logits)
-        positive = ops.sum(ops.where(own, logits, 0.0), axis=1, keepdims=True)
-        if hard_negatives is not None:
-            negative = ops.where(own, IMPOSSIBLE, logits)
-            hard = ops.top_k(negative, hard_negatives)[0]
-            logits = ops.concatenate([positive, hard], axis=1)
-        return ops.logsumexp(logits, axis=1) - positive[:, 0]
-
     corrected = scores
     if log_q is not None:
         corrected = scores - ops.cast(ops.reshape(log_q, (1, -1)), "float32")
-    rows = losses(corrected, masked)
+    rows = diagonal_softmax_loss(corrected, masked, hard_negatives)
     if symmetric:
-        rows = (rows + losses(ops.transpose(scores), ops.transpose(masked))) / 2
-    if sample_weight is not None:
-        rows = rows * ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
-    return ops.mean(rows)
+        of_items = diagonal_softmax_loss(
+            ops.transpose(scores), ops.transpose(masked), hard_negatives
+        )
+        rows = (rows + of_items) / 2
+    return _mean(rows, sample_weight)
 
 
 def sampled_softmax(
@@ -124,19 +113,21 @@ def sampled_softmax(
     Reference:
         Jean et al., ACL 2015, https://arxiv.org/abs/1412.2007, section 3.2
     """
-    positive = ops.reshape(ops.cast(positive, "float32"), (-1, 1))
+    positive = ops.reshape(ops.cast(positive, "float32"), (-1,))
     negative = ops.cast(negative, "float32")
     if log_q is not None:
-        positive -= ops.cast(ops.reshape(log_q, (-1, 1)), "float32")
+        positive -= ops.cast(ops.reshape(log_q, (-1,)), "float32")
     if log_q_drawn is not None:
         negative -= ops.cast(log_q_drawn, "float32")
     own = ops.reshape(ops.convert_to_tensor(ids), (-1, 1))
-    negative = ops.where(own == ops.convert_to_tensor(drawn), IMPOSSIBLE, negative)
-    logits = ops.concatenate([positive, negative], axis=1)
-    rows = ops.logsumexp(logits, axis=1) - positive[:, 0]
+    rows = softmax_loss(positive, negative, own == ops.convert_to_tensor(drawn))
+    return _mean(rows, sample_weight)
+
+
+def _mean(rows: Any, sample_weight: Any) -> Any:
     if sample_weight is not None:
-        rows = rows * ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
-    return ops.mean(rows)
+        sample_weight = ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
+    return mean_of_rows(rows, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="recsys")
