@@ -82,9 +82,31 @@ def test_a_match_model(name):
     scores = np.where(
         interests[..., None], vectors @ model.item_matrix().T, -np.inf
     ).max(axis=1)
-    wanted = oracle(scores, relevant, seen, 5, model.reserved)
-    found = evaluate(model, relevant, users=users, exclude=seen, k=5, block=5)
+    wanted = oracle(scores, relevant, seen, 20, model.reserved)
+    found = evaluate(model, relevant, users=users, exclude=seen, k=20, block=5)
     assert found == pytest.approx(wanted)
+
+
+def test_an_interest_that_a_user_has_not_counts_nothing(monkeypatch):
+    (entry,) = (e for e in zoo.ENTRIES if e.name == "two_tower")
+    model, rng = entry.compiled(), np.random.default_rng(3)
+    vectors, mask = rng.standard_normal((USERS, 3, DIM)), rng.random((USERS, 3)) < 0.6
+    mask[:, 0] = True
+
+    def user_vectors(_, users):
+        return vectors[users["row"]], mask[users["row"]]
+
+    monkeypatch.setattr(type(model), "user_vectors", user_vectors)
+    monkeypatch.setattr(type(model), "item_matrix", lambda _: MATRIX)
+    scores = np.where(mask[..., None], vectors @ MATRIX.T, -np.inf).max(axis=1)
+    options = {"exclude": SEEN, "k": 10}
+    rows = {"row": np.arange(USERS)}
+    found = evaluate(model, RELEVANT, users=rows, **options)
+    wanted = oracle(scores, RELEVANT, SEEN, 10, model.reserved)
+    assert found == pytest.approx(wanted)
+    options["reserved"] = model.reserved
+    found = evaluate_sampled(model, ONE, users=rows, **options)
+    assert found == evaluate_sampled(scores, ONE, **options)
 
 
 def test_grades_count_in_ndcg():
@@ -141,8 +163,12 @@ def test_the_correction_is_the_truth_if_there_are_many_negatives():
 
 
 def test_a_constant_scorer_is_at_chance():
-    found = evaluate_sampled(np.zeros((USERS, ITEMS)), ONE, k=10, num_negatives=99)
+    zeros = np.zeros((USERS, ITEMS))
+    found = evaluate_sampled(zeros, ONE, k=(10, 19, 20), num_negatives=99)
     assert found["hit_rate@10(m=99)"] == pytest.approx(0.1)
+    # In the middle of 38 items is rank 19.5.
+    assert found["hit_rate@19(m=99, corrected)"] == 0
+    assert found["hit_rate@20(m=99, corrected)"] == 1
 
 
 def test_nothing_seen_is_drawn_and_all_models_get_the_same():
