@@ -4,7 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from recsys.layers.sampling import UnigramSampler, _alias_table, draw_unseen
+from recsys.layers.sampling import (
+    LogUniformSampler,
+    UnigramSampler,
+    _alias_table,
+    draw_unseen,
+)
 
 
 def test_what_was_seen_is_never_drawn_and_all_else_alike():
@@ -59,3 +64,13 @@ def test_items_are_drawn_by_their_counts():
     np.testing.assert_allclose(drawn, [0, 0, *share], atol=0.015)
     with pytest.raises(ValueError, match=r"count for each of 6 ids.*shape \(4,\)"):
         sampler.adapt(counts[2:])
+
+
+def test_the_first_items_are_drawn_most():
+    sampler = LogUniformSampler(2, 5)
+    share = np.log([2, 3 / 2, 4 / 3, 5 / 4, 6 / 5]) / np.log(6)
+    found = np.exp(np.asarray(sampler.log_probability(np.arange(2, 7))))
+    np.testing.assert_allclose(found, share, rtol=1e-6)
+    drawn = np.asarray(sampler.draw(20000, keras.random.SeedGenerator(0)))
+    drawn = np.bincount(drawn, minlength=7) / 20000
+    np.testing.assert_allclose(drawn, [0, 0, *share], atol=0.015)
