@@ -98,7 +98,7 @@ def test_losses_of_pairs(kind, unseen):
         ),
         "ccl": (
             CosineContrastive(V, None, margin=0.2, negative_weight=3.0, unseen=unseen),
-            1 - s + 3 / (V - 1) * (of * np.maximum(t - 0.2, 0)).sum(1),
+            np.maximum(1 - s, 0) + 3 / (V - 1) * (of * np.maximum(t - 0.2, 0)).sum(1),
         ),
         "top1": (
             Top1(V, None, unseen=unseen),
@@ -120,7 +120,7 @@ def test_a_margin_of_one_leaves_the_positive_alone_and_no_weight_is_the_sum():
     layer = CosineContrastive(V, None, margin=1.0)
     found = _found(layer, users=unit)
     assert found == pytest.approx(_mean(1 - small[np.arange(BATCH), IDS]), rel=1e-5)
-    rows = 1 - s + (counts * np.maximum(t - 0.5, 0)).sum(1)
+    rows = np.maximum(1 - s, 0) + (counts * np.maximum(t - 0.5, 0)).sum(1)
     assert _found(CosineContrastive(V, None)) == pytest.approx(_mean(rows), rel=1e-5)
 
 
