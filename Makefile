@@ -16,7 +16,7 @@ setup-all: .venv/setup-all-done
 	@touch $@
 
 .venv/setup-all-done: .venv/setup-done
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,references,export,jax,torch]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,export,jax,torch]"
 	@touch $@
 
 demo: setup
