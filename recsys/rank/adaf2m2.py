@@ -250,7 +250,8 @@ def adaf2m2(
         )
     if state_id_fields is None:
         state_id_fields = _first_ids(fields)
-    params = {"name": "interaction", **(interaction_params or {})}
+    # Layers in a layer begin with its optimizer key: in a file they are built first.
+    params = {"name": "dnn_interaction", **(interaction_params or {})}
     grouped = interaction is InteractionExpert.GwPFM  # has a vector for each group
     group_of = field_groups(fields)
     num_groups = max(group_of.values()) + 1
@@ -280,8 +281,8 @@ def adaf2m2(
         for field in part.fields
         if field.vocabulary_size
     ]
-    tower = Tower(hidden_units, activation, l2_reg, dropout, use_bn, name="mlp")
-    mask = MaskEmbedding(num_sample, min_probability, max_probability, name="mask")
+    tower = Tower(hidden_units, activation, l2_reg, dropout, use_bn, name="dnn_mlp")
+    mask = MaskEmbedding(num_sample, min_probability, max_probability, name="dnn_mask")
     forward = MultiForward(
         task.belong,
         layer,

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from recsys import Field
+from recsys.layers.interests import InterestRouting
 from recsys.match.mind import mind
 from tests import oracle, zoo
 
@@ -104,6 +106,21 @@ def test_the_order_of_behaviours_does_not_matter():
     turned = {k: x[k][:, ::-1] if k.startswith("seen") else x[k] for k in x}
     one, two = (model.predict(v, verbose=0) for v in (x, turned))
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_no_gradient_flows_through_the_shares():
+    """With fixed shares S scales a sum, and |squash| = q grows by 2 q (1 - q)."""
+    keras.utils.set_random_seed(0)
+    layer, e = InterestRouting(2, 9), np.random.default_rng(0).normal(size=(3, 5, 4))
+    e, ids, valid = e.astype("float32"), np.tile(np.arange(5), (3, 1)), np.ones((3, 5))
+    layer.build([e.shape, ids.shape])
+    with tf.GradientTape() as tape:
+        c, _ = layer([e, ids], valid=tf.constant(valid > 0))
+        total = tf.reduce_sum(c)
+    kernel = layer.kernel.numpy()
+    found = np.sum(kernel * tape.gradient(total, layer.kernel.value).numpy())
+    length = np.linalg.norm(c, axis=-1, keepdims=True)
+    assert found == pytest.approx(np.sum(2 * c * (1 - length)), rel=1e-4)
 
 
 def test_capsules_are_short_and_without_noise_equal():

@@ -47,7 +47,8 @@ def test_it_computes_the_paper():
     logs = model.evaluate(x, y, verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(sum(expected), rel=1e-5)
     assert set(logs) == {
-        "loss", "ctr_loss", "ctcvr_loss", "ctr_auc", "ctcvr_auc"
+        "loss", "ctr_loss", "ctcvr_loss", "ctr_auc", "ctcvr_auc",
+        "auc_task_macro", "auc_task_weighted", "auc_task_skipped",
     }  # fmt: skip
 
 

@@ -37,8 +37,8 @@ def _embeddings(w, x):
 def _forward(w, e, raw):
     flat = np.concatenate(e, -1)
     name = "dnn_multi_forward"
-    cross = flat * oracle.dense(flat, w, f"{name}/interaction/cross_0") + flat
-    return oracle.tower(np.concatenate([cross, raw], -1), w, f"{name}/mlp")
+    cross = flat * oracle.dense(flat, w, f"{name}/dnn_interaction/cross_0") + flat
+    return oracle.tower(np.concatenate([cross, raw], -1), w, f"{name}/dnn_mlp")
 
 
 def _weights_of_state(w, e):
@@ -84,7 +84,7 @@ def test_the_auxiliary_loss_is_that_of_the_masked_copies(p):
     e = _embeddings(w, x)
     if p:
         cuts = np.cumsum([v.shape[1] for v in e])[:-1]
-        mask = np.split(w["dnn_multi_forward/mask/embeddings"], cuts)
+        mask = np.split(w["dnn_multi_forward/dnn_mask/embeddings"], cuts)
         e = [np.tile(m, (9, 1)) for m in mask]
     auxiliary = _bce(y, _forward(w, e, x["scores"])).mean()
     main = _bce(y, _logit(model, x)).mean()
