@@ -8,6 +8,7 @@ An id is the number of a row, as in `recsys.retrieval.top_k`.
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,7 +50,7 @@ class Index(Protocol):
         """
 
     def save(self, path: str | Path) -> None:
-        """Writes one file, from which `load_index` makes an equal index."""
+        """Writes one file, whole or not at all; `load_index` makes an equal index."""
 
 
 class ExactIndex(Index):
@@ -97,8 +98,7 @@ class ExactIndex(Index):
         )
 
     def save(self, path: str | Path) -> None:
-        with Path(path).open("wb") as file:
-            np.savez(file, items=self.items, reserved=self.reserved)
+        _save(path, items=self.items, reserved=self.reserved)
 
 
 class FaissIndex(Index):
@@ -236,9 +236,8 @@ class FaissIndex(Index):
         out[1][user[kept], rank[kept]] = score[order][kept]
 
     def save(self, path: str | Path) -> None:
-        with Path(path).open("wb") as file:
-            faiss = _faiss().serialize_index(self._index)
-            np.savez(file, faiss=faiss, reserved=self.reserved)
+        index = _faiss().serialize_index(self._index)
+        _save(path, faiss=index, reserved=self.reserved)
 
 
 def load_index(path: str | Path) -> ExactIndex | FaissIndex:
@@ -268,6 +267,17 @@ def index_recall(index: Index, exact: Index, users: ArrayLike, k: int) -> float:
     wanted, _ = exact.search(users, k)
     found, _ = index.search(users, k)
     return recall(as_csr([ids[ids >= 0] for ids in wanted]), found, k=k)
+
+
+def _save(path: str | Path, **arrays: Any) -> None:
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _faiss() -> Any:

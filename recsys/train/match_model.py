@@ -202,14 +202,9 @@ class MatchModel(Model):
             exclude=None if exclude is None else as_csr(exclude),
             reserved=self.reserved,
         )
-        return (
-            diversify(ids, scores, categories, k, diversity)
-            if diversity
-            else (
-                ids,
-                scores,
-            )
-        )
+        if diversity:
+            return diversify(ids, scores, categories, k, diversity)
+        return ids, scores
 
     def _loss(self) -> MatchLoss:
         (layer,) = (x for x in self.layers if isinstance(x, MatchLoss))

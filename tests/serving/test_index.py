@@ -95,3 +95,19 @@ def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r"deep-rec-kit\[ann\]"):
         FaissIndex(ITEMS)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path, index = tmp_path / "items.index", ExactIndex([[1.0], [2.0], [3.0]])
+    index.save(path)
+    before = path.read_bytes()
+
+    def half(file, **_):
+        file.write(b"PK")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(OSError, match="full"):
+        index.save(path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["items.index"]
