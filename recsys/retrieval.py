@@ -1,11 +1,18 @@
 """Exact retrieval: the k items of a catalogue with the largest scores."""
 
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
-_ROWS = 1024  # user vectors of one matrix product: enough for BLAS to run at full speed
+# A tile of scores: enough for BLAS to run at full speed, and still in the cache when
+# its best are looked for.
+_USERS, _ITEMS = 1024, 512
+_GROUP = 16  # items of a tile whose largest score is looked at first
 
 
 def top_k(
@@ -16,7 +23,6 @@ def top_k(
     interest_mask: ArrayLike | None = None,
     exclude: tuple[ArrayLike, ArrayLike] | None = None,
     reserved: int = 2,
-    block_bytes: int = 2**26,
 ) -> tuple[NDArray[np.int32], NDArray[Any]]:
     """Finds the k best items of each user among all items.
 
@@ -25,8 +31,10 @@ def top_k(
     also at the cut. Scores are those of BLAS, where the last bit may depend on the
     place of an item: equal vectors may be one rounding away from a tie.
 
-    Users and items are multiplied in blocks. Later blocks are only compared with the
-    k-th best score so far, which few items pass, instead of being partitioned.
+    Users and items are multiplied in tiles that stay in the cache, one user block on
+    each core. A tile is only compared with the k-th best scores so far, which few items
+    pass. Memory beyond the result is some 60 MB a core, and 20 bytes for each user of a
+    block and each of its k items.
 
     Args:
         users: `(num_users, dim)`, or `(num_users, num_interests, dim)`.
@@ -37,8 +45,6 @@ def top_k(
         exclude: `(offsets, ids)`, the rows of a CSR matrix: user u never gets
             `ids[offsets[u]:offsets[u + 1]]`, e.g. the items already seen.
         reserved: Ids below this one are never returned: 0 is padding, 1 unseen items.
-        block_bytes: Memory of one block of scores; all temporary memory is at most
-            about twice that.
 
     Returns:
         Ids and scores, `(num_users, k)`. Users with less than k candidates have id -1
@@ -81,15 +87,16 @@ def top_k(
     dtype = np.result_type(users, items, np.float32)
     ids = np.full((num_users, k), -1, np.int32)
     scores = np.full((num_users, k), -np.inf, dtype)
-    num_rows = max(1, min(_ROWS // num_interests, num_users))
-    widest = max(1, block_bytes // (num_rows * num_interests * dtype.itemsize))
-    block = np.empty(num_rows * num_interests * widest, dtype)
-    for start in range(0, num_users, num_rows):
+    cores = os.cpu_count() or 1
+    num_rows = max(1, min(_USERS // num_interests, math.ceil(num_users / cores)))
+
+    def search(start: int) -> None:
         rows = slice(start, min(start + num_rows, num_users))
-        valid = exists[rows].reshape(-1)
-        vectors = np.where(exists[rows, :, None], users[rows], 0)
+        valid = exists[rows].T.reshape(-1)
+        vectors = np.where(exists[rows, :, None], users[rows], 0).swapaxes(0, 1)
         vectors = vectors.reshape(len(valid), -1).astype(dtype, copy=False)
         _check_finite("users", vectors)
+        columns = np.ascontiguousarray(vectors.T)
         seen = excluded[offsets[rows.start] : offsets[rows.stop]]
         by_id = np.argsort(seen)
         seen = seen[by_id]
@@ -97,19 +104,23 @@ def top_k(
             np.arange(rows.stop - start), np.diff(offsets[start : rows.stop + 1])
         )[by_id]
 
-        first = reserved
-        while first < len(items):
-            # As many items as there were before: about k of them are better.
-            last = min(first + min(max(k, first - reserved), widest), len(items))
-            products = block[: len(valid) * (last - first)].reshape(len(valid), -1)
-            np.matmul(vectors, items[first:last].T.astype(dtype, copy=False), products)
-            products[~valid] = -np.inf
+        best = _Best(ids[rows], scores[rows])
+        memory = np.empty(_ITEMS * len(valid), dtype)
+        for first in range(reserved, len(items), _ITEMS):
+            block = items[first : first + _ITEMS].astype(dtype, copy=False)
+            tile = memory[: len(block) * len(valid)].reshape(len(block), -1)
+            np.matmul(block, columns, tile)
+            tile[:, ~valid] = -np.inf
             if num_interests > 1:
-                products = products.reshape(-1, num_interests, last - first).max(axis=1)
-            here = slice(*np.searchsorted(seen, (first, last)))
-            products[seen_by[here], seen[here] - first] = -np.inf
-            _merge(ids[rows], scores[rows], products, first)
-            first = last
+                tile = tile.reshape(len(block), num_interests, -1).max(axis=1)
+            here = slice(*np.searchsorted(seen, (first, first + len(block))))
+            tile[seen[here] - first, seen_by[here]] = -np.inf
+            best.see(tile, first)
+        best.merge()
+
+    # BLAS on one core for each block: its own threads would leave the search to one.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
+        list(pool.map(search, range(0, num_users, num_rows)))
     return ids, scores
 
 
@@ -149,13 +160,14 @@ def top_k_of_scores(
     offsets, excluded = _excluded(exclude, *scores.shape)
     scores[np.repeat(np.arange(len(scores)), np.diff(offsets)), excluded] = -np.inf
     ids = np.full((len(scores), k), -1, np.int32)
-    best = np.full((len(scores), k), -np.inf, scores.dtype)
-    first = reserved
-    while first < scores.shape[1]:
-        last = first + max(k, first - reserved)
-        _merge(ids, best, scores[:, first:last], first)
-        first = last
-    return ids, best
+    found = np.full((len(scores), k), -np.inf, scores.dtype)
+    for start in range(0, len(scores), _USERS):
+        rows = slice(start, start + _USERS)
+        best = _Best(ids[rows], found[rows])
+        for first in range(reserved, scores.shape[1], _ITEMS):
+            best.see(scores[rows, first : first + _ITEMS].T, first)
+        best.merge()
+    return ids, found
 
 
 def diversify(
@@ -212,36 +224,56 @@ def diversify(
     )
 
 
-def _merge(
-    ids: NDArray[np.int32],
-    scores: NDArray[Any],
-    products: NDArray[Any],
-    first: int,
-) -> None:
-    """Merges the scores of items `first`, `first + 1`, ... into the k best, in place.
+class _Best:
+    """The best items of users so far, in `ids` and `scores`, which it writes.
 
-    Candidates stay in order of id, so that a stable sort by score settles ties.
+    Items come in order of id, so that a stable sort by score settles ties.
     """
-    num_rows, k = ids.shape
-    better = products > scores[:, -1:]
-    count = np.array([np.count_nonzero(row) for row in better])
-    for crowded in np.flatnonzero(count > 2 * k):  # too many to sort
-        scored, kept = products[crowded], better[crowded]
-        kth = np.partition(scored, -k)[-k]
-        kept &= scored >= kth
-        kept[np.flatnonzero(scored == kth)[k:]] = False
-        count[crowded] = np.count_nonzero(kept)
-    row, column = np.divmod(np.flatnonzero(better), products.shape[1])
-    if not len(row):
-        return
-    place = k + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    shape = num_rows, k + count.max()
-    pool, pool_ids = np.full(shape, -np.inf, scores.dtype), np.full(shape, -1, np.int32)
-    pool[:, :k], pool_ids[:, :k] = scores, ids
-    pool[row, place], pool_ids[row, place] = products[row, column], first + column
-    best = np.argsort(-pool, axis=1, kind="stable")[:, :k]
-    scores[:] = np.take_along_axis(pool, best, axis=1)
-    ids[:] = np.take_along_axis(pool_ids, best, axis=1)
+
+    def __init__(self, ids: NDArray[np.int32], scores: NDArray[Any]) -> None:
+        self.ids, self.scores = ids, scores
+        self.kth = scores[:, -1].copy()
+        self.users: list[NDArray[np.intp]] = []
+        self.found: list[NDArray[np.int32]] = []
+        self.values: list[NDArray[Any]] = []
+        self.waiting = 0
+
+    def see(self, tile: NDArray[Any], first: int) -> None:
+        """Keeps what is better than the k-th best of its user in `(items, users)`."""
+        num_items, num_users = tile.shape
+        size = math.gcd(num_items, _GROUP)
+        groups = tile.reshape(-1, size, num_users)
+        largest = np.maximum.reduce(groups, axis=1)
+        group, user = np.divmod(np.flatnonzero(largest > self.kth), num_users)
+        values = groups[group, :, user]
+        of, place = np.divmod(np.flatnonzero(values > self.kth[user, None]), size)
+        self.users.append(user[of])
+        self.found.append((first + group[of] * size + place).astype(np.int32))
+        self.values.append(values[of, place])
+        self.waiting += len(of)
+        if self.waiting > self.ids.size:
+            self.merge()
+
+    def merge(self) -> None:
+        if not self.waiting:
+            return
+        user = np.concatenate(self.users)
+        by_user = np.argsort(user, kind="stable")
+        user = user[by_user]
+        num_users, k = self.ids.shape
+        count = np.bincount(user, minlength=num_users)
+        place = k + np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
+        shape = num_users, k + count.max()
+        values = np.full(shape, -np.inf, self.scores.dtype)
+        ids = np.full(shape, -1, np.int32)
+        values[:, :k], ids[:, :k] = self.scores, self.ids
+        values[user, place] = np.concatenate(self.values)[by_user]
+        ids[user, place] = np.concatenate(self.found)[by_user]
+        best = np.argsort(-values, axis=1, kind="stable")[:, :k]
+        self.scores[:] = np.take_along_axis(values, best, axis=1)
+        self.ids[:] = np.take_along_axis(ids, best, axis=1)
+        self.kth = self.scores[:, -1].copy()
+        self.users, self.found, self.values, self.waiting = [], [], [], 0
 
 
 def _excluded(

@@ -1,3 +1,4 @@
+import os
 import tracemalloc
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys import retrieval
 from recsys.retrieval import top_k
 
 
@@ -51,15 +53,18 @@ def test_equals_sorting_all_scores(data):
         for _ in range(num_users)
     ]
     users = np.where(masks[..., None], users, np.nan).astype("float32")
-    ids, scores = top_k(
-        users,
-        items.astype("float32"),
-        int(k),
-        interest_mask=masks,
-        exclude=csr(seen),
-        reserved=int(reserved),
-        block_bytes=data.draw(st.sampled_from([1, 200, 2**20])),
-    )
+    tile = data.draw(st.sampled_from([(1, 1, 1), (2, 7, 3), (1024, 32, 16)]))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(("_USERS", "_ITEMS", "_GROUP"), tile, strict=True):
+            patch.setattr(retrieval, name, value)
+        ids, scores = top_k(
+            users,
+            items.astype("float32"),
+            int(k),
+            interest_mask=masks,
+            exclude=csr(seen),
+            reserved=int(reserved),
+        )
     wanted_ids, wanted_scores = by_sorting(users, masks, items, k, seen, reserved)
     np.testing.assert_array_equal(ids, wanted_ids)
     np.testing.assert_array_equal(scores, wanted_scores)
@@ -80,7 +85,7 @@ def test_many_items_in_several_blocks(order, num_users):
     if order == "best first":
         worth = worth[::-1]
     best = np.lexsort((np.arange(2, 3000), -worth[2:]))[:20] + 2
-    ids, scores = top_k(users, worth[:, None].astype("float32"), 20, block_bytes=2**20)
+    ids, scores = top_k(users, worth[:, None].astype("float32"), 20)
     np.testing.assert_array_equal(ids, np.tile(best, (num_users, 1)))
     np.testing.assert_array_equal(scores, users * worth[best])
 
@@ -121,12 +126,11 @@ def test_memory_is_bounded(order, whom):
         items //= 5_000
     users = np.full((1000, 1), -1 if whom == "one" else 1, "float32")
     users[500] = 1
-    block_bytes = 2**22  # of 200 MB of scores
     tracemalloc.start()
-    top_k(users, items, 10, block_bytes=block_bytes)
+    top_k(users, items, 10)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2 * block_bytes
+    assert peak < 2**25 * os.cpu_count()  # of 200 MB of scores
 
 
 @pytest.mark.parametrize(
