@@ -25,6 +25,7 @@ import gzip
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -39,12 +40,12 @@ from recsys.train.callbacks import CatalogueMetrics
 from recsys.train.match_model import MatchModel
 
 LENGTH, DIM, PATIENCE, ROWS_OF_USER = 50, 64, 5, 20
-SOFTMAX = {"num_negatives": 1000}
-BEAUTY = {
-    "sasrec": {"loss": "softmax", "num_heads": 2, "dropout": 0.5, **SOFTMAX},
-    "gru4rec": {"hidden_units": (DIM,), "dropout": 0.5, **SOFTMAX},
-    "hstu": {"num_heads": 2, "dropout": 0.5, **SOFTMAX},
-    "bert4rec": {"dropout": 0.5, **SOFTMAX},
+ALL: dict[str, Any] = {"num_negatives": None, "dropout": 0.5}  # softmax over all items
+BEAUTY: dict[str, dict[str, Any]] = {
+    "sasrec": {"loss": "softmax", "num_heads": 2, **ALL},
+    "gru4rec": {"hidden_units": (DIM,), **ALL},
+    "hstu": {"num_heads": 2, **ALL},
+    "bert4rec": {**ALL, "mask_probability": 0.5},
 }
 PUBLISHED = {
     "most popular": (0.0152, 0.0068),
@@ -53,7 +54,6 @@ PUBLISHED = {
     "sasrec": (0.0605, 0.0318),
     "S3-Rec": (0.0647, 0.0327),
 }
-COSINE = {"normalize": True, "temperature": 0.05}
 ML_1M = {
     "two_tower": {"hidden_units": (128, DIM)},
     "youtube_dnn": {"hidden_units": (128, DIM)},
@@ -82,10 +82,10 @@ def fields(num_items: int) -> list[Field]:
 
 
 def rows(pasts: list[np.ndarray], items: np.ndarray | None = None) -> dict:
-    """Columns of histories, newest item first, and of the items behind them."""
+    """Columns of histories, oldest item first, and of the items behind them."""
     seen = np.zeros((len(pasts), LENGTH), "int32")
     for row, past in zip(seen, pasts, strict=True):
-        newest = past[::-1][:LENGTH]
+        newest = past[-LENGTH:]
         row[: len(newest)] = newest
     return {"seen": seen} if items is None else {"seen": seen, "item": items}
 
@@ -171,7 +171,7 @@ def main() -> None:
     args = parser.parse_args()
     of_beauty = args.dataset == "beauty"
     args.seeds = args.seeds or (1 if of_beauty else 3)
-    args.batch_size = args.batch_size or (128 if of_beauty else 512)
+    args.batch_size = args.batch_size or (256 if of_beauty else 512)
     args.monitor = "ndcg" if of_beauty else "recall"
     k = 10 if of_beauty else 50
     users = read(args.folder / ("Beauty.txt.gz" if of_beauty else "sequences.txt.gz"))

@@ -254,16 +254,25 @@ class SampledSoftmax(MatchLoss):
     def rows(
         self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
     ) -> Any:
-        ids = ops.reshape(ids, (-1,))
+        steps, ids = ids.shape[1], ops.reshape(ids, (-1,))
         if self._all or self.num_negatives is None:
             drawn = ops.arange(self.reserved, self.vocabulary_size, dtype="int32")
         else:
             drawn = self.draws.draw(self.num_negatives, self.seed_generator)
         vectors = ops.cast(self._vectors(drawn, training), "float32")
-        hit = ops.expand_dims(ids, 1) == ops.expand_dims(drawn, 0)
-        positive = self._logit(ops.sum(user * item, axis=-1), ids)
-        negative = self._logit(ops.matmul(user, ops.transpose(vectors)), drawn)
-        return softmax_loss(positive, negative, hit)
+
+        def losses(user: Any, item: Any, ids: Any) -> Any:
+            hit = ops.expand_dims(ids, 1) == ops.expand_dims(drawn, 0)
+            positive = self._logit(ops.sum(user * item, axis=-1), ids)
+            negative = self._logit(ops.matmul(user, ops.transpose(vectors)), drawn)
+            return softmax_loss(positive, negative, hit)
+
+        if steps == 1 or keras.backend.backend() == "jax":  # which has static shapes
+            return losses(user, item, ids)
+        # Most steps are padding, and a softmax is dear.
+        (real,) = ops.nonzero(ids >= self.reserved)
+        rows = losses(*(ops.take(part, real, axis=0) for part in (user, item, ids)))
+        return ops.scatter(ops.expand_dims(real, 1), rows, ops.shape(ids))
 
     def _logit(self, score: Any, ids: Any) -> Any:
         score = score / self.temperature

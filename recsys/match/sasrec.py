@@ -39,6 +39,9 @@ class CausalBlock(keras.layers.Layer):
     LN(x), x <- z + drop(FFN(z))`.
 
     Parameters of width d: `3 (d^2 + d)` and `2 (d^2 + d)`, and `4 d` of the norms.
+    Matrices start small, as in BERT, so that a block changes little at first: from
+    Glorot's start the model learns several times more slowly, since a state is then
+    hardly about its own item.
 
     Masking: behaviours see themselves and older ones that are `valid`.
 
@@ -82,7 +85,10 @@ class CausalBlock(keras.layers.Layer):
         same = {"dtype": self.dtype_policy}
         for name in ("query", "key", "value", "expand", "contract"):
             activation = "relu" if name == "expand" else None
-            dense = keras.layers.Dense(width, activation, name=name, **same)
+            near_0 = keras.initializers.RandomNormal(stddev=0.02)
+            dense = keras.layers.Dense(
+                width, activation, kernel_initializer=near_0, name=name, **same
+            )
             dense.build(x_shape)
             setattr(self, name, dense)
         for name in ("norm_attention", "norm_ffn"):
