@@ -262,10 +262,13 @@ class SampledSoftmax(MatchLoss):
         vectors = ops.cast(self._vectors(drawn, training), "float32")
 
         def losses(user: Any, item: Any, ids: Any) -> Any:
+            logits = self._logit(ops.matmul(user, ops.transpose(vectors)), drawn)
+            if self._all:
+                own = ops.maximum(ids - self.reserved, 0)
+                return ops.sparse_categorical_crossentropy(own, logits, True)
             hit = ops.expand_dims(ids, 1) == ops.expand_dims(drawn, 0)
             positive = self._logit(ops.sum(user * item, axis=-1), ids)
-            negative = self._logit(ops.matmul(user, ops.transpose(vectors)), drawn)
-            return softmax_loss(positive, negative, hit)
+            return softmax_loss(positive, logits, hit)
 
         if steps == 1 or keras.backend.backend() == "jax":  # which has static shapes
             return losses(user, item, ids)
