@@ -16,16 +16,16 @@ measured. `ratio` is time over the sum of both.
 
 import argparse
 import os
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
 from embedding_scaling import Clock
+from machine import copy_rate, gemm_rate
 from rich.console import Console
 from rich.table import Table
-from zoo_speed import gemm_rate, products
+from zoo_speed import products
 
 from recsys import Field, Task
 from recsys.multidomain.m2m import m2m
@@ -59,17 +59,6 @@ def data(rows: int) -> tuple[dict, dict]:
         for field in fields()
     }
     return x, {task.name: rng.integers(0, 2, rows) for task in TASKS}
-
-
-def copy_rate(n: int = 20_000_000) -> float:
-    """Bytes a second that a copy reads and writes."""
-    a, b = np.ones(n, "float32"), np.empty(n, "float32")
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        np.copyto(b, a)
-        times.append(time.perf_counter() - start)
-    return 8.0 * n / float(np.median(times))
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 import zoo_speed
 from embedding_scaling import Clock
+from machine import gemm_rate
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -132,7 +133,7 @@ def main() -> None:
         print(name, *cells, flush=True)
     console.print(table)
 
-    rate = zoo_speed.gemm_rate()
+    rate = gemm_rate()
     table = Table("unit", "length", "ms", "its products", "ratio", "at the GEMM rate")
     flops = 6 * sum(a * b for a, b in itertools.pairwise((8 * DIM, *UNIT, 1)))
     for activation, length in itertools.product(("sigmoid", "dice"), LENGTHS):

@@ -18,7 +18,6 @@ to reach the rate.
 import argparse
 import inspect
 import os
-import time
 from importlib import import_module
 from math import prod
 
@@ -28,6 +27,7 @@ import embedding_scaling as criteo
 import keras
 import numpy as np
 import tensorflow as tf
+from machine import gemm_rate
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -96,19 +96,6 @@ def _flops(op: tf.Operation) -> float:
     else:
         return 0.0
     return 2.0 * prod(op.outputs[0].shape) * inner
-
-
-def gemm_rate(n: int = 2048) -> float:
-    """Floating-point operations per second of a square product."""
-    a, b = tf.random.normal((n, n)), tf.random.normal((n, n))
-    product = tf.function(lambda: tf.matmul(a, b))
-    product()
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        product()
-        times.append(time.perf_counter() - start)
-    return 2.0 * n**3 / float(np.median(times))
 
 
 class Contender:
