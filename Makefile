@@ -28,6 +28,24 @@ test: setup
 test-all: setup-all
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# The comparisons of speed, about an hour; DATA is a folder with `frappe_x1`, if any.
+bench: .venv/bench-done .bench/torch/done .bench/tf215/done
+	$(BIN)/python benchmarks/run.py $(if $(DATA),--data $(DATA))
+
+.venv/bench-done: .venv/setup-done
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,ann,export,bench]"
+	@touch $@
+
+.bench/torch/done:
+	$(PYTHON) -m venv .bench/torch
+	.bench/torch/bin/pip install --quiet torch==2.13.0 fuxictr==2.3.10 fbgemm-gpu-cpu==1.8.0
+	@touch $@
+
+.bench/tf215/done:
+	$(PYTHON) -m venv .bench/tf215
+	.bench/tf215/bin/pip install --quiet tensorflow==2.15.1 deep-rec-kit==1.0.2 deepctr==0.9.4
+	@touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,4 +53,4 @@ lint: setup
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv runs build dist
+	rm -rf .venv .bench runs build dist

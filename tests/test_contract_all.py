@@ -100,7 +100,8 @@ def test_compiled_training_equals_plain_training(entry):
         assert model.jit_compile == jit
         fit = model.fit(x, y, batch_size=32, epochs=3, shuffle=False, verbose=0)
         losses.append(fit.history["loss"])
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+    # Adam turns the rounding of a gradient near 0 into a step of another sign.
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 def test_mixed_precision_is_near_and_its_head_float32(entry):

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from recsys.layers.activation import get_activation, serialize_activation
-from recsys.layers.core import FeedForwardLayer, as_shapes, dropout
+from recsys.layers.core import FeedForwardLayer, as_shapes, batch_norm, dropout
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -69,11 +69,7 @@ class Experts(keras.layers.Layer):
         self.use_bn = use_bn
         same = {"dtype": self.dtype_policy}
         layers = range(len(self.hidden_units))
-        self.norms = [
-            keras.layers.BatchNormalization(name=f"bn_{i}", **same)
-            for i in layers
-            if use_bn
-        ]
+        self.norms = [batch_norm(name=f"bn_{i}", **same) for i in layers if use_bn]
         self.activations = [
             get_activation(activation, name=f"activation_{i}", **same) for i in layers
         ]

@@ -78,9 +78,7 @@ class Regulation(keras.layers.Layer):
         )
         same = {"epsilon": 1e-5, "dtype": self.dtype_policy, "name": "norm"}
         if self.norm == "scalar":
-            # Weighed embeddings are far smaller than the variance of 1 that the moving
-            # one starts with: it must forget that soon.
-            self.normalise = keras.layers.BatchNormalization(momentum=0.9, **same)
+            self.normalise = core.batch_norm(**same)
             self.normalise.build((None, width, 1))  # one channel
         elif self.norm == "layer":
             self.normalise = core.layer_norm(**same)

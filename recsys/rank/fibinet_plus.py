@@ -9,11 +9,16 @@ Zhang and Zhang, CIKM 2023, https://arxiv.org/abs/2209.05016 (figure 1, eq. 3-16
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
-
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import Stack, Tower, Unstack, layer_norm, predict
+from recsys.layers.core import (
+    Stack,
+    Tower,
+    Unstack,
+    batch_norm,
+    layer_norm,
+    predict,
+)
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.senet import SENet
 from recsys.train.model import Model
@@ -99,7 +104,7 @@ def _normalised(
     by_name = dict(zip(names, embeddings, strict=True))
     ids = [name for name in names if name in of_ids]
     if ids:
-        norm = keras.layers.BatchNormalization(epsilon=1e-5, name="dnn_norm_ids")
+        norm = batch_norm(name="dnn_norm_ids")
         stacked = norm(Stack()([by_name[name] for name in ids]))
         by_name |= dict(zip(ids, Unstack()(stacked), strict=True))
     for name in names:

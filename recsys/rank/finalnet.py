@@ -17,7 +17,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.activation import get_activation, serialize_activation
-from recsys.layers.core import LossLayer, Tower, dropout, predict
+from recsys.layers.core import LossLayer, Tower, batch_norm, dropout, predict
 from recsys.layers.rows import mean_of_rows
 from recsys.train.model import Model
 
@@ -86,9 +86,7 @@ class FactorizedLayer(keras.layers.Layer):
             **same,
         )
         if use_bn:
-            # Products of embeddings are far smaller than the variance of 1 that the
-            # moving one starts with: it must forget that soon.
-            self.norm = keras.layers.BatchNormalization(momentum=0.9, name="bn", **same)
+            self.norm = batch_norm(name="bn", **same)
         self.activate = get_activation(activation, name="activation", **same)
         if dropout_rate:
             self.drop = dropout(dropout_rate, name="dropout", **same)

@@ -14,7 +14,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import Tower, predict
+from recsys.layers.core import Tower, batch_norm, predict
 from recsys.layers.core import dropout as drop
 from recsys.train.model import Model
 
@@ -82,7 +82,7 @@ def nfm(
     first_order = embed.linear(fields)
     pooled = BiInteraction(name="dnn_pool")(embed(fields).of_one_dim())
     if use_bn:
-        pooled = keras.layers.BatchNormalization(name="dnn_pool_norm")(pooled)
+        pooled = batch_norm(name="dnn_pool_norm")(pooled)
     if pooled_dropout:
         pooled = drop(pooled_dropout, name="dnn_pool_dropout")(pooled)
     tower = Tower(

@@ -30,7 +30,7 @@ def test_a_block_is_dense_norm_activation_dropout():
     for i in range(2):
         h = oracle.dense(h, w, f"mlp/dense_{i}")
         h = (h - w[f"mlp/bn_{i}/moving_mean"]) / np.sqrt(
-            w[f"mlp/bn_{i}/moving_variance"] + 1e-3
+            w[f"mlp/bn_{i}/moving_variance"] + 1e-5
         )
         h = np.tanh(h * w[f"mlp/bn_{i}/gamma"] + w[f"mlp/bn_{i}/beta"])
     np.testing.assert_allclose(layer(x), h, rtol=1e-4, atol=1e-5)

@@ -59,7 +59,7 @@ def _experts(x, w, name):
                 w[f"{at}/bn_0/{key}"][part]
                 for key in ("gamma", "beta", "moving_mean", "moving_variance")
             )
-            z = gamma * (z - mean) / np.sqrt(variance + 1e-3) + beta
+            z = gamma * (z - mean) / np.sqrt(variance + 1e-5) + beta
         outputs.append(_swish(z))
     return np.stack(outputs, axis=1)
 

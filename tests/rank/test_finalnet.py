@@ -29,7 +29,7 @@ def _stack(y, w, i, residual):
         if f"{name}/bn/gamma" in w:
             bn = {n: w[f"{name}/bn/{n}"] for n in ("gamma", "beta")}
             mean, variance = (w[f"{name}/bn/moving_{n}"] for n in ("mean", "variance"))
-            y = bn["gamma"] * (y - mean) / np.sqrt(variance + 1e-3) + bn["beta"]
+            y = bn["gamma"] * (y - mean) / np.sqrt(variance + 1e-5) + bn["beta"]
         j += 1
     return oracle.dense(y, w, f"dnn_logit_{i}/logit")
 
