@@ -1,7 +1,7 @@
 """Losses that pick the right item out of a catalogue."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -248,12 +248,23 @@ class SampledSoftmax(MatchLoss):
     def rows(
         self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
     ) -> Any:
+        return self.among(user, item, ids, lambda drawn: self._vectors(drawn, training))
+
+    def among(
+        self, user: Any, item: Any, ids: Any, vectors_of: Callable[[Any], Any]
+    ) -> Any:
+        """Returns the loss of each row among the vectors of ids that are drawn.
+
+        Args:
+            user, item, ids: As in `rows`.
+            vectors_of: From the ids drawn, `(num,)`, to `(num, dim)`.
+        """
         steps, ids = ids.shape[1], ops.reshape(ids, (-1,))
         if self._all or self.num_negatives is None:
             drawn = ops.arange(self.reserved, self.vocabulary_size, dtype="int32")
         else:
             drawn = self.draws.draw(self.num_negatives, self.seed_generator)
-        vectors = ops.cast(self._vectors(drawn, training), "float32")
+        vectors = ops.cast(vectors_of(drawn), "float32")
 
         def losses(user: Any, item: Any, ids: Any) -> Any:
             logits = self._logit(ops.matmul(user, ops.transpose(vectors)), drawn)

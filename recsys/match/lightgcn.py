@@ -5,8 +5,11 @@ He et al., SIGIR 2020, https://arxiv.org/abs/2002.02126 (figure 2, eq. 3-8, 11, 
     users, items ──> e^(0) ─> graph ─> e^(1) ─> graph ─> e^(2) ─> graph ─> e^(3)
                        └────────────────┴───────────────┴───────────────┴──> mean
     user ──> its mean ──┐
-                        <., .> ─> BPR
+                        <., .> ─> BPR, or softmax
     item ──> its mean ──┘
+
+The softmax over items of normalised vectors, in place of BPR, is Wu et al., TOIS 2024,
+https://arxiv.org/abs/2201.02327 (eq. 4, section 5).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +20,9 @@ import numpy as np
 from keras import ops
 
 from recsys.feature import Field
-from recsys.layers.core import Derived
+from recsys.layers.core import Derived, UnitLength
 from recsys.layers.embedding import gather_rows
-from recsys.layers.retrieval import SampledBPR
+from recsys.layers.retrieval import MatchLoss, SampledBPR, SampledSoftmax
 from recsys.match._towers import Towers, user_id
 from recsys.train.match_model import MatchModel
 
@@ -45,6 +48,7 @@ class InteractionGraph(Derived):
         num_edges: Distinct pairs of a user and an item.
         dim: Width of a vector.
         num_layers: K.
+        normalize: Whether e is divided by its length.
     Call arguments:
         ids: `(batch,)`.
         of_items: Whether they are of items, not of users.
@@ -59,6 +63,7 @@ class InteractionGraph(Derived):
         num_edges: int,
         dim: int,
         num_layers: int = 3,
+        normalize: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -67,6 +72,8 @@ class InteractionGraph(Derived):
         self.num_edges = num_edges
         self.dim = dim
         self.num_layers = num_layers
+        self.normalize = normalize
+        self.unit = UnitLength(name="unit")
 
     def build(self, *_: Any) -> None:
         nodes, ends = self.num_users + self.num_items, 2 * self.num_edges
@@ -134,7 +141,8 @@ class InteractionGraph(Derived):
         for _ in range(self.num_layers):
             layer = share * sum_of_neighbours(share * layer)
             total = total + layer
-        return total / (self.num_layers + 1)
+        mean = total / (self.num_layers + 1)
+        return self.unit(mean) if self.normalize else mean
 
     def _sum_of_neighbours(self, jit: bool) -> Callable[[Any], Any]:
         """The product with the adjacency matrix."""
@@ -209,22 +217,20 @@ class InteractionGraph(Derived):
             "num_edges": self.num_edges,
             "dim": self.dim,
             "num_layers": self.num_layers,
+            "normalize": self.normalize,
         }
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class GraphBPR(SampledBPR):
-    r"""BPR of the vectors of a graph, and a penalty on what is trained (eq. 15).
+class GraphLoss(MatchLoss):
+    r"""A loss of the vectors of a graph, and a penalty on what is trained.
 
-        loss = mean_j -log \sigma(<e_u, e_i - e_j>)
-               + l2_reg / 2 (|e_u^{(0)}|^2 + |e_i^{(0)}|^2 + mean_j |e_j^{(0)}|^2)
+        penalty = l2_reg / 2 (|e_u^{(0)}|^2 + |e_i^{(0)}|^2)
 
-    where j are items the user has not chosen. (The paper's penalty is on all of
-    e^{(0)}; that on the rows of the batch is the authors' code.)
+    (The paper's is on all of e^{(0)}; that on the rows of the batch is the authors'.)
 
     Args:
-        vocabulary_size, num_negatives, reserved, weight, sample_weight: Of
-            `NegativesOfRows`.
+        vocabulary_size, num_negatives, reserved, temperature, weight, sample_weight:
+            Of `SampledBPR` or `SampledSoftmax`.
         user: Column of the user's id.
         l2_reg: Weight of the penalty.
     Call arguments and returns: as `MatchLoss`.
@@ -238,7 +244,7 @@ class GraphBPR(SampledBPR):
         l2_reg: float = 1e-4,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary_size, num_negatives, **kwargs)
+        super().__init__(vocabulary_size, num_negatives=num_negatives, **kwargs)
         self.user = user
         self.l2_reg = l2_reg
 
@@ -255,26 +261,86 @@ class GraphBPR(SampledBPR):
         self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
     ) -> Any:
         graph, jit = self._graph()
+        vectors = graph.propagate(jit)
         users = ops.cast(ops.reshape(x[self.user], (-1,)), "int32")
+        loss = self.of_vectors(graph, vectors, users, ids)
+        for nodes in (users, ids[:, 0] + graph.num_users):
+            loss += self.penalty(graph, nodes)
+        return loss
+
+    def penalty(self, graph: InteractionGraph, nodes: Any) -> Any:
+        """Returns what nodes cost, `nodes.shape`."""
+        e = ops.take(graph.embeddings, nodes, axis=0)
+        return self.l2_reg / 2 * ops.sum(ops.square(e), axis=-1)
+
+    def of_vectors(
+        self, graph: InteractionGraph, vectors: Any, users: Any, ids: Any
+    ) -> Any:
+        """Returns the loss of each row but for users' and items' penalty, `(batch,)`.
+
+        Args:
+            graph: Of the vectors.
+            vectors: Of all nodes, `(nodes, dim)`.
+            users: `(batch,)`.
+            ids: Of the items, `(batch, 1)`.
+        """
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "user": self.user, "l2_reg": self.l2_reg}
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class GraphBPR(GraphLoss, SampledBPR):
+    r"""BPR of the vectors of a graph (eq. 15).
+
+        loss = mean_j -log \sigma(<e_u, e_i - e_j> / temperature)
+               + l2_reg / 2 (|e_u^{(0)}|^2 + |e_i^{(0)}|^2 + mean_j |e_j^{(0)}|^2)
+
+    where j are items the user has not chosen.
+
+    Args, call arguments and returns: of `GraphLoss`.
+    """
+
+    def of_vectors(
+        self, graph: InteractionGraph, vectors: Any, users: Any, ids: Any
+    ) -> Any:
         drawn, counts = graph.strangers(
             users, self.num_negatives, self.reserved, self.seed_generator
         )
         counts &= drawn != ids
         nodes = users, ids[:, 0] + graph.num_users, drawn + graph.num_users
-        u, i, j = (ops.take(graph.propagate(jit), n, axis=0) for n in nodes)
-        negative = ops.matmul(j, ops.expand_dims(u, 2))[..., 0]
-        loss = self.of_scores(ops.sum(u * i, axis=1), negative, counts)
+        u, i, j = (ops.take(vectors, n, axis=0) for n in nodes)
+        positive = ops.sum(u * i, axis=1) / self.temperature
+        negative = ops.matmul(j, ops.expand_dims(u, 2))[..., 0] / self.temperature
+        loss = self.of_scores(positive, negative, counts)
 
-        u, i, j = (
-            ops.sum(ops.square(ops.take(graph.embeddings, n, axis=0)), axis=-1)
-            for n in nodes
-        )
         count = ops.maximum(ops.sum(ops.cast(counts, "float32"), axis=1), 1)
-        j = ops.sum(ops.where(counts, j, 0), axis=1) / count
-        return loss + self.l2_reg / 2 * (u + i + j)
+        penalties = ops.where(counts, self.penalty(graph, nodes[2]), 0)
+        return loss + ops.sum(penalties, axis=1) / count
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "user": self.user, "l2_reg": self.l2_reg}
+
+@keras.saving.register_keras_serializable(package="recsys")
+class GraphSoftmax(GraphLoss, SampledSoftmax):
+    r"""Softmax over the items, of the vectors of a graph.
+
+        loss = -log softmax_i(<e_u, e_i> / temperature)
+               + l2_reg / 2 (|e_u^{(0)}|^2 + |e_i^{(0)}|^2)
+
+    Args, call arguments and returns: of `GraphLoss`.
+    """
+
+    def of_vectors(
+        self, graph: InteractionGraph, vectors: Any, users: Any, ids: Any
+    ) -> Any:
+        def of_items(ids: Any) -> Any:
+            return ops.take(vectors, ids + graph.num_users, axis=0)
+
+        user = ops.take(vectors, users, axis=0)
+        return self.among(user, of_items(ids[:, 0]), ids, of_items)
+
+
+LOSSES: dict[str, type[GraphLoss]] = {"bpr": GraphBPR, "softmax": GraphSoftmax}
 
 
 def lightgcn(
@@ -284,6 +350,9 @@ def lightgcn(
     *,
     interactions: tuple[Any, Any] | None = None,
     num_negatives: int | None = 1,
+    loss: str = "bpr",
+    temperature: float = 1.0,
+    normalize: bool = False,
     sample_weight: str | None = None,
 ) -> MatchModel:
     """Builds LightGCN: vectors of users and items, averaged over who chose what.
@@ -303,16 +372,25 @@ def lightgcn(
     Args:
         fields: The item, and the user; others are not used. Both have one dim.
         num_layers: Products with the graph; 0 is matrix factorization.
-        l2_reg: Penalty on the rows of the batch, see `GraphBPR`.
+        l2_reg: Penalty on the rows of the batch, see `GraphBPR` and `GraphSoftmax`.
         interactions: User ids and item ids of the training data, `(pairs,)` each. A
             pair that is repeated counts once. Nothing of the test data may be in it.
-        num_negatives: Items that are drawn for each row, none of the user's own.
+        num_negatives: Items drawn for each row, none of the user's own; for the
+            softmax for each batch, any. `None` is all.
+        loss: `"bpr"` or `"softmax"`. On vectors that are normalised, with a low
+            temperature, the softmax over all items is better and much faster to train.
+        temperature: Divides the scores in training.
+        normalize: Whether the averaged vectors have length 1 (not in the paper).
         sample_weight: Column of `x` that weighs the rows.
 
     Raises:
         ValueError: If there is no user of one id as wide as the item, or there are no
-            interactions or they have other ids.
+            interactions or they have other ids, or the loss is unknown.
     """
+    if loss not in LOSSES:
+        raise ValueError(
+            f"lightgcn: loss must be one of {tuple(LOSSES)}. Received: loss={loss!r}"
+        )
     towers = Towers(fields, "lightgcn")
     item = towers.item
     user = user_id(towers, "lightgcn", item.dim)
@@ -323,21 +401,23 @@ def lightgcn(
         len(users),
         item.dim,
         num_layers,
+        normalize,
         name=GRAPH,
     )
     user_vector = graph(towers.embed.column(user.name))
     item_vector = graph(towers.item_ids, of_items=True)
     graph.connect(users, items)
-    loss = GraphBPR(
+    of_pairs = LOSSES[loss](
         item.vocabulary_size,
         user.name,
         num_negatives,
         l2_reg,
+        temperature=temperature,
         reserved=item.reserved,
         sample_weight=sample_weight,
         name="score",
     )
-    return towers.model("lightgcn", user_vector, item_vector, loss)
+    return towers.model("lightgcn", user_vector, item_vector, of_pairs)
 
 
 def _distinct(

@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field
-from recsys.layers.core import Stack
+from recsys.layers.core import AppendOne, Stack
 from recsys.layers.core import dropout as drop
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.retrieval import CosineContrastive
@@ -105,6 +105,7 @@ def simplex(
     num_negatives: int | None = 1000,
     exclude_target: bool = True,
     unseen: str | None = None,
+    use_bias: bool = False,
     sample_weight: str | None = None,
 ) -> MatchModel:
     """Builds SimpleX: cosines of a user and an item, and a loss with a margin.
@@ -125,6 +126,9 @@ def simplex(
         margin, negative_weight, num_negatives, unseen: Of `CosineContrastive`.
         exclude_target: Whether, in training, the history of a row is without its
             positive item, so that a history of all of a user's items may be used.
+        use_bias: Whether items, users and all together have biases beside the cosine,
+            as in the authors' settings for MovieLens: large margins need them. Those
+            of users and all do not change an order. Vectors get two more elements.
         sample_weight: Column of `x` that weighs the rows.
 
     Raises:
@@ -140,8 +144,9 @@ def simplex(
             f"{[(field.name, field.belong, field.emb) for field in fields]}"
         )
     (history,) = embed.histories(watched[:1])
-    own = embed([user_id(towers, "simplex", item.dim)]).concat()
-    vector = embed([item]).concat()
+    user = user_id(towers, "simplex", item.dim)
+    own = embed([user]).concat()
+    vector = unit(embed([item]).concat(), "unit_item")
     aggregate = BehaviourAggregation(gamma, pooling, name="dnn_user")
     served = aggregate([own, history.sequence], valid=history.valid)
     trained = served
@@ -150,7 +155,17 @@ def simplex(
         trained = aggregate(
             [own, history.sequence, ids, towers.item_ids], valid=history.valid
         )
-    trained = drop(dropout, name="drop")(unit(trained, "unit_trained"))
+    served, trained = unit(served, "unit_user"), unit(trained, "unit_trained")
+    dropped = drop(dropout, name="drop")
+    if use_bias:
+        one, beside = AppendOne(name="and_one"), keras.layers.Concatenate(name="biases")
+        of_item = embed.lookup(item, "embedding_bias__", 1, "zeros")
+        of_user = embed.linear([user])
+        vector = one(beside([vector, of_item]))
+        served = beside([one(served), of_user])
+        trained = beside([dropped(one(trained)), of_user])
+    else:
+        trained = dropped(trained)
     loss = CosineContrastive(
         item.vocabulary_size,
         num_negatives,
@@ -164,8 +179,8 @@ def simplex(
     following = keras.layers.Reshape((1,), dtype="int32", name="own_item")
     return towers.model(
         "simplex",
-        unit(served, "unit_user"),
-        unit(vector, "unit_item"),
+        served,
+        vector,
         loss,
         Stack(name="of_row")([trained]),
         following(towers.item_ids),

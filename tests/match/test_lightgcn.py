@@ -63,6 +63,57 @@ def test_it_computes_the_paper(num_layers):
     assert loss == pytest.approx(np.mean(rows), rel=1e-5)
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_softmax_is_of_the_graph_s_vectors(normalize, tmp_path):
+    how = {"loss": "softmax", "temperature": 0.3, "normalize": normalize}
+    model, x = _model(**how), zoo.rows(40)
+    e, vectors = _vectors(model)
+    if normalize:
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(_all(model), vectors, rtol=1e-4, atol=1e-5)
+    users, items = x["user_id"], x["item_id"]
+    scores = vectors[users] @ vectors[USERS:].T
+    found = model.predict(x, verbose=0)[:, 0]
+    own = np.arange(40), items
+    np.testing.assert_allclose(found, scores[own], rtol=1e-4, atol=1e-5)
+
+    scores = scores[:, 1:] / 0.3
+    rows = np.logaddexp.reduce(scores, axis=1) - scores[np.arange(40), items - 1]
+    size = (e**2).sum(axis=1)
+    rows += 0.1 / 2 * (size[users] + size[USERS + items])
+    model.compile("sgd")
+    loss = model.evaluate(x, batch_size=40, verbose=0)
+    assert loss == pytest.approx(rows.mean(), rel=1e-5)
+    model.save(tmp_path / "m.keras")
+    loaded = load_model(tmp_path / "m.keras")
+    assert loaded.evaluate(x, batch_size=40, verbose=0) == pytest.approx(loss)
+
+
+def test_the_softmax_may_draw_its_items():
+    losses = []
+    for num_negatives in (None, 20):
+        keras.utils.set_random_seed(0)
+        model = _model(loss="softmax", num_negatives=num_negatives, l2_reg=0.0)
+        model.compile("sgd")
+        x = zoo.rows(40)
+        losses.append([model.evaluate(x, batch_size=40, verbose=0) for _ in range(50)])
+    exact, drawn = np.mean(losses, axis=1)
+    assert np.std(losses[0]) == 0 and np.std(losses[1]) > 0.001
+    assert drawn == pytest.approx(exact + np.log(20 / 29), abs=0.05)
+
+
+def test_the_temperature_of_bpr_divides_the_scores():
+    x, found = zoo.rows(40), []
+    for temperature in (1.0, 0.5):
+        keras.utils.set_random_seed(0)
+        model = _model(temperature=temperature, num_layers=0, l2_reg=0.0)
+        graph = model.get_layer("embedding_graph")
+        graph.embeddings.assign(graph.embeddings * temperature**0.5)
+        model.compile("sgd")
+        found.append(model.evaluate(x, batch_size=40, verbose=0))
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
 def test_an_edge_that_is_repeated_counts_once_and_a_lone_node_keeps_its_share():
     model = _model(([7, 7, 7], [3, 3, 3]), num_layers=1)
     e, found = model.get_layer("embedding_graph").embeddings.numpy(), _all(model)
@@ -180,6 +231,8 @@ def test_parameters():
 
 def test_errors():
     fields = zoo.fields(4)
+    with pytest.raises(ValueError, match="loss must be one of"):
+        lightgcn(fields, interactions=zoo.INTERACTIONS, loss="hinge")
     with pytest.raises(ValueError, match="lightgcn needs interactions="):
         lightgcn(fields)
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(1,\)"):

@@ -67,6 +67,30 @@ def test_training_takes_the_target_out_of_its_history(excluded):
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_biases_of_users_items_and_all_are_beside_the_cosine():
+    model, x = _model(use_bias=True, margin=0.1, negative_weight=5.0), zoo.rows(40)
+    w = oracle.weights(model)
+    of_item = w["embedding_bias__item_id/embeddings"][:, 0]
+    of_user = (
+        w["embedding_linear__user_id/embeddings"][x["user_id"]] + w["dnn_bias/bias"]
+    )
+    user, items = _users(model, x, 0.5, "mean")
+    scores, own = user @ items.T + of_item + of_user, (np.arange(40), x["item_id"])
+    kwargs = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(model.predict(x, verbose=0)[:, 0], scores[own], **kwargs)
+    served = model.user_model.predict(x, verbose=0) @ model.item_matrix().T
+    np.testing.assert_allclose(served, scores, **kwargs)
+
+    user, _ = _users(model, x, 0.5, "mean", x["item_id"])
+    scores = user @ items.T + of_item + of_user
+    hinges = np.maximum(scores - 0.1, 0)
+    hinges[:, 0] = hinges[own] = 0
+    expected = np.maximum(1 - scores[own], 0) + 5 / 29 * hinges.sum(axis=1)
+    model.compile("sgd")
+    found = model.evaluate(x, batch_size=40, verbose=0)
+    assert found == pytest.approx(expected.mean(), rel=1e-5)
+
+
 def test_with_gamma_one_the_history_does_not_matter():
     model, x = _model(gamma=1.0), zoo.rows(9)
     other = {**x, "seen": x["seen"][::-1]}
