@@ -42,10 +42,10 @@ Of two rates to start with, each model takes that with the better validation AUC
 case, the mean of the first two seeds. Nothing is chosen by the test rows.
 
 Prints mean and standard deviation of the test AUC over seeds, and the difference of the
-mean of the tasks from shared bottom's at the same seed, with the half-width of its 95 %
-interval (Student, over seeds). A model `gains` or `loses` if that interval is all above
-or below zero, else it is `level`. The best possible AUC is that of the probabilities
-the labels were drawn from.
+mean of the tasks from that of shared bottom, and of the wide bottom, at the same seed,
+with the half-width of its 95 % interval (Student, over seeds). A model `gains` or
+`loses` if that interval is all above or below zero, else it is `level`. The best
+possible AUC is that of the probabilities the labels were drawn from.
 """
 
 import argparse
@@ -69,6 +69,7 @@ from recsys.metrics.auc import auc
 
 SINGLE, BASELINE = "single tasks", "shared_bottom"
 WIDE, WIDE_BOTTOM = "wide", "wide bottom"
+REFERENCES = (BASELINE, WIDE_BOTTOM)
 WIDTH, UNITS, TIMES = 16, 16, 3
 ARGUMENTS = {
     BASELINE: {"bottom_units": (UNITS,)},
@@ -243,17 +244,27 @@ def run(name: str, case: Case, seed: int, rate: float) -> Run:
     )
 
 
+def against(over: np.ndarray) -> tuple[str, str]:
+    """Returns mean and half-width of differences, and what that says."""
+    half = student.ppf(0.975, len(over) - 1) * over.std(ddof=1) / len(over) ** 0.5
+    verdict = "gains" if over.mean() > 0 else "loses"
+    if abs(over.mean()) <= half:
+        verdict = "level"
+    return f"{over.mean():+.4f} ± {half:.4f}", verdict
+
+
 def report(cases: Sequence[Case], models: Sequence[str]) -> Table:
     """Compares the models on a case; each seed has its rows, or all have the same."""
     tasks = [task.name for task in cases[0].tasks]
-    table = Table("model", "rate", "weights", *tasks, "mean", f"over {BASELINE}", "")
+    heads = [head for name in REFERENCES for head in (f"over {name}", "")]
+    table = Table("model", "rate", "weights", *tasks, "mean", *heads)
     table.title = cases[0].name
     if cases[0].best is not None:
         best = np.mean([[case.best[task] for task in tasks] for case in cases], axis=0)
         figures = [f"{value:.4f}" for value in (*best, best.mean())]
         table.add_row("best possible", "", "", *figures)
-    base = np.zeros(len(cases))
-    for name in dict.fromkeys([BASELINE, WIDE_BOTTOM, WIDE, SINGLE, *models]):
+    means: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys([*REFERENCES, SINGLE, WIDE, *models]):
         tried = {
             rate: [run(name, case, i, rate) for i, case in enumerate(cases[:2])]
             for rate in cases[0].rates
@@ -262,18 +273,17 @@ def report(cases: Sequence[Case], models: Sequence[str]) -> Table:
         rest = [run(name, case, i, rate) for i, case in enumerate(cases) if i > 1]
         runs = [*tried[rate], *rest]
         values = np.array([[each.test[task] for task in tasks] for each in runs])
-        mean = values.mean(1)
-        base = mean if name == BASELINE else base
-        over = mean - base
-        half = student.ppf(0.975, len(over) - 1) * over.std(ddof=1) / len(over) ** 0.5
-        cells = [f"{v.mean():.4f} ± {v.std(ddof=1):.4f}" for v in (*values.T, mean)]
-        verdict = "level"
-        if abs(over.mean()) > half:
-            verdict = "gains" if over.mean() > 0 else "loses"
-        verdict = "" if name == BASELINE else verdict
-        sizes = (f"{rate}", f"{runs[0].size:,}")
-        table.add_row(name, *sizes, *cells, f"{over.mean():+.4f} ± {half:.4f}", verdict)
-        print(f"{cases[0].name}, {name}: {over.mean():+.4f} ± {half:.4f}", flush=True)
+        means[name] = values.mean(1)
+        cells = [
+            f"{v.mean():.4f} ± {v.std(ddof=1):.4f}" for v in (*values.T, means[name])
+        ]
+        for reference in REFERENCES:
+            if reference in means and reference != name:
+                cells += against(means[name] - means[reference])
+            else:
+                cells += ["", ""]
+        table.add_row(name, f"{rate}", f"{runs[0].size:,}", *cells)
+        print(cases[0].name, name, rate, *cells, flush=True)
     return table
 
 
@@ -292,7 +302,7 @@ def main() -> None:
     for some in cases:
         funnel = "funnel" in some[0].name
         models = [name for name in args.models if (name in FUNNELS) == funnel]
-        Console(width=160).print(report(some, models))
+        Console(width=180).print(report(some, models))
 
 
 if __name__ == "__main__":
