@@ -59,9 +59,10 @@ def of_task(model: Any, x: Any, y: Any, name: str) -> dict[str, np.ndarray]:
 
 
 def kernels_by_row(model: Any, x: Any, y: Any) -> set[tuple[int, ...]]:
-    """Shapes `(rows, in, out)` in a training step, where `(in, out)` is of a kernel.
+    """Shapes `(..., rows, in, out)` in a training step, `(in, out)` that of a kernel.
 
     As large are kernels that are gathered, or gradients that are summed, row by row.
+    Attention to histories is left out: its first kernel depends on the row's target.
 
     Args:
         model: Compiled.
@@ -69,7 +70,11 @@ def kernels_by_row(model: Any, x: Any, y: Any) -> set[tuple[int, ...]]:
         y: Labels.
     """
     n = len(next(iter(x.values())))
-    kernels = [v for v in model.trainable_variables if "kernel" in v.name]
+    kernels = [
+        v
+        for v in model.trainable_variables
+        if "kernel" in v.name and "dnn_his" not in v.path
+    ]
     sizes = {tuple(v.shape[-2:]) for v in kernels if min(v.shape[-2:]) > 1}
     assert sizes and n not in {size for v in kernels for size in v.shape}
 
@@ -81,8 +86,10 @@ def kernels_by_row(model: Any, x: Any, y: Any) -> set[tuple[int, ...]]:
 
     feed = {name: tf.convert_to_tensor(x[name]) for name in model.input}
     graph = tf.function(step).get_concrete_function(feed).graph
-    outputs = [out for op in graph.get_operations() for out in op.outputs]
-    found = {tuple(out.shape) for out in outputs if out.shape.rank == 3}
-    return {
-        shape for shape in found if shape[0] == n and {shape[1:], shape[:0:-1]} & sizes
+    shapes = {
+        tuple(out.shape)
+        for op in graph.get_operations()
+        for out in op.outputs
+        if out.shape.rank and out.shape.rank > 2
     }
+    return {shape for shape in shapes if n in shape[:-2] and shape[-2:] in sizes}
