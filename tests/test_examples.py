@@ -124,3 +124,150 @@ def test_calls_of_version_1_with_two_lists_and_metrics_outside_a_list():
         model.fit(data, labels, batch_size=32, epochs=1, verbose=0)
         logs = model.evaluate(data, labels, verbose=0, return_dict=True)
         assert any("auc" in name for name in logs)
+
+
+def _columns():
+    from recsys.feature import Field
+
+    return [
+        Field("uid", vocabulary_size=100),
+        Field("item_id", vocabulary_size=20, belong="item"),
+        Field(
+            "his_item_id", vocabulary_size=20, emb="item_id", length=6, belong="history"
+        ),
+        Field("context_id", vocabulary_size=20, belong="context"),
+    ]
+
+
+def _mmoe(tasks):
+    from recsys.multitask.mmoe import mmoe
+
+    return mmoe(_columns(), tasks, 3)
+
+
+def _ple(tasks):
+    from recsys.multitask.ple import ple
+
+    return ple(_columns(), tasks, 2)
+
+
+def _stem(tasks):
+    from recsys.multitask.stem import stem
+
+    fields, (click, like, buy) = _columns(), tasks
+    groups = {(click, like): fields, buy: fields}
+    return stem(task_group=groups, stop_gradients=True)
+
+
+def _stem_of_widths(tasks):
+    from recsys.multitask.stem import stem
+
+    fields, task_group = _columns(), {}
+    for task, dim in zip([*tasks, "shared"], [4, 8, 16, 8], strict=True):
+        task_group[task] = fields.copy()
+        for field in task_group[task]:
+            field.dim = dim  # of all copies: they hold the same fields
+    shared_group = task_group.pop("shared")
+    return stem(task_group=task_group, shared_group=shared_group)
+
+
+def _stem_al(tasks):
+    from recsys.multitask.stem import stem
+
+    fields, (click, like, buy) = _columns(), tasks
+    return stem(task_group={click: fields}, auxiliary_task_group={(like, buy): fields})
+
+
+def _m2m(tasks):
+    from recsys.multidomain.m2m import Field, m2m
+
+    fields = [
+        *_columns(),
+        Field(
+            "his_cate_id", vocabulary_size=9, emb="cate_id", length=6, belong="history"
+        ),
+        Field("domain_id", vocabulary_size=3, belong="domain"),
+    ]
+    for task in tasks:
+        own = {"belong": "task", "group": task.name}
+        name = f"{task.name}_id"
+        fields.append(Field(name, vocabulary_size=3, emb="task_id", **own))
+        name = f"{task.name}_count"
+        own["dtype"] = "float32"
+        fields.append(Field(name, vocabulary_size=1, emb="task_count", **own))
+    return m2m(fields, tasks, 3)
+
+
+def _star(tasks):
+    from recsys.multidomain.star import Field, star
+
+    domain = Field("domain_id", vocabulary_size=3, belong="domain")
+    return star([*_columns(), domain], num_domain=3)
+
+
+@pytest.mark.parametrize(
+    ("build", "kind", "loss"),
+    [
+        (_mmoe, "binary", "BinaryCrossentropy"),
+        (_ple, "binary", "MeanSquaredError"),
+        (_stem, "binary", "BinaryCrossentropy"),
+        (_stem_of_widths, "binary", "BinaryCrossentropy"),
+        (_stem_al, "binary", "BinaryCrossentropy"),
+        (_m2m, "regression", "MeanSquaredError"),
+        (_star, "binary", "BinaryCrossentropy"),
+    ],
+)
+def test_calls_of_version_1_with_several_tasks_or_domains(build, kind, loss):
+    """With its defaults, a loss and metrics for all tasks, and its types of columns."""
+    import numpy as np
+    import tensorflow as tf
+
+    from recsys.feature import Task
+
+    tasks = [Task(name=name, belong=kind) for name in ("click", "like", "buy")]
+    rng = np.random.default_rng(0)
+    data = {
+        "uid": rng.integers(0, 100, [90]),
+        "item_id": rng.integers(0, 20, [90]),
+        "his_item_id": rng.integers(0, 20, [90, 6]),
+        "his_cate_id": rng.integers(0, 9, [90, 6]),
+        "context_id": rng.integers(0, 20, [90]),
+        "domain_id": np.ones([90], dtype="int32"),
+    }
+    for i, task in enumerate(tasks):
+        data |= {f"{task.name}_id": np.ones([90]) * i}
+        data |= {f"{task.name}_count": rng.random([90])}
+    labels = {task.name: rng.integers(0, 2, [90]) for task in tasks}
+    outputs = list(labels)
+    if build is _star:
+        labels, outputs = labels["click"], ["ctr"]
+    if kind == "regression":
+        labels = {name: rng.random([90]) for name in labels}
+
+    model = build(tasks)
+    data = {name: data[name] for name in model.input}
+    for optimizer, metrics in (
+        ("adam", ["mse"] if kind == "regression" else tf.keras.metrics.AUC()),
+        ({"dnn": "adam", "embedding": "Adagrad", "default": "adam"}, ["accuracy"]),
+    ):
+        model.compile(
+            optimizer=optimizer,
+            loss=getattr(tf.keras.losses, loss)(),
+            metrics=metrics,
+        )
+        before = model.get_weights()
+        model.fit(data, labels, batch_size=32, epochs=1, verbose=0)
+        assert any(
+            np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)
+        )
+    for key in model.optimizer:
+        model.optimizer[key].build(model.special_layer_variables[key])
+    assert len(model.optimizer["embedding"].variables()) > 2
+    found = model.predict(data, verbose=0)
+    called = model({name: column[:10] for name, column in data.items()})
+    if build is _star:
+        found, called = {"ctr": found}, {"ctr": called}
+    assert list(found) == list(called) == outputs
+    for name in outputs:
+        assert found[name].shape == (90, 1)
+        np.testing.assert_allclose(called[name], found[name][:10], rtol=1e-4)

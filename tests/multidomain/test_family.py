@@ -4,6 +4,8 @@ D1: Rows of a domain move nothing that belongs to another.
 D2: A domain may be absent from a batch; nothing of it moves and all is finite.
 D3: What a row gets does not depend on the domains of the others.
 D4: Names of domains do not matter.
+
+Of several tasks also what `tests/multitask/test_family.py` has: G1, G4.
 """
 
 import re
@@ -15,6 +17,7 @@ import tensorflow as tf
 
 from recsys import Task, load_model
 from tests import zoo
+from tests.multitask.gradients import kernels_by_row
 
 APART = {"hinet": {"stop_cross": True}}
 """Options with which rows of a domain move nothing of another."""
@@ -32,7 +35,7 @@ def entry(request):
 @pytest.fixture(scope="module")
 def model(entry):
     keras.utils.set_random_seed(1)
-    model = entry.build(**APART.get(entry.name, {}))
+    model = entry.build(**entry.without_chance, **APART.get(entry.name, {}))
     model.compile(keras.optimizers.SGD(1e-3), entry.loss())
     zoo.jitter(model, scale=0.1)
     model.fit(zoo.rows(64), entry.labels(64), batch_size=32, verbose=0)
@@ -61,10 +64,10 @@ def rows_of(*domains, n=24):
     return {**x, "domain_id": np.resize(np.array(domains), n)}
 
 
-def gradients(entry, model, x):
+def gradients(entry, model, x, y=None):
     """Of all trainable weights, by path; `compute_loss` runs a training step."""
     feed = {name: tf.convert_to_tensor(x[name]) for name in model.input}
-    y = entry.labels(len(x["domain_id"]))
+    y = entry.labels(len(x["domain_id"])) if y is None else y
     with tf.GradientTape() as tape:
         loss = model.compute_loss(feed, y, model(feed, training=True))
     variables = model.trainable_variables
@@ -145,6 +148,38 @@ def test_one_task_is_enough(entry):
     if entry.several_tasks:
         model = entry.build(task_list=[Task("click")])
         assert zoo.predictions(model, rows_of(0, 1, 2)).shape == (24, 1)
+
+
+def test_no_kernel_is_laid_out_by_row(entry, model):
+    """But by M2M, where each row has a kernel of its own."""
+    found = kernels_by_row(model, zoo.rows(61), entry.labels(61))
+    assert bool(found) == (entry.name == "m2m"), found
+
+
+def test_a_label_moves_nothing_that_another_task_owns(entry, model):
+    """G1 and G4; a task owns what no other task's loss reaches."""
+    if not entry.several_tasks:
+        pytest.skip("one task")
+    x, y = rows_of(0, 1, 2), entry.labels(24)
+    none = np.full(24, np.nan)
+    alone = {
+        task: gradients(entry, model, x, {**dict.fromkeys(y, none), task: y[task]})
+        for task in y
+    }
+    both = gradients(entry, model, x, y)
+    for task, other in (list(y), list(y)[::-1]):
+        owned = {p for p in both if alone[task][p].any() and not alone[other][p].any()}
+        assert any(f"dnn_tower_{task}/" in path for path in owned)
+        assert not {path for path in owned if other in path}
+        flipped = gradients(entry, model, x, {**y, other: 1 - y[other]})
+        for path in owned:
+            np.testing.assert_array_equal(flipped[path], both[path], path)
+        towers = [path for path in both if f"dnn_tower_{other}/" in path]
+        assert any(np.any(flipped[path] != both[path]) for path in towers)
+    assert not any(
+        gradient.any()
+        for gradient in gradients(entry, model, x, dict.fromkeys(y, none)).values()
+    )
 
 
 def test_unknown_domains_share_one_row(entry, tmp_path):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from recsys import Field, Task
 from recsys.multidomain.m2m import m2m
@@ -98,6 +99,24 @@ def test_without_a_tower_it_is_a_mixture_of_experts():
         logit = oracle.dense(mixed[:, t], w, f"dnn_tower_{task.name}/logit")
         found = model.predict(x, verbose=0)[task.name]
         np.testing.assert_allclose(found, oracle.sigmoid(logit), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("num_experts", "num_tasks"), [(2, 2), (3, 2), (2, 4)])
+def test_weights_are_generated_once_a_batch(num_experts, num_tasks):
+    """Not once for each expert and task: v 5, two layers a unit, a tower of two."""
+    tasks = [Task(name) for name in ("click", "like", "buy", "share")[:num_tasks]]
+    model = m2m(zoo.fields(domain=True), tasks, num_experts, 5, 4, 2, 2)
+    batch = 7
+    feed = {name: tf.constant(zoo.rows(batch)[name]) for name in model.input}
+    graph = tf.function(model).get_concrete_function(feed).graph
+    products = [
+        int(np.prod(op.outputs[0].shape.as_list()))
+        for op in graph.get_operations()
+        if op.type in ("MatMul", "BatchMatMulV2", "Einsum")
+        and op.outputs[0].shape.is_fully_defined()
+    ]
+    assert products.count(batch * 10 * 10) == 2  # of the attention, 2v wide
+    assert products.count(batch * 5 * 5) == 2 * 2  # of the tower
 
 
 def test_the_call_of_version_1():

@@ -56,3 +56,40 @@ def of_task(model: Any, x: Any, y: Any, name: str) -> dict[str, np.ndarray]:
         path: np.zeros(shapes[path]) if gradient is None else gradient
         for path, gradient in gradients(model, x, {name: y[name]}).items()
     }
+
+
+def kernels_by_row(model: Any, x: Any, y: Any) -> set[tuple[int, ...]]:
+    """Shapes `(..., rows, in, out)` in a training step, `(in, out)` that of a kernel.
+
+    As large are kernels that are gathered, or gradients that are summed, row by row.
+    Attention to histories is left out: its first kernel depends on the row's target.
+
+    Args:
+        model: Compiled.
+        x: Columns; no kernel may have an axis of as many entries as they have rows.
+        y: Labels.
+    """
+    n = len(next(iter(x.values())))
+    kernels = [
+        v
+        for v in model.trainable_variables
+        if "kernel" in v.name and "dnn_his" not in v.path
+    ]
+    sizes = {tuple(v.shape[-2:]) for v in kernels if min(v.shape[-2:]) > 1}
+    assert sizes and n not in {size for v in kernels for size in v.shape}
+
+    def step(feed: Any) -> list[Any]:
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(feed, y, model(feed, training=True))
+        found = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        return [g for g in found if g is not None]
+
+    feed = {name: tf.convert_to_tensor(x[name]) for name in model.input}
+    graph = tf.function(step).get_concrete_function(feed).graph
+    shapes = {
+        tuple(out.shape)
+        for op in graph.get_operations()
+        for out in op.outputs
+        if out.shape.rank and out.shape.rank > 2
+    }
+    return {shape for shape in shapes if n in shape[:-2] and shape[-2:] in sizes}

@@ -11,7 +11,7 @@ from recsys.multitask.mmoe import mmoe
 from recsys.multitask.ple import ple
 from recsys.registry import list_models
 from tests import zoo
-from tests.multitask.gradients import compiled, gradients
+from tests.multitask.gradients import compiled, gradients, kernels_by_row
 
 MIXED = (Task("click"), Task("stars", "regression"), Task("kind", "multiclass", 3))
 N = 24
@@ -119,6 +119,11 @@ def test_weights_of_one_task_leave_the_others_as_they_are(model, x, y):
     logs = model.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
     assert logs["click_loss"] == pytest.approx(plain["click_loss"] / 2, rel=1e-5)
     assert logs["stars_loss"] == pytest.approx(plain["stars_loss"], rel=1e-6)
+
+
+def test_no_kernel_is_laid_out_by_row(model):
+    y = {task.name: np.zeros(61, "float32") for task in MIXED}
+    assert not kernels_by_row(model, zoo.rows(61), y)
 
 
 def test_half_precision_leaves_gates_and_losses_in_float32(name, x, y):
