@@ -443,7 +443,10 @@ class Model(keras.Model):
         if isinstance(inputs, Mapping):
             if any(isinstance(value, np.ndarray) for value in inputs.values()):
                 check_columns(self.columns, inputs)
-            inputs = {name: inputs[name] for name in self.input}
+            inputs = {
+                name: _of_rank(tensor.shape, inputs[name])
+                for name, tensor in self.input.items()
+            }
         return super()._standardize_inputs(inputs)
 
     def compute_loss(
@@ -631,6 +634,16 @@ class Model(keras.Model):
 
     def _tables(self) -> list[Embedding]:
         return [each for each in all_layers(self) if isinstance(each, Embedding)]
+
+
+def _of_rank(shape: tuple[int | None, ...], value: Any) -> Any:
+    """Returns a column as the model's input has it, if batches of two ranks came.
+
+    TensorFlow then traces for any rank, which Keras' layers do not take.
+    """
+    if getattr(getattr(value, "shape", None), "rank", 0) is None:
+        return ops.reshape(value, [-1 if n is None else n for n in shape])
+    return value
 
 
 _depth = threading.local()

@@ -73,6 +73,20 @@ def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
+def test_datasets_and_arrays_may_alternate_whatever_the_ranks(x, y):
+    """Labels `(batch,)` and `(batch, 1)` are one shape of unknown rank to Keras."""
+    model = _model(A)
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    label = y[A.name].astype("float32")
+    ranks = [({k: v[:, None] for k, v in x.items()}, label[:, None]), (x, label)]
+    losses = [
+        model.fit(*given, verbose=0).history["loss"][0]
+        for flat in ranks
+        for given in ((tf.data.Dataset.from_tensors((x, flat[1])),), flat)
+    ]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+
+
 def test_labels_and_losses_of_several_tasks_map_in_their_order(x, y):
     """Keras sorts the names, and swaps the losses of a list without a word."""
     model = _model(A, B)
