@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.data.layout import KINDS, Part, Slot, pack, to_columns
+from recsys.data.layout import KINDS, Part, Slot, apart, pack, to_columns
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -171,15 +171,9 @@ def _joined(chunks: Sequence[Sequence[np.ndarray]]) -> Block:
 
 
 def _unpack(packed: Sequence[Any], slots: Sequence[Slot]) -> dict[str, Any]:
-    import tensorflow as tf
-
     columns: dict[str, Any] = {}
     for kind, block in zip(KINDS, packed, strict=True):
-        start = 0
-        for slot in slots:
-            if slot.kind == kind:
-                stop = start + slot.width
-                flat = block[:, start:stop]
-                columns[slot.name] = tf.reshape(flat, (-1, *slot.shape))
-                start = stop
+        of_kind = [slot for slot in slots if slot.kind == kind]
+        parts = apart(block, [slot.shape for slot in of_kind])
+        columns |= {s.name: part for s, part in zip(of_kind, parts, strict=True)}
     return {slot.name: columns[slot.name] for slot in slots}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -90,19 +90,38 @@ def pack(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the integer columns side by side, and the floating ones.
 
-    A row is then one piece of memory: to gather shuffled rows costs one cache miss for
-    each row instead of one for each number.
-
     Returns:
         Two arrays, `(rows, sum of widths)`.
     """
     rows = len(next(iter(columns.values())))
 
-    def side_by_side(kind: Kind) -> np.ndarray:
-        parts = [columns[s.name].reshape(rows, -1) for s in slots if s.kind == kind]
-        return np.concatenate(parts or [np.empty((rows, 0), kind)], axis=1)
+    def of(kind: Kind) -> np.ndarray:
+        parts = [columns[slot.name] for slot in slots if slot.kind == kind]
+        return side_by_side(parts) if parts else np.empty((rows, 0), kind)
 
-    return side_by_side("int32"), side_by_side("float32")
+    return of("int32"), of("float32")
+
+
+def side_by_side(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns arrays of one type as one matrix, `(rows, sum of widths)`.
+
+    A row is then one piece of memory: to gather shuffled rows costs one cache miss for
+    each row instead of one for each number.
+    """
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    return np.concatenate(flat, axis=1)
+
+
+def apart(matrix: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    """Returns the tensors, `(rows, *shape)`, that stand side by side in another."""
+    import tensorflow as tf
+
+    if not shapes:
+        return []
+    parts = tf.split(matrix, [math.prod(shape) for shape in shapes], axis=1)
+    return [
+        tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, shapes, strict=True)
+    ]
 
 
 def _to_column(
