@@ -120,7 +120,8 @@ def apart(matrix: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
         return []
     parts = tf.split(matrix, [math.prod(shape) for shape in shapes], axis=1)
     return [
-        tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, shapes, strict=True)
+        tf.reshape(part, (-1, *shape))
+        for part, shape in zip(parts, shapes, strict=True)
     ]
 
 
