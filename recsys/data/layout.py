@@ -13,6 +13,7 @@ from recsys.feature.schema import Column, History, Label, MultiValue, Numeric, S
 
 Kind = Literal["int32", "float32"]
 KINDS = get_args(Kind)
+ROW = "//row"  # of which row of the data something is
 
 
 @dataclass(frozen=True)
@@ -78,28 +79,54 @@ class Part:
         return slots
 
 
-def to_columns(table: pa.Table, slots: Sequence[Slot]) -> dict[str, np.ndarray]:
-    """Returns the columns of an Arrow table: nulls as NaN, but 0 in lists, padded."""
-    return {
-        slot.name: _to_column(table[slot.name], slot.kind, slot.shape) for slot in slots
-    }
+def by_row(table: pa.Table) -> pa.Table:
+    """Returns a table in the order of its column `ROW`, without it.
+
+    An engine that keeps the order by itself need not be asked to sort.
+    """
+    rows = table[ROW].to_numpy()
+    table = table.drop([ROW])
+    return table if (rows[1:] > rows[:-1]).all() else table.take(np.argsort(rows))
 
 
-def pack(
-    columns: Mapping[str, np.ndarray], slots: Sequence[Slot]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the integer columns side by side, and the floating ones.
+def room(num_rows: int, slots: Sequence[Slot]) -> dict[str, np.ndarray]:
+    """Returns an array for each column, not yet filled."""
+    return {slot.name: np.empty((num_rows, *slot.shape), slot.kind) for slot in slots}
+
+
+def packed_room(
+    num_rows: int, slots: Sequence[Slot]
+) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    """Returns the same with columns that stand side by side, as in `side_by_side`.
 
     Returns:
-        Two arrays, `(rows, sum of widths)`.
+        The integer matrix and the floating one; and the columns, parts of them.
     """
-    rows = len(next(iter(columns.values())))
+    columns: dict[str, np.ndarray] = {}
 
     def of(kind: Kind) -> np.ndarray:
-        parts = [columns[slot.name] for slot in slots if slot.kind == kind]
-        return side_by_side(parts) if parts else np.empty((rows, 0), kind)
+        here = [slot for slot in slots if slot.kind == kind]
+        matrix = np.empty((num_rows, sum(slot.width for slot in here)), kind)
+        start = 0
+        for slot in here:
+            part = matrix[:, start : start + slot.width]
+            columns[slot.name] = part.reshape(num_rows, *slot.shape)
+            start += slot.width
+        return matrix
 
-    return of("int32"), of("float32")
+    return (of("int32"), of("float32")), columns
+
+
+def fill(
+    columns: Mapping[str, np.ndarray], table: pa.Table, slots: Sequence[Slot]
+) -> None:
+    """Writes the columns that an Arrow table has.
+
+    Nulls become NaN, but 0 in lists, which are padded.
+    """
+    for slot in slots:
+        if slot.name in table.column_names:
+            columns[slot.name][:] = _to_column(table[slot.name], slot.kind, slot.shape)
 
 
 def side_by_side(arrays: Sequence[np.ndarray]) -> np.ndarray:
