@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 import zoo_speed
-from embedding_scaling import Clock
+from criteo_like import Clock
 from machine import gemm_rate
 from rich.console import Console
 from rich.progress import track

@@ -2,7 +2,7 @@
 
     python benchmarks/zoo_speed.py [model ...] [--rounds 3] [--steps 8]
 
-Rows shaped like Criteo, as in `embedding_scaling.py`: 26 fields of ids in tables of
+Rows shaped like Criteo, see `criteo_like.py`: 26 fields of ids in tables of
 84 thousand rows, 13 numbers, dim 16, batch 4096; Adagrad on tables, Adam on the rest.
 Models with an MLP have 400-400-400, other options are their defaults. Models that
 need a history, which these rows do not have, are in `sequence_speed.py`.
@@ -23,7 +23,7 @@ from math import prod
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import embedding_scaling as criteo
+import criteo_like
 import keras
 import numpy as np
 import tensorflow as tf
@@ -32,29 +32,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from recsys import Field, list_models
+from recsys import list_models
 
-BATCH = criteo.BATCH
+BATCH = criteo_like.BATCH
 OF_HISTORIES = ("din", "dien", "dsin", "tin", "bst", "sim", "eta", "sdim", "can")
 OF_HISTORIES += ("hstu_rank",)
 OTHERS = [name for name in list_models("rank") if name not in OF_HISTORIES]
-OPTIMIZER = {"embedding": "adagrad", "default": "adam"}
-
-
-def fields() -> list[Field]:
-    size = criteo.SIZES[0] // criteo.CATEGORICAL
-    columns = [
-        Field(
-            f"c{i}",
-            vocabulary_size=size,
-            dim=criteo.DIM,
-            belong="item" if i % 2 else "user",
-        )
-        for i in range(criteo.CATEGORICAL)
-    ]
-    return columns + [
-        Field(f"n{i}", dim=criteo.DIM, dtype="float32") for i in range(criteo.NUMERIC)
-    ]
 
 
 def build(name: str, **kwargs) -> keras.Model:
@@ -63,8 +46,8 @@ def build(name: str, **kwargs) -> keras.Model:
     units = {"hidden_units", "dnn_hidden_units"} & known.keys()
     default = [known[key].default for key in units]
     if default and default[0]:  # a model that has no MLP by default keeps none
-        kwargs = {**dict.fromkeys(units, criteo.UNITS), **kwargs}
-    return factory(fields(), **kwargs)
+        kwargs = {**dict.fromkeys(units, criteo_like.UNITS), **kwargs}
+    return factory(criteo_like.fields(), **kwargs)
 
 
 def products(model: keras.Model, x: dict, y: tf.Tensor) -> float:
@@ -104,17 +87,17 @@ class Contender:
     def __init__(self, model: keras.Model, data: tf.data.Dataset) -> None:
         self.model, self.data = model, data
         self.times: list[float] = []
-        model.compile(OPTIMIZER, "binary_crossentropy")
+        model.compile(criteo_like.OPTIMIZER, "binary_crossentropy")
         x, y = next(iter(data))
         self.flops = products(model, {k: x[k] for k in model.input}, y[:, None])
         model.fit(data.take(2), verbose=0)  # compiles
 
     def run(self, steps: int) -> None:
-        clock = criteo.Clock()
+        clock = criteo_like.Clock()
         self.model.fit(
             self.data.take(steps), verbose=0, shuffle=False, callbacks=[clock]
         )
-        self.times.append(float(np.median(np.diff(clock.ends))))
+        self.times.append(clock.seconds())
 
     @property
     def seconds(self) -> float:
@@ -128,7 +111,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="of a round")
     args = parser.parse_args()
 
-    data = criteo.batches(*criteo.rows(criteo.SIZES[0], args.steps + 1))
+    data = criteo_like.batches(criteo_like.SMALLEST, args.steps + 1)
     tables = Contender(build("deepfm", hidden_units=()), data)
     rates, rows = [], []
     for name in track(args.models, "models"):

@@ -20,7 +20,7 @@ import numpy as np
 
 from recsys.feature import Field
 from recsys.layers.aggregation import get_agg_layer
-from recsys.layers.core import Bias, Split, Stack, Zeros
+from recsys.layers.core import Bias, Split, Zeros
 from recsys.layers.embedding import DenseEmbedding, Embedding, Recency
 from recsys.layers.grouped import KnownIds
 from recsys.layers.masking import ValidPositions
@@ -97,16 +97,23 @@ class Embeddings:
     Args:
         parts: One for each field; histories of one group may share one.
         times: Vectors of a value, side by side: factor on the `dim` of the fields.
+        once: From a key and how to make it to what is made once for a model.
     """
 
-    def __init__(self, parts: Iterable[Part], times: int = 1) -> None:
+    def __init__(
+        self,
+        parts: Iterable[Part],
+        times: int = 1,
+        once: Callable[[str, Callable[[], Any]], Any] = lambda _, make: make(),
+    ) -> None:
         self.parts = tuple(parts)
         self.times = times
+        self._once = once
 
     def of(self, *belong: str) -> "Embeddings":
         """Returns the part whose fields belong to one of the given kinds."""
         parts = [part for part in self.parts if part.fields[0].belong in belong]
-        return Embeddings(parts, self.times)
+        return Embeddings(parts, self.times, self._once)
 
     def concat(self) -> Any:
         """Returns all of it, `(batch, sum of widths)`.
@@ -114,7 +121,9 @@ class Embeddings:
         Raises:
             ValueError: If there is none.
         """
-        return concat([part.tensor for part in self.parts])
+        tensors = [part.tensor for part in self.parts]
+        same = f"concat {[id(tensor) for tensor in tensors]}"
+        return self._once(same, lambda: concat(tensors))
 
     def tensors(self) -> list[Any]:
         """Returns one `(batch, dim)` for each field that has an embedding.
@@ -143,8 +152,14 @@ class Embeddings:
         return [field.name for part in self._embedded() for field in part.fields]
 
     def stack(self) -> Any:
-        """Returns `of_one_dim()` as one `(batch, num_fields, dim)`."""
-        return Stack()(self.of_one_dim())
+        """Returns `of_one_dim()` as one `(batch, num_fields, dim)`.
+
+        It is `concat()` in another shape: of a sum of both uses the gradient is cut
+        into fields once.
+        """
+        tensors = self.of_one_dim()
+        embedded = Embeddings(self._embedded(), self.times, self._once)
+        return keras.layers.Reshape((len(tensors), -1))(embedded.concat())
 
     def of_one_dim(self) -> list[Any]:
         """Returns `tensors()`, to be multiplied with each other.
@@ -270,7 +285,7 @@ class FieldEmbedder:
                 history = histories.pop(field.group)
                 pooled = self._pool(history, history_agg, agg_kwargs or {})
                 parts.append(Part(history.fields, pooled))
-        return Embeddings(parts, self._times)
+        return Embeddings(parts, self._times, self._once)
 
     def histories(
         self,

@@ -93,6 +93,7 @@ def top_k(
     def search(start: int) -> None:
         rows = slice(start, min(start + num_rows, num_users))
         valid = exists[rows].T.reshape(-1)
+        all_valid = valid.all()
         vectors = np.where(exists[rows, :, None], users[rows], 0).swapaxes(0, 1)
         vectors = vectors.reshape(len(valid), -1).astype(dtype, copy=False)
         _check_finite("users", vectors)
@@ -110,11 +111,13 @@ def top_k(
             block = items[first : first + _ITEMS].astype(dtype, copy=False)
             tile = memory[: len(block) * len(valid)].reshape(len(block), -1)
             np.matmul(block, columns, tile)
-            tile[:, ~valid] = -np.inf
+            if not all_valid:
+                tile[:, ~valid] = -np.inf
             if num_interests > 1:
                 tile = tile.reshape(len(block), num_interests, -1).max(axis=1)
-            here = slice(*np.searchsorted(seen, (first, first + len(block))))
-            tile[seen[here] - first, seen_by[here]] = -np.inf
+            if len(seen):
+                here = slice(*np.searchsorted(seen, (first, first + len(block))))
+                tile[seen[here] - first, seen_by[here]] = -np.inf
             best.see(tile, first)
         best.merge()
 

@@ -55,7 +55,7 @@ def deepfm(
     embed = FieldEmbedder(dnn_fields, fm_fields)
 
     first_order = embed.linear(fm_fields)
-    second_order = FM(name="dnn_fm")(embed(fm_fields).of_one_dim())
+    second_order = FM(name="dnn_fm")(embed(fm_fields).stack())
     logits = [first_order, second_order]
     if hidden_units:
         deep = embed(dnn_fields, history_agg, agg_kwargs).concat()

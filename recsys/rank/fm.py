@@ -34,7 +34,7 @@ def fm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """
     embed = FieldEmbedder(fields)
     first_order = embed.linear(fields)
-    second_order = FM(name="dnn_fm")(embed(fields).of_one_dim())
+    second_order = FM(name="dnn_fm")(embed(fields).stack())
     outputs = predict(task, [first_order, second_order])
 
     return Model(inputs=embed.inputs, outputs=outputs, name="fm")
