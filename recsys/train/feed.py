@@ -1,6 +1,7 @@
 """Arrays as batches on TensorFlow, and what makes datasets wait."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +93,54 @@ def prompt(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def batches(
+    x: Any, batch_size: int | None, steps: int | None
+) -> tuple[Iterator[Any], int | None]:
+    """Returns the columns of batches in order, and how many batches, if that is known.
+
+    Args:
+        x: Arrays by name, or a dataset of columns or of tuples that begin with them.
+        batch_size: Rows of a batch of arrays.
+        steps: Most batches, if not all.
+    """
+    if isinstance(x, dict) and batch_size:
+        starts = range(0, len(next(iter(x.values()))), batch_size)[:steps]
+        return (
+            {name: column[at : at + batch_size] for name, column in x.items()}
+            for at in starts
+        ), len(starts)
+    dataset = x if steps is None else x.take(steps)
+    number = int(dataset.cardinality())
+    columns = (e[0] if isinstance(e, tuple) else e for e in dataset)
+    return columns, number if number >= 0 else None
+
+
+def as_inputs(batch: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns columns as tensors of the types and ranks that a model's inputs have."""
+    import tensorflow as tf
+
+    tensors = {}
+    for name, wanted in inputs.items():
+        value = batch[name]
+        if isinstance(value, np.ndarray):
+            value = tf.constant(value.astype(wanted.dtype, copy=False))
+        value = tf.cast(value, wanted.dtype)
+        if len(value.shape) != len(wanted.shape):
+            value = tf.reshape(value, [-1, *wanted.shape[1:]])
+        tensors[name] = value
+    return tensors
+
+
+def rows_at_once(x: Mapping[str, NDArray[Any]]) -> int:
+    """Returns a size of batches that is fast, and small enough for any model.
+
+    Attention holds the square of a history's length for each row and head.
+    """
+    numbers = sum(math.prod(column.shape[1:]) for column in x.values())
+    longest = max(column.shape[1] if column.ndim > 1 else 1 for column in x.values())
+    return max(32, min(8192, 2**18 // numbers, 2**26 // longest**2))
 
 
 def split_off(data: Any, share: float) -> tuple[Any, Any]:

@@ -715,3 +715,54 @@ def test_two_replicas_train_as_one():
     )
     assert run.returncode == 0, run.stderr[-3000:]
     assert "weights differ by at most" in run.stdout
+
+
+# Predict.
+
+
+class Recorder(keras.callbacks.Callback):
+    """Rows of each batch, and the steps that a progress bar would have."""
+
+    def on_predict_begin(self, logs=None):
+        self.rows, self.steps = [], self.params["steps"]
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.rows.append(len(logs[A.name]))
+        self.model.stop_predicting = len(self.rows) == 3
+
+
+def test_predictions_are_those_of_one_call_however_rows_are_fed(x):
+    model = _model(A, B)
+    inputs = {"u": x["u"].astype("int32"), "f": x["f"].astype("float32")}
+    expected = {name: value.numpy() for name, value in model(inputs).items()}
+    slices = tf.data.Dataset.from_tensor_slices((inputs, x["f"]))
+    fed = (
+        (x, {}),
+        (x, {"batch_size": 5}),
+        (pd.DataFrame(x), {"batch_size": N}),
+        ({**x, "f": x["f"][:, None], "extra": x["u"]}, {}),
+        (slices.batch(5), {}),
+        (slices.map(lambda columns, y: columns).batch(N), {}),
+        (slices.repeat().batch(N), {"steps": 1}),
+    )
+    for data, options in fed:
+        got = model.predict(data, verbose=0, **options)
+        assert list(got) == [A.name, B.name]
+        for name, value in got.items():
+            assert isinstance(value, np.ndarray)
+            np.testing.assert_allclose(value, expected[name], rtol=1e-5)
+
+
+def test_callbacks_follow_and_stop_predictions(x):
+    model = _model(A, B)
+    seen = Recorder()
+    got = model.predict(x, batch_size=5, verbose=0, callbacks=[seen])
+    assert (seen.rows, seen.steps) == ([5, 5, 5], 7)
+    assert len(got[A.name]) == 15
+    got = model.predict(x, batch_size=5, steps=2, verbose=0, callbacks=[seen])
+    assert (seen.rows, seen.steps) == ([5, 5], 2)
+
+
+def test_no_rows_to_predict(x):
+    with pytest.raises(ValueError, match="predict: there must be rows"):
+        _model(A).predict({name: column[:0] for name, column in x.items()}, verbose=0)
