@@ -36,13 +36,14 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def peak_memory() -> float:
-    """Largest resident memory of this process so far, in bytes (Linux).
+def memory(key: str = "VmRSS") -> float:
+    """Resident memory of this process in bytes, or another entry of its status (Linux).
 
-    `resource.getrusage` has that of the parent in it, if that was larger.
+    `VmHWM` is its largest so far. (`resource.getrusage` has that of the parent in it,
+    if that was larger.)
     """
     status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    (line,) = (line for line in status.splitlines() if line.startswith(key))
     return 1024.0 * int(line.split()[1])
 
 

@@ -34,7 +34,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
-from machine import claim, peak_memory, seconds
+from machine import claim, memory, seconds
 
 LENGTH = 50
 
@@ -179,9 +179,9 @@ def timed(make: Callable[[str], pa.Table]) -> Callable[[str], dict[str, float]]:
         import recsys.data.history
         import recsys.data.source  # noqa: F401
 
-        before = peak_memory()
+        before = memory()
         taken = seconds(lambda: make(path))
-        return {"seconds": taken, "GiB": (peak_memory() - before) / 2**30}
+        return {"seconds": taken, "GiB": (memory("VmHWM") - before) / 2**30}
 
     return run
 
