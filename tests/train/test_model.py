@@ -1,6 +1,9 @@
 """What `Model` adds to Keras: labels, losses, logits, metrics, files, input."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -701,20 +704,27 @@ def test_a_head_refuses_a_logit_per_class_it_does_not_have():
         PredictLayer("multiclass", 3).build([(None, 1), (None, 3)])
 
 
-def test_two_replicas_train_as_one():
-    """In a process of its own: two strategies in one can abort it."""
-    import subprocess
-    import sys
-    from pathlib import Path
-
+def _output(module, *arguments):
+    """What a script prints, in a process of its own."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.train.mirrored"],
+        [sys.executable, "-m", module, *arguments],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    assert "weights differ by at most" in run.stdout
+    return run.stdout
+
+
+def test_two_replicas_train_as_one():
+    """In a process of its own: two strategies in one can abort it."""
+    assert "weights differ by at most" in _output("tests.train.mirrored")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.parametrize("optimizer", ["adagrad", "rowwiseadagrad"])
+def test_training_needs_little_memory_besides_tables_and_slots(optimizer):
+    assert float(_output("tests.train.peak_memory", "2000000", optimizer)) < 1.3
 
 
 # Predict.
