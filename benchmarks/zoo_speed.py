@@ -60,7 +60,9 @@ def products(model: keras.Model, x: dict, y: tf.Tensor) -> float:
         variables = [variable.value for variable in model.trainable_variables]
         return tape.gradient(loss, variables)
 
+    plain, model.jit_compile = model.jit_compile, True  # all shapes are known then
     graph = step.get_concrete_function(x, y).graph
+    model.jit_compile = plain
     functions = [f.graph for f in graph._functions.values() if hasattr(f, "graph")]
     return sum(_flops(op) for g in (graph, *functions) for op in g.get_operations())
 

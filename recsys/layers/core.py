@@ -1,8 +1,10 @@
 """Feed-forward blocks, towers, heads, and losses that live inside a model."""
 
+import contextlib
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +13,24 @@ from keras import ops
 from recsys.feature import Task
 from recsys.layers.activation import Dice, get_activation, serialize_activation
 from recsys.layers.kept import Kept
+
+_compiler = threading.local()
+
+
+@contextlib.contextmanager
+def for_xla(compiled: bool) -> Iterator[None]:
+    """Tells the layers called inside whether XLA will compile them."""
+    before = getattr(_compiler, "is_xla", False)
+    _compiler.is_xla = compiled
+    try:
+        yield
+    finally:
+        _compiler.is_xla = before
+
+
+def shapes_may_vary() -> bool:
+    """Whether a shape may depend on values: not where XLA compiles."""
+    return keras.backend.backend() != "jax" and not getattr(_compiler, "is_xla", False)
 
 
 def as_shapes(input_shape: Any) -> list[tuple[Any, ...]]:

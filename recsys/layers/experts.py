@@ -285,7 +285,9 @@ class Mixture(keras.layers.Layer):
         total, start = 0.0, 0
         for experts in groups:
             end = start + experts.shape[1]
-            total += ops.einsum("bk,bke->be", shares[:, start:end], experts)
+            # Not as products of a row's thin matrices: that takes twice the time.
+            share = ops.expand_dims(shares[:, start:end], 2)
+            total += ops.sum(share * experts, axis=1)
             start = end
         return total
 

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.core import shapes_may_vary
+
 MOST_ROWS = 64
 
 
@@ -56,14 +58,16 @@ def members(groups: Any, number: int) -> Any:
     return ops.cast(ops.equal(groups, ops.arange(number, dtype="int32")), "float32")
 
 
-def grouped_matmul(x: Any, kernels: Any, groups: Any) -> Any:
+def grouped_matmul(x: Any, kernels: Any, groups: Any, *, training: bool = False) -> Any:
     r"""Multiplies each row by the kernel of its group.
 
         y_b = x_b K_{g(b)}
 
-    Rows are laid out in blocks of one group and one size, the last block of a group
-    padded, and each block is multiplied by its kernel. That is about twice the work
-    of a single product, where one product for each group and a choice among the
+    In training on TensorFlow the rows of each group are taken together, which costs
+    little more than a single product. XLA and the formats of exports cannot do that:
+    there, rows are laid out in blocks of one group and one size, the last block of a
+    group padded, and each block is multiplied by its kernel. That is about twice the
+    work of a single product, where one product for each group and a choice among the
     results is `num_groups` times that, and kernels gathered by row would be
     `(batch, width, units)`.
 
@@ -71,6 +75,7 @@ def grouped_matmul(x: Any, kernels: Any, groups: Any) -> Any:
         x: `(batch, width)`.
         kernels: `(num_groups, width, units)`.
         groups: `(batch,)`, integers in `[0, num_groups)`.
+        training: Whether this is a training step.
 
     Returns:
         `(batch, units)`.
@@ -84,6 +89,13 @@ def grouped_matmul(x: Any, kernels: Any, groups: Any) -> Any:
            [30.]])
     """
     num_groups, width, units = kernels.shape
+    if training and keras.backend.backend() == "tensorflow" and shapes_may_vary():
+        import tensorflow as tf
+
+        rows = tf.dynamic_partition(tf.range(tf.shape(x)[0]), groups, num_groups)
+        parts = tf.dynamic_partition(x, groups, num_groups)
+        pairs = zip(parts, tf.unstack(kernels), strict=True)
+        return tf.dynamic_stitch(rows, [part @ kernel for part, kernel in pairs])
     batch = ops.shape(x)[0]
     size = batch // num_groups
     if isinstance(batch, int):

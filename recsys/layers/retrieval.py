@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.core import LossLayer
+from recsys.layers.core import LossLayer, shapes_may_vary
 from recsys.layers.sampling import (
     SAMPLERS,
     StreamingFrequency,
@@ -19,36 +19,30 @@ IMPOSSIBLE = -1e30
 """Logit of what cannot be; `exp` of it is 0 in float32 and bfloat16 alike."""
 
 
-def softmax_loss(positive: Any, negative: Any, masked: Any) -> Any:
+def softmax_loss(
+    positive: Any, negative: Any, masked: Any, hardest: int | None = None
+) -> Any:
     """Returns `-log softmax` of the positive among itself and negatives, `(rows,)`.
 
     Args:
         positive: Logits, `(rows,)`.
         negative: Logits, `(rows, any)`.
         masked: Which negatives do not count, alike, bool.
+        hardest: How many of the highest negatives count. Default: all.
     """
     negative = ops.where(masked, IMPOSSIBLE, negative)
-    logits = ops.concatenate([ops.expand_dims(positive, 1), negative], axis=1)
-    return ops.logsumexp(logits, axis=1) - positive
+    if hardest is not None:
+        negative = ops.top_k(negative, hardest)[0]
+    return ops.softplus(ops.logsumexp(negative, axis=1) - positive)
 
 
-def diagonal_softmax_loss(logits: Any, masked: Any, hardest: int | None = None) -> Any:
-    """Returns `-log softmax` of each row's own column among all, `(rows,)`.
-
-    Args:
-        logits: `(rows, columns)`, of which column i is row i's own; others may follow.
-        masked: Which do not count, alike, bool; the own ones always do.
-        hardest: How many of the highest others count. Default: all.
-    """
-    rows, columns = (ops.arange(size) for size in ops.shape(logits))
-    own = ops.expand_dims(rows, 1) == columns
-    positive = ops.sum(ops.where(own, logits, 0), axis=1)
-    if hardest is None:
-        logits = ops.where(masked & ~own, IMPOSSIBLE, logits)
-        return ops.logsumexp(logits, axis=1) - positive
-    others = ops.where(masked | own, IMPOSSIBLE, logits)
-    negative = ops.top_k(others, hardest)[0]
-    return softmax_loss(positive, negative, False)
+def _there_before(ids: Any) -> Any:
+    """Which ids are in the list twice, all but one of each, `(n,)`, bool."""
+    order = ops.argsort(ids)
+    ordered = ops.take(ids, order)
+    again = ops.cast(ordered[1:] == ordered[:-1], "int32")
+    again = ops.pad(again, ((1, 0),))
+    return ops.scatter(ops.expand_dims(order, 1), again, ops.shape(ids)) > 0
 
 
 class MatchLoss(LossLayer):
@@ -270,7 +264,7 @@ class SampledSoftmax(MatchLoss):
             positive = self._logit(ops.sum(user * item, axis=-1), ids)
             return softmax_loss(positive, logits, hit)
 
-        if steps == 1 or keras.backend.backend() == "jax":  # which has static shapes
+        if steps == 1 or not shapes_may_vary():
             return losses(user, item, ids)
         # Most steps are padding, and a softmax is dear.
         (real,) = ops.nonzero(ids >= self.reserved)
@@ -360,22 +354,22 @@ class InBatchSoftmax(MatchLoss):
             drawn = self.draws.draw(self.num_negatives, self.seed_generator)
             more = ops.cast(self._vectors(drawn, training), "float32")
             columns, item = ops.concatenate([ids, drawn]), ops.concatenate([item, more])
-        logits = ops.matmul(user, ops.transpose(item)) / self.temperature
+        # Of each column what is subtracted, and whether it counts at all.
+        again = ops.pad(_there_before(ids), ((0, self.num_negatives),))
+        shift = ops.where(again | (columns < self.reserved), IMPOSSIBLE, 0.0)
+        user = user / self.temperature
+        positive = ops.sum(user * item[: ops.shape(ids)[0]], axis=1)
         if self.subtract_log_q:
             expected = ops.exp(self.frequency.log_probability(columns))
-            expected += self.num_negatives / self.num_items
-            logits -= ops.log(expected)
-        each = ops.expand_dims(columns, 0)
-        same = ops.expand_dims(ids, 1) == each
-        row, column = (ops.arange(ops.shape(c)[0]) for c in (ids, columns))
-        before = ops.expand_dims(row, 1) < column
-        inside = column < ops.shape(ids)[0]
-        again = ops.any(same & before, axis=0) & inside
-        masked = same | again | (each < self.reserved)
+            expected = ops.log(expected + self.num_negatives / self.num_items)
+            positive -= expected[: ops.shape(ids)[0]]
+            shift -= expected
+        logits = ops.matmul(user, ops.transpose(item)) + shift
+        masked = ops.expand_dims(ids, 1) == ops.expand_dims(columns, 0)
         if self.known is not None:
             known = ops.expand_dims(ops.cast(x[self.known], "int32"), 2)
-            masked |= ops.any(known == ops.expand_dims(each, 0), axis=1)
-        return diagonal_softmax_loss(logits, masked)
+            masked |= ops.any(known == ops.reshape(columns, (1, 1, -1)), axis=1)
+        return softmax_loss(positive, logits, masked)
 
     def get_config(self) -> dict[str, Any]:
         return {

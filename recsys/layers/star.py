@@ -173,6 +173,7 @@ class StarDense(keras.layers.Layer):
         l2_reg: Penalty `l2_reg * sum of squares` on W and on W_p - 1.
     Call arguments:
         inputs: `[x (batch, width), domain ids (batch,) or (batch, 1)]`.
+        training: See `grouped_matmul`.
     Returns:
         `(batch, units)`.
     Reference:
@@ -212,14 +213,15 @@ class StarDense(keras.layers.Layer):
             shape=(self.num_domain, self.units), initializer="zeros", name="domain_bias"
         )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
         x, ids = inputs
         domains = known_or_last(ops.reshape(ids, (-1,)), self.num_domain)
         kernel = ops.expand_dims(self.kernel, 0)
         kernels = ops.concatenate([kernel * self.domain_kernel, kernel])
         biases = self.bias + ops.pad(self.domain_bias, ((0, 1), (0, 0)))
         of = ops.cast(members(domains, self.num_domain + 1), x.dtype)
-        return grouped_matmul(x, kernels, domains) + ops.matmul(of, biases)
+        y = grouped_matmul(x, kernels, domains, training=training)
+        return y + ops.matmul(of, biases)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], self.units)
@@ -287,7 +289,7 @@ class StarTopologyFCN(keras.layers.Layer):
     def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
         x, ids = inputs
         for i, dense in enumerate(self.dense):
-            x = self.activations[i](dense([x, ids]))
+            x = self.activations[i](dense([x, ids], training=training))
             if self.dropout:
                 x = self.dropouts[i](x, training=training)
         return x

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.layers.core import Derived, LossLayer, PredictLayer
+from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
 from recsys.layers.embedding import Embedding
 from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.rows import RowMetric
@@ -482,10 +482,12 @@ class Model(keras.Model):
     ) -> Any:
         """Runs the graph; see `keras.Model.call`."""
         with _forward_pass() as outermost:
-            if outermost:  # what a failed step left must not enter this one's loss
-                for table in self._tables():
-                    table.touched.take()
-            return super().call(inputs, training=training, mask=mask, **kwargs)
+            if not outermost:
+                return super().call(inputs, training=training, mask=mask, **kwargs)
+            for table in self._tables():
+                table.touched.take()  # what a failed step left is not of this one
+            with for_xla(self.jit_compile):
+                return super().call(inputs, training=training, mask=mask, **kwargs)
 
     def _standardize_inputs(self, inputs: Any) -> Any:
         """Picks the columns by name: Keras feeds them in order if one is extra."""
@@ -550,7 +552,8 @@ class Model(keras.Model):
         rest = 0.0
         if balance is not None or not plan.losses:
             rest = sum((per_replica(ops.sum(loss)) for loss in self.losses), rest)
-        with _forward_pass():  # a loss may run a part of the model again
+        # A loss may run a part of the model again.
+        with _forward_pass(), for_xla(self.jit_compile):
             for layer in self._loss_layers():
                 loss = layer.loss(labels, of_mean, x, training)
                 rest += per_replica(layer.weight * loss)

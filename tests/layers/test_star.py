@@ -1,5 +1,7 @@
 """STAR's layers: a product by group, statistics by domain, weights by domain."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -21,20 +23,23 @@ def _jittered(layer, *call):
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 300, 1000])
 @pytest.mark.parametrize("groups", [1, 3, 40])
-def test_a_grouped_product_is_one_product_a_row(batch, groups):
+@pytest.mark.parametrize("training", [False, True])
+def test_a_grouped_product_is_one_product_a_row(batch, groups, training):
     x, k = RNG.normal(size=(batch, 6)), RNG.normal(size=(groups, 6, 4))
-    g = RNG.integers(0, groups, batch) ** 2 % groups  # some groups empty
+    g = (RNG.integers(0, groups, batch) ** 2 % groups).astype("int32")  # some empty
     expected = np.einsum("bi,bio->bo", x, k[g])
-    np.testing.assert_allclose(grouped_matmul(x, k, g), expected, rtol=1e-6)
+    product = functools.partial(grouped_matmul, training=training)
+    np.testing.assert_allclose(product(x, k, g), expected, rtol=1e-6)
     unknown_batch = tf.function(
-        grouped_matmul,
+        product,
         input_signature=[tf.TensorSpec((None, 6), tf.float64)]
         + [tf.TensorSpec(k.shape, tf.float64), tf.TensorSpec((None,), tf.int32)],
     )
     np.testing.assert_allclose(unknown_batch(x, k, g), expected, rtol=1e-6)
 
 
-def test_a_grouped_product_has_no_tensor_of_batch_width_units():
+@pytest.mark.parametrize("training", [False, True])
+def test_a_grouped_product_has_no_tensor_of_batch_width_units(training):
     """Nothing as large as kernels gathered by row, forward or backward."""
     x, k = tf.zeros((512, 6)), tf.zeros((3, 6, 4))
 
@@ -42,7 +47,7 @@ def test_a_grouped_product_has_no_tensor_of_batch_width_units():
     def step(x, k, g):
         with tf.GradientTape() as tape:
             tape.watch([x, k])
-            y = tf.reduce_sum(grouped_matmul(x, k, g) ** 2)
+            y = tf.reduce_sum(grouped_matmul(x, k, g, training=training) ** 2)
         return tape.gradient(y, [x, k])
 
     graph = step.get_concrete_function(x, k, tf.zeros(512, tf.int32)).graph
@@ -53,6 +58,20 @@ def test_a_grouped_product_has_no_tensor_of_batch_width_units():
         if out.shape.is_fully_defined()
     ]
     assert max(sizes) < 512 * 6 * 4 / 2
+
+
+def test_a_grouped_product_has_one_gradient():
+    x, k = RNG.normal(size=(50, 6)), RNG.normal(size=(3, 6, 4))
+    g, weights = RNG.integers(0, 3, 50).astype("int32"), RNG.normal(size=(50, 4))
+    found = []
+    for training in (False, True):
+        variables = [tf.Variable(x), tf.Variable(k)]
+        with tf.GradientTape() as tape:
+            y = grouped_matmul(*variables, g, training=training)
+            loss = tf.reduce_sum(weights * y)
+        found.append([tf.convert_to_tensor(d) for d in tape.gradient(loss, variables)])
+    for blocks, parts in zip(*found, strict=True):
+        np.testing.assert_allclose(blocks, parts, rtol=1e-6)
 
 
 def test_known_ids():

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.retrieval import diagonal_softmax_loss, softmax_loss
+from recsys.layers.retrieval import softmax_loss
 from recsys.layers.rows import mean_of_rows
 
 
@@ -66,11 +66,11 @@ def in_batch_softmax(
     corrected = scores
     if log_q is not None:
         corrected = scores - ops.cast(ops.reshape(log_q, (1, -1)), "float32")
-    rows = diagonal_softmax_loss(corrected, masked, hard_negatives)
+    own = ops.diagonal(corrected)
+    rows = softmax_loss(own, corrected, masked, hard_negatives)
     if symmetric:
-        of_items = diagonal_softmax_loss(
-            ops.transpose(scores), ops.transpose(masked), hard_negatives
-        )
+        own, masked = ops.diagonal(scores), ops.transpose(masked)
+        of_items = softmax_loss(own, ops.transpose(scores), masked, hard_negatives)
         rows = (rows + of_items) / 2
     return _mean(rows, sample_weight)
 
