@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,17 @@ def seconds(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def memory(key: str = "VmRSS") -> float:
+    """Resident memory of this process in bytes, or another entry of its status (Linux).
+
+    `VmHWM` is its largest so far. (`resource.getrusage` has that of the parent in it,
+    if that was larger.)
+    """
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith(key))
+    return 1024.0 * int(line.split()[1])
 
 
 def claim(

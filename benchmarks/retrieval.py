@@ -58,24 +58,51 @@ class Settings(NamedTuple):
 
 SETTINGS = {
     "youtube_dnn": Settings(
-        {"hidden_units": (256, 64), "num_negatives": 10_000, "dropout": 0.2}
+        {
+            "hidden_units": (256,),
+            "num_negatives": None,
+            "normalize": True,
+            "temperature": 0.14,
+        },
+        dim=128,
+        learning_rate=3e-3,
+        epochs=6,
     ),
     "two_tower": Settings(
-        {"hidden_units": (128,), "num_negatives": 1000, "temperature": 0.15},
+        {"hidden_units": (256,), "num_negatives": 1000, "temperature": 0.14},
         dim=128,
-        learning_rate=5e-3,
+        batch_size=2048,
+        learning_rate=3e-3,
         epochs=5,
-        l2_reg=1e-5,
     ),
     # The authors' margin 0.9 and dropout 0.4 need their biases of users and items.
     "simplex": Settings(
-        {"gamma": 0.5, "margin": 0.4, "negative_weight": 20.0, "num_negatives": None},
+        {
+            "gamma": 0.8,
+            "margin": 0.9,
+            "negative_weight": 10.0,
+            "num_negatives": None,
+            "use_bias": True,
+            "dropout": 0.4,
+        },
         dim=128,
-        learning_rate=5e-3,
-        epochs=5,
-        l2_reg=1e-5,
+        learning_rate=2e-3,
+        epochs=8,
     ),
-    "lightgcn": Settings({}, batch_size=16384, learning_rate=5e-3, epochs=50),
+    "lightgcn": Settings(
+        {
+            "num_layers": 2,
+            "loss": "softmax",
+            "num_negatives": None,
+            "temperature": 0.14,
+            "normalize": True,
+            "l2_reg": 0.0,
+        },
+        dim=256,
+        batch_size=16384,
+        learning_rate=0.03,
+        epochs=12,
+    ),
 }
 EASE_L2 = 1000.0
 

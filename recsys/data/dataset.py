@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.data.layout import KINDS, Part, Slot, pack, to_columns
+from recsys.data.history import Windows
+from recsys.data.layout import KINDS, Part, Slot, apart, fill, packed_room
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -21,28 +22,35 @@ BLOCK_ROWS = 2**18
 CHUNK_ROWS = 2**12
 
 
-def in_memory(
-    columns: dict[str, np.ndarray], slots: Sequence[Slot]
-) -> "tf.data.Dataset":
+def in_memory(block: Block) -> "tf.data.Dataset":
     """Returns a dataset of one block: all rows."""
     import tensorflow as tf
 
-    return tf.data.Dataset.from_tensors(pack(columns, slots))
+    return tf.data.Dataset.from_tensors(block)
 
 
-def write_packed(parquet: Path, folder: Path, slots: Sequence[Slot]) -> None:
+def write_packed(
+    parquet: Path, histories: Sequence[Windows], folder: Path, slots: Sequence[Slot]
+) -> None:
     """Writes the rows of a parquet file as `on_disk` reads them.
 
     Args:
-        parquet: The model input, lists not yet padded.
+        parquet: The model input without histories, lists not yet padded.
+        histories: Those of all rows.
         folder: Gets the files `ids` and `numbers`.
         slots: The columns.
     """
     with (folder / "ids").open("wb") as ids, (folder / "numbers").open("wb") as numbers:
-        for batch in pq.ParquetFile(parquet).iter_batches(2**16):
-            columns = to_columns(pa.Table.from_batches([batch]), slots)
-            for file, packed in zip((ids, numbers), pack(columns, slots), strict=True):
-                packed.tofile(file)
+        start, file = 0, pq.ParquetFile(parquet)
+        names = {slot.name for slot in slots} & {*file.schema_arrow.names}
+        for batch in file.iter_batches(2**16, columns=[*names]):
+            block, columns = packed_room(len(batch), slots)
+            fill(columns, pa.Table.from_batches([batch]), slots)
+            for windows in histories:
+                windows.cut(start, columns)
+            start += len(batch)
+            for packed, out in zip(block, (ids, numbers), strict=True):
+                packed.tofile(out)
 
 
 def on_disk(
@@ -171,15 +179,9 @@ def _joined(chunks: Sequence[Sequence[np.ndarray]]) -> Block:
 
 
 def _unpack(packed: Sequence[Any], slots: Sequence[Slot]) -> dict[str, Any]:
-    import tensorflow as tf
-
     columns: dict[str, Any] = {}
     for kind, block in zip(KINDS, packed, strict=True):
-        start = 0
-        for slot in slots:
-            if slot.kind == kind:
-                stop = start + slot.width
-                flat = block[:, start:stop]
-                columns[slot.name] = tf.reshape(flat, (-1, *slot.shape))
-                start = stop
+        of_kind = [slot for slot in slots if slot.kind == kind]
+        parts = apart(block, [slot.shape for slot in of_kind])
+        columns |= {s.name: part for s, part in zip(of_kind, parts, strict=True)}
     return {slot.name: columns[slot.name] for slot in slots}

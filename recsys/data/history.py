@@ -1,102 +1,201 @@
-"""Histories from an event log, without leakage, as one Ibis expression."""
+"""Histories from an event log, without leakage: sorted by DuckDB, cut by NumPy.
 
+The log is sorted once, by user and time. A row's history is then a window of it, so
+that lists are neither built nor moved before the end, and the cost is that of writing
+them: `O(events + rows * length)`, however active a user is.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.lib.stride_tricks import as_strided
 
+from recsys.data.layout import ROW, Slot, fill, room
 from recsys.feature.schema import History
 
-ROW = "//row"
+USER, TIME, EVENT, SESSION = "//user", "//time", "//event", "//session"
+BLOCK_ROWS = 2**13
 
 
-def last_events(rows: Any, events: Any, history: History) -> Any:
-    """Returns for each row the last events of its user with a strictly earlier time.
+def key(history: History, name: str) -> str:
+    """Name of a column that a history is made from: not a name of the model input."""
+    kinds = {USER: "user", TIME: "time", EVENT: "event"}
+    return f"/{history.name}/{kinds[name]}" if name in kinds else f"/{name}"
 
-    The log is numbered per user and each event collects itself and the `length - 1`
-    before it, so that the cost is `O(events * length)` however active a user is. A row
-    then takes the list of its newest earlier event.
+
+@dataclass(frozen=True)
+class Windows:
+    """For each row, which part of a sorted log is its history.
 
     Args:
-        rows: Table of `//row` (its number), `/user` and `/time`.
-        events: Table of `/user`, `/time` and the attributes, integers or lists of
-            integers. They also order events of equal time, the lists last.
         history: What is wanted of the events.
-
-    Returns:
-        Table of `//row` and a list per output, oldest first; null without any event.
+        log: What windows are cut from: attributes by name, and the times and the
+            numbers of the sessions where they are wanted, `(events + length, ...)`.
+        begins: First event of each row, `(rows,)`.
+        counts: Number of its events, at most `history.length`, `(rows,)`.
+        now: Time of each row, if ages are wanted, `(rows,)`.
+        unit: What a second is in these times, 1 where they have their own unit.
     """
-    rows = rows.filter(rows["/user"].notnull(), rows["/time"].notnull())
-    events = events.filter(events["/user"].notnull(), events["/time"].notnull())
-    attributes = [*history.attributes]
-    order = sorted(attributes, key=lambda name: events[name].type().is_array())
-    in_order = ibis.window(group_by="/user", order_by=["/time", *order])
-    log = events.mutate(**{"//place": ibis.row_number().over(in_order) + 1})
-    newest = ibis.window(
-        group_by="/user", order_by="//place", preceding=history.length - 1, following=0
-    )
-    lists = {name: name for name in attributes}
-    if history.age:
-        lists[history.age] = "/time"
-    if history.session:
-        log = _with_sessions(log, history.session_gap)
-        lists[history.session] = "//session"
-    log = log.select(
-        "/user",
-        "//place",
-        *(["//session"] if history.session else []),
-        **{name: log[of].collect().over(newest) for name, of in lists.items()},
-    )
 
-    # A row stands before the events of its own time, so counts the earlier ones only.
-    moments = ibis.union(
-        rows.select(
-            "/user",
-            "/time",
-            **{ROW: rows[ROW].cast("int64"), "//event": ibis.literal(0)},
-        ),
-        events.select(
-            "/user",
-            "/time",
-            **{ROW: ibis.null("int64"), "//event": ibis.literal(1)},
-        ),
-    )
-    so_far = ibis.window(
-        group_by="/user", order_by=["/time", "//event"], preceding=None, following=0
-    )
-    placed = moments.mutate(**{"//place": moments["//event"].sum().over(so_far)})
-    placed = placed.filter(placed["//event"] == 0)
-    found = placed.inner_join(log, ["/user", "//place"])
+    history: History
+    log: Mapping[str, np.ndarray]
+    begins: np.ndarray
+    counts: np.ndarray
+    now: np.ndarray | None
+    unit: float
 
-    made = {name: found[name] for name in attributes}
-    if history.age:
-        made[history.age] = found[history.age].map(
-            lambda time: _age(_between(time, found["/time"]), history.ages)
+    @classmethod
+    def of(
+        cls,
+        history: History,
+        rows: pa.Table,
+        events: pa.Table | None,
+        slots: Sequence[Slot],
+        run: Callable[[Any], pa.Table],
+    ) -> "Windows":
+        """Finds the last events of each row's user with a strictly earlier time.
+
+        Args:
+            history: What is wanted of the events.
+            rows: Has the columns `key(history, ...)` of `USER` and `TIME`; and, if
+                these are the events as well, of `EVENT`, whether it counts as one, and
+                of the attributes: integers or lists of integers.
+            events: The others, with the keys and attributes.
+            slots: The attributes of an event.
+            run: Evaluates an Ibis table on local data.
+        """
+        moments = _moments(history, rows, events)
+        moments = run(_in_order(ibis.memtable(moments), [*history.attributes]))
+        row = moments[ROW].to_numpy()
+        is_row = row >= 0
+        event = ~is_row if events is not None else moments[EVENT].to_numpy()
+
+        count = "int32" if len(event) < 2**31 else "int64"
+        before = np.cumsum(event, dtype=count) - event  # events that come before
+        users = _starts(moments[USER])
+        firsts = _at_start(before, users)
+        ends = _at_start(before, users | _starts(moments[TIME]))
+        begins = np.maximum(ends - history.length, firsts)
+        row = row[is_row]
+
+        def by_row(values: np.ndarray) -> np.ndarray:
+            placed = np.zeros(len(rows), values.dtype)
+            placed[row] = values[is_row]
+            return placed
+
+        logged = moments if event.all() else moments.filter(pa.array(event))
+        log = room(len(logged), slots)
+        fill(log, logged, slots)
+        now, unit = None, 1.0
+        if history.age or history.session:
+            times, unit = _numbers(moments[TIME])
+            log[TIME] = times[event]
+            now = by_row(times) if history.age else None
+        if history.session_gap is not None:
+            same_user = firsts[event] < np.arange(len(logged))
+            passed = np.diff(log[TIME], prepend=log[TIME][:1]) / unit
+            log[SESSION] = np.cumsum(same_user & (passed > history.session_gap))
+        log = {name: _padded(values, history.length) for name, values in log.items()}
+        return cls(history, log, by_row(begins), by_row(ends - begins), now, unit)
+
+    def cut(self, start: int, columns: Mapping[str, np.ndarray]) -> None:
+        """Writes the histories of consecutive rows, oldest first, padded with 0.
+
+        Args:
+            start: The first of the rows.
+            columns: Output -> `(rows, length, ...)`.
+        """
+        rows = len(columns[self.history.outputs[0]])
+
+        def write(begin: int) -> None:
+            end = min(begin + BLOCK_ROWS, rows)
+            for name, values in self._block(start + begin, start + end).items():
+                columns[name][begin:end] = values
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(write, range(0, rows, BLOCK_ROWS)))
+
+    def _block(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        history, counts = self.history, self.counts[start:stop, None]
+        padding = np.arange(history.length) >= counts
+        cut = {name: self._cut(name, start, stop) for name in self.log}
+        found = {name: cut[name] for name in history.attributes}
+        if history.age and history.ages and self.now is not None:
+            passed = (self.now[start:stop, None] - cut[TIME]) / self.unit
+            passed[padding] = 0
+            ages = np.floor(np.log2(passed + 1)) + 1
+            found[history.age] = np.minimum(ages, history.ages - 1)
+        if history.session:
+            newest = np.take_along_axis(cut[SESSION], np.maximum(counts - 1, 0), 1)
+            found[history.session] = newest - cut[SESSION] + 1
+        for values in found.values():
+            values[padding] = 0
+        return found
+
+    def _cut(self, name: str, start: int, stop: int) -> np.ndarray:
+        """The events from the first of each row on, `(rows, length, ...)`."""
+        values, length = self.log[name], self.history.length
+        windows = as_strided(
+            values,
+            (len(values) - length + 1, length, *values.shape[1:]),
+            (values.strides[0], *values.strides),
+            writeable=False,
         )
-    if history.session:
-        made[history.session] = found[history.session].map(
-            lambda session: (found["//session"] - session + 1).cast("int32")
-        )
-    return found.select(ROW, **made)
+        cut: np.ndarray = windows[self.begins[start:stop]]
+        return cut
 
 
-def _with_sessions(log: Any, gap: Any) -> Any:
-    """Returns the log and `//session`, each user's sessions counted from the first."""
-    in_place = ibis.window(group_by="/user", order_by="//place")
-    since = _between(log["/time"].lag().over(in_place), log["/time"])
-    log = log.mutate(**{"//session": (since > gap).ifelse(1, 0)})
-    return log.mutate(
-        **{"//session": log["//session"].cumsum(group_by="/user", order_by="//place")}
-    )
+def _moments(history: History, rows: pa.Table, events: pa.Table | None) -> pa.Table:
+    """Rows and events in one table, with the number of the row or -1."""
+
+    def part(table: pa.Table, numbers: np.ndarray) -> pa.Table:
+        names = {name: key(history, name) for name in (USER, TIME, *history.attributes)}
+        if events is None:
+            names[EVENT] = key(history, EVENT)
+        columns = {n: table[of] for n, of in names.items() if of in table.column_names}
+        return pa.table({ROW: numbers, **columns})
+
+    moments = part(rows, np.arange(len(rows)))
+    if events is None:
+        return moments
+    log = part(events, np.full(len(events), -1))
+    return pa.concat_tables([log, moments], promote_options="default")
 
 
-def _between(earlier: Any, later: Any) -> Any:
-    """Returns how much time passes: seconds, or in the unit that numbers have."""
-    if earlier.type().is_numeric():
-        return later - earlier
-    earlier, later = earlier.cast("timestamp"), later.cast("timestamp")
-    return later.delta(earlier, unit="microsecond") / 1e6
+def _in_order(moments: Any, attributes: Sequence[str]) -> Any:
+    """By user and time; events of equal time by their attributes, the lists last."""
+    moments = moments.filter(moments[USER].notnull(), moments[TIME].notnull())
+    by = sorted(attributes, key=lambda name: moments[name].type().is_array())
+    return moments.order_by(USER, TIME, *by)
 
 
-def _age(time: Any, ages: Any) -> Any:
-    power = (time + 1.0).log2().floor()
-    return ibis.least(power + 1, ages - 1).cast("int32")
+def _padded(values: np.ndarray, length: int) -> np.ndarray:
+    """With so many more events that a window can begin behind the last one."""
+    return np.append(values, np.zeros((length, *values.shape[1:]), values.dtype), 0)
+
+
+def _starts(values: pa.ChunkedArray) -> np.ndarray:
+    """Where a value is not that before it."""
+    if not len(values):
+        return np.zeros(0, bool)
+    return np.append([True], pc.not_equal(values[1:], values[:-1]).to_numpy())
+
+
+def _at_start(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """For each place the value at the last start, itself included."""
+    places = np.flatnonzero(starts)
+    return np.repeat(values[places], np.diff(places, append=len(values)))
+
+
+def _numbers(times: pa.ChunkedArray) -> tuple[np.ndarray, float]:
+    """Times as numbers, and what a second is in them; 1 if they have their own unit."""
+    if not pa.types.is_temporal(times.type):
+        return times.to_numpy(), 1.0
+    return times.cast(pa.timestamp("us"), safe=False).cast("int64").to_numpy(), 1e6

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from recsys.feature.schema import Column, History, Label, MultiValue, Numeric, S
 
 Kind = Literal["int32", "float32"]
 KINDS = get_args(Kind)
+ROW = "//row"  # of which row of the data something is
 
 
 @dataclass(frozen=True)
@@ -78,31 +79,77 @@ class Part:
         return slots
 
 
-def to_columns(table: pa.Table, slots: Sequence[Slot]) -> dict[str, np.ndarray]:
-    """Returns the columns of an Arrow table: nulls as NaN, but 0 in lists, padded."""
-    return {
-        slot.name: _to_column(table[slot.name], slot.kind, slot.shape) for slot in slots
-    }
+def by_row(table: pa.Table) -> pa.Table:
+    """Returns a table in the order of its column `ROW`, without it.
+
+    An engine that keeps the order by itself need not be asked to sort.
+    """
+    rows = table[ROW].to_numpy()
+    table = table.drop([ROW])
+    return table if (rows[1:] > rows[:-1]).all() else table.take(np.argsort(rows))
 
 
-def pack(
-    columns: Mapping[str, np.ndarray], slots: Sequence[Slot]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the integer columns side by side, and the floating ones.
+def room(num_rows: int, slots: Sequence[Slot]) -> dict[str, np.ndarray]:
+    """Returns an array for each column, not yet filled."""
+    return {slot.name: np.empty((num_rows, *slot.shape), slot.kind) for slot in slots}
+
+
+def packed_room(
+    num_rows: int, slots: Sequence[Slot]
+) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    """Returns the same with columns that stand side by side, as in `side_by_side`.
+
+    Returns:
+        The integer matrix and the floating one; and the columns, parts of them.
+    """
+    columns: dict[str, np.ndarray] = {}
+
+    def of(kind: Kind) -> np.ndarray:
+        here = [slot for slot in slots if slot.kind == kind]
+        matrix = np.empty((num_rows, sum(slot.width for slot in here)), kind)
+        start = 0
+        for slot in here:
+            part = matrix[:, start : start + slot.width]
+            columns[slot.name] = part.reshape(num_rows, *slot.shape)
+            start += slot.width
+        return matrix
+
+    return (of("int32"), of("float32")), columns
+
+
+def fill(
+    columns: Mapping[str, np.ndarray], table: pa.Table, slots: Sequence[Slot]
+) -> None:
+    """Writes the columns that an Arrow table has.
+
+    Nulls become NaN, but 0 in lists, which are padded.
+    """
+    for slot in slots:
+        if slot.name in table.column_names:
+            columns[slot.name][:] = _to_column(table[slot.name], slot.kind, slot.shape)
+
+
+def side_by_side(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns arrays of one type as one matrix, `(rows, sum of widths)`.
 
     A row is then one piece of memory: to gather shuffled rows costs one cache miss for
     each row instead of one for each number.
-
-    Returns:
-        Two arrays, `(rows, sum of widths)`.
     """
-    rows = len(next(iter(columns.values())))
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    return np.concatenate(flat, axis=1)
 
-    def side_by_side(kind: Kind) -> np.ndarray:
-        parts = [columns[s.name].reshape(rows, -1) for s in slots if s.kind == kind]
-        return np.concatenate(parts or [np.empty((rows, 0), kind)], axis=1)
 
-    return side_by_side("int32"), side_by_side("float32")
+def apart(matrix: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    """Returns the tensors, `(rows, *shape)`, that stand side by side in another."""
+    import tensorflow as tf
+
+    if not shapes:
+        return []
+    parts = tf.split(matrix, [math.prod(shape) for shape in shapes], axis=1)
+    return [
+        tf.reshape(part, (-1, *shape))
+        for part, shape in zip(parts, shapes, strict=True)
+    ]
 
 
 def _to_column(

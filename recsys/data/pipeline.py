@@ -4,16 +4,17 @@ import dataclasses
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys.data.fitted import Fitted
-from recsys.data.layout import Part, to_columns
+from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
 from recsys.data.progress import working
 from recsys.data.reader import as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
@@ -33,6 +34,7 @@ from recsys.feature.schema import (
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from recsys.data.history import Windows
     from recsys.data.source import Source
 
 STREAM_ABOVE = 2**31
@@ -315,7 +317,7 @@ class FeaturePipeline:
         In memory, the rows are shuffled exactly. Streaming transforms the data once,
         into temporary files that need 4 bytes for each number of the model input, and
         reads those in each epoch; it shuffles a quarter of a million rows at a time,
-        taken from 64 random places.
+        taken from 64 random places. The event log of a history is sorted in memory.
 
         Args:
             data: The rows. Labels may be absent, from all or none of the rows.
@@ -366,7 +368,7 @@ class FeaturePipeline:
                     seed=seed,
                 )
             else:
-                blocks = in_memory(prepared.columns(), slots)
+                blocks = in_memory(prepared.block())
         dataset = batches(
             blocks,
             prepared.part,
@@ -414,7 +416,9 @@ class FeaturePipeline:
             and fitted.families.get(column.name) == "string"
         ]
         source = open_source(data, self.connection, texts)
-        log = source if events is None else open_source(events, self.connection, texts)
+        log = None
+        if events is not None:
+            log = open_source(events, self.connection, texts)
         if columns is not None:
             made = [self.schema.column(name) for name in columns]
             part = Part(self.schema, made)
@@ -422,44 +426,82 @@ class FeaturePipeline:
             raw = {label.source for label in self.schema.labels}
             part = Part.of(self.schema, labels=bool(raw & {*source.table.columns}))
         preparation = Preparation(self.schema, fitted, part)
-        files = [*source.files, *(log.files if log is not source else ())]
-        both = dataclasses.replace(source, files=files)
+        histories = [c for c in part.columns if isinstance(c, History)]
+        both = source if log is None else source.beside(log)
         with both.reading():
-            rows = preparation.rows(source.table)
+            rows = preparation.rows(source.table, log=log is None)
             if self.connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
             num_rows = preparation.check(rows, self.connection.to_pyarrow)
-            expression = preparation.model_input(rows, log.table)
-        return _Prepared(part, num_rows, both, expression, self.connection)
+            expression = preparation.model_input(rows, log is None)
+            events = [
+                (h, None if log is None else preparation.events(rows, log.table, h))
+                for h in histories
+            ]
+        return _Prepared(part, num_rows, both, expression, events, self.connection)
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Checked data, and the expression of the model input made from it."""
+    """Checked data, and the expressions of the model input made from it."""
 
     part: Part
     num_rows: int
     source: "Source"
     expression: Any
+    events: Sequence[tuple[History, Any]]
     connection: Any
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Evaluates the expression in memory."""
+        """Evaluates the expressions in memory."""
+        columns = room(self.num_rows, self.part.slots)
+        self._fill(columns)
+        return columns
+
+    def block(self) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluates the expressions in memory, columns side by side."""
+        block, columns = packed_room(self.num_rows, self.part.slots)
+        self._fill(columns)
+        return block
+
+    def _fill(self, columns: dict[str, np.ndarray]) -> None:
         with self.source.reading():
-            table = self.connection.to_pyarrow(self.expression)
-        return to_columns(table, self.part.slots)
+            table = by_row(self.connection.to_pyarrow(self.expression))
+            fill(columns, table, self.part.slots)
+            table = table.drop([n for n in table.column_names if n in columns])
+            for windows in self._windows(table):
+                windows.cut(0, columns)
 
     def write(self) -> "tempfile.TemporaryDirectory[str]":
-        """Evaluates the expression into a temporary folder, as `on_disk` reads it."""
+        """Evaluates the expressions into a temporary folder, as `on_disk` reads it."""
         from recsys.data.dataset import write_packed
 
         folder = tempfile.TemporaryDirectory(prefix="recsys-")
         path = Path(folder.name) / "rows.parquet"
         with self.source.reading():
-            self.connection.to_parquet(self.expression, path)
-        write_packed(path, path.parent, self.part.slots)
+            self.connection.to_parquet(self.expression.order_by(ROW), path)
+            names = [name for name in self.expression.columns if name[0] == "/"]
+            windows = [*self._windows(pq.read_table(path, columns=names))]
+        write_packed(path, windows, path.parent, self.part.slots)
         path.unlink()
         return folder
+
+    def _windows(self, rows: pa.Table) -> "Iterator[Windows]":
+        import ibis
+
+        from recsys.data.history import Windows
+
+        here = self.connection
+        for history, events in self.events:
+            if here.name != "duckdb":
+                here = ibis.duckdb.connect()
+            slots = [
+                dataclasses.replace(slot, shape=slot.shape[1:])
+                for slot in self.part.slots
+                if slot.name in history.attributes
+            ]
+            log = None if events is None else self.connection.to_pyarrow(events)
+            yield Windows.of(history, rows, log, slots, here.to_pyarrow)
 
 
 def _width(dim: Dim, table: str, vocabulary_size: int) -> int:

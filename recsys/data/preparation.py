@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.data.fitted import Fitted
-from recsys.data.history import ROW, last_events
-from recsys.data.layout import Part
+from recsys.data.history import EVENT, TIME, USER, key
+from recsys.data.layout import ROW, Part
 from recsys.data.vocabulary import bucketed, group_key, hashed, with_ids
 from recsys.feature.schema import (
     UNSEEN,
@@ -56,12 +56,18 @@ class Preparation:
         self.fitted = fitted
         self.part = part
 
-    def rows(self, table: Any) -> Any:
-        """Returns the raw columns, checked and cast, and the number of each row."""
+    def rows(self, table: Any, log: bool = False) -> Any:
+        """Returns the raw columns, checked and cast, and the number of each row.
+
+        Args:
+            table: The raw rows.
+            log: Whether they are the events of the histories, too.
+        """
         typed: dict[str, Any] = {}
         for column in self.part.columns:
             if isinstance(column, History):
                 typed |= _user_and_time(table, column)
+                typed |= self._events(table, column) if log else {}
             elif isinstance(column, RawColumn):
                 typed[f"/{column.name}"] = self._value(table, column)
             if isinstance(column, MultiValue) and column.weight:
@@ -73,8 +79,8 @@ class Preparation:
         if self.part.sample_weight:
             weight = self.part.sample_weight
             typed["/sample_weight"] = _number(table, "Sample weight", weight)
-        for key, source in self.part.groups.items():
-            typed[f"/{key}"] = _category(table, f"Group {key!r}", source)
+        for group, source in self.part.groups.items():
+            typed[f"/{group}"] = _category(table, f"Group {group!r}", source)
         return table.select(**typed).mutate(**{ROW: ibis.row_number()})
 
     def values(self, rows: Any, column: MultiValue) -> Any:
@@ -114,42 +120,84 @@ class Preparation:
                 )
         return total
 
-    def model_input(self, rows: Any, events: Any) -> Any:
-        """Returns the columns of the model input in the order of the rows.
+    def model_input(self, rows: Any, log: bool) -> Any:
+        """Returns the columns of the model input, in any order, and `ROW`.
 
         Ids are integers and numbers floating; lists are as long as they happen to be.
+        In place of histories it has what `Windows.of` wants of the rows.
 
         Args:
             rows: Table as `rows` returns it.
-            events: The raw event log of the histories.
+            log: As in `rows`.
         """
-        single = [c for c in self.part.columns if isinstance(c, _ONE_ID)]
+        columns: dict[str, Column] = {c.name: c for c in self.part.columns}
+        histories = [c for c in columns.values() if isinstance(c, History)]
+        if log:
+            columns |= {c.name: c for h in histories for c in self._attributes(h)}
+        single = [c for c in columns.values() if isinstance(c, _ONE_ID)]
         joined = self._with_ids(rows, single)
-        for column in self.part.columns:
+        for column in columns.values():
             if isinstance(column, MultiValue):
-                lists = self._lists(rows, column)
-            elif isinstance(column, History):
-                lists = self._histories(rows, events, column)
-            else:
-                continue
-            key = f"//row/{column.name}"
-            joined = joined.left_join(lists.rename({key: ROW}), [(ROW, key)])
+                row = f"//row/{column.name}"
+                lists = self._lists(rows, column).rename({row: ROW})
+                joined = joined.left_join(lists, [(ROW, row)])
 
-        made: dict[str, Any] = {}
+        made: dict[str, Any] = {ROW: ROW}
         for column in self.part.columns:
+            if isinstance(column, History):
+                made |= self._of_history(joined, column, log)
+                continue
             for name in column.outputs:
                 made[name] = name
             if isinstance(column, Numeric):
                 made[column.name] = self._scaled(joined[f"/{column.name}"], column)
             if isinstance(column, MultiValue) and column.weight:
                 made[column.weight] = _kept(joined[f"/{column.weight}"], column)
-        for key in self.part.groups:
-            made[key] = group_key(joined[f"/{key}"])
+        for group in self.part.groups:
+            made[group] = group_key(joined[f"/{group}"])
         for label in self.part.labels:
             made[label.name] = f"/{label.name}"
         if self.part.sample_weight:
             made["sample_weight"] = "/sample_weight"
-        return joined.order_by(ROW).select(**made)
+        return joined.select(**made)
+
+    def events(self, rows: Any, table: Any, history: History) -> Any:
+        """Returns what `Windows.of` wants of events that are not the rows.
+
+        Args:
+            rows: Table as `rows` returns it.
+            table: The raw event log.
+            history: A column of the part.
+        """
+        typed = table.select(
+            **_user_and_time(table, history), **self._events(table, history)
+        )
+        for name in (key(history, USER), key(history, TIME)):
+            if rows[name].type() != typed[name].type():
+                raise ValueError(
+                    f"{_who(history)}: {name.rpartition('/')[2]} must be of one type "
+                    f"in rows and events. Received: {rows[name].type()} and "
+                    f"{typed[name].type()}"
+                )
+        log = typed.filter(typed[key(history, EVENT)])
+        attributes = self._attributes(history)
+        log = self._with_ids(log, [c for c in attributes if isinstance(c, _ONE_ID)])
+        for column in attributes:
+            if isinstance(column, MultiValue):
+                log = self._with_lists(log, column)
+        return log.select(**self._of_history(log, history, log=True))
+
+    def _of_history(self, table: Any, history: History, log: bool) -> dict[str, Any]:
+        """The columns of a table that a history is made from."""
+        made = {key(history, name): key(history, name) for name in (USER, TIME)}
+        if log:
+            made[key(history, EVENT)] = key(history, EVENT)
+            for name, of in history.attributes.items():
+                ids = table[of]
+                if ids.type().is_array():
+                    ids = ids.fill_null(ibis.literal([], ids.type()))
+                made[key(history, name)] = ids
+        return made
 
     def _value(self, table: Any, column: RawColumn) -> Any:
         if isinstance(column, (Numeric, Bucketed)):
@@ -226,43 +274,31 @@ class Preparation:
         ids = pairs.pairs.map(lambda pair: pair["id"])
         return pairs.select(ROW, **{column.name: ids})
 
-    def _histories(self, rows: Any, events: Any, history: History) -> Any:
-        user, time = (f"/{history.name}/{key}" for key in ("user", "time"))
-        rows = rows.select(ROW, **{"/user": user, "/time": time})
+    def _events(self, table: Any, history: History) -> dict[str, Any]:
+        """The raw attributes of events, and which of them count."""
+        counts: Any = ibis.literal(True)
         for source, wanted in history.where.items():
-            value = _raw(events, history, source)
+            value = _raw(table, history, source)
             wanted = wanted if isinstance(wanted, list) else [wanted]
-            events = events.filter(value.isin(wanted))
-        attributes = [cast(RawColumn, self.schema.column(name)) for name in history.of]
-        log = events.select(
-            **_user_and_time(events, history),
-            **{f"/{c.name}": self._value(events, c) for c in attributes},
-        )
-        for key, name in (("/user", user), ("/time", time)):
-            if rows[key].type() != log[name].type():
-                raise ValueError(
-                    f"{_who(history)}: {name.rpartition('/')[2]} must be of one type "
-                    f"in rows and events. Received: {rows[key].type()} and "
-                    f"{log[name].type()}"
-                )
-        log = self._with_ids(log, [c for c in attributes if isinstance(c, _ONE_ID)])
-        for column in attributes:
-            if isinstance(column, MultiValue):
-                log = self._with_lists(log, column)
-        log = log.select(**{"/user": user, "/time": time}, **history.attributes)
-        return last_events(rows, log, history)
+            counts = counts & value.isin(wanted).fill_null(False)
+        values = {
+            f"/{column.name}": self._value(table, column)
+            for column in self._attributes(history)
+        }
+        return {key(history, EVENT): counts, **values}
+
+    def _attributes(self, history: History) -> list[RawColumn]:
+        return [cast(RawColumn, self.schema.column(name)) for name in history.of]
 
     def _with_lists(self, log: Any, column: MultiValue) -> Any:
         """Returns `log` and, for a column of lists, `/name`, their ids, `name`."""
         # A list is its own number: not every engine numbers a log alike in each use.
         raw = f"/{column.name}"
         lists = log.select(**{ROW: raw, raw: raw}).distinct()
-        key = f"//list/{column.name}"
-        lists = self._lists(lists, column).rename({key: ROW})
-        ids = lists[column.name]
-        joined = log.left_join(lists, [(raw, key)])
-        some = joined[column.name].fill_null(ibis.literal([], ids.type()))
-        return joined.select(*log.columns, **{column.name: some})
+        here = f"//list/{column.name}"
+        lists = self._lists(lists, column).rename({here: ROW})
+        joined = log.left_join(lists, [(raw, here)])
+        return joined.select(*log.columns, column.name)
 
     def _scaled(self, value: Any, column: Numeric) -> Any:
         statistics = self.fitted.statistics.get(column.name, {})
@@ -415,4 +451,4 @@ def _user_and_time(table: Any, history: History) -> dict[str, Any]:
         time = time.cast("int64")
     elif kind == "timestamp":
         time = time.cast("timestamp")
-    return {f"/{history.name}/user": user, f"/{history.name}/time": time}
+    return {key(history, USER): user, key(history, TIME): time}

@@ -5,7 +5,7 @@ import glob
 import gzip
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ class Source:
 
     table: Any
     files: Sequence[str] = ()
+
+    def beside(self, other: "Source") -> "Source":
+        """Returns the same table; errors may be of the files of both."""
+        return replace(self, files=[*self.files, *other.files])
 
     @contextmanager
     def reading(self) -> Iterator[None]:

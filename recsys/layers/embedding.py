@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
 
 
@@ -87,7 +88,7 @@ class Embedding(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         self.embeddings = self.add_weight(
             shape=(self.vocabulary_size, self.dim),
-            initializer=self.embeddings_initializer,
+            initializer=in_place(self.embeddings_initializer),
             name="embeddings",
             autocast=False,  # a cast would read the whole table
         )

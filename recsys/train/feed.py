@@ -1,8 +1,13 @@
 """Arrays as batches on TensorFlow, and what makes datasets wait."""
 
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from recsys.data.layout import apart, side_by_side
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -11,7 +16,7 @@ if TYPE_CHECKING:
 def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset":
     """Returns whole batches of arrays, in a new order in each epoch.
 
-    Twice as fast as Keras' own, which slices row by row.
+    Much faster than Keras' own, which slices row by row.
 
     Args:
         data: Arrays of one length, in dicts and tuples.
@@ -20,8 +25,9 @@ def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset
     """
     import tensorflow as tf
 
-    tensors = tf.nest.map_structure(tf.constant, data)
-    rows = len(tf.nest.flatten(tensors)[0])
+    arrays = [np.asarray(array) for array in tf.nest.flatten(data)]
+    rows = len(arrays[0])
+    batch_of = _shuffled(arrays) if shuffle else _in_order(arrays)
 
     def epoch(salt: Any) -> Any:
         order = None
@@ -31,9 +37,8 @@ def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset
 
         def batch(start: Any) -> Any:
             here = slice(start, start + batch_size)
-            if order is None:
-                return tf.nest.map_structure(lambda t: t[here], tensors)
-            return tf.nest.map_structure(lambda t: tf.gather(t, order[here]), tensors)
+            parts = batch_of(here if order is None else order[here])
+            return tf.nest.pack_sequence_as(data, parts)
 
         starts = tf.data.Dataset.range(0, rows, batch_size)
         return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
@@ -42,6 +47,36 @@ def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset
     dataset = salts.take(1).flat_map(epoch)
     batches = tf.data.experimental.assert_cardinality(-(-rows // batch_size))
     return prompt(dataset.apply(batches).prefetch(tf.data.AUTOTUNE))
+
+
+def _in_order(arrays: Sequence[NDArray[Any]]) -> Callable[[Any], list[Any]]:
+    """Returns a function from a slice to these rows of the arrays."""
+    import tensorflow as tf
+
+    tensors = [tf.constant(array) for array in arrays]
+    return lambda here: [tensor[here] for tensor in tensors]
+
+
+def _shuffled(arrays: Sequence[NDArray[Any]]) -> Callable[[Any], list[Any]]:
+    """Returns a function from numbers of rows to these rows of the arrays."""
+    import tensorflow as tf
+
+    kinds: dict[np.dtype[Any], list[int]] = {}
+    for place, array in enumerate(arrays):
+        kinds.setdefault(array.dtype, []).append(place)
+    matrices = [
+        tf.constant(side_by_side([arrays[place] for place in places]))
+        for places in kinds.values()
+    ]
+
+    def batch(chosen: Any) -> list[Any]:
+        found: dict[int, Any] = {}
+        for matrix, places in zip(matrices, kinds.values(), strict=True):
+            shapes = [arrays[place].shape[1:] for place in places]
+            found |= zip(places, apart(tf.gather(matrix, chosen), shapes), strict=True)
+        return [found[place] for place in range(len(arrays))]
+
+    return batch
 
 
 def prompt(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
@@ -58,6 +93,54 @@ def prompt(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def batches(
+    x: Any, batch_size: int | None, steps: int | None
+) -> tuple[Iterator[Any], int | None]:
+    """Returns the columns of batches in order, and how many batches, if that is known.
+
+    Args:
+        x: Arrays by name, or a dataset of columns or of tuples that begin with them.
+        batch_size: Rows of a batch of arrays.
+        steps: Most batches, if not all.
+    """
+    if isinstance(x, dict) and batch_size:
+        starts = range(0, len(next(iter(x.values()))), batch_size)[:steps]
+        return (
+            {name: column[at : at + batch_size] for name, column in x.items()}
+            for at in starts
+        ), len(starts)
+    dataset = x if steps is None else x.take(steps)
+    number = int(dataset.cardinality())
+    columns = (e[0] if isinstance(e, tuple) else e for e in dataset)
+    return columns, number if number >= 0 else None
+
+
+def as_inputs(batch: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns columns as tensors of the types and ranks that a model's inputs have."""
+    import tensorflow as tf
+
+    tensors = {}
+    for name, wanted in inputs.items():
+        value = batch[name]
+        if isinstance(value, np.ndarray):
+            value = tf.constant(value.astype(wanted.dtype, copy=False))
+        value = tf.cast(value, wanted.dtype)
+        if len(value.shape) != len(wanted.shape):
+            value = tf.reshape(value, [-1, *wanted.shape[1:]])
+        tensors[name] = value
+    return tensors
+
+
+def rows_at_once(x: Mapping[str, NDArray[Any]]) -> int:
+    """Returns a size of batches that is fast, and small enough for any model.
+
+    Attention holds the square of a history's length for each row and head.
+    """
+    numbers = sum(math.prod(column.shape[1:]) for column in x.values())
+    longest = max(column.shape[1] if column.ndim > 1 else 1 for column in x.values())
+    return max(32, min(8192, 2**18 // numbers, 2**26 // longest**2))
 
 
 def split_off(data: Any, share: float) -> tuple[Any, Any]:

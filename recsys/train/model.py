@@ -388,23 +388,72 @@ class Model(keras.Model):
     ) -> Any:
         """Returns predictions; see `keras.Model.predict`.
 
+        One row takes no longer than its compiled forward pass and the checks.
+
+        Args:
+            x: Columns by name, a frame, or a dataset.
+            batch_size: Rows at a time. Predictions do not depend on it; by default it
+                is large, and smaller for long histories.
+            verbose, steps, callbacks: As in Keras.
+
         Returns:
             `(rows, 1)`, or a dict of them by task.
+
+        Raises:
+            ValueError: If a column is not what the model takes, or there are no rows.
         """
         self._refresh()
-        parts = self._prepared(x, for_loss=False)
-        if self._feeds_itself(parts) and not steps:
-            parts = (feed.array_dataset(parts, batch_size or 32, shuffle=False),)
-            batch_size = None
-        return super().predict(parts[0], batch_size, verbose, steps, callbacks)
+        (x,) = self._prepared(x, for_loss=False)
+        if isinstance(x, dict):
+            batch_size = batch_size or feed.rows_at_once(x)
+        if not self._on_one_device() or not isinstance(x, dict) | rows.is_dataset(x):
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+        batches, number = feed.batches(x, batch_size, steps)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=1,
+                steps=number,
+                model=self,
+            )
+        self.make_predict_function()
+        self.stop_predicting = False
+        callbacks.on_predict_begin()
+        found = []
+        for step, batch in enumerate(batches):
+            callbacks.on_predict_batch_begin(step)
+            outputs = self.predict_function([feed.as_inputs(batch, self.input)])
+            callbacks.on_predict_batch_end(step, {"outputs": outputs})
+            found.append(keras.tree.map_structure(np.asarray, outputs))
+            if self.stop_predicting:
+                break
+        callbacks.on_predict_end()
+        if not found:
+            raise ValueError("predict: there must be rows. Received: none")
+        return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """Compiles what `predict` runs, on TensorFlow once for all sizes of a batch."""
+        made = self.predict_function is None or force
+        function = super().make_predict_function(force)
+        if made and self._on_one_device() and not self.run_eagerly:
+            import tensorflow as tf
+
+            specs = {n: tf.TensorSpec(t.shape, t.dtype) for n, t in self.input.items()}
+            self.predict_function.get_concrete_function([specs])
+        return function
+
+    def _on_one_device(self) -> bool:
+        """Whether this is TensorFlow, and it need not share out batches."""
+        if keras.backend.backend() != "tensorflow":
+            return False
+        return bool(self.distribute_strategy.num_replicas_in_sync == 1)
 
     def _feeds_itself(self, parts: tuple[Any, ...]) -> bool:
         """Whether these are arrays that `feed` makes batches of."""
-        return (
-            keras.backend.backend() == "tensorflow"
-            and isinstance(parts[0], dict)
-            and self.distribute_strategy.num_replicas_in_sync == 1
-        )
+        return isinstance(parts[0], dict) and self._on_one_device()
 
     def _prepared(self, *parts: Any, **options: Any) -> tuple[Any, ...]:
         """Returns columns, labels and weights as Keras takes them, after checks."""
@@ -445,7 +494,10 @@ class Model(keras.Model):
         if isinstance(inputs, Mapping):
             if any(isinstance(value, np.ndarray) for value in inputs.values()):
                 check_columns(self.columns, inputs)
-            inputs = {name: inputs[name] for name in self.input}
+            inputs = {
+                name: _of_rank(tensor.shape, inputs[name])
+                for name, tensor in self.input.items()
+            }
         return super()._standardize_inputs(inputs)
 
     def compute_loss(
@@ -634,6 +686,16 @@ class Model(keras.Model):
 
     def _tables(self) -> list[Embedding]:
         return [each for each in all_layers(self) if isinstance(each, Embedding)]
+
+
+def _of_rank(shape: tuple[int | None, ...], value: Any) -> Any:
+    """Returns a column as the model's input has it, if batches of two ranks came.
+
+    TensorFlow then traces for any rank, which Keras' layers do not take.
+    """
+    if getattr(getattr(value, "shape", None), "rank", 0) is None:
+        return ops.reshape(value, [-1 if n is None else n for n in shape])
+    return value
 
 
 _depth = threading.local()

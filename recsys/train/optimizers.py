@@ -20,6 +20,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.initial import in_place
+
 LARGE_TABLE = 100_000
 """Rows from which a table is slow to train with an optimizer that is not of ours."""
 
@@ -67,7 +69,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
             [
                 self.add_variable(
                     self.slot_shape(tuple(variable.shape)),
-                    initializer,
+                    in_place(keras.initializers.get(initializer)),
                     variable.dtype,
                     name=f"{variable.path.replace('/', '_')}_{name}",
                 )

@@ -248,6 +248,8 @@ def without_missing(label: Any) -> tuple[Any, Any]:
         NaN, `(batch,)` float32, or `None` for integer labels.
     """
     label = ops.convert_to_tensor(label)
+    if getattr(label.shape, "rank", 0) is None:  # batches came with and without axis 1
+        label = ops.reshape(label, (-1, 1))
     if len(label.shape) == 1:
         label = ops.expand_dims(label, -1)
     if not keras.backend.is_float_dtype(label.dtype):

@@ -77,7 +77,9 @@ def prepared(
     else:
         labels = sample_weight = None
     x = {
-        name: _narrow(column, ids=name in needs.columns and needs.columns[name].ids > 0)
+        name: _as_input(needs.columns[name], column)
+        if name in needs.columns
+        else _narrow(column)
         for name, column in columns.items()
         if name in keep
     }
@@ -150,10 +152,16 @@ def _upright(label: Any) -> NDArray[Any]:
     return array[:, None] if array.ndim == 1 else array
 
 
-def _narrow(column: NDArray[Any], ids: bool = False) -> NDArray[Any]:
-    """Four bytes a number. Ids may have come as float64 and be above 2^24."""
-    if ids:
-        return column.astype("int32", copy=False)
+def _as_input(wanted: Column, column: NDArray[Any]) -> NDArray[Any]:
+    """As the input has it; ids may have come as float64 and be above 2^24."""
+    column = column.astype("int32", copy=False) if wanted.ids else _narrow(column)
+    if wanted.shape is None or column.shape[1:] == wanted.shape:
+        return column
+    return column.reshape(len(column), *wanted.shape)  # with or without an axis of 1
+
+
+def _narrow(column: NDArray[Any]) -> NDArray[Any]:
+    """Four bytes a number."""
     return column.astype("float32") if column.dtype == "float64" else column
 
 

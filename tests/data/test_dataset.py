@@ -1,6 +1,7 @@
 """Batches: what Keras gets, in which order, in memory and from disk."""
 
 import gc
+import time
 import warnings
 from pathlib import Path
 
@@ -206,6 +207,24 @@ def test_auto_streams_large_files_only(monkeypatch, tmp_path: Path) -> None:
     PIPELINE.dataset(path, 10)
     PIPELINE.dataset(rows(), 10)
     assert used == ["in_memory", "in_memory", "on_disk", "in_memory"]
+
+
+def test_a_block_is_read_while_the_one_before_is_used(monkeypatch) -> None:
+    monkeypatch.setattr(dataset, "BLOCK_ROWS", 300)
+    monkeypatch.setattr(dataset, "CHUNK_ROWS", 100)
+    joined, blocks = dataset._joined, []
+
+    def spy(chunks):
+        blocks.append(len(chunks))
+        return joined(chunks)
+
+    monkeypatch.setattr(dataset, "_joined", spy)
+    batches = iter(PIPELINE.dataset(rows(), 10, streaming=True))
+    next(batches)  # the first of thirty
+    start = time.monotonic()
+    while len(blocks) < 2 and time.monotonic() < start + 30:
+        time.sleep(0.01)
+    assert len(blocks) >= 2
 
 
 def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) -> None:

@@ -322,6 +322,18 @@ def test_lists_are_those_of_the_events() -> None:
     assert only.equals(table.select(only.column_names))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_histories_of_another_log_are_cut_in_blocks(monkeypatch, streaming) -> None:
+    log, pipeline = nested()
+    rows, others = log.slice(0, 100), log.slice(50)
+    whole = pipeline.transform(rows, events=others)
+    monkeypatch.setattr("recsys.data.history.BLOCK_ROWS", 7)
+    assert pipeline.transform(rows, events=others).equals(whole)
+    (batch,) = pipeline.dataset(rows, 100, events=others, streaming=streaming)
+    for name in ("past_film", "past_genres", "past_age", "past_session"):
+        np.testing.assert_array_equal(batch[0][name], whole[name].to_pylist())
+
+
 def test_saved_ages_sessions_and_lists(tmp_path: Path) -> None:
     log, pipeline = nested()
     pipeline.save(tmp_path / "p")

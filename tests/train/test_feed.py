@@ -56,3 +56,16 @@ def test_a_split_takes_the_last_rows():
     assert list(vy) == list(vx["a"]) == [7, 8, 9]
     with pytest.raises(ValueError, match="rows on both sides"):
         feed.split_off(data, 0.999)
+
+
+def test_rows_at_once_are_fewer_where_rows_or_their_histories_are_long():
+    def rows(*shapes):
+        return feed.rows_at_once(
+            {str(i): np.empty((1, *s)) for i, s in enumerate(shapes)}
+        )
+
+    assert rows(()) == 8192
+    assert rows(*39 * [()]) == 2**18 // 39
+    assert rows((), (200,), (200,)) == 2**18 // 401
+    assert rows((1000,)) == 2**26 // 1000**2
+    assert rows((100_000,)) == 32

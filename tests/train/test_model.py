@@ -1,6 +1,9 @@
 """What `Model` adds to Keras: labels, losses, logits, metrics, files, input."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -71,6 +74,20 @@ def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
     ]
     expected = _bce(label, model.predict(x, verbose=0)).mean()
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_datasets_and_arrays_may_alternate_whatever_the_ranks(x, y):
+    """Labels `(batch,)` and `(batch, 1)` are one shape of unknown rank to Keras."""
+    model = _model(A)
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    label = y[A.name].astype("float32")
+    ranks = [({k: v[:, None] for k, v in x.items()}, label[:, None]), (x, label)]
+    losses = [
+        model.fit(*given, verbose=0).history["loss"][0]
+        for flat in ranks
+        for given in ((tf.data.Dataset.from_tensors((x, flat[1])),), flat)
+    ]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
 
 
 def test_labels_and_losses_of_several_tasks_map_in_their_order(x, y):
@@ -687,17 +704,75 @@ def test_a_head_refuses_a_logit_per_class_it_does_not_have():
         PredictLayer("multiclass", 3).build([(None, 1), (None, 3)])
 
 
-def test_two_replicas_train_as_one():
-    """In a process of its own: two strategies in one can abort it."""
-    import subprocess
-    import sys
-    from pathlib import Path
-
+def _output(module, *arguments):
+    """What a script prints, in a process of its own."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.train.mirrored"],
+        [sys.executable, "-m", module, *arguments],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    assert "weights differ by at most" in run.stdout
+    return run.stdout
+
+
+def test_two_replicas_train_as_one():
+    """In a process of its own: two strategies in one can abort it."""
+    assert "weights differ by at most" in _output("tests.train.mirrored")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.parametrize("optimizer", ["adagrad", "rowwiseadagrad"])
+def test_training_needs_little_memory_besides_tables_and_slots(optimizer):
+    assert float(_output("tests.train.peak_memory", "2000000", optimizer)) < 1.3
+
+
+# Predict.
+
+
+class Recorder(keras.callbacks.Callback):
+    """Rows of each batch, and the steps that a progress bar would have."""
+
+    def on_predict_begin(self, logs=None):
+        self.rows, self.steps = [], self.params["steps"]
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.rows.append(len(logs[A.name]))
+        self.model.stop_predicting = len(self.rows) == 3
+
+
+def test_predictions_are_those_of_one_call_however_rows_are_fed(x):
+    model = _model(A, B)
+    inputs = {"u": x["u"].astype("int32"), "f": x["f"].astype("float32")}
+    expected = {name: value.numpy() for name, value in model(inputs).items()}
+    slices = tf.data.Dataset.from_tensor_slices((inputs, x["f"]))
+    fed = (
+        (x, {}),
+        (x, {"batch_size": 5}),
+        (pd.DataFrame(x), {"batch_size": N}),
+        ({**x, "f": x["f"][:, None], "extra": x["u"]}, {}),
+        (slices.batch(5), {}),
+        (slices.map(lambda columns, y: columns).batch(N), {}),
+        (slices.repeat().batch(N), {"steps": 1}),
+    )
+    for data, options in fed:
+        got = model.predict(data, verbose=0, **options)
+        assert list(got) == [A.name, B.name]
+        for name, value in got.items():
+            assert isinstance(value, np.ndarray)
+            np.testing.assert_allclose(value, expected[name], rtol=1e-5)
+
+
+def test_callbacks_follow_and_stop_predictions(x):
+    model = _model(A, B)
+    seen = Recorder()
+    got = model.predict(x, batch_size=5, verbose=0, callbacks=[seen])
+    assert (seen.rows, seen.steps) == ([5, 5, 5], 7)
+    assert len(got[A.name]) == 15
+    got = model.predict(x, batch_size=5, steps=2, verbose=0, callbacks=[seen])
+    assert (seen.rows, seen.steps) == ([5, 5], 2)
+
+
+def test_no_rows_to_predict(x):
+    with pytest.raises(ValueError, match="predict: there must be rows"):
+        _model(A).predict({name: column[:0] for name, column in x.items()}, verbose=0)
