@@ -1,6 +1,6 @@
 """Learns vocabularies and statistics from the data of `fit`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -41,45 +41,28 @@ def learn(
     preparation = Preparation(schema, fitted, Part.of(schema))
     report("Checking the data")
     rows = preparation.rows(table)
-    preparation.check(rows, run)
+    num_rows = preparation.check(rows, run)
 
     owners = [
         column
         for column in schema.columns
         if isinstance(column, Vocabulary) and column.emb == column.name
     ]
-    totals = _totals(rows, [c for c in owners if not isinstance(c, MultiValue)], run)
     vocabularies, unseen = {}, {}
     for column in owners:
         report(f"Counting the values of {column.name}")
         # An expression of one column, since Ibis takes its time for many.
         alone = Preparation(schema, fitted, Part(schema, [column]))
-        values = alone.rows(table)
+        values, total = alone.rows(table), num_rows
         if isinstance(column, MultiValue):
             values = alone.values(values, column)
-            totals |= _totals(values, [column], run)
+            total = run(values.aggregate(total=values.count()))["total"][0].as_py()
         values = values.select(value=f"/{column.name}")
         counted = count_values(values, column.min_count, column.max_size)
         vocabularies[column.name] = words = run(counted)
-        kept = pc.sum(words["count"]).as_py() or 0
-        unseen[column.name] = totals.get(column.name, kept) - kept
+        unseen[column.name] = total - (pc.sum(words["count"]).as_py() or 0)
     report("Measuring the numbers")
     return Fitted(fitted.families, vocabularies, unseen, _statistics(schema, rows, run))
-
-
-def _totals(
-    values: Any, columns: Sequence[Vocabulary], run: Callable[[Any], pa.Table]
-) -> dict[str, int]:
-    """The number of values of each column that may leave some out."""
-    counts = {
-        column.name: values[f"/{column.name}"].count()
-        for column in columns
-        if column.min_count > 1 or column.max_size is not None
-    }
-    if not counts:
-        return {}
-    totals: dict[str, int] = run(values.aggregate(**counts)).to_pylist()[0]
-    return totals
 
 
 def _statistics(
