@@ -20,6 +20,7 @@ import inspect
 import os
 from importlib import import_module
 from math import prod
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -50,10 +51,15 @@ def build(name: str, **kwargs) -> keras.Model:
     return factory(criteo_like.fields(), **kwargs)
 
 
-def products(model: keras.Model, x: dict, y: tf.Tensor) -> float:
+def products(model: keras.Model, x: dict, y: Any) -> float:
     """Floating-point operations of all matrix products of a training step."""
+    return sum(map(flops, operations(model, x, y)))
 
-    @tf.function
+
+def operations(model: keras.Model, x: dict, y: Any) -> list[tf.Operation]:
+    """Operations of the graph that a training step differentiates, shapes known."""
+
+    @tf.function(autograph=False)
     def step(x, y):
         with tf.GradientTape() as tape:
             loss = model.compute_loss(x, y, model(x, training=True))
@@ -64,10 +70,11 @@ def products(model: keras.Model, x: dict, y: tf.Tensor) -> float:
     graph = step.get_concrete_function(x, y).graph
     model.jit_compile = plain
     functions = [f.graph for f in graph._functions.values() if hasattr(f, "graph")]
-    return sum(_flops(op) for g in (graph, *functions) for op in g.get_operations())
+    return [op for g in (graph, *functions) for op in g.get_operations()]
 
 
-def _flops(op: tf.Operation) -> float:
+def flops(op: tf.Operation) -> float:
+    """Floating-point operations of a matrix product, 0 of anything else."""
     if op.type == "MatMul":
         inner = op.inputs[0].shape[0 if op.get_attr("transpose_a") else 1]
     elif op.type == "BatchMatMulV2":
