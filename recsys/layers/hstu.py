@@ -17,8 +17,10 @@ class HSTULayer(keras.layers.Layer):
         A = silu(Q K^T / \sqrt{qk_dim} + rab) / N
         Y = X + (LN(A V) * U) W_2
 
-    N is the number of tokens, padding included. The bias rab is learned for each
-    distance of two tokens and, with `num_times`, each difference of their times.
+    N is the number of tokens, padding included. (The paper's scores are not divided by
+    \sqrt{qk_dim}, as is usual elsewhere; undivided, they did not learn the planted
+    order of `tests/rank/test_order.py`.) The bias rab is learned for each distance of
+    two tokens and, with `num_times`, each difference of their times.
 
     Tokens are newest first, and see themselves and older ones. A is 0 for what is not
     seen, after the activation.
