@@ -40,6 +40,8 @@ from recsys.train.callbacks import CatalogueMetrics
 from recsys.train.match_model import MatchModel
 
 LENGTH, DIM, PATIENCE, ROWS_OF_USER = 50, 64, 5, 20
+RATE, FAST = 1e-3, 1e-2  # of Adam; FAST for models of several interests
+SEVERAL = ("mind", "comirec")
 ALL: dict[str, Any] = {"num_negatives": None, "dropout": 0.5}  # softmax over all items
 BEAUTY: dict[str, dict[str, Any]] = {
     "sasrec": {"loss": "softmax", "num_heads": 2, **ALL},
@@ -54,12 +56,22 @@ PUBLISHED = {
     "sasrec": (0.0605, 0.0318),
     "S3-Rec": (0.0647, 0.0327),
 }
-ML_1M = {
+ML_1M: dict[str, dict[str, Any]] = {
     "two_tower": {"hidden_units": (128, DIM)},
-    "youtube_dnn": {"hidden_units": (128, DIM)},
-    "mind": {},
-    "comirec sa": {"interests": "sa"},
-    "comirec dr": {"interests": "dr", "share_positions": True},
+    "youtube_dnn": {
+        "hidden_units": (128, DIM),
+        "normalize": True,
+        "temperature": 0.1,
+        "num_negatives": None,
+    },
+    "mind": {"num_negatives": None},
+    "comirec sa": {"interests": "sa", "num_negatives": None},
+    "comirec dr": {
+        "interests": "dr",
+        "share_positions": True,
+        "num_negatives": None,
+        "temperature": 0.1,
+    },
 }
 
 
@@ -128,7 +140,7 @@ def run(name: str, users: list[np.ndarray], k: int, seed: int, args) -> tuple:
     kind, *_ = name.split()
     kwargs = (BEAUTY if args.dataset == "beauty" else ML_1M)[name]
     model = create_model(kind, fields(max(map(max, users))), **kwargs)
-    model.compile(keras.optimizers.Adam(args.learning_rate))
+    model.compile(keras.optimizers.Adam(FAST if kind in SEVERAL else RATE))
     train = [user[:-2] for user in users]
     x = of_sequences(train) if args.dataset == "beauty" else of_places(train)
     valid = CatalogueMetrics(
@@ -166,7 +178,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--verbose", type=int, default=0)
     args = parser.parse_args()
     of_beauty = args.dataset == "beauty"
