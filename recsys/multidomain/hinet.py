@@ -17,13 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
-from recsys.layers.core import (
-    FeedForwardLayer,
-    Split,
-    Unstack,
-    batch_norm,
-    task_towers,
-)
+from recsys.layers.core import FeedForwardLayer, Split, Unstack, task_towers
 from recsys.layers.grouped import known_or_last
 from recsys.layers.masking import masked_softmax
 from recsys.layers.streams import SelectDomain, StackedExtraction, domain_towers
@@ -179,7 +173,7 @@ def hinet(
         own
     )
     if input_norm:
-        x = batch_norm(name="dnn_norm")(x)
+        x = keras.layers.BatchNormalization(name="dnn_norm")(x)
 
     def extraction(
         name: str,

@@ -117,7 +117,7 @@ def test_hinet(options):
     p, e = x["domain_id"], _features(x, w)
     if options.get("input_norm", True):
         e = (e - w["dnn_norm/moving_mean"]) / np.sqrt(
-            w["dnn_norm/moving_variance"] + 1e-5
+            w["dnn_norm/moving_variance"] + 1e-3
         ) * w["dnn_norm/gamma"] + w["dnn_norm/beta"]
     (g,), _ = _level([e], None, w, "dnn_shared", 3, 0)
     s, _ = _level([e] * 3, None, w, "dnn_scenario", 3, 0)
