@@ -119,6 +119,11 @@ def main() -> None:
     chosen = args.sections or [*known]
     PLOTS.mkdir(exist_ok=True)
 
+    head = (
+        "# Measured\n\n"
+        "Written by `make bench`: every number below is of one run on one machine.\n\n"
+        f"{of_machine()}\n\n## Claims\n\n"
+    )
     text, claims, failed = [], [], []
     for name in chosen:
         section = known[name]
@@ -142,14 +147,8 @@ def main() -> None:
         for plot in section.arguments[1:]:
             if plot.endswith(".svg"):
                 text.append(f"![{section.title}](plots/{Path(plot).name})\n")
-    head = [
-        "# Measured\n",
-        "Written by `make bench`: every number below is of one run on one machine.\n",
-        of_machine() + "\n",
-        "## Claims\n",
-        "\n".join(claims) + "\n",
-    ]
-    RESULTS.write_text("\n".join([*head, *text]))
+        # After each section: what was measured is not lost if a later one is stopped.
+        RESULTS.write_text(head + "\n".join([*claims, "", *text]))
     print(f"written: {RESULTS.relative_to(HERE.parent)}")
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
