@@ -39,7 +39,7 @@ def test_it_computes_the_paper(use_bn):
     def norm(z, name):
         if not use_bn:
             return z
-        scale = np.sqrt(w[f"{name}/moving_variance"] + 1e-3)
+        scale = np.sqrt(w[f"{name}/moving_variance"] + 1e-5)
         z = (z - w[f"{name}/moving_mean"]) / scale
         return z * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
