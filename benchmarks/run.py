@@ -19,6 +19,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,20 +71,28 @@ def sections(data: Path | None) -> dict[str, Section]:
 
 
 def run(section: Section) -> tuple[str, bool]:
-    """Returns what a script printed, and whether it ended well."""
-    process = subprocess.Popen(
-        [sys.executable, f"benchmarks/{section.script}.py", *section.arguments],
-        cwd=HERE.parent,
-        env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    lines = []
-    for line in process.stdout or ():
-        print(line, end="", flush=True)
-        lines.append(line.rstrip())
-    return "\n".join(lines), process.wait() == 0
+    """Returns what a script printed, and whether it ended well.
+
+    If not, what it said of that goes to the terminal.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, f"benchmarks/{section.script}.py", *section.arguments],
+            cwd=HERE.parent,
+            env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        lines = []
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line.rstrip())
+        ended_well = process.wait() == 0
+        if not ended_well:
+            errors.seek(0)
+            print(*errors.readlines()[-30:], sep="", file=sys.stderr)
+    return "\n".join(lines), ended_well
 
 
 def of_machine() -> str:
