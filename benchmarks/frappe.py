@@ -1,27 +1,23 @@
-"""Seconds until DeepFM's validation AUC is 0.984 on Frappe, ours and FuxiCTR's.
+"""Test AUC of ranking models on Frappe, with the settings that BARS publishes.
 
-    python benchmarks/frappe.py FOLDER [--seeds 3] [--target 0.984]
+    python benchmarks/frappe.py FOLDER [model ...] [--seeds 3]
 
-FOLDER holds `train.csv.gz` and `valid.csv.gz` of Frappe_x1. Both libraries read the
-ids that our pipeline makes of them, from memory and from parquet each as it does by
-itself. Settings are those BARS publishes for DeepFM on this split: dim 10, MLP
-400-400-400 with batch norm and dropout of 0.2, Adam at 0.001, batches of 4096, gradient
-norm clipped at 10, L2 of 0.05 on embeddings, tables from normal(0, 0.0001); after an
-epoch without gain of validation AUC the rate is cut by ten. FuxiCTR's L2 is on whole
-tables, ours on the rows of the batch.
+FOLDER holds `train.csv.gz`, `valid.csv.gz` and `test.csv.gz` of Frappe_x1. Beside ours
+stand the test AUC of FuxiCTR 2.3.10 on the same files and settings (one seed) and that
+of BARS on the original split, both as the folder's REFERENCE.md has them.
 
-The clock runs from `fit` to the end of the validation that reaches the target,
-compilation and all validations before included; the libraries take turns.
+Common to all: dim 10, batches of 4096, Adam at 0.001, gradient norm clipped at 10,
+tables from normal(0, 0.0001), L2 on the whole tables, those of the first order too.
+Validation by AUC after each epoch: without gain the rate is cut by ten, twice in a row
+ends the training, and the weights of the best epoch are tested.
 """
 
 import argparse
-import json
 import os
-import subprocess
-import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,75 +25,146 @@ import keras
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
-from machine import claim
-from training_speed import ENVIRONMENTS, HERE
+from rich.console import Console
+from rich.table import Table
 
-from recsys import Field, Task, metrics
+from recsys import Field, Task, create_model, metrics
 from recsys.data import Categorical, FeaturePipeline
-from recsys.rank.deepfm import deepfm
 
-DIM, BATCH, L2, MOST_EPOCHS = 10, 4096, 0.05, 40
+DIM, BATCH = 10, 4096
 
-
-class Until(keras.callbacks.Callback):
-    """Stops at the target and says when that was."""
-
-    def __init__(self, target: float) -> None:
-        super().__init__()
-        self.target = target
-
-    def on_train_begin(self, logs=None) -> None:
-        self.start, self.aucs = time.perf_counter(), []
-
-    def on_epoch_end(self, epoch, logs=None) -> None:
-        self.aucs.append(logs["val_auc"])
-        self.seconds = time.perf_counter() - self.start
-        self.model.stop_training = logs["val_auc"] >= self.target
+Rows = tuple[dict[str, np.ndarray], np.ndarray]
 
 
-def ours(fields: list[Field], train, valid, target: float, seed: int) -> dict:
-    keras.utils.set_random_seed(seed)
-    model = deepfm(
-        fields, None, Task("label"), (400, 400, 400), use_bn=True, dropout=0.2
-    )
-    model.compile(
-        keras.optimizers.Adam(0.001, global_clipnorm=10.0),
-        "binary_crossentropy",
-        metrics=[metrics.AUC()],
-    )
-    slower = keras.callbacks.ReduceLROnPlateau(
+@dataclass(frozen=True)
+class Settings:
+    """L2 of the tables, arguments, most epochs, and the AUC of FuxiCTR and BARS."""
+
+    l2: float
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 100
+    fuxictr: float | None = None
+    bars: float | None = None
+
+
+MLP = {"hidden_units": (400, 400, 400), "use_bn": True}
+SETTINGS = {
+    "lr": Settings(1e-5, {}, 100, 0.9354, 0.9356),
+    "fm": Settings(5e-6, {}, 100, 0.9704, 0.9671),
+    "fwfm": Settings(5e-6, {"linear": "feature"}, 100, 0.9791, 0.9776),
+    "nfm": Settings(1e-4, {**MLP, "use_bn": False, "dropout": 0.4}, 200, None, 0.9804),
+    "wide_deep": Settings(0.1, {**MLP, "dropout": 0.6}, 100, 0.9837, 0.9841),
+    "deepfm": Settings(0.05, {**MLP, "dropout": 0.2}, 100, 0.9844, 0.9842),
+    "dcn": Settings(0.05, {**MLP, "layer_num": 4, "dropout": 0.4}, 100, 0.9844, 0.9845),
+    "xdeepfm": Settings(
+        0.1, {**MLP, "cin_units": (64,), "dropout": 0.2}, 100, 0.9842, 0.9845
+    ),
+    "masknet": Settings(
+        0.1,
+        {**MLP, "use_bn": False, "block_units": (50, 50, 50), "dropout": 0.1},
+        100,
+        0.9826,
+        0.9837,
+    ),
+    "finalmlp": Settings(
+        0.05,
+        {
+            "hidden_units": (400,),
+            "second_hidden_units": (100,),
+            "use_bn": True,
+            "dropout": 0.4,
+            "gate_fields": (("user",), ("item",)),
+            "gate_hidden_units": (400,),
+            "num_heads": 5,
+        },
+        100,
+        0.9854,
+        0.9861,
+    ),
+    "autoint": Settings(
+        0.1,
+        {**MLP, "num_layers": 5, "num_heads": 4, "head_dim": 32, "dropout": 0.1},
+        100,
+        None,
+        0.9848,
+    ),
+    "fibinet": Settings(
+        0.05,
+        {**MLP, "reduction_ratio": 2, "bilinear_type": "all", "dropout": 0.3},
+        100,
+        None,
+        0.9832,
+    ),
+    "gdcn": Settings(0.05, {**MLP, "num_layers": 4, "dropout": 0.4}),
+}
+
+
+def read(folder: Path, *parts: str) -> tuple[FeaturePipeline, list[Rows]]:
+    """Returns the pipeline fitted on the first part, and the parts it makes."""
+    tables = [pa.csv.read_csv(folder / f"{part}.csv.gz") for part in parts]
+    names = [name for name in tables[0].column_names if name != "label"]
+    columns = [
+        Categorical(name, belong="item" if name == "item" else "user") for name in names
+    ]
+    pipeline = FeaturePipeline(columns, labels=["label"]).fit(tables[0])
+    rows = []
+    for table in tables:
+        x = pipeline.transform(table)
+        ids = {name: x[name].to_numpy() for name in names}
+        rows.append((ids, x["label"].to_numpy().astype("float32")))
+    return pipeline, rows
+
+
+def with_settings(pipeline: FeaturePipeline, l2: float) -> list[Field]:
+    """The fields, with the initializer and the penalty of the settings."""
+    start = keras.initializers.RandomNormal(stddev=1e-4)
+    penalty = keras.regularizers.L2(l2 / 2)
+    return [
+        replace(field, regularizer=penalty, initializer=start)
+        for field in pipeline.fields(dim=DIM)
+    ]
+
+
+def compiled(name: str, fields: list[Field], settings: Settings) -> keras.Model:
+    model = create_model(name, fields, task=Task("label"), **settings.kwargs)
+    optimizer = keras.optimizers.Adam(0.001, global_clipnorm=10.0)
+    model.compile(optimizer, "binary_crossentropy", metrics=[metrics.AUC()])
+    return model
+
+
+def slower() -> keras.callbacks.Callback:
+    """Cuts the rate by ten after an epoch without gain."""
+    return keras.callbacks.ReduceLROnPlateau(
         "val_auc", 0.1, patience=1, mode="max", min_delta=1e-6, min_lr=1e-6
     )
-    until = Until(target)
-    model.fit(
+
+
+def run(name: str, fields: list[Field], parts: list[Rows], seed: int) -> float:
+    """Returns the test AUC."""
+    keras.utils.set_random_seed(seed)
+    settings = SETTINGS[name]
+    model = compiled(name, fields, settings)
+    stop = keras.callbacks.EarlyStopping(
+        "val_auc", 1e-6, patience=2, mode="max", restore_best_weights=True
+    )
+    train, valid, test = parts
+    start = time.perf_counter()
+    seen = model.fit(
         *train,
         batch_size=BATCH,
-        epochs=MOST_EPOCHS,
+        epochs=settings.epochs,
         validation_data=valid,
-        callbacks=[slower, until],
+        callbacks=[slower(), stop],
         verbose=0,
+    ).history
+    seconds = time.perf_counter() - start
+    auc = model.evaluate(*test, batch_size=BATCH, verbose=0, return_dict=True)["auc"]
+    print(
+        f"{name}, seed {seed}: {len(seen['val_auc'])} epochs in {seconds:.0f} s, "
+        f"validation {max(seen['val_auc']):.4f}, test {auc:.4f}",
+        flush=True,
     )
-    return {"seconds": until.seconds, "aucs": until.aucs}
-
-
-def fuxictr(folder: Path, sizes: dict[str, int], target: float, seed: int) -> dict:
-    python = ENVIRONMENTS / "torch" / "bin" / "python"
-    told = subprocess.run(
-        [
-            python,
-            "fuxictr_frappe.py",
-            folder,
-            json.dumps(sizes),
-            f"{target}",
-            f"{seed}",
-        ],
-        cwd=HERE / "peers",
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
-    return json.loads(told.splitlines()[-1])
+    return float(auc)
 
 
 def main() -> None:
@@ -105,52 +172,33 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
+    parser.add_argument("models", nargs="*", default=[*SETTINGS])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--target", type=float, default=0.984)
     args = parser.parse_args()
 
-    read = {
-        part: pa.csv.read_csv(args.folder / f"{part}.csv.gz")
-        for part in ("train", "valid")
-    }
-    names = [name for name in read["train"].column_names if name != "label"]
-    columns = [
-        Categorical(name, belong="item" if name == "item" else "user") for name in names
-    ]
-    pipeline = FeaturePipeline(columns, labels=["label"]).fit(read["train"])
-    start = keras.initializers.RandomNormal(stddev=1e-4)
-    fields = [
-        replace(field, l2_reg=L2, counts=None, initializer=start)
-        for field in pipeline.fields(dim=DIM)
-    ]
-    sizes = {field.name: field.vocabulary_size for field in fields}
-    parts = {}
-    found: dict[str, list[dict]] = {"ours": [], "FuxiCTR": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for part, table in read.items():
-            x = pipeline.transform(table)
-            pa.parquet.write_table(x, Path(folder) / f"{part}.parquet")
-            ids = {name: x[name].to_numpy() for name in names}
-            parts[part] = ids, x["label"].to_numpy().astype("float32")
-        for seed in range(args.seeds):
-            found["ours"].append(ours(fields, *parts.values(), args.target, seed))
-            run = fuxictr(Path(folder), sizes, args.target, seed)
-            found["FuxiCTR"].append(run)
-            for name, runs in found.items():
-                aucs = runs[-1]["aucs"]
-                print(
-                    f"{name}, seed {seed}: {runs[-1]['seconds']:.1f} s, "
-                    f"{len(aucs)} epochs, AUC {aucs[-1]:.4f}",
-                    flush=True,
-                )
-    medians = {n: np.median([r["seconds"] for r in runs]) for n, runs in found.items()}
-    reached = all(r["aucs"][-1] >= args.target for runs in found.values() for r in runs)
-    print(f"all reached {args.target}: {reached}")
-    claim(
-        "ours over FuxiCTR, seconds to the target:",
-        float(medians["ours"] / medians["FuxiCTR"]),
-        at_most=0.5,
-    )
+    pipeline, parts = read(args.folder, "train", "valid", "test")
+    table = Table(title="test AUC, mean and deviation of seeds")
+    for column in ("model", "ours", "±", "FuxiCTR", "BARS", "within a deviation"):
+        table.add_column(column)
+    for name in args.models:
+        settings = SETTINGS[name]
+        fields = with_settings(pipeline, settings.l2)
+        aucs = [run(name, fields, parts, seed) for seed in range(args.seeds)]
+        mean, deviation = np.mean(aucs), np.std(aucs, ddof=1) if aucs[1:] else 0.0
+        reached = ""
+        if settings.fuxictr is not None:
+            reached = "yes" if mean + deviation >= settings.fuxictr else "no"
+        table.add_row(
+            name,
+            f"{mean:.4f}",
+            f"{deviation:.4f}",
+            *(
+                "" if x is None else f"{x:.4f}"
+                for x in (settings.fuxictr, settings.bars)
+            ),
+            reached,
+        )
+    Console().print(table)
 
 
 if __name__ == "__main__":

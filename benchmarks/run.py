@@ -59,7 +59,7 @@ def sections(data: Path | None) -> dict[str, Section]:
             ("--plot", f"{plots}/training_speed.svg"),
         ),
         "roofline": Section("Training step against arithmetic and memory", "roofline"),
-        "auc": Section("Time to an AUC", "frappe", (frappe,)),
+        "auc": Section("Time to an AUC", "frappe_speed", (frappe,)),
         "reader": Section("Input", "reader_speed"),
         "predict": Section("Inference", "predict_speed"),
         "pipeline": Section("Preparation", "pipeline_speed"),

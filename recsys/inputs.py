@@ -594,6 +594,7 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
             vocabulary_size=owner.vocabulary_size,
             dim=owner.dim,
             l2_reg=owner.l2_reg,
+            regularizer=owner.regularizer,
             initializer=owner.initializer,
             counts=owner.counts,
         )
@@ -621,7 +622,8 @@ def _agree(one: Field, other: Field, *keys: str) -> None:
 
 
 def _same_column(one: Field, other: Field) -> None:
-    tables = ("emb", "dim", "initializer", "l2_reg", "counts", "group", "pooling")
+    penalties = ("l2_reg", "regularizer", "counts")
+    tables = ("emb", "dim", "initializer", *penalties, "group", "pooling")
     alike = replace(other, **{key: getattr(one, key) for key in tables})
     if alike != one:
         raise ValueError(
@@ -680,10 +682,16 @@ def _table(field: Field, name: str, several: bool) -> Any:
             initializer,
             field.l2_reg,
             field.length if vector else None,
+            field.regularizer,
             name=name,
         )
     layer = Embedding(
-        field.vocabulary_size, field.dim, initializer, field.l2_reg, name=name
+        field.vocabulary_size,
+        field.dim,
+        initializer,
+        field.l2_reg,
+        field.regularizer,
+        name=name,
     )
     if field.l2_reg and field.counts is not None:
         layer.build()

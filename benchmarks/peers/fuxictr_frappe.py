@@ -38,10 +38,9 @@ model.checkpoint_and_earlystop = until_target
 train, valid = RankDataLoader(
     features,
     stage="train",
-    train_data=str(Path(folder) / "train.parquet"),
-    valid_data=str(Path(folder) / "valid.parquet"),
+    train_data=str(Path(folder) / "train.npz"),
+    valid_data=str(Path(folder) / "valid.npz"),
     batch_size=4096,
-    data_format="parquet",
 )
 start = time.perf_counter()
 model.fit(train, validation_data=valid, epochs=40)

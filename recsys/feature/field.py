@@ -33,6 +33,9 @@ class Field:
         vocabulary_size: Number of ids, 0 included: ids are in `[0, vocabulary_size)`.
         l2_reg: Weight of the L2 penalty on the rows of the table that a batch
             touches: `l2_reg / 2 * sum of squares`, once per distinct id.
+        regularizer: Penalty on the whole table instead, a Keras name or instance:
+            `keras.regularizers.L2(l / 2)` is what other libraries mean by an L2 of l.
+            Each step then costs what the table is large.
         initializer: Initializer of the table, a Keras name or instance.
         belong: Whose field it is. `"history"` is past behaviour; the item fields are
             the target that queries it.
@@ -79,6 +82,7 @@ class Field:
     reserved: int = 1
     role: Role = "attribute"
     values: int = 1
+    regularizer: Any = None
 
     def __post_init__(self) -> None:
         self.emb = self.emb or self.name
@@ -117,6 +121,8 @@ class Field:
             )
         if not self.l2_reg >= 0:
             self._refuse("l2_reg", "a number of at least 0", self.l2_reg)
+        if self.l2_reg and self.regularizer is not None:
+            self._refuse("l2_reg", "0 where a regularizer is given", self.l2_reg)
         if self.dtype not in _DTYPES:
             self._refuse("dtype", f"one of {_DTYPES}", self.dtype)
         if self.is_table and "int" not in self.dtype:

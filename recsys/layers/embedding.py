@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.core import shapes_may_vary
 from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
 
@@ -52,6 +53,8 @@ class Embedding(keras.layers.Layer):
         dim: Width of a row.
         embeddings_initializer: Keras name or instance.
         l2_reg: Weight of the penalty.
+        embeddings_regularizer: Keras name or instance, for a penalty on the whole
+            table instead; each step then reads and writes all rows.
     Call arguments:
         ids: Integers of any shape.
         valid: Bool of the same shape; ids that are not valid carry no penalty.
@@ -71,6 +74,7 @@ class Embedding(keras.layers.Layer):
         dim: int,
         embeddings_initializer: Any = "uniform",
         l2_reg: float = 0.0,
+        embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -83,12 +87,14 @@ class Embedding(keras.layers.Layer):
         self.dim = dim
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.l2_reg = l2_reg
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.touched = Kept()
 
     def build(self, input_shape: Any = None) -> None:
         self.embeddings = self.add_weight(
             shape=(self.vocabulary_size, self.dim),
             initializer=in_place(self.embeddings_initializer),
+            regularizer=self.embeddings_regularizer,
             name="embeddings",
             autocast=False,  # a cast would read the whole table
         )
@@ -123,12 +129,8 @@ class Embedding(keras.layers.Layer):
             return 0.0
         ids = ops.concatenate([ids for ids, _ in touched])
         rows = ops.concatenate([rows for _, rows in touched])
-        ordered = ops.sort(ids)
-        repeats = ops.searchsorted(ordered, ids, side="right") - ops.searchsorted(
-            ordered, ids, side="left"
-        )
         counts = gather_rows(self.counts, ops.maximum(ids, 0))
-        share = ops.cast(ids >= 0, rows.dtype) / ops.cast(repeats, rows.dtype)
+        share = ops.cast(ids >= 0, rows.dtype) / ops.cast(_repeats(ids), rows.dtype)
         squares = ops.sum(ops.square(rows), axis=-1)
         return self.l2_reg / 2 * ops.sum(share / counts * squares)
 
@@ -144,6 +146,9 @@ class Embedding(keras.layers.Layer):
                 self.embeddings_initializer
             ),
             "l2_reg": self.l2_reg,
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
         }
 
 
@@ -161,6 +166,7 @@ class DenseEmbedding(keras.layers.Layer):
         l2_reg: L2 penalty `l2_reg / 2 * ||vector||^2`.
         length: Numbers that have one embedding together, `sum_l x_l t_l`. Default:
             each number has its own.
+        embeddings_regularizer: Keras name or instance, instead of `l2_reg`.
     Call arguments:
         inputs: `(batch,)`; of a history of numbers `(batch, steps)`; with `length`
             `(batch, length)`.
@@ -180,6 +186,7 @@ class DenseEmbedding(keras.layers.Layer):
         embeddings_initializer: Any = "uniform",
         l2_reg: float = 0.0,
         length: int | None = None,
+        embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -193,15 +200,17 @@ class DenseEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.l2_reg = l2_reg
         self.length = length
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
 
     def build(self, input_shape: Any) -> None:
+        regularizer = self.embeddings_regularizer
+        if self.l2_reg:
+            regularizer = keras.regularizers.L2(self.l2_reg / 2)
         if self.vocab_size:
             self.embeddings = self.add_weight(
                 shape=(self.length or 1, self.dim),
                 initializer=self.embeddings_initializer,
-                regularizer=keras.regularizers.L2(self.l2_reg / 2)
-                if self.l2_reg
-                else None,
+                regularizer=regularizer,
                 name="embeddings",
             )
 
@@ -223,6 +232,9 @@ class DenseEmbedding(keras.layers.Layer):
             ),
             "l2_reg": self.l2_reg,
             "length": self.length,
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
         }
 
 
@@ -417,6 +429,18 @@ class MaskEmbedding(keras.layers.Layer):
                 self.embeddings_initializer
             ),
         }
+
+
+def _repeats(ids: Any) -> Any:
+    """Returns how often the id at each place occurs among all, `(n,)`."""
+    if keras.backend.backend() == "tensorflow" and shapes_may_vary():
+        import tensorflow as tf
+
+        _, position, counts = tf.unique_with_counts(ids)
+        return tf.gather(counts, position)
+    ordered = ops.sort(ids)
+    after = ops.searchsorted(ordered, ids, side="right")
+    return after - ops.searchsorted(ordered, ids, side="left")
 
 
 def positions_from_end(inputs: Any, valid: Any | None) -> Any:

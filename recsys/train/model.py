@@ -557,9 +557,9 @@ class Model(keras.Model):
             for layer in self._loss_layers():
                 loss = layer.loss(labels, of_mean, x, training)
                 rest += per_replica(layer.weight * loss)
-        for table in self._tables():
-            if table.l2_reg and training:
-                rest += per_replica(table.l2_penalty())
+            for table in self._tables():
+                if table.l2_reg and training:
+                    rest += per_replica(table.l2_penalty())
         if balance is None:
             total = rest + total if plan.losses else rest
         else:

@@ -3,20 +3,25 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from recsys import Task
+from recsys import Field, Task
 from recsys.layers.core import (
     AppendOne,
+    BatchNorm,
     Bias,
+    Dropout,
     FeedForwardLayer,
     PredictLayer,
     Split,
     Tower,
+    for_xla,
     predict,
 )
 from recsys.layers.embedding import DenseEmbedding, Embedding, PositionalEmbedding
 from recsys.layers.interaction import FM
 from recsys.layers.masking import masked_softmax
+from recsys.rank.deepfm import deepfm
 from tests import oracle
 
 
@@ -45,6 +50,51 @@ def test_a_block_takes_a_number_and_drops_in_training_only():
     assert 0.2 < dropped.mean() < 0.8
     with pytest.raises(ValueError, match="sizes of at least 1"):
         FeedForwardLayer((4, 0))
+
+
+@pytest.mark.parametrize("shape", [(4096, 50), (999, 3, 7), (1, 1)])
+def test_dropout_drops_its_share_and_keeps_the_mean(shape):
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    layer = Dropout(0.3, seed=1)
+    first, second = (layer(x, training=True).numpy() for _ in range(2))
+    kept = first != 0
+    assert abs(kept.mean() - 0.7) < 5 * np.sqrt(0.3 * 0.7 / x.size) + 1 / 65536
+    np.testing.assert_allclose(first[kept], x[kept] / 0.7, rtol=1e-4)
+    both = (kept & (second != 0)).mean()  # draws do not depend on each other
+    assert abs(both - 0.49) < 5 * np.sqrt(0.49 * 0.51 / x.size) + 2 / 65536
+    pairs = (kept.reshape(-1)[1:] & kept.reshape(-1)[:-1]) if x.size > 1 else 0.49
+    assert abs(np.mean(pairs) - 0.49) < 10 * np.sqrt(0.49 * 0.51 / x.size)
+    np.testing.assert_array_equal(layer(x), x)
+    again = Dropout(0.3, seed=1)
+    np.testing.assert_array_equal(again(x, training=True), first)
+
+
+def test_dropout_in_half_precision_and_of_almost_all():
+    x = np.ones((64, 64), "float16")
+    out = Dropout(0.5, seed=0, dtype="float16")(x, training=True)
+    assert keras.backend.standardize_dtype(out.dtype) == "float16"
+    assert {*np.unique(out)} == {0.0, 2.0}
+    assert np.isfinite(Dropout(0.999999, seed=0)(np.ones(10**5), training=True)).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 5), (1, 5), (8, 3, 5)])
+def test_batch_norm_is_that_of_keras(shape):
+    rng = np.random.default_rng(0)
+    x = (3 + 2 * rng.normal(size=shape)).astype("float32")
+    up = rng.normal(size=shape).astype("float32")
+    found = []
+    for kind in (BatchNorm, keras.layers.BatchNormalization):
+        layer, start = kind(momentum=0.8), np.random.default_rng(1)
+        layer.build(shape)
+        layer.set_weights([w + start.random(w.shape) for w in layer.get_weights()])
+        at = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            out = layer(at, training=True)
+        gradients = tape.gradient(out, [at, layer.gamma, layer.beta], up)
+        found.append([out, *gradients, *layer.get_weights(), layer(x)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
 def test_the_penalty_on_kernels():
@@ -151,8 +201,37 @@ def test_a_table_and_its_penalty_once_for_each_id():
     assert layer.l2_penalty() == 0.0  # it forgot them
     layer(ids)
     assert layer.l2_penalty() == 0.0  # prediction keeps nothing
+    with for_xla(True):  # no count of ids that differ
+        layer(np.array([1, 1, 4]), training=True)
+        expected = 0.05 * (table[[1, 4]] ** 2).sum()
+        assert float(layer.l2_penalty()) == pytest.approx(expected, rel=1e-5)
     with pytest.raises(ValueError, match="at least 1"):
         Embedding(0, 2)
+
+
+def test_a_penalty_on_the_whole_table():
+    fields = [
+        Field("id", vocabulary_size=6, dim=2, regularizer=keras.regularizers.L2(0.5)),
+        Field("x", dim=2, dtype="float32", regularizer="l2"),
+    ]
+    model = deepfm(fields, hidden_units=())
+    model.compile({"embedding": "sgd", "default": "sgd"}, "binary_crossentropy")
+    weights = {w.path: w.numpy() for w in model.trainable_weights}
+    assert float(sum(model.losses)) == pytest.approx(
+        sum(
+            (0.5 if "_id/" in path else 0.01) * (w**2).sum()
+            for path, w in weights.items()
+            if "embedding" in path
+        )
+    )
+    model.fit({"id": np.array([2]), "x": np.zeros(1)}, np.ones(1), verbose=0)
+    (table,) = [w for w in model.weights if "embedding_id/" in w.path]
+    before = weights[table.path]
+    after = table.numpy()
+    rest = [0, 1, 3, 4, 5]  # are not in the batch, and shrink all the same
+    np.testing.assert_allclose(after[rest], before[rest] * (1 - 0.01), rtol=1e-5)
+    with pytest.raises(ValueError, match="l2_reg must be 0 where a regularizer"):
+        Field("id", vocabulary_size=6, l2_reg=0.1, regularizer="l2")
 
 
 def test_numbers():
