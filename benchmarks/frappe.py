@@ -6,7 +6,7 @@ FOLDER holds `train.csv.gz`, `valid.csv.gz` and `test.csv.gz` of Frappe_x1. Besi
 stand the test AUC of FuxiCTR 2.3.10 on the same files and settings (one seed) and that
 of BARS on the original split, both as the folder's REFERENCE.md has them.
 
-Common to all: dim 10, batches of 4096, Adam at 0.001, gradient norm clipped at 10,
+Common to all: dim 10, batches of 4096, Adam at 0.001 with epsilon 1e-8, clipped at 10,
 tables from normal(0, 0.0001), L2 on the whole tables, those of the first order too.
 Validation by AUC after each epoch: without gain the rate is cut by ten, twice in a row
 ends the training, and the weights of the best epoch are tested.
@@ -127,7 +127,7 @@ def with_settings(pipeline: FeaturePipeline, l2: float) -> list[Field]:
 
 def compiled(name: str, fields: list[Field], settings: Settings) -> keras.Model:
     model = create_model(name, fields, task=Task("label"), **settings.kwargs)
-    optimizer = keras.optimizers.Adam(0.001, global_clipnorm=10.0)
+    optimizer = keras.optimizers.Adam(0.001, epsilon=1e-8, global_clipnorm=10.0)
     model.compile(optimizer, "binary_crossentropy", metrics=[metrics.AUC()])
     return model
 
