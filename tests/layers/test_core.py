@@ -77,6 +77,13 @@ def test_dropout_in_half_precision_and_of_almost_all():
     assert np.isfinite(Dropout(0.999999, seed=0)(np.ones(10**5), training=True)).all()
 
 
+def test_dropout_compiled_by_xla():
+    layer = Dropout(0.3, seed=1)
+    out = tf.function(lambda x: layer(x, training=True), jit_compile=True)
+    kept = out(np.ones((64, 33), "float32")).numpy() != 0
+    assert 0.6 < kept.mean() < 0.8
+
+
 @pytest.mark.parametrize("shape", [(64, 5), (1, 5), (8, 3, 5)])
 def test_batch_norm_is_that_of_keras(shape):
     rng = np.random.default_rng(0)
@@ -230,6 +237,10 @@ def test_a_penalty_on_the_whole_table():
     after = table.numpy()
     rest = [0, 1, 3, 4, 5]  # are not in the batch, and shrink all the same
     np.testing.assert_allclose(after[rest], before[rest] * (1 - 0.01), rtol=1e-5)
+    for name in ("embedding_id", "embedding_x"):
+        layer = model.get_layer(name)
+        again = layer.from_config(layer.get_config()).embeddings_regularizer
+        assert again.l2 == layer.embeddings_regularizer.l2
     with pytest.raises(ValueError, match="l2_reg must be 0 where a regularizer"):
         Field("id", vocabulary_size=6, l2_reg=0.1, regularizer="l2")
 
