@@ -8,21 +8,29 @@ import numpy as np
 
 
 def close(
-    actual: Any, expected: Any, terms: int = 10, dtype: str = "float32"
+    actual: Any,
+    expected: Any,
+    terms: int = 10,
+    *,
+    scale: float = 1.0,
+    dtype: str = "float32",
 ) -> None:
     """Asserts that two results differ by rounding at most.
 
-    A sum of `terms` numbers rounds by at most `terms * eps` of the sum of their
-    absolute values. That sum is not known here: near zero, where terms cancel, one of
-    the larger of 1 and the largest expected value stands for it.
+    A sum of n numbers has an error of n eps of its value where nothing cancels, and
+    where the terms cancel one near sqrt(n) eps of their size (Higham and Mary, SIAM
+    J. Sci. Comput. 2019):
 
-        |actual - expected| <= terms * eps * (|expected| + max(1, max |expected|))
+        |actual - expected| <= n eps |expected| + sqrt(n) eps max(scale, |expected|)
+
+    where the last |expected| is the largest of all.
 
     Args:
         actual: Array, number, or a mapping of names to such, in any order.
-        expected: The same of the reference. NaN equals NaN, and inf itself.
-        terms: Numbers that are summed, or rounded one after another, on the way to
-            one result: the width of a layer times the number of layers, for example.
+        expected: The same of the reference, or one number for all. NaN equals NaN.
+        terms: n, the numbers that are summed, or rounded one after another, on the
+            way to one result: the widths of all layers together, for example.
+        scale: Size of what is summed, where it is not near 1.
         dtype: Type in which the sums were made.
 
     Raises:
@@ -31,14 +39,16 @@ def close(
     if isinstance(expected, Mapping):
         assert set(actual) == set(expected)
         for name, value in expected.items():
-            close(actual[name], value, terms, dtype)
+            close(actual[name], value, terms, scale=scale, dtype=dtype)
         return
     actual, expected = _array(actual), _array(expected)
-    assert actual.shape == expected.shape, f"{actual.shape} is not {expected.shape}"
-    rtol = terms * float(np.finfo(dtype).eps)
-    finite = np.abs(expected[np.isfinite(expected)])
-    atol = rtol * max(1.0, finite.max(initial=0.0))
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
+    if expected.ndim:
+        assert actual.shape == expected.shape, f"{actual.shape} not {expected.shape}"
+    eps = float(np.finfo(dtype).eps)
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=scale)
+    np.testing.assert_allclose(
+        actual, expected, rtol=terms * eps, atol=terms**0.5 * eps * largest
+    )
 
 
 def _array(values: Any) -> np.ndarray:

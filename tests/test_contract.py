@@ -11,6 +11,7 @@ from recsys import load_model
 from recsys.layers.embedding import Embedding
 from recsys.train.columns import all_layers
 from tests import zoo
+from tests.close import close
 
 OPTIMIZER = {"embedding": "adagrad", "dnn": "adam", "default": "sgd"}
 TABLES_ALONE = {"lightgcn"}
@@ -46,10 +47,10 @@ def test_rows_are_independent_and_a_batch_of_one_works(model, rows):
     assert np.isfinite(together).all()
     for i in (0, 5):
         alone = zoo.predictions(model, zoo.take(rows, slice(i, i + 1)))
-        np.testing.assert_allclose(alone, together[i : i + 1], rtol=1e-5, atol=1e-6)
+        close(alone, together[i : i + 1], terms=100)
     order = np.random.default_rng(0).permutation(24)
     shuffled = zoo.predictions(model, zoo.take(rows, order))
-    np.testing.assert_allclose(shuffled, together[order], rtol=1e-5, atol=1e-6)
+    close(shuffled, together[order], terms=100)
 
 
 def test_side_and_content_of_padding_do_not_matter(model, rows):
@@ -60,9 +61,7 @@ def test_side_and_content_of_padding_do_not_matter(model, rows):
         order = np.argsort(ids != 0, axis=1, kind="stable")
         left[name] = np.take_along_axis(ids, order, axis=1)
     assert (left["seen"] != rows["seen"]).any()
-    np.testing.assert_allclose(
-        zoo.predictions(model, left), before, rtol=1e-5, atol=1e-6
-    )
+    close(zoo.predictions(model, left), before, terms=100)
 
     tables = [
         model.get_layer(name).embeddings
@@ -75,7 +74,7 @@ def test_side_and_content_of_padding_do_not_matter(model, rows):
     after = zoo.predictions(model, rows)
     for table, value in zip(tables, kept, strict=True):
         table.assign(value)
-    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
+    close(after, before, terms=100)
 
 
 def test_padding_gets_no_gradient(entry, model, rows):

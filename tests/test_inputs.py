@@ -10,6 +10,7 @@ from recsys import Field
 from recsys.feature.utils import build_feature_embeddings, concatenate
 from recsys.inputs import FieldEmbedder
 from tests import oracle, zoo
+from tests.close import close
 
 
 def _run(embed, tensor, x):
@@ -25,7 +26,7 @@ def test_fields_side_by_side_in_their_order():
     found, w = _run(embed, embed(fields).concat(), x)
     names = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
     expected = oracle.columns([*names, "seen", "seen_category"], x, w)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    close(found, expected, terms=100)
 
 
 def test_a_part_of_them_by_whom_they_belong_to():
@@ -45,12 +46,10 @@ def test_a_stack_has_one_row_for_each_field_with_an_embedding():
     embed = FieldEmbedder(fields)
     found, w = _run(embed, embed(fields, "attention").stack(), x)
     assert found.shape == (9, 8, 4)  # all but the raw field
-    np.testing.assert_allclose(
-        found[:, 4], oracle.column("category", x, w, "embedding_"), rtol=1e-5
-    )
+    close(found[:, 4], oracle.column("category", x, w, "embedding_"), terms=100)
     history = oracle.zoo_attention(x, w)
-    np.testing.assert_allclose(found[:, 6], history[:, :4], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found[:, 7], history[:, 4:], rtol=1e-4, atol=1e-4)
+    close(found[:, 6], history[:, :4], terms=1_000)
+    close(found[:, 7], history[:, 4:], terms=1_000)
 
 
 def test_the_first_order():
@@ -60,7 +59,7 @@ def test_the_first_order():
     expected = w["dnn_bias/bias"] + sum(
         oracle.column(field.name, x, w, "embedding_linear__") for field in fields
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    close(found, expected, terms=100)
     embed = FieldEmbedder(fields)
     logit = embed.linear(fields)
     fresh = keras.Model(embed.inputs, logit)
@@ -76,7 +75,7 @@ def test_several_values_are_pooled_as_the_field_says(pooling):
     table = w["embedding_tags/embeddings"]
     pool = getattr(np, pooling)
     expected = [pool(table[[1, 2]], axis=0), table[5], np.zeros(4)]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    close(found, expected, terms=100)
 
 
 def test_numbers_of_all_kinds():
@@ -112,7 +111,7 @@ def test_numbers_of_all_kinds():
         w["embedding_item/embeddings"][[1, 2]].mean(0)[None].repeat(6, 0),
         dwell[:, :2].mean(1),  # what stands where no item was seen does not count
     ]
-    np.testing.assert_allclose(found, np.concatenate(expected, -1), rtol=1e-5)
+    close(found, np.concatenate(expected, -1), terms=100)
     first = FieldEmbedder(fields)
     assert keras.Model(first.inputs, first.linear(fields)).predict(x, verbose=0).shape
 
@@ -304,7 +303,7 @@ def test_several_values_of_one_behaviour_are_pooled(pooling):
     table = model.get_layer("embedding_genres").embeddings.numpy()
     both = getattr(np, pooling)(table[[1, 3]], axis=0)
     expected = [both, table[2], 0 * both, 0 * both]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    close(found, expected)
 
 
 def test_behaviours_are_selected_with_all_their_columns():

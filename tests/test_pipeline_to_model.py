@@ -14,6 +14,7 @@ from recsys.data import (
 )
 from recsys.data.synthetic import click_log
 from tests import zoo
+from tests.close import close
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_a_catalogue_has_what_the_last_row_of_an_item_says(pipeline, log):
     for name, column in found.items():
         wanted = rows[name].to_pylist()
         for item, row in last.items():
-            np.testing.assert_allclose(column[item], wanted[row], rtol=1e-6)
+            close(column[item], wanted[row])
     assert not found["category"][0]
 
 

@@ -28,18 +28,19 @@ from recsys.data.movielens import MovieLens, load_movielens_100k
 from recsys.data.reader import as_columns
 from recsys.data.splits import split_by_time
 from recsys.feature import Task
+from recsys.feature.schema import UNSEEN
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import predict
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.rank.din import din
-from recsys.retrieval import top_k
 from recsys.train.callbacks import CatalogueMetrics
-from recsys.train.match_model import MatchModel, as_csr
+from recsys.train.evaluation import evaluate
+from recsys.train.match_model import MatchModel
 from recsys.train.model import Model
 
 K = 50
-HISTORY = 50
-NEGATIVES = 4
+HISTORY = 20
+NEGATIVES = 2
 CANDIDATES = 100
 SHOWN = 10
 USERS_SHOWN = 3
@@ -141,23 +142,22 @@ def queries(
 ) -> Queries:
     """One query for each user with events before and after the cut.
 
-    Films that the vocabulary does not know get ids beyond it: they are part of what
-    should have been found, and no model can find them.
+    Films that the vocabulary does not know have id 1: they are part of what should
+    have been found, and no model can find them.
     """
     words = pipeline.vocabulary("item_id")
-    ids = words["id"].to_numpy().max() + 1 + np.arange(films.item_ids[-1] + 1)
+    ids = np.full(films.item_ids[-1] + 1, UNSEEN)
     ids[words["value"].to_numpy()] = words["id"].to_numpy()
     users = np.intersect1d(before.user, after.user)
     start = np.array([after.time[after.user == user].min() for user in users])
     rows = films.rows(Events(users, np.repeat(films.item_ids[0], len(users)), start))
     columns = pipeline.transform(rows, events=films.rows(before), columns=USER_COLUMNS)
-    known = before.where(np.isin(before.item, words["value"].to_numpy()))
     return Queries(
         users,
         start,
         as_columns(columns),
-        [np.unique(ids[after.item[after.user == user]]) for user in users],
-        [np.unique(ids[known.item[known.user == user]]) for user in users],
+        [ids[after.item[after.user == user]] for user in users],
+        [ids[before.item[before.user == user]] for user in users],
     )
 
 
@@ -173,12 +173,12 @@ def match(
         normalize=True,
         temperature=0.1,
     )
-    model.compile("adam")
+    model.compile(keras.optimizers.Adam(0.002))
     validation = queries(films, pipeline, train, choose)
     best = {"mode": "max", "patience": 2, "restore_best_weights": True}
     history = model.fit(
-        pipeline.dataset(films.rows(train), 256, shuffle=True, seed=0),
-        epochs=12,
+        pipeline.dataset(films.rows(train), 512, shuffle=True, seed=0),
+        epochs=8,
         callbacks=[
             CatalogueMetrics(
                 validation.columns, validation.relevant, exclude=validation.seen, k=K
@@ -189,21 +189,22 @@ def match(
     test = queries(films, pipeline, films.of(TRAIN, CHOOSE), films.of(TEST))
     words = pipeline.vocabulary("item_id")
     counts = np.concatenate([[0, 0], words["count"].to_numpy()]).astype("float32")
-    popular, _ = top_k(
-        np.ones((len(test.users), 1), "float32"),
-        counts[:, None],
-        K,
-        exclude=as_csr(test.seen),
-    )
-    found, _ = model.recommend(test.columns, K, exclude=test.seen)
-    relevant = as_csr(test.relevant)
-    scores = {
-        name: {
-            f"Recall@{K}": metrics.recall(relevant, ids, k=K),
-            f"NDCG@{K}": metrics.ndcg(relevant, ids, k=K),
-        }
-        for name, ids in (("youtube_dnn", found), ("most popular", popular))
-    }
+    popular = np.ones((len(test.users), 1), "float32"), counts[:, None]
+    shown = {f"recall@{K}": f"Recall@{K}", f"ndcg@{K}": f"NDCG@{K}"}
+    scores = {}
+    for name, of, users in (
+        ("youtube_dnn", model, test.columns),
+        ("most popular", popular, None),
+    ):
+        found = evaluate(
+            of,
+            test.relevant,
+            users=users,
+            exclude=test.seen,
+            k=K,
+            metrics=["recall", "ndcg"],
+        )
+        scores[name] = {title: found[key] for key, title in shown.items()}
     return model, history.history, scores, test
 
 
@@ -231,7 +232,7 @@ def rank(
     scores, histories = {}, {}
     for name, each, rate, epochs in (
         ("logistic regression", regression, 0.01, 3),
-        ("din", model, 0.001, 5),
+        ("din", model, 0.002, 3),
     ):
         console.print(f"[bold]{name}")
         each.compile(

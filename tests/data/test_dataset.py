@@ -21,6 +21,7 @@ from recsys.data import (
     dataset,
 )
 from recsys.data import pipeline as pipeline_module
+from tests.close import close
 
 ROWS = 1000
 
@@ -118,7 +119,7 @@ def test_every_epoch_is_a_new_permutation_of_whole_rows(streaming: bool) -> None
         np.testing.assert_array_equal(y["click"], number % 2)
         np.testing.assert_array_equal(x["key"], number % 7)
         np.testing.assert_array_equal(x["weights"][:, 1], number / 4)
-        np.testing.assert_allclose(weight, number / ROWS, rtol=1e-6)
+        close(weight, number / ROWS)
 
 
 def test_seed_decides_the_epochs(streaming: bool) -> None:
@@ -145,7 +146,7 @@ def test_without_labels(streaming: bool) -> None:
     assert isinstance(x, dict) and "sample_weight" not in x
     unlabelled = FeaturePipeline(COLUMNS, sample_weight="weight").fit(rows())
     x = next(iter(unlabelled.dataset(rows(), 10, streaming=streaming)))
-    np.testing.assert_allclose(x["sample_weight"], np.arange(10) / ROWS, rtol=1e-6)
+    close(x["sample_weight"], np.arange(10) / ROWS)
     plain = FeaturePipeline(COLUMNS, labels=["click"]).fit(rows())
     x, y = next(iter(plain.dataset(rows(), 10, streaming=streaming)))
     assert list(y) == ["click"]

@@ -2,7 +2,6 @@
 
 import shutil
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +16,7 @@ from recsys.data import (
 )
 from recsys.data.reader import as_arrow, as_columns
 from recsys.data.synthetic import click_log
+from tests.close import close
 
 
 @pytest.mark.all
@@ -68,4 +68,4 @@ def test_spark_gives_the_same_input(tmp_path) -> None:
     assert on_spark.column_names == on_duckdb.column_names
     got = as_columns(on_spark)
     for name, wanted in as_columns(on_duckdb).items():
-        np.testing.assert_allclose(got[name], wanted, rtol=1e-6, err_msg=name)
+        close(got[name], wanted)

@@ -54,7 +54,7 @@ def test_one_cut_for_all_users():
     part = split_by_time(None, times)
     cuts = [times[part == p] for p in range(3)]
     assert cuts[0].max() < cuts[1].min() and cuts[1].max() < cuts[2].min()
-    np.testing.assert_allclose([len(c) for c in cuts], [400, 50, 50], atol=12)
+    assert [len(c) for c in cuts] == pytest.approx([400, 50, 50], abs=12)
 
 
 def test_ratio_is_kept_for_each_user_and_the_choice_is_random():

@@ -11,6 +11,7 @@ from recsys.layers.aggregation import (
     history_embedding_aggregation,
 )
 from tests import oracle
+from tests.close import close
 
 QUERY, LENGTH, WIDTH = 4, 5, 4
 VALID = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1], [0] * 5]) > 0
@@ -111,7 +112,7 @@ def test_each_computes_its_formula_and_zero_for_an_empty_history(name):
     layer, query, history = _made(name, **_kwargs(name))
     found = layer([query, history], valid=VALID)
     expected = _expected(name, layer, query, history)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 def test_padding_has_no_influence_on_output_or_gradient(name):
@@ -119,11 +120,10 @@ def test_padding_has_no_influence_on_output_or_gradient(name):
 
     layer, query, history = _made(name, **_kwargs(name))
     noisy = np.where(VALID[..., None], history, 1e3).astype("float32")
-    np.testing.assert_allclose(
+    close(
         layer([query, noisy], valid=VALID),
         layer([query, history], valid=VALID),
-        rtol=1e-5,
-        atol=1e-5,
+        terms=100,
     )
     x = tf.Variable(noisy)
     with tf.GradientTape() as tape:
@@ -138,11 +138,10 @@ def test_the_side_of_padding_does_not_matter(name):
     order = np.argsort(VALID, axis=1, kind="stable")
     moved = np.take_along_axis(history, order[..., None], axis=1)
     valid = np.take_along_axis(VALID, order, axis=1)
-    np.testing.assert_allclose(
+    close(
         layer([query, moved], valid=valid),
         layer([query, history], valid=VALID),
-        rtol=1e-4,
-        atol=1e-5,
+        terms=1_000,
     )
 
 
@@ -151,11 +150,7 @@ def test_each_survives_its_config(name):
     again = layer.__class__.from_config(layer.get_config())
     again([query, history])
     again.set_weights(layer.get_weights())
-    np.testing.assert_allclose(
-        again([query, history], valid=VALID),
-        layer([query, history], valid=VALID),
-        rtol=1e-6,
-    )
+    close(again([query, history], valid=VALID), layer([query, history], valid=VALID))
 
 
 @pytest.mark.parametrize(("name", "ordered"), [("transformer", True), ("tim", True)])
@@ -171,11 +166,9 @@ def test_weights_of_values():
     total = (w * VALID).sum(1, keepdims=True)
     expected = (history * (w * VALID)[..., None]).sum(1)
     found = get_agg_layer("sum_pooling")(history, valid=VALID, weights=w)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    close(found, expected, terms=100)
     found = get_agg_layer("mean_pooling")(history, valid=VALID, weights=w)
-    np.testing.assert_allclose(
-        found, expected / np.where(total > 0, total, 1), rtol=1e-5, atol=1e-6
-    )
+    close(found, expected / np.where(total > 0, total, 1), terms=100)
 
 
 def test_a_wide_query_is_projected_and_positions_may_be_concatenated():

@@ -8,6 +8,7 @@ import pytest
 from recsys.layers.interaction.bilinear import BilinearInteraction, BiLinearLayer
 from recsys.layers.interaction.product import InnerProduct
 from recsys.layers.interaction.senet import FieldSENet, SENet
+from tests.close import close
 
 F, D = 4, 6
 PAIRS = list(itertools.combinations(range(F), 2))
@@ -44,20 +45,18 @@ def test_the_left_embedding_passes_the_matrix(kind, count):
     assert sum(int(np.prod(w.shape)) for w in layer.weights) == count * D * D
     w = _matrices(layer)
     p = [(e[i] @ w[n]) * e[j] for n, (i, j) in enumerate(PAIRS)]
-    np.testing.assert_allclose(layer(e), np.concatenate(p, -1), rtol=1e-4, atol=1e-5)
+    close(layer(e), np.concatenate(p, -1), terms=1_000)
     sums = BilinearInteraction(kind, product_1bit=True)
     sums(e)
     sums.set_weights(layer.get_weights())
-    np.testing.assert_allclose(
-        sums(e), np.stack([x.sum(-1) for x in p], 1), rtol=1e-4, atol=1e-5
-    )
+    close(sums(e), np.stack([x.sum(-1) for x in p], 1), terms=1_000)
 
 
 def test_with_identities_it_is_the_inner_product():
     e, layer = _inputs(), BilinearInteraction("each", product_1bit=True)
     layer(e)
     layer.set_weights([np.eye(D)] * 3)
-    np.testing.assert_allclose(layer(e), InnerProduct()(e), rtol=1e-5, atol=1e-5)
+    close(layer(e), InnerProduct()(e), terms=100)
 
 
 def test_bilinear_plus_is_a_linear_layer_on_the_products():
@@ -67,7 +66,7 @@ def test_bilinear_plus_is_a_linear_layer_on_the_products():
     w = np.asarray(layer.bilinear.kernels[0])
     p = np.stack([((e[i] @ w) * e[j]).sum(-1) for i, j in PAIRS], 1)
     h = p @ np.asarray(layer.low_rank.kernel) + np.asarray(layer.low_rank.bias)
-    np.testing.assert_allclose(layer(e), h, rtol=1e-4, atol=1e-4)
+    close(layer(e), h, terms=1_000)
     config = layer.get_config()
     assert BiLinearLayer.from_config(config).get_config() == config
 
@@ -81,7 +80,7 @@ def test_senet_weighs_fields():
     assert w1.shape == (F, 2) and w2.shape == (2, F)
     a = np.maximum(np.maximum(z @ w1, 0) @ w2, 0)
     for f, v in enumerate(layer(e)):
-        np.testing.assert_allclose(v, a[:, f : f + 1] * e[f], rtol=1e-4, atol=1e-6)
+        close(v, a[:, f : f + 1] * e[f], terms=1_000)
 
 
 def test_senet_plus_weighs_numbers():
@@ -97,7 +96,7 @@ def test_senet_plus_weighs_numbers():
         x = e[f] * a[:, f * D : f * D + D] + e[f]
         mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
         x = (x - mean) / np.sqrt(var + 1e-6) * scale + shift
-        np.testing.assert_allclose(u, x, rtol=1e-4, atol=1e-5)
+        close(u, x, terms=1_000)
 
 
 def test_senet_plus_without_weights_is_a_norm():
@@ -106,7 +105,7 @@ def test_senet_plus_without_weights_is_a_norm():
     layer.excite.kernel.assign(layer.excite.kernel * 0)
     u = np.split(np.asarray(layer(e)), F, axis=1)[2]
     x = (e[2] - e[2].mean(-1, keepdims=True)) / e[2].std(-1, keepdims=True)
-    np.testing.assert_allclose(u, x, rtol=1e-3, atol=1e-4)
+    close(u, x, terms=10_000)
 
 
 def test_what_does_not_fit_is_refused():

@@ -23,6 +23,7 @@ from recsys.layers.interaction import FM
 from recsys.layers.masking import masked_softmax
 from recsys.rank.deepfm import deepfm
 from tests import oracle
+from tests.close import close
 
 
 def test_a_block_is_dense_norm_activation_dropout():
@@ -38,7 +39,7 @@ def test_a_block_is_dense_norm_activation_dropout():
             w[f"mlp/bn_{i}/moving_variance"] + 1e-5
         )
         h = np.tanh(h * w[f"mlp/bn_{i}/gamma"] + w[f"mlp/bn_{i}/beta"])
-    np.testing.assert_allclose(layer(x), h, rtol=1e-4, atol=1e-5)
+    close(layer(x), h, terms=1_000)
 
 
 def test_a_block_takes_a_number_and_drops_in_training_only():
@@ -59,7 +60,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(shape):
     first, second = (layer(x, training=True).numpy() for _ in range(2))
     kept = first != 0
     assert abs(kept.mean() - 0.7) < 5 * np.sqrt(0.3 * 0.7 / x.size) + 1 / 65536
-    np.testing.assert_allclose(first[kept], x[kept] / 0.7, rtol=1e-4)
+    close(first[kept], x[kept] / 0.7, terms=1_000)
     both = (kept & (second != 0)).mean()  # draws do not depend on each other
     assert abs(both - 0.49) < 5 * np.sqrt(0.49 * 0.51 / x.size) + 2 / 65536
     pairs = (kept.reshape(-1)[1:] & kept.reshape(-1)[:-1]) if x.size > 1 else 0.49
@@ -101,16 +102,14 @@ def test_batch_norm_is_that_of_keras(shape):
         gradients = tape.gradient(out, [at, layer.gamma, layer.beta], up)
         found.append([out, *gradients, *layer.get_weights(), layer(x)])
     for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+        close(a, b, terms=2_000)
 
 
 def test_the_penalty_on_kernels():
     layer = FeedForwardLayer((2,), l2_reg=0.5)
     layer.build((None, 3))
     (loss,) = layer.losses
-    assert float(loss) == pytest.approx(
-        0.5 * (layer.dense[0].kernel.numpy() ** 2).sum()
-    )
+    close(float(loss), 0.5 * (layer.dense[0].kernel.numpy() ** 2).sum())
 
 
 def test_a_tower_ends_in_logits_of_both_signs():
@@ -118,9 +117,7 @@ def test_a_tower_ends_in_logits_of_both_signs():
     x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
     logits = layer(x).numpy()
     assert logits.shape == (40, 2) and logits.min() < 0 < logits.max()
-    np.testing.assert_allclose(
-        logits, oracle.tower(x, oracle.weights(layer), "t"), rtol=1e-4, atol=1e-5
-    )
+    close(logits, oracle.tower(x, oracle.weights(layer), "t"), terms=1_000)
     assert len(Tower((), use_bias=False)(x).shape) == 2
 
 
@@ -139,13 +136,13 @@ def test_logits_and_predictions_are_float32(policy):
 def test_a_head_is_the_activation_of_the_sum_of_its_logits_and_no_more():
     a, b = np.array([[1.0], [-2.0]], "float32"), np.array([[0.5], [9.0]], "float32")
     head = PredictLayer("binary", name="p")
-    np.testing.assert_allclose(head([a, b]), oracle.sigmoid(a + b), rtol=1e-6)
+    close(head([a, b]), oracle.sigmoid(a + b))
     assert not head.weights
     (kept,) = head.kept.take()
     np.testing.assert_array_equal(kept, a + b)
     np.testing.assert_array_equal(PredictLayer("regression", name="r")(a), a)
     classes = PredictLayer("multiclass", 3, name="m")(np.array([[1.0, 2.0, 3.0]]))
-    np.testing.assert_allclose(np.sum(classes), 1, rtol=1e-6)
+    close(np.sum(classes), 1)
 
 
 def test_a_head_makes_a_logit_of_a_wider_input_as_in_version_1():
@@ -182,9 +179,9 @@ def test_small_layers():
 def test_fm():
     e = np.random.default_rng(0).normal(size=(4, 3, 5)).astype("float32")
     pairs = [(e[:, i] * e[:, j]).sum(-1) for i in range(3) for j in range(i)]
-    np.testing.assert_allclose(FM()(e)[:, 0], sum(pairs), rtol=1e-4)
-    np.testing.assert_allclose(FM()(list(e.transpose(1, 0, 2))), FM()(e), rtol=1e-5)
-    np.testing.assert_allclose(FM()(3 * e), 9 * FM()(e), rtol=1e-5)
+    close(FM()(e)[:, 0], sum(pairs), terms=1_000)
+    close(FM()(list(e.transpose(1, 0, 2))), FM()(e), terms=100)
+    close(FM()(3 * e), 9 * FM()(e), terms=100)
     np.testing.assert_array_equal(FM()(e[:, :1]), np.zeros((4, 1)))
     with pytest.raises(ValueError, match=r"one dim. Received: dims \[5, 4\]"):
         FM()([e[:, 0], e[:, 1, :4]])
@@ -193,7 +190,7 @@ def test_fm():
 def test_a_softmax_without_valid_positions_is_zero():
     scores = np.array([[1.5, -3.0], [1.5, -3.0]], "float32")
     weights = masked_softmax(scores, np.array([[True, True], [False, False]]))
-    np.testing.assert_allclose(weights[0], np.exp([1.5, -3]) / np.exp([1.5, -3]).sum())
+    close(weights[0], np.exp([1.5, -3]) / np.exp([1.5, -3]).sum(), terms=1)
     np.testing.assert_array_equal(weights[1], [0, 0])
 
 
@@ -204,14 +201,14 @@ def test_a_table_and_its_penalty_once_for_each_id():
     layer(np.array([3, 4]), training=True)
     table = layer.embeddings.numpy()
     expected = 0.05 * (table[[1, 3, 4]] ** 2).sum()
-    assert float(layer.l2_penalty()) == pytest.approx(expected, rel=1e-5)
+    close(float(layer.l2_penalty()), expected, terms=100)
     assert layer.l2_penalty() == 0.0  # it forgot them
     layer(ids)
     assert layer.l2_penalty() == 0.0  # prediction keeps nothing
     with for_xla(True):  # no count of ids that differ
         layer(np.array([1, 1, 4]), training=True)
         expected = 0.05 * (table[[1, 4]] ** 2).sum()
-        assert float(layer.l2_penalty()) == pytest.approx(expected, rel=1e-5)
+        close(float(layer.l2_penalty()), expected, terms=100)
     with pytest.raises(ValueError, match="at least 1"):
         Embedding(0, 2)
 
@@ -224,19 +221,20 @@ def test_a_penalty_on_the_whole_table():
     model = deepfm(fields, hidden_units=())
     model.compile({"embedding": "sgd", "default": "sgd"}, "binary_crossentropy")
     weights = {w.path: w.numpy() for w in model.trainable_weights}
-    assert float(sum(model.losses)) == pytest.approx(
+    close(
+        float(sum(model.losses)),
         sum(
             (0.5 if "_id/" in path else 0.01) * (w**2).sum()
             for path, w in weights.items()
             if "embedding" in path
-        )
+        ),
     )
     model.fit({"id": np.array([2]), "x": np.zeros(1)}, np.ones(1), verbose=0)
     (table,) = [w for w in model.weights if "embedding_id/" in w.path]
     before = weights[table.path]
     after = table.numpy()
     rest = [0, 1, 3, 4, 5]  # are not in the batch, and shrink all the same
-    np.testing.assert_allclose(after[rest], before[rest] * (1 - 0.01), rtol=1e-5)
+    close(after[rest], before[rest] * (1 - 0.01), terms=100)
     for name in ("embedding_id", "embedding_x"):
         layer = model.get_layer(name)
         again = layer.from_config(layer.get_config()).embeddings_regularizer
@@ -248,9 +246,7 @@ def test_a_penalty_on_the_whole_table():
 def test_numbers():
     x = np.array([1.0, -2.0], "float32")
     layer = DenseEmbedding(3)
-    np.testing.assert_allclose(
-        layer(x), x[:, None] * layer.embeddings.numpy(), rtol=1e-6
-    )
+    close(layer(x), x[:, None] * layer.embeddings.numpy())
     assert DenseEmbedding(3)(np.ones((2, 4))).shape == (2, 4, 3)
     assert DenseEmbedding(3, length=4)(np.ones((2, 4))).shape == (2, 3)
     np.testing.assert_array_equal(DenseEmbedding(3, vocab_size=0)(x), x[:, None])

@@ -7,6 +7,7 @@ import pytest
 from recsys.layers.interaction import CrossNet
 from recsys.layers.interaction.cross import MatrixCross, VectorCross
 from tests import zoo
+from tests.close import close
 
 X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
 
@@ -39,7 +40,7 @@ def test_it_computes_the_papers(kind):
         else:
             matrix = w["v"] @ w["u"] if "v" in w else w["kernel"]
             x = x0 * (np.einsum("bi,ij->bj", x, matrix) + w["bias"]) + x
-    np.testing.assert_allclose(_out(net), x, rtol=1e-5, atol=1e-5)
+    close(_out(net), x, terms=100)
 
 
 def test_without_layers_or_with_zero_weights_it_is_the_identity():
@@ -53,16 +54,14 @@ def test_without_layers_or_with_zero_weights_it_is_the_identity():
 
 def test_vectors_without_bias_give_multiples_of_the_input():
     ratio = _out(_without_bias(_jittered(CrossNet(3, "vector")))) / X
-    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(4), rtol=1e-4)
+    close(ratio, ratio[:, :1] * np.ones(4), terms=1_000)
 
 
 def test_a_vector_is_a_matrix_of_equal_columns():
     vector, matrix = (_jittered(CrossNet(2, kind)) for kind in ("vector", "matrix"))
     for one, other in zip(vector.layers, matrix.layers, strict=True):
         other.kernel.assign(one.kernel.numpy() @ np.ones((1, 4)))
-    np.testing.assert_allclose(
-        _out(_without_bias(vector)), _out(_without_bias(matrix)), rtol=1e-5, atol=1e-6
-    )
+    close(_out(_without_bias(vector)), _out(_without_bias(matrix)), terms=100)
 
 
 def test_a_number_becomes_a_polynomial():
@@ -71,7 +70,7 @@ def test_a_number_becomes_a_polynomial():
         layer.kernel.assign([[1.0]])
     x = X[:, :1]
     expected = x * (1 + x) ** 3
-    np.testing.assert_allclose(_out(_without_bias(net), x), expected, rtol=1e-5)
+    close(_out(_without_bias(net), x), expected, terms=100)
 
 
 def test_full_rank_is_the_full_matrix():
@@ -79,13 +78,13 @@ def test_full_rank_is_the_full_matrix():
     (one,), (other,) = full.layers, low.layers
     one.kernel.assign(other.v.numpy() @ other.u.numpy())
     one.bias.assign(other.bias)
-    np.testing.assert_allclose(_out(full), _out(low), rtol=1e-5, atol=1e-6)
+    close(_out(full), _out(low), terms=100)
 
 
 def test_kernels_are_penalised():
     net = _jittered(CrossNet(2, low_rank_dim=2, l2_reg=0.1))
     squares = sum((w.numpy() ** 2).sum() for w in net.weights if w.name != "bias")
-    assert float(sum(net.losses)) == pytest.approx(0.1 * squares, rel=1e-5)
+    close(float(sum(net.losses)), 0.1 * squares, terms=100)
 
 
 def test_errors():

@@ -8,6 +8,7 @@ import pytest
 from recsys.layers.interaction.field_weighted import FEFM, FFM, FmFM, FvFM, FwFM
 from recsys.layers.interaction.fm import FM
 from recsys.layers.interaction.product import SymmetricProduct
+from tests.close import close
 
 F, D = 4, 3
 PAIRS = list(itertools.combinations(range(F), 2))
@@ -26,7 +27,7 @@ def _jitter(layer):
 
 def _close(found, expected):
     found, expected = (np.reshape(values, -1) for values in (found, expected))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    close(found, expected, terms=1_000)
 
 
 def test_fwfm_starts_as_fm_and_weighs_pairs():
@@ -109,7 +110,7 @@ def test_symmetric_matrices():
     found = np.asarray(layer(e))
     for p, (i, j) in enumerate(PAIRS):
         expected = np.einsum("ba,ac,bc->b", e[i], w[p], e[j])
-        np.testing.assert_allclose(found[:, p], expected, rtol=1e-4, atol=1e-4)
+        close(found[:, p], expected, terms=1_000)
     mirrored = SymmetricProduct()
     mirrored(e)
     total = FEFM()
@@ -119,7 +120,7 @@ def test_symmetric_matrices():
     order = [PAIRS.index((F - 1 - j, F - 1 - i)) for i, j in PAIRS]
     mirrored.kernel.assign(u[order])  # not transposed: a pair has no direction
     backwards = np.asarray(mirrored(e[::-1]))[:, order]
-    np.testing.assert_allclose(backwards, found, rtol=1e-4, atol=1e-4)
+    close(backwards, found, terms=1_000)
 
 
 @pytest.mark.parametrize("layer", [FwFM, FvFM, FEFM, FFM])

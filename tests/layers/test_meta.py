@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from recsys.layers.meta import MetaAttention, MetaTower, MetaUnit
 from tests import zoo
+from tests.close import close
 
 RNG = np.random.default_rng(0)
 S = RNG.normal(size=(5, 3)).astype("float32")
@@ -42,16 +43,14 @@ def test_a_unit_has_the_weights_of_its_scenario(h):
     layer([h, S])
     zoo.jitter(layer)
     expected = unit(h.astype("float64"), S, weights(layer), "", 2)
-    np.testing.assert_allclose(layer([h, S]), expected, rtol=1e-4, atol=1e-5)
+    close(layer([h, S]), expected, terms=1_000)
 
 
 def test_vectors_of_a_row_are_independent():
     layer = MetaUnit(2)
     together = layer([H, S])
     for i in range(4):
-        np.testing.assert_allclose(
-            layer([H[:, i], S]), together[:, i], rtol=1e-4, atol=1e-5
-        )
+        close(layer([H[:, i], S]), together[:, i], terms=1_000)
 
 
 def test_generating_the_identity_is_the_identity():
@@ -62,7 +61,7 @@ def test_generating_the_identity_is_the_identity():
         if weight.name.startswith("kernel") and value.ndim == 2:
             value = np.eye(6)
         weight.assign(value)
-    np.testing.assert_allclose(layer([H, S]), H, rtol=1e-6)
+    close(layer([H, S]), H)
 
 
 def test_weights_are_generated_once_for_all_vectors():
@@ -91,17 +90,17 @@ def test_shares_sum_to_one_and_depend_on_the_scenario():
     zoo.jitter(layer)
     shares = np.asarray(layer.shares([experts, tasks, S]))
     assert shares.shape == (5, 2, 4)
-    np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-5)
+    close(shares.sum(-1), 1, terms=100)
     assert not np.allclose(shares, layer.shares([experts, tasks, -S]), atol=1e-3)
     expected = np.einsum("bti,biv->btv", shares, experts)
     found = layer([experts, tasks, S])
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 def test_one_expert_is_all():
     layer = MetaAttention(2)
     found = layer([H[:, :1], H[:, :2], S])
-    np.testing.assert_allclose(found, np.repeat(H[:, :1], 2, axis=1), rtol=1e-6)
+    close(found, np.repeat(H[:, :1], 2, axis=1))
 
 
 def test_a_tower_without_layers_is_nothing():
@@ -117,7 +116,7 @@ def test_a_tower_has_a_unit_of_its_own_in_each_layer():
     expected = H.astype("float64")
     for j in range(2):
         expected = leaky(unit(expected, S, w, f"unit_{j}/", 1) + expected)
-    np.testing.assert_allclose(layer([H, S]), expected, rtol=1e-4, atol=1e-5)
+    close(layer([H, S]), expected, terms=1_000)
 
 
 def test_config():

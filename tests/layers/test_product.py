@@ -12,6 +12,7 @@ from recsys.layers.interaction.product import (
     OuterProduct,
     ProductLayer,
 )
+from tests.close import close
 
 F, D = 4, 3
 PAIRS = list(itertools.combinations(range(F), 2))
@@ -31,21 +32,19 @@ def _jitter(layer):
 def test_inner_and_outer_products():
     e = _inputs()
     inner = np.stack([(e[i] * e[j]).sum(-1) for i, j in PAIRS], 1)
-    np.testing.assert_allclose(InnerProduct()(e), inner, rtol=1e-5, atol=1e-6)
+    close(InnerProduct()(e), inner, terms=100)
     outer = sum(np.einsum("bi,bj->bij", a, b) for a in e for b in e)
     found = np.asarray(OuterProduct()(e)).reshape(5, D, D)
-    np.testing.assert_allclose(found, outer, rtol=1e-4, atol=1e-5)
+    close(found, outer, terms=1_000)
     fm = inner.sum(-1)
     squares = sum((a * a).sum(-1) for a in e)
-    np.testing.assert_allclose(
-        np.trace(found, axis1=1, axis2=2), squares + 2 * fm, rtol=1e-4, atol=1e-5
-    )
+    close(np.trace(found, axis1=1, axis2=2), squares + 2 * fm, terms=1_000)
 
 
 @pytest.mark.parametrize("kernel_type", ["num", "vec", "mat"])
 def test_kernels(kernel_type):
     e, layer = _inputs(), KernelProduct(kernel_type)
-    np.testing.assert_allclose(layer(e), InnerProduct()(e), rtol=1e-5, atol=1e-6)
+    close(layer(e), InnerProduct()(e), terms=100)
     _jitter(layer)
     k = np.asarray(layer.kernel, "float64")
     assert k.shape == (6,) + {"num": (), "vec": (D,), "mat": (D, D)}[kernel_type]
@@ -54,7 +53,7 @@ def test_kernels(kernel_type):
         for row in range(5):
             a, b = e[i][row], e[j][row]
             expected[row, p] = a @ k[p] @ b if k.ndim == 3 else (a * k[p] * b).sum()
-    np.testing.assert_allclose(layer(e), expected, rtol=1e-4, atol=1e-5)
+    close(layer(e), expected, terms=1_000)
 
 
 def test_narrower_kernels_are_special_cases_of_wider_ones():
@@ -65,11 +64,11 @@ def test_narrower_kernels_are_special_cases_of_wider_ones():
     c = np.arange(6) + 0.5
     num.kernel.assign(c)
     vec.kernel.assign(np.tile(c[:, None], (1, D)))
-    np.testing.assert_allclose(vec(e), num(e), rtol=1e-5, atol=1e-6)
+    close(vec(e), num(e), terms=100)
     v = np.random.default_rng(2).normal(size=(6, D))
     vec.kernel.assign(v)
     mat.kernel.assign(np.stack([np.diag(row) for row in v]))
-    np.testing.assert_allclose(mat(e), vec(e), rtol=1e-5, atol=1e-5)
+    close(mat(e), vec(e), terms=100)
 
 
 def test_networks():
@@ -88,7 +87,7 @@ def test_networks():
         z = norm(np.stack(z, 1), n)
         z = np.tanh(z) if n == 1 else z
         x = list(z.transpose(1, 0, 2))
-    np.testing.assert_allclose(layer(e), z.reshape(5, 12), rtol=1e-4, atol=1e-5)
+    close(layer(e), z.reshape(5, 12), terms=1_000)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from recsys.layers.retrieval import (
     Top1,
 )
 from recsys.match.two_tower import two_tower
+from tests.close import close
 from tests.oracle import sigmoid
 
 RNG = np.random.default_rng(0)
@@ -75,7 +76,7 @@ def test_full_softmax():
     expected = _log_sum(scores[:, 1:]) - scores[np.arange(BATCH), IDS]
     for num in (None, V - 1, 100):
         layer = SampledSoftmax(V, num, temperature=0.5)
-        assert _found(layer) == pytest.approx(_mean(expected), rel=1e-5)
+        close(_found(layer), _mean(expected), terms=100)
 
 
 @pytest.mark.parametrize("unseen", [None, "seen"])
@@ -110,7 +111,7 @@ def test_losses_of_pairs(kind, unseen):
         ),
     }[kind]
     found = _found(layer, {"seen": SEEN})
-    assert found == pytest.approx(_mean(rows), rel=1e-5)
+    close(found, _mean(rows), terms=100)
 
 
 def test_a_margin_of_one_leaves_the_positive_alone_and_no_weight_is_the_sum():
@@ -119,9 +120,9 @@ def test_a_margin_of_one_leaves_the_positive_alone_and_no_weight_is_the_sum():
     small = unit @ ITEMS.T
     layer = CosineContrastive(V, None, margin=1.0)
     found = _found(layer, users=unit)
-    assert found == pytest.approx(_mean(1 - small[np.arange(BATCH), IDS]), rel=1e-5)
+    close(found, _mean(1 - small[np.arange(BATCH), IDS]), terms=100)
     rows = np.maximum(1 - s, 0) + (counts * np.maximum(t - 0.5, 0)).sum(1)
-    assert _found(CosineContrastive(V, None)) == pytest.approx(_mean(rows), rel=1e-5)
+    close(_found(CosineContrastive(V, None)), _mean(rows), terms=100)
 
 
 def test_own_draws_are_neither_seen_nor_positive(monkeypatch):
@@ -164,7 +165,7 @@ def test_states_of_a_sequence_each_have_their_loss_and_negatives():
             -np.log(sigmoid(s[following[b, t]]))
             - sum(np.log(sigmoid(-s[j])) for j in negatives)
         )
-    assert found == pytest.approx(np.mean(rows), rel=1e-5)
+    close(found, np.mean(rows), terms=100)
     layer = SampledCrossentropy(V, 40, unseen="seen")
     layer.bind(_Model)
     layer([user, item, ids, states.astype("float32"), following])
@@ -189,20 +190,20 @@ def _mask(known=None):
 def test_softmax_within_the_batch():
     layer = InBatchSoftmax(V, temperature=0.3, subtract_log_q=False)
     expected = _in_batch(0, _mask(), 0.3)
-    assert _found(layer) == pytest.approx(expected, rel=1e-5)
+    close(_found(layer), expected, terms=100)
     layer = InBatchSoftmax(V, subtract_log_q=False, known="seen")
     expected = _in_batch(0, _mask(SEEN))
-    assert _found(layer, {"seen": SEEN}) == pytest.approx(expected, rel=1e-5)
+    close(_found(layer, {"seen": SEEN}), expected, terms=100)
 
 
 def test_equal_frequencies_change_nothing_and_others_are_subtracted():
     layer = InBatchSoftmax(V)
     plain = _in_batch(0, _mask())
-    assert _found(layer) == pytest.approx(plain, rel=1e-5)
+    close(_found(layer), plain, terms=100)
     gap = RNG.uniform(1, 50, V)
     layer.frequency.gap.assign(gap)
     expected = _in_batch(-np.log(gap[IDS]), _mask())
-    assert _found(layer) == pytest.approx(expected, rel=1e-5)
+    close(_found(layer), expected, terms=100)
     assert expected != pytest.approx(plain, rel=1e-2)
 
 
@@ -219,14 +220,14 @@ def test_mixed_negatives_count_as_drawn(monkeypatch):
     mask[:, 2] = True
     np.fill_diagonal(mask, False)
     expected = _in_batch(log_q, mask, columns=columns)
-    assert _found(layer) == pytest.approx(expected, rel=1e-5)
+    close(_found(layer), expected, terms=100)
 
 
 def test_copies_of_one_item_and_a_batch_of_one_have_no_loss():
     same = np.full(BATCH, 4)
-    assert _found(InBatchSoftmax(V), ids=same) == pytest.approx(0, abs=1e-6)
+    close(_found(InBatchSoftmax(V), ids=same), 0)
     layer = InBatchSoftmax(V)
-    assert _found(layer, users=USERS[:1], ids=IDS[:1]) == pytest.approx(0, abs=1e-6)
+    close(_found(layer, users=USERS[:1], ids=IDS[:1]), 0)
 
 
 def test_frequency_is_one_over_the_steps_between():
@@ -238,7 +239,7 @@ def test_frequency_is_one_over_the_steps_between():
             gap[y] = 0.8 * gap[y] + 0.2 * (step - last[y])
             last[y] = step
         _found(layer, training=True, users=USERS[:4], ids=ids)
-    np.testing.assert_allclose(layer.frequency.gap.numpy(), gap, rtol=1e-4)
+    close(layer.frequency.gap.numpy(), gap, terms=1_000)
     assert abs(gap[1] - 1) < 0.1 and abs(gap[2] - 2) < 0.3
     before = layer.frequency.gap.numpy()
     _found(layer, training=False, users=USERS[:4], ids=ids)
@@ -300,9 +301,9 @@ def test_the_nearest_interest_is_scored_and_trained():
     layer.bind(_Model)
     inputs = [interests.astype("float32"), ITEMS[IDS].astype("float32"), IDS]
     found = layer(inputs, valid=exists)
-    np.testing.assert_allclose(found[:, 0], scores.max(1), rtol=1e-5)
+    close(found[:, 0], scores.max(1), terms=100)
     user = interests[np.arange(BATCH), scores.argmax(1)]
     all_scores = user @ ITEMS.T
     rows = _log_sum(all_scores[:, 1:]) - all_scores[np.arange(BATCH), IDS]
-    assert float(layer.loss({}, {}, {}, True)) == pytest.approx(_mean(rows), rel=1e-5)
+    close(float(layer.loss({}, {}, {}, True)), _mean(rows), terms=100)
     assert retrieval.IMPOSSIBLE < -1e29

@@ -10,6 +10,7 @@ import tensorflow as tf
 from recsys.layers.grouped import KnownIds, grouped_matmul
 from recsys.layers.star import PartitionedNormalization, StarDense, StarTopologyFCN
 from tests import zoo
+from tests.close import close
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(2.0, 3.0, (40, 5)).astype("float32")
@@ -29,13 +30,13 @@ def test_a_grouped_product_is_one_product_a_row(batch, groups, training):
     g = (RNG.integers(0, groups, batch) ** 2 % groups).astype("int32")  # some empty
     expected = np.einsum("bi,bio->bo", x, k[g])
     product = functools.partial(grouped_matmul, training=training)
-    np.testing.assert_allclose(product(x, k, g), expected, rtol=1e-6)
+    close(product(x, k, g), expected)
     unknown_batch = tf.function(
         product,
         input_signature=[tf.TensorSpec((None, 6), tf.float64)]
         + [tf.TensorSpec(k.shape, tf.float64), tf.TensorSpec((None,), tf.int32)],
     )
-    np.testing.assert_allclose(unknown_batch(x, k, g), expected, rtol=1e-6)
+    close(unknown_batch(x, k, g), expected)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -71,7 +72,7 @@ def test_a_grouped_product_has_one_gradient():
             loss = tf.reduce_sum(weights * y)
         found.append([tf.convert_to_tensor(d) for d in tape.gradient(loss, variables)])
     for blocks, parts in zip(*found, strict=True):
-        np.testing.assert_allclose(blocks, parts, rtol=1e-6)
+        close(blocks, parts)
 
 
 def test_known_ids():
@@ -86,14 +87,10 @@ def test_one_domain_is_batch_normalization():
     stock = keras.layers.BatchNormalization(momentum=0.9, epsilon=0.01)
     ids = np.zeros(40, "int32")
     for _ in range(3):
-        np.testing.assert_allclose(
-            ours([X, ids], training=True), stock(X, training=True), rtol=1e-4, atol=1e-5
-        )
-    np.testing.assert_allclose(ours([X, ids]), stock(X), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(ours.domain_mean[0], stock.moving_mean, rtol=1e-5)
-    np.testing.assert_allclose(
-        ours.domain_variance[0], stock.moving_variance, rtol=1e-5
-    )
+        close(ours([X, ids], training=True), stock(X, training=True), terms=1_000)
+    close(ours([X, ids]), stock(X), terms=1_000)
+    close(ours.domain_mean[0], stock.moving_mean, terms=100)
+    close(ours.domain_variance[0], stock.moving_variance, terms=100)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -112,7 +109,7 @@ def test_gammas_multiply_and_betas_add(training):
         gamma, beta = w["gamma"] * w["domain_gamma"][p], w["beta"] + w["domain_beta"][p]
         expected[ids == p] = gamma * y + beta
     found = layer([X, ids], training=training)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 def test_moving_statistics_are_those_of_a_domains_own_rows():
@@ -120,8 +117,8 @@ def test_moving_statistics_are_those_of_a_domains_own_rows():
     layer = PartitionedNormalization(4)
     layer([X, ids], training=True)
     mean, variance = layer.domain_mean.numpy(), layer.domain_variance.numpy()
-    np.testing.assert_allclose(mean[0], 0.01 * X[:30].mean(0), rtol=1e-4)
-    np.testing.assert_allclose(variance[2], 0.99 + 0.01 * X[30:].var(0), rtol=1e-5)
+    close(mean[0], 0.01 * X[:30].mean(0), terms=1_000)
+    close(variance[2], 0.99 + 0.01 * X[30:].var(0), terms=100)
     for absent in (1, 3):
         np.testing.assert_array_equal(mean[absent], 0)
         np.testing.assert_array_equal(variance[absent], 1)
@@ -146,7 +143,7 @@ def test_a_single_row_has_no_statistics():
     statistics = layer.domain_mean.numpy(), layer.domain_variance.numpy()
     ids[7] = 1
     alone = layer([X, ids], training=True).numpy()[7]
-    np.testing.assert_allclose(alone, X[7] / np.sqrt(1 + 1e-3), rtol=1e-5)
+    close(alone, X[7] / np.sqrt(1 + 1e-3), terms=100)
     np.testing.assert_array_equal(layer.domain_mean[1], statistics[0][1])
     np.testing.assert_array_equal(layer.domain_variance[1], statistics[1][1])
     assert layer.domain_rows.numpy()[1] == 0
@@ -156,15 +153,13 @@ def test_a_single_row_has_no_statistics():
 def test_an_unknown_domain_has_the_average_statistics(ids):
     layer = PartitionedNormalization(2)
     fresh = layer([X[:2], np.array(ids)])
-    np.testing.assert_allclose(fresh, X[:2] / np.sqrt(1 + 1e-3), rtol=1e-5)
+    close(fresh, X[:2] / np.sqrt(1 + 1e-3), terms=100)
     layer([X, np.where(np.arange(40) < 30, 0, 1)], training=True)
     layer.domain_gamma.assign(np.full((2, 5), 7.0))
     share = np.array([0.75, 0.25])
     mean, variance = share @ layer.domain_mean, share @ layer.domain_variance
     found = layer([X[:2], np.array(ids)])
-    np.testing.assert_allclose(
-        found, (X[:2] - mean) / np.sqrt(variance + 1e-3), rtol=1e-4, atol=1e-5
-    )
+    close(found, (X[:2] - mean) / np.sqrt(variance + 1e-3), terms=1_000)
     before = layer.domain_mean.numpy()
     layer([X[:2], np.array(ids)], training=True)
     np.testing.assert_array_equal(layer.domain_mean, before)
@@ -180,7 +175,7 @@ def test_ones_leave_the_shared_network():
         np.testing.assert_array_equal(
             dense.domain_kernel, np.ones((3, *dense.kernel.shape))
         )
-    np.testing.assert_allclose(found, shared, rtol=1e-4, atol=1e-5)
+    close(found, shared, terms=1_000)
 
 
 def test_weights_multiply_and_biases_add():
@@ -195,9 +190,9 @@ def test_weights_multiply_and_biases_add():
             for i, p in enumerate(ids)
         ]
     )
-    np.testing.assert_allclose(layer([X, ids]), expected, rtol=1e-4, atol=1e-5)
+    close(layer([X, ids]), expected, terms=1_000)
     unknown = layer([X, ids * 0 + 3])
-    np.testing.assert_allclose(unknown, X @ w["kernel"] + w["bias"], rtol=1e-4)
+    close(unknown, X @ w["kernel"] + w["bias"], terms=1_000)
     np.testing.assert_array_equal(layer([X, ids[:, None]]), layer([X, ids]))
 
 
@@ -207,17 +202,17 @@ def test_doubling_the_shared_and_halving_each_domain_changes_nothing():
     before = layer([X, ids])
     layer.kernel.assign(layer.kernel * 2)
     layer.domain_kernel.assign(layer.domain_kernel / 2)
-    np.testing.assert_allclose(layer([X, ids]), before, rtol=1e-5)
+    close(layer([X, ids]), before, terms=100)
 
 
 def test_the_penalty_of_a_domain_is_on_what_it_differs_by():
     layer = StarDense(4, 3, l2_reg=0.1)
     layer([X, np.arange(40) % 3])
     kernel = layer.kernel.numpy()
-    np.testing.assert_allclose(sum(layer.losses), 0.1 * (kernel**2).sum(), rtol=1e-5)
+    close(sum(layer.losses), 0.1 * (kernel**2).sum(), terms=100)
     layer.domain_kernel.assign(layer.domain_kernel + 1)
     expected = 0.1 * ((kernel**2).sum() + 3 * kernel.size)
-    np.testing.assert_allclose(sum(layer.losses), expected, rtol=1e-5)
+    close(sum(layer.losses), expected, terms=100)
 
 
 def test_without_hidden_units_nothing_happens():

@@ -8,8 +8,7 @@ from recsys import Field
 from recsys.match.comirec import comirec
 from recsys.retrieval import diversify
 from tests import oracle, zoo
-
-KWARGS = {"rtol": 1e-4, "atol": 1e-5}
+from tests.close import close
 
 
 def _model(interests="sa", **kwargs):
@@ -73,18 +72,18 @@ def test_it_computes_the_paper(interests, options):
         elif len(e):
             user[i] = _dr(e, w, bool(options))
     found = model.user_model.predict(x, verbose=0)
-    np.testing.assert_allclose(found, user, **KWARGS)
-    np.testing.assert_allclose(model.item_matrix(), items, **KWARGS)
+    close(found, user, terms=1_000)
+    close(model.item_matrix(), items, terms=1_000)
     scores = (user @ items[x["item_id"]][..., None])[..., 0]
     predicted = model.predict(x, verbose=0)
-    np.testing.assert_allclose(predicted[:, 0], scores.max(axis=1), **KWARGS)
+    close(predicted[:, 0], scores.max(axis=1), terms=1_000)
 
     model.compile("sgd")
     nearest = user[np.arange(12), scores.argmax(axis=1)]
     logits = nearest @ items.T
     losses = np.log(np.exp(logits[:, 1:]).sum(1)) - logits[np.arange(12), x["item_id"]]
     found = model.evaluate(x, batch_size=12, verbose=0)
-    assert found == pytest.approx(losses.mean(), rel=1e-4)
+    close(found, losses.mean(), terms=1_000)
 
 
 @pytest.mark.parametrize(

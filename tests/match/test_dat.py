@@ -10,6 +10,7 @@ import tensorflow as tf
 from recsys import Field
 from recsys.match.dat import dat
 from tests import oracle, zoo
+from tests.close import close
 
 USER = ["user_id", "age", "tags", "hour", "scores", "seen", "seen_category"]
 COUNTS = [9, 1, 3, 5, 4, 1, 1]
@@ -58,9 +59,8 @@ def _alignment(vectors, category, major):
 def test_it_computes_the_paper(category):
     model, x = _model(mimic_weights=(0.3, 0.7), category=category), zoo.rows(12)
     users, items, own, augmented = _vectors(model, x)
-    kwargs = {"rtol": 1e-4, "atol": 1e-5}
-    np.testing.assert_allclose(model.user_model.predict(x, verbose=0), users, **kwargs)
-    np.testing.assert_allclose(model.item_matrix(), items, **kwargs)
+    close(model.user_model.predict(x, verbose=0), users, terms=1_000)
+    close(model.item_matrix(), items, terms=1_000)
 
     at = x["item_id"]
     scores = users @ items.T / 0.1
@@ -76,7 +76,7 @@ def test_it_computes_the_paper(category):
         expected += aligned
     model.compile("sgd")
     loss = model.evaluate(x, batch_size=12, verbose=0)
-    assert loss == pytest.approx(expected, rel=1e-5)
+    close(loss, expected, terms=100)
 
 
 def test_what_mimics_trains_the_augmented_vectors_alone():
@@ -115,7 +115,7 @@ def test_categories_that_vary_alike_or_alone_are_aligned():
         if expected is None:
             expected = _alignment(item.astype("float64"), kinds, 3)
         found = float(layer.alignment(item, ids, kinds))
-        assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        close(found, expected, terms=1_000)
     ids[3:, 0] = 0  # padding is of no category
     assert float(layer.alignment(item, ids, np.array([3] * 4 + [2] * 4))) == 0
 

@@ -6,6 +6,7 @@ import pytest
 
 from recsys import load_model
 from tests import zoo
+from tests.close import close
 
 ENTRIES = [entry for entry in zoo.ENTRIES if entry.family == "match"]
 ENTRIES = [entry for entry in ENTRIES if entry.name != "ncf"]  # no dot product
@@ -40,9 +41,9 @@ def test_the_score_is_the_dot_product_of_the_vectors(model):
     x = zoo.rows(20, seed=5)
     own = _scores(model, x)[np.arange(20), x["item_id"]]
     found = model.predict(x, verbose=0)[:, 0]
-    np.testing.assert_allclose(found, own, rtol=1e-5, atol=1e-6)
+    close(found, own, terms=100)
     by_id = model.item_model.predict({"item_id": x["item_id"]}, verbose=0)
-    np.testing.assert_allclose(by_id, model.item_matrix()[x["item_id"]], rtol=1e-6)
+    close(by_id, model.item_matrix()[x["item_id"]])
 
 
 def test_vectors_are_the_same_in_every_call_and_batch(model):
@@ -50,7 +51,7 @@ def test_vectors_are_the_same_in_every_call_and_batch(model):
     together, _ = _vectors(model, x)
     np.testing.assert_array_equal(_vectors(model, x)[0], together)
     alone, _ = _vectors(model, zoo.take(x, slice(3, 4)))
-    np.testing.assert_allclose(alone, together[3:4], rtol=1e-5, atol=1e-6)
+    close(alone, together[3:4], terms=100)
 
 
 def test_a_user_without_history_has_a_vector(model):
@@ -78,7 +79,7 @@ def test_recommendations_are_the_best_that_are_allowed(model):
     for row, gone in enumerate(seen):
         allowed = np.setdiff1d(np.arange(1, 30), gone)
         best = np.sort(scores[row, allowed])[::-1][:8]
-        np.testing.assert_allclose(found[row], best, rtol=1e-5, atol=1e-6)
+        close(found[row], best, terms=100)
         assert not set(ids[row]) & {0, *gone.tolist()}
 
 
@@ -87,4 +88,4 @@ def test_rows_without_an_item_teach_nothing(model):
     x["item_id"][:] = 0
     x["seen"][:] = 0
     loss = model.evaluate(x, verbose=0)
-    assert loss == pytest.approx(0, abs=1e-6)
+    close(loss, 0)

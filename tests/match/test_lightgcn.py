@@ -8,6 +8,7 @@ import tensorflow as tf
 from recsys import Field, load_model
 from recsys.match.lightgcn import lightgcn
 from tests import zoo
+from tests.close import close
 
 USERS, ITEMS = 40, 30
 EDGES = sorted({*zip(*zoo.INTERACTIONS, strict=True)})
@@ -46,11 +47,11 @@ def _all(model):
 def test_it_computes_the_paper(num_layers):
     model, x = _model(num_layers=num_layers), zoo.rows(40)
     e, vectors = _vectors(model, num_layers=num_layers)
-    np.testing.assert_allclose(_all(model), vectors, rtol=1e-4, atol=1e-5)
+    close(_all(model), vectors, terms=1_000)
     users, items = x["user_id"], x["item_id"]
     scores = vectors[:USERS] @ vectors[USERS:].T
     found = model.predict(x, verbose=0)[:, 0]
-    np.testing.assert_allclose(found, scores[users, items], rtol=1e-4, atol=1e-5)
+    close(found, scores[users, items], terms=1_000)
 
     rows, size = [], (e**2).sum(axis=1)
     for u, i in zip(users, items, strict=True):
@@ -60,7 +61,7 @@ def test_it_computes_the_paper(num_layers):
         rows.append(bpr + 0.1 / 2 * l2)
     model.compile("sgd")
     loss = model.evaluate(x, batch_size=40, verbose=0)
-    assert loss == pytest.approx(np.mean(rows), rel=1e-5)
+    close(loss, np.mean(rows), terms=100)
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -70,12 +71,12 @@ def test_the_softmax_is_of_the_graph_s_vectors(normalize, tmp_path):
     e, vectors = _vectors(model)
     if normalize:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.testing.assert_allclose(_all(model), vectors, rtol=1e-4, atol=1e-5)
+    close(_all(model), vectors, terms=1_000)
     users, items = x["user_id"], x["item_id"]
     scores = vectors[users] @ vectors[USERS:].T
     found = model.predict(x, verbose=0)[:, 0]
     own = np.arange(40), items
-    np.testing.assert_allclose(found, scores[own], rtol=1e-4, atol=1e-5)
+    close(found, scores[own], terms=1_000)
 
     scores = scores[:, 1:] / 0.3
     rows = np.logaddexp.reduce(scores, axis=1) - scores[np.arange(40), items - 1]
@@ -83,10 +84,10 @@ def test_the_softmax_is_of_the_graph_s_vectors(normalize, tmp_path):
     rows += 0.1 / 2 * (size[users] + size[USERS + items])
     model.compile("sgd")
     loss = model.evaluate(x, batch_size=40, verbose=0)
-    assert loss == pytest.approx(rows.mean(), rel=1e-5)
+    close(loss, rows.mean(), terms=100)
     model.save(tmp_path / "m.keras")
     loaded = load_model(tmp_path / "m.keras")
-    assert loaded.evaluate(x, batch_size=40, verbose=0) == pytest.approx(loss)
+    close(loaded.evaluate(x, batch_size=40, verbose=0), loss)
 
 
 def test_the_softmax_may_draw_its_items():
@@ -111,20 +112,20 @@ def test_the_temperature_of_bpr_divides_the_scores():
         graph.embeddings.assign(graph.embeddings * temperature**0.5)
         model.compile("sgd")
         found.append(model.evaluate(x, batch_size=40, verbose=0))
-    assert found[1] == pytest.approx(found[0], rel=1e-5)
+    close(found[1], found[0], terms=100)
 
 
 def test_an_edge_that_is_repeated_counts_once_and_a_lone_node_keeps_its_share():
     model = _model(([7, 7, 7], [3, 3, 3]), num_layers=1)
     e, found = model.get_layer("embedding_graph").embeddings.numpy(), _all(model)
     both = (e[7] + e[USERS + 3]) / 2
-    np.testing.assert_allclose(found[[7, USERS + 3]], [both, both], rtol=1e-5)
+    close(found[[7, USERS + 3]], [both, both], terms=100)
     alone = np.delete(np.arange(USERS + ITEMS), [7, USERS + 3])
-    np.testing.assert_allclose(found[alone], e[alone] / 2, rtol=1e-5)
+    close(found[alone], e[alone] / 2, terms=100)
 
     edges = [7, 7, 7], [3, 3, 4]
     model = _model(edges)
-    np.testing.assert_allclose(_all(model), _vectors(model, edges)[1], rtol=1e-4)
+    close(_all(model), _vectors(model, edges)[1], terms=1_000)
 
 
 def test_a_gradient_reaches_as_far_as_there_are_layers():
@@ -138,9 +139,7 @@ def test_a_gradient_reaches_as_far_as_there_are_layers():
     hops = np.linalg.matrix_power(np.eye(USERS + ITEMS) + _matrix(edges), 2)
     np.testing.assert_array_equal(reached, np.flatnonzero(hops[4]))
     by_hand = np.eye(USERS + ITEMS) + _matrix(edges) @ (np.eye(70) + _matrix(edges))
-    np.testing.assert_allclose(
-        np.asarray(gradient)[:, 0], by_hand[4] / 3, rtol=1e-5, atol=1e-7
-    )
+    close(np.asarray(gradient)[:, 0], by_hand[4] / 3, terms=100)
 
 
 def test_negatives_are_all_alike_but_those_of_the_user():
@@ -169,7 +168,7 @@ def test_a_user_who_has_all_has_only_the_penalty():
     x = {"user_id": np.array([0]), "item_id": np.array([3])}
     size = (model.get_layer("embedding_graph").embeddings.numpy() ** 2).sum(1)
     expected = 0.05 * (size[0] + size[USERS + 3])
-    assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
+    close(model.evaluate(x, verbose=0), expected, terms=100)
 
 
 def test_vectors_follow_the_weights(tmp_path):
@@ -181,8 +180,8 @@ def test_vectors_follow_the_weights(tmp_path):
         load_model(tmp_path / "m.keras").get_layer("embedding_graph").vectors
     )
     _, vectors = _vectors(model)
-    np.testing.assert_allclose(plain, vectors, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(_all(model), vectors, rtol=1e-4, atol=1e-5)
+    close(plain, vectors, terms=1_000)
+    close(_all(model), vectors, terms=1_000)
     assert np.abs(before - vectors).max() > 0.1
 
     x = zoo.rows(64)
@@ -195,9 +194,9 @@ def test_vectors_follow_the_weights(tmp_path):
     model.compile(keras.optimizers.SGD(1.0))
     model.fit(x, epochs=2, callbacks=[Watch()], verbose=0)
     for found, expected in seen:
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        close(found, expected, terms=1_000)
     looked_up = model.get_layer("embedding_graph").vectors.numpy()
-    np.testing.assert_allclose(looked_up, _vectors(model)[1], rtol=1e-4, atol=1e-5)
+    close(looked_up, _vectors(model)[1], terms=1_000)
 
 
 def test_two_steps_of_the_graph_tell_what_likeminded_users_chose():

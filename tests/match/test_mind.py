@@ -9,8 +9,7 @@ from recsys import Field
 from recsys.layers.interests import InterestRouting
 from recsys.match.mind import mind
 from tests import oracle, zoo
-
-KWARGS = {"rtol": 1e-4, "atol": 1e-5}
+from tests.close import close
 
 
 def _model(**kwargs):
@@ -68,11 +67,11 @@ def test_it_computes_the_paper():
     found = model.user_model.predict(x, verbose=0)
     np.testing.assert_array_equal(found["user_interests"], exist)
     some = exist[..., None] & np.ones(4, bool)
-    np.testing.assert_allclose(found["user_vector"][some], user[some], **KWARGS)
-    np.testing.assert_allclose(model.item_matrix(), items, **KWARGS)
+    close(found["user_vector"][some], user[some], terms=1_000)
+    close(model.item_matrix(), items, terms=1_000)
     scores = np.where(exist, (user @ items[x["item_id"]][..., None])[..., 0], -np.inf)
     score = scores.max(axis=1, keepdims=True)
-    np.testing.assert_allclose(model.predict(x, verbose=0), score, **KWARGS)
+    close(model.predict(x, verbose=0), score, terms=1_000)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +97,14 @@ def test_the_label_attends_to_interests(power, attention):
         positive = (a @ user[row]) @ items[x["item_id"][row]]
         losses.append(np.log(np.exp(logits).sum()) - positive)
     found = model.evaluate(x, batch_size=40, verbose=0)
-    assert found == pytest.approx(np.mean(losses), rel=1e-4)
+    close(found, np.mean(losses), terms=1_000)
 
 
 def test_the_order_of_behaviours_does_not_matter():
     model, x = _model(), zoo.rows(9)
     turned = {k: x[k][:, ::-1] if k.startswith("seen") else x[k] for k in x}
     one, two = (model.predict(v, verbose=0) for v in (x, turned))
-    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    close(one, two, terms=100)
 
 
 def test_no_gradient_flows_through_the_shares():
@@ -120,7 +119,7 @@ def test_no_gradient_flows_through_the_shares():
     kernel = layer.kernel.numpy()
     found = np.sum(kernel * tape.gradient(total, layer.kernel.value).numpy())
     length = np.linalg.norm(c, axis=-1, keepdims=True)
-    assert found == pytest.approx(np.sum(2 * c * (1 - length)), rel=1e-4)
+    close(found, np.sum(2 * c * (1 - length)), terms=1_000)
 
 
 def test_capsules_are_short_and_without_noise_equal():
@@ -136,7 +135,7 @@ def test_capsules_are_short_and_without_noise_equal():
     same, exist = (np.asarray(v) for v in layer(inputs, valid=x["seen"] != 0))
     two = exist[:, 1]
     assert two.any()
-    np.testing.assert_allclose(same[two, 0], same[two, 1], rtol=1e-5)
+    close(same[two, 0], same[two, 1], terms=100)
 
 
 def test_one_interest_needs_no_routing():
@@ -146,7 +145,7 @@ def test_one_interest_needs_no_routing():
         keras.utils.set_random_seed(4)
         model = mind(zoo.fields(4), 1, rounds=rounds, catalogue=zoo.CATALOGUE)
         found.append(model.predict(zoo.rows(9), verbose=0))
-    np.testing.assert_allclose(*found, rtol=1e-6)
+    close(*found, terms=10)
 
 
 def test_random_logits_are_fresh_in_training_only():

@@ -7,6 +7,7 @@ import pytest
 from recsys import Field
 from recsys.match.ncf import ncf
 from tests import oracle, zoo
+from tests.close import close
 
 
 def _model(kind="neumf", **kwargs):
@@ -37,12 +38,12 @@ def test_it_computes_the_paper(kind):
     scores = _scores(model, kind, x["user_id"])
     own = np.arange(12), x["item_id"]
     found = model.predict(x, verbose=0)[:, 0]
-    np.testing.assert_allclose(found, scores[own], rtol=1e-4, atol=1e-5)
+    close(found, scores[own], terms=1_000)
     losses = np.logaddexp(0, scores)
     losses[own] = np.logaddexp(0, -scores[own])
     model.compile("sgd")
     loss = model.evaluate(x, batch_size=12, verbose=0)
-    assert loss == pytest.approx(losses[:, 1:].sum(axis=1).mean(), rel=1e-5)
+    close(loss, losses[:, 1:].sum(axis=1).mean(), terms=100)
 
 
 @pytest.mark.parametrize("num_negatives", [2, None])
@@ -55,14 +56,14 @@ def test_negatives_are_none_of_the_users_own(num_negatives):
     scores = _scores(model, "neumf", [4])[0]
     times = num_negatives or 1
     expected = np.logaddexp(0, -scores[3]) + times * np.logaddexp(0, scores[9])
-    assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
+    close(model.evaluate(x, verbose=0), expected, terms=100)
 
 
 def test_gmf_is_served_by_vectors_and_the_others_refuse():
     gmf, x = _model("gmf"), zoo.rows(12)
     vectors = gmf.user_model.predict(x, verbose=0)
     scores = _scores(gmf, "gmf", x["user_id"])
-    np.testing.assert_allclose(vectors @ gmf.item_matrix().T, scores, rtol=1e-4)
+    close(vectors @ gmf.item_matrix().T, scores, terms=1_000)
     ids, _ = gmf.recommend(x, k=1)
     np.testing.assert_array_equal(ids[:, 0], 1 + scores[:, 1:].argmax(axis=1))
     plain = ncf(zoo.fields(), "gmf").get_layer("dnn_h").h

@@ -7,9 +7,8 @@ import pytest
 from recsys import Field
 from recsys.match.sasrec import sasrec
 from tests import oracle, zoo
+from tests.close import close
 from tests.oracle import sigmoid
-
-KWARGS = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def _model(**kwargs):
@@ -78,12 +77,12 @@ def test_it_computes_the_paper(variant):
                 -np.log(sigmoid(scores[positive]))
                 - np.log(sigmoid(-scores[others])).sum()
             )
-    np.testing.assert_allclose(model.user_model.predict(x, verbose=0), user, **KWARGS)
+    close(model.user_model.predict(x, verbose=0), user, terms=1_000)
     score = (user * items[x["item_id"]]).sum(1, keepdims=True)
-    np.testing.assert_allclose(model.predict(x, verbose=0), score, **KWARGS)
+    close(model.predict(x, verbose=0), score, terms=1_000)
     model.compile("sgd")
     found = model.evaluate(x, batch_size=12, verbose=0)
-    assert found == pytest.approx(np.mean(losses), rel=1e-4)
+    close(found, np.mean(losses), terms=1_000)
 
 
 def test_the_softmax_is_over_all_items():
@@ -96,7 +95,7 @@ def test_the_softmax_is_over_all_items():
             losses.append(np.log(np.exp(scores[1:]).sum()) - scores[following[t]])
     model.compile("sgd")
     found = model.evaluate(x, batch_size=12, verbose=0)
-    assert found == pytest.approx(np.mean(losses), rel=1e-4)
+    close(found, np.mean(losses), terms=1_000)
 
 
 def test_a_state_knows_nothing_of_later_items():
@@ -160,4 +159,4 @@ def test_xla_compiles_the_softmax_of_steps():
         model.compile("adagrad", jit_compile=jit)
         fit = model.fit(zoo.rows(64), epochs=2, shuffle=False, verbose=0)
         losses.append(fit.history["loss"])
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    close(*losses, terms=100)

@@ -7,6 +7,7 @@ import pytest
 from recsys import Field
 from recsys.match.simplex import simplex
 from tests import oracle, zoo
+from tests.close import close
 
 
 def _model(**kwargs):
@@ -43,12 +44,11 @@ def _unit(v):
 def test_it_computes_the_paper(pooling):
     model, x = _model(gamma=0.3, pooling=pooling), zoo.rows(9)
     user, items = _users(model, x, 0.3, pooling)
-    kwargs = {"rtol": 1e-4, "atol": 1e-5}
-    np.testing.assert_allclose(model.user_model.predict(x, verbose=0), user, **kwargs)
-    np.testing.assert_allclose(model.item_matrix(), items, **kwargs)
+    close(model.user_model.predict(x, verbose=0), user, terms=1_000)
+    close(model.item_matrix(), items, terms=1_000)
     score = (user * items[x["item_id"]]).sum(1, keepdims=True)
     assert np.abs(score).max() <= 1
-    np.testing.assert_allclose(model.predict(x, verbose=0), score, **kwargs)
+    close(model.predict(x, verbose=0), score, terms=1_000)
 
 
 @pytest.mark.parametrize("excluded", [True, False])
@@ -64,7 +64,7 @@ def test_training_takes_the_target_out_of_its_history(excluded):
     hinges[:, 0] = hinges[own] = 0
     expected = np.mean(1 - scores[own] + 5 / 29 * hinges.sum(axis=1))
     found = model.evaluate(x, batch_size=40, verbose=0)
-    assert found == pytest.approx(expected, rel=1e-5)
+    close(found, expected, terms=100)
 
 
 def test_biases_of_users_items_and_all_are_beside_the_cosine():
@@ -76,10 +76,9 @@ def test_biases_of_users_items_and_all_are_beside_the_cosine():
     )
     user, items = _users(model, x, 0.5, "mean")
     scores, own = user @ items.T + of_item + of_user, (np.arange(40), x["item_id"])
-    kwargs = {"rtol": 1e-4, "atol": 1e-5}
-    np.testing.assert_allclose(model.predict(x, verbose=0)[:, 0], scores[own], **kwargs)
+    close(model.predict(x, verbose=0)[:, 0], scores[own], terms=1_000)
     served = model.user_model.predict(x, verbose=0) @ model.item_matrix().T
-    np.testing.assert_allclose(served, scores, **kwargs)
+    close(served, scores, terms=1_000)
 
     user, _ = _users(model, x, 0.5, "mean", x["item_id"])
     scores = user @ items.T + of_item + of_user
@@ -88,14 +87,14 @@ def test_biases_of_users_items_and_all_are_beside_the_cosine():
     expected = np.maximum(1 - scores[own], 0) + 5 / 29 * hinges.sum(axis=1)
     model.compile("sgd")
     found = model.evaluate(x, batch_size=40, verbose=0)
-    assert found == pytest.approx(expected.mean(), rel=1e-5)
+    close(found, expected.mean(), terms=100)
 
 
 def test_with_gamma_one_the_history_does_not_matter():
     model, x = _model(gamma=1.0), zoo.rows(9)
     other = {**x, "seen": x["seen"][::-1]}
     one, two = (model.user_model.predict(v, verbose=0) for v in (x, other))
-    np.testing.assert_allclose(one, two, rtol=1e-6)
+    close(one, two)
 
 
 def test_dropout_leaves_the_positive_within_reach_of_a_large_margin():

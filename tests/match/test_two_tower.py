@@ -7,6 +7,7 @@ import pytest
 from recsys import Field
 from recsys.match.two_tower import two_tower
 from tests import oracle, zoo
+from tests.close import close
 
 USER = ["user_id", "age", "tags", "hour", "scores", "seen", "seen_category"]
 
@@ -38,12 +39,11 @@ def test_it_computes_the_paper():
         if normalize:
             user /= np.linalg.norm(user, axis=1, keepdims=True)
             items /= np.linalg.norm(items, axis=1, keepdims=True)
-        kwargs = {"rtol": 1e-4, "atol": 1e-5}
         found = model.user_model.predict(x, verbose=0)
-        np.testing.assert_allclose(found, user, **kwargs)
-        np.testing.assert_allclose(model.item_matrix(), items, **kwargs)
+        close(found, user, terms=1_000)
+        close(model.item_matrix(), items, terms=1_000)
         score = (user * items[x["item_id"]]).sum(1, keepdims=True)
-        np.testing.assert_allclose(model.predict(x, verbose=0), score, **kwargs)
+        close(model.predict(x, verbose=0), score, terms=1_000)
 
 
 def test_the_logistic_loss_draws_what_is_not_known():

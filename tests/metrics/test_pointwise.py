@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve as sk_calibration_curve
 
 from recsys import metrics
+from tests.close import close
 
 rows = st.lists(
     st.tuples(
@@ -38,14 +39,14 @@ def test_equals_scikit_learn(rows):
         ]:
             got = value(y, arguments, sample_weight=weight)
             wanted = reference(y[kept], p[kept], **given) if defined else np.nan
-            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-15)
+            close(got, wanted, terms=10_000, dtype="float64")
         for value, reference, defined in [
             (metrics.accuracy, sk.accuracy_score, any_row),
             (metrics.f1_score, sk.f1_score, positive or called),
         ]:
             got = value(y, p, threshold=0.3, sample_weight=weight)
             wanted = reference(y[kept], p[kept] > 0.3, **given) if defined else np.nan
-            np.testing.assert_allclose(got, wanted, rtol=1e-12)
+            close(got, wanted, terms=10_000, dtype="float64")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -54,13 +55,19 @@ def test_average_precision_of_many_rows(dtype):
     y, w = rng.integers(0, 2, 5000), rng.exponential(size=5000)
     s = (rng.normal(size=5000) + y).round(2).astype(dtype)
     wanted = sk.average_precision_score(y, s, sample_weight=w)
-    assert metrics.average_precision(y, s, sample_weight=w) == pytest.approx(
-        wanted, rel=1e-12
+    close(
+        metrics.average_precision(y, s, sample_weight=w),
+        wanted,
+        terms=10_000,
+        dtype="float64",
     )
     precision, recall, _ = sk.precision_recall_curve(y, s, sample_weight=w)
-    assert metrics.average_precision(
-        y, s, sample_weight=w, interpolation="trapezoid"
-    ) == pytest.approx(sk.auc(recall, precision), rel=1e-12)
+    close(
+        metrics.average_precision(y, s, sample_weight=w, interpolation="trapezoid"),
+        sk.auc(recall, precision),
+        terms=10_000,
+        dtype="float64",
+    )
 
 
 def test_average_precision_of_a_constant_is_the_base_rate():
@@ -96,11 +103,14 @@ def test_calibration_bins_by_hand(rows, bins):
             mass = w[mine].sum()
             gaps.append(abs(w[mine] @ (p[mine] - y[mine])) / mass)
             masses.append(mass)
-        np.testing.assert_allclose(curve.weight, masses)
-        np.testing.assert_allclose(curve.gaps(), gaps, atol=1e-12)
-        assert metrics.mce(y, p, **value) == pytest.approx(max(gaps), abs=1e-12)
-        assert metrics.ece(y, p, **value) == pytest.approx(
-            np.dot(gaps, masses) / total, abs=1e-12
+        close(curve.weight, masses, terms=1)
+        close(curve.gaps(), gaps, terms=10_000, dtype="float64")
+        close(metrics.mce(y, p, **value), max(gaps), terms=10_000, dtype="float64")
+        close(
+            metrics.ece(y, p, **value),
+            np.dot(gaps, masses) / total,
+            terms=10_000,
+            dtype="float64",
         )
 
 
@@ -110,8 +120,8 @@ def test_calibration_curve_equals_scikit_learn(strategy):
     y, p = rng.integers(0, 2, 1001), rng.random(1001)
     curve = metrics.calibration_curve(y, p, bins=7, strategy=strategy)
     observed, predicted = sk_calibration_curve(y, p, n_bins=7, strategy=strategy)
-    np.testing.assert_allclose(curve.predicted, predicted, rtol=1e-12)
-    np.testing.assert_allclose(curve.observed, observed, rtol=1e-12)
+    close(curve.predicted, predicted, terms=10_000, dtype="float64")
+    close(curve.observed, observed, terms=10_000, dtype="float64")
 
 
 def test_rare_clicks_need_quantile_bins():
@@ -119,8 +129,8 @@ def test_rare_clicks_need_quantile_bins():
     n = 100_000
     p = np.repeat([0.008, 0.002], n)
     y = np.concatenate([np.arange(n) % 500 == 0, np.arange(n) % 125 == 0])
-    assert metrics.ece(y, p, strategy="uniform") == pytest.approx(0, abs=1e-12)
-    assert metrics.ece(y, p) == pytest.approx(0.006, rel=1e-6)
+    close(metrics.ece(y, p, strategy="uniform"), 0, terms=10_000, dtype="float64")
+    close(metrics.ece(y, p), 0.006)
 
 
 def test_field_ece():
@@ -128,7 +138,7 @@ def test_field_ece():
     field, w = ["a", "a", "b", "b", "b"], np.array([1.0, 2.0, 1.0, 1.0, 5.0])
     wanted = (abs(0.5 - 2 * 0.9) + abs(-0.4 + 0.2)) / 5
     value = metrics.field_ece(y, p, groups=field, sample_weight=w)
-    assert value == pytest.approx(wanted, rel=1e-12)
+    close(value, wanted, terms=10_000, dtype="float64")
     assert np.isnan(metrics.field_ece([], [], groups=[]))
 
 
@@ -138,12 +148,10 @@ def test_clicks_predicted_and_observed(rows):
     predicted, observed = np.dot(w, p), np.dot(w, y)
     given = {"sample_weight": w}
     wanted = predicted / observed if observed else np.nan
-    np.testing.assert_allclose(metrics.pcoc(y, p, **given), wanted)
+    close(metrics.pcoc(y, p, **given), wanted, terms=1)
     wanted = observed / predicted if predicted else np.nan
-    np.testing.assert_allclose(metrics.copc(y, p, **given), wanted)
-    assert metrics.calibration_bias(y, p, **given) == pytest.approx(
-        predicted - observed
-    )
+    close(metrics.copc(y, p, **given), wanted, terms=1)
+    close(metrics.calibration_bias(y, p, **given), predicted - observed)
 
 
 @given(rows)
@@ -152,12 +160,12 @@ def test_normalized_entropy_of_the_base_rate_is_one(rows):
     rate = np.dot(w, y) / w.sum() if w.sum() else np.nan
     value = metrics.normalized_entropy(y, np.full(len(y), rate), sample_weight=w)
     if 0 < rate < 1:
-        assert value == pytest.approx(1, rel=1e-12)
+        close(value, 1, terms=10_000, dtype="float64")
         loss = metrics.log_loss(y, np.full(len(y), 0.3), sample_weight=w)
         entropy = sk.log_loss([0, 1], [0.5, 0.5]) if rate == 0.5 else None
         if entropy:
             value = metrics.normalized_entropy(y, np.full(len(y), 0.3), sample_weight=w)
-            assert value == pytest.approx(loss / entropy)
+            close(value, loss / entropy)
     else:
         assert np.isnan(value)
 
@@ -166,13 +174,13 @@ def test_normalized_entropy_against_a_prior():
     y, z = [1, 0, 0], [0.5, -1.0, 2.0]
     entropy = -(0.1 * np.log(0.1) + 0.9 * np.log(0.9))
     value = metrics.normalized_entropy(y, logits=z, prior=0.1)
-    assert value == pytest.approx(metrics.log_loss(y, logits=z) / entropy)
+    close(value, metrics.log_loss(y, logits=z) / entropy)
     with pytest.raises(ValueError, match=r"prior must be in \(0, 1\)"):
         metrics.normalized_entropy(y, logits=z, prior=1.0)
 
 
 def test_relative_improvement():
-    assert metrics.rela_impr(0.8, 0.7) == pytest.approx(50)
+    close(metrics.rela_impr(0.8, 0.7), 50)
     assert np.isnan(metrics.rela_impr(0.8, 0.5))
     assert np.isnan(metrics.rela_impr(np.nan, 0.7))
 
@@ -196,7 +204,7 @@ def test_binned_auc_of_rare_clicks():
     y = rng.random(400_000) < 1 / (1 + np.exp(-z))
     value, error = metrics.binned_auc(y, z)
     assert error < 1e-3
-    assert value == pytest.approx(metrics.auc(y, z), abs=error)
+    close(value, metrics.auc(y, z))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.metrics import recall
+from tests.close import close
 
 ids = st.integers(0, 12)
 queries = st.lists(
@@ -36,7 +37,7 @@ def test_is_the_share_of_relevant_items(queries, k):
         k=k,
     )
     wanted = sum(values) / len(values) if values else np.nan
-    np.testing.assert_allclose(value, wanted, rtol=1e-12)
+    close(value, wanted, terms=10_000, dtype="float64")
 
 
 def test_ids_of_other_queries_are_no_hits():

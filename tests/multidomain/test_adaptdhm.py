@@ -6,6 +6,7 @@ import pytest
 from recsys import Task, load_model
 from recsys.multidomain.adaptdhm import DistributionRouter, adaptdhm
 from tests import oracle, zoo
+from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
@@ -43,7 +44,7 @@ def test_it_computes_the_paper():
         h = np.einsum("bi,bio->bo", h, kernels) + biases
         h = h if name == "dnn_star_logit" else oracle.relu(h)
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, h, rtol=1e-4, atol=1e-5)
+    close(found, h, terms=1_000)
 
 
 def test_parameters():
@@ -61,22 +62,22 @@ def test_centres_follow_the_rows(normalise):
     layer(X)
     e = _unit(X) if normalise else X
     c = layer.centres.numpy()
-    np.testing.assert_allclose(np.linalg.norm(c, axis=-1), 1, rtol=1e-5)
+    close(np.linalg.norm(c, axis=-1), 1, terms=100)
     for _ in range(2):
         r = oracle.softmax(e @ c.T)
         means = (r.T @ e) / r.sum(0)[:, None]
         c = _unit(0.8 * c + 0.2 * means)
     routes = layer(X, training=True)
-    np.testing.assert_allclose(layer.centres, c, rtol=1e-4, atol=1e-5)
+    close(layer.centres, c, terms=1_000)
     np.testing.assert_array_equal(routes, np.argmax(e @ c.T, axis=-1))
-    np.testing.assert_allclose(np.linalg.norm(layer.centres, axis=-1), 1, rtol=1e-5)
+    close(np.linalg.norm(layer.centres, axis=-1), 1, terms=100)
 
 
 def test_twice_the_rows_move_a_centre_as_far():
     layers = [DistributionRouter(3, seed=1) for _ in range(2)]
     layers[0](X, training=True)
     layers[1](np.repeat(X, 2, axis=0), training=True)
-    np.testing.assert_allclose(layers[0].centres, layers[1].centres, rtol=1e-4)
+    close(layers[0].centres, layers[1].centres, terms=1_000)
 
 
 def test_inference_and_files_keep_the_centres(tmp_path):
@@ -110,7 +111,7 @@ def test_one_cluster_is_a_single_network():
         h = oracle.relu(oracle.dense(h, w, f"dnn_star/dense_{i}"))
     logit = oracle.dense(h, w, "dnn_star_logit")
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, logit, rtol=1e-4, atol=1e-5)
+    close(found, logit, terms=1_000)
 
 
 def test_config_and_errors():

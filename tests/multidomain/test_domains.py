@@ -10,6 +10,7 @@ from recsys.multidomain.hinet import ScenarioAwareAttention, hinet
 from recsys.multidomain.mmoe_domains import mmoe_domains
 from recsys.multidomain.ple_domains import ple_domains
 from tests import oracle, zoo
+from tests.close import close
 
 TABLES = 40 * 4 + 3 + 12 * 5 + 30 * 8 + 7 * 4 + 24 * 2 + 3 * 4 + 4
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + 12 + 4 + 4
@@ -69,7 +70,7 @@ def _towers(streams, p, w, name):
 def _check(model, x, logits):
     expected = oracle.sigmoid(np.concatenate(logits, axis=-1))
     found = zoo.predictions(model, x)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 @pytest.mark.parametrize("levels", [1, 2])
@@ -203,7 +204,7 @@ def test_shares_of_the_other_domains_sum_to_one():
     layer = ScenarioAwareAttention(3)
     layer.build([(None, 3, 5), (None, 2), (None,)])
     shares = np.asarray(layer.shares(own.astype("float32"), ids))
-    np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
+    close(shares.sum(1), 1, terms=100)
     np.testing.assert_array_equal(np.diag(shares), 0)
     assert (shares[3] > 0).all()  # an unknown domain asks all
     layer.attend = "masked"
@@ -222,7 +223,7 @@ def test_an_unknown_domain_gets_the_mean_of_all_logits():
     x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
     every = [layer([x, np.full(5, p)]).numpy() for p in range(3)]
     found = layer([x, np.full(5, 3)])
-    np.testing.assert_allclose(found, np.mean(every, axis=0), rtol=1e-4, atol=1e-6)
+    close(found, np.mean(every, axis=0), terms=1_000)
 
 
 def test_config_and_errors():

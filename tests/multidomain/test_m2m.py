@@ -8,6 +8,7 @@ import tensorflow as tf
 from recsys import Field, Task
 from recsys.multidomain.m2m import m2m
 from tests import oracle, zoo
+from tests.close import close
 from tests.layers.test_meta import leaky, unit
 
 TASK_FIELDS = [
@@ -71,7 +72,7 @@ def test_it_computes_the_paper(shared):
         outputs.append(oracle.dense(r[:, 0], w, f"dnn_tower_{task.name}/logit"))
     expected = oracle.sigmoid(np.concatenate(outputs, axis=-1))
     found = zoo.predictions(model, x)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -98,7 +99,7 @@ def test_without_a_tower_it_is_a_mixture_of_experts():
     for t, task in enumerate(zoo.TASKS):
         logit = oracle.dense(mixed[:, t], w, f"dnn_tower_{task.name}/logit")
         found = model.predict(x, verbose=0)[task.name]
-        np.testing.assert_allclose(found, oracle.sigmoid(logit), rtol=1e-4)
+        close(found, oracle.sigmoid(logit), terms=1_000)
 
 
 @pytest.mark.parametrize(("num_experts", "num_tasks"), [(2, 2), (3, 2), (2, 4)])
@@ -139,7 +140,7 @@ def test_counts_have_the_poisson_loss_of_their_logits():
     expected = (np.exp(z) - y["clicks"] * z).mean()
     expected -= np.log(np.where(one, p["like"], 1 - p["like"])).mean()
     logs = model.evaluate(x, y, verbose=0, return_dict=True)
-    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+    close(logs["loss"], expected, terms=100)
     with pytest.raises(ValueError, match="'clicks' must be at least 0.*-1"):
         model.fit(x, {**y, "clicks": y["clicks"] - 1}, verbose=0)
 

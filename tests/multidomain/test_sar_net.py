@@ -14,6 +14,7 @@ from recsys.multidomain.sar_net import (
     sar_net,
 )
 from tests import oracle, zoo
+from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 EXTRA = [
@@ -119,7 +120,7 @@ def test_it_computes_the_paper(options):
     model, x = _model(**options), _rows(11)
     expected = _logit(x, oracle.weights(model), options.get("renormalise", False))
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 def test_parameters():
@@ -154,7 +155,7 @@ def test_the_bias_is_of_the_coefficients_bucket():
     layer([h, ids, fc])
     zoo.jitter(layer)
     outputs = [layer([h, ids, c], training=True).numpy() for c in (*same, fc)]
-    np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-5)
+    close(outputs[0], outputs[1], terms=100)
     assert not np.allclose(outputs[0], outputs[2], atol=1e-3)
 
 
@@ -177,15 +178,13 @@ def test_the_coefficient_weighs_rows():
     ones = {**x, "fc": np.ones(24, "float32")}
     plain, plain_gradients = _loss_and_gradients(model, ones, y)
     twice, twice_gradients = _loss_and_gradients(model, {**x, "fc": ones["fc"] * 2}, y)
-    np.testing.assert_allclose(twice, 2 * plain, rtol=1e-5)
+    close(twice, 2 * plain, terms=100)
     for path, gradient in plain_gradients.items():
-        np.testing.assert_allclose(
-            twice_gradients[path], 2 * gradient, rtol=1e-3, atol=1e-5, err_msg=path
-        )
+        close(twice_gradients[path], 2 * gradient, terms=10_000)
     logs = model.evaluate(x, y, verbose=0, return_dict=True)
     z = model.predict(x, verbose=0)["logit"][:, 0]
     losses = np.logaddexp(0, z) - y * z
-    np.testing.assert_allclose(logs["loss"], (x["fc"] * losses).mean(), rtol=1e-5)
+    close(logs["loss"], (x["fc"] * losses).mean(), terms=100)
     assert not any("fc" in path for path in plain_gradients)
 
 
@@ -197,7 +196,7 @@ def test_experts_without_a_transform_are_a_plain_mixture():
     normed = h / np.sqrt(1 + 1e-3)
     every = normed @ w["main/logits/kernel_0"][..., 0].T
     shares = oracle.softmax(h @ w["gate/kernel"])
-    np.testing.assert_allclose(out, (shares * every).sum(1, keepdims=True), rtol=1e-4)
+    close(out, (shares * every).sum(1, keepdims=True), terms=1_000)
 
 
 def test_an_unknown_domain_has_the_experts_of_all():
@@ -211,12 +210,12 @@ def test_an_unknown_domain_has_the_experts_of_all():
         one.set_weights(other.get_weights())
     only.gate.kernel.assign(layer.gate.kernel[:, 2:])
     found = layer([h, np.full(6, 2)])
-    np.testing.assert_allclose(found, only([h, np.zeros(6)]), rtol=1e-4, atol=1e-6)
+    close(found, only([h, np.zeros(6)]), terms=1_000)
 
 
 def test_fairness_coefficients():
     found = fairness_coefficient([10, 10, 1000], [6.0, 3.0, 0.0])
-    np.testing.assert_allclose(found, [2.0, 1.0, 0.1])
+    close(found, [2.0, 1.0, 0.1], terms=1)
 
 
 def test_config():

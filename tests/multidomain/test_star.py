@@ -8,6 +8,7 @@ from recsys import Field, Task, create_model
 from recsys.layers.interaction import PartitionedNormalization
 from recsys.multidomain.star import star
 from tests import oracle, zoo
+from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 
@@ -61,8 +62,8 @@ def test_it_computes_the_paper(aux_norm):
         plain = _norm(plain, p, w, "dnn_aux_norm")
     logit += oracle.tower(np.concatenate([domain, plain], axis=-1), w, "dnn_aux")
     found = model.predict(x, verbose=0)
-    np.testing.assert_allclose(found["logit"], logit, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found["ctr"], oracle.sigmoid(logit), rtol=1e-4)
+    close(found["logit"], logit, terms=1_000)
+    close(found["ctr"], oracle.sigmoid(logit), terms=1_000)
 
 
 def test_parameters():
@@ -89,7 +90,7 @@ def test_equal_domains_give_equal_outputs():
         zoo.predictions(model, {**x, "domain_id": x["domain_id"] * 0 + p})
         for p in range(3)
     ]
-    np.testing.assert_allclose(outputs[0], outputs[2], rtol=1e-5, atol=1e-6)
+    close(outputs[0], outputs[2], terms=100)
 
 
 def test_the_call_of_version_1():

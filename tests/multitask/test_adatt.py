@@ -7,6 +7,7 @@ from recsys import Task
 from recsys.multitask.adatt import adatt
 from recsys.multitask.mmoe import mmoe
 from tests import oracle, zoo
+from tests.close import close
 from tests.multitask.gradients import of_task
 
 NAMES = [task.name for task in zoo.TASKS]
@@ -47,11 +48,10 @@ def _expected(x, w, levels, m, common, residual):
 def test_it_computes_the_paper(levels, m, common, residual):
     model = _model(levels, m, common, self_residual=residual)
     x, w = zoo.rows(9), oracle.weights(model)
-    np.testing.assert_allclose(
+    close(
         zoo.predictions(model, x),
         _expected(x, w, levels, m, common, residual),
-        rtol=1e-4,
-        atol=1e-5,
+        terms=1_000,
     )
     free = residual and max(m, common) > 1
     assert any("native" in path for path in w) == free
@@ -70,9 +70,7 @@ def test_a_single_task_with_one_expert_counts_it_twice():
     x, w = zoo.rows(9), oracle.weights(model)
     a = oracle.experts(oracle.features(x, w), w, "dnn_level_0_experts_click")[:, 0]
     expected = oracle.task_towers({"click": 2 * a}, w)
-    np.testing.assert_allclose(
-        zoo.predictions(model, x), expected, rtol=1e-4, atol=1e-5
-    )
+    close(zoo.predictions(model, x), expected, terms=1_000)
 
 
 def test_without_native_experts_it_is_mmoe():
@@ -94,9 +92,7 @@ def test_without_native_experts_it_is_mmoe():
         else:
             weight.assign(w[path])
     x = zoo.rows(9)
-    np.testing.assert_allclose(
-        zoo.predictions(model, x), zoo.predictions(other, x), rtol=1e-4, atol=1e-6
-    )
+    close(zoo.predictions(model, x), zoo.predictions(other, x), terms=1_000)
 
 
 def test_a_gate_on_its_own_experts_isolates_a_task():

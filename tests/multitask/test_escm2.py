@@ -7,6 +7,7 @@ import tensorflow as tf
 from recsys.multitask.escm2 import DoublyRobustRisk, InversePropensityRisk, escm2
 from recsys.multitask.esmm import esmm
 from tests import oracle, zoo
+from tests.close import close
 from tests.multitask.gradients import gradients
 
 NAMES = ("ctr", "ctcvr")
@@ -43,7 +44,7 @@ def test_ips_is_the_paper():
         chosen, e = _terms(o, r, c, a, clip)
         expected = (chosen * e).sum() / (chosen.sum() if normalized else len(o))
         layer = InversePropensityRisk(NAMES, clip, normalized)
-        assert _risk(layer, o, r, c, a)[0] == pytest.approx(expected, rel=1e-5)
+        close(_risk(layer, o, r, c, a)[0], expected, terms=100)
 
 
 def test_dr_is_the_paper():
@@ -52,12 +53,12 @@ def test_dr_is_the_paper():
     imputed = np.logaddexp(0, logit)
     expected = np.mean(imputed + chosen * (e - imputed) + chosen * (e - imputed) ** 2)
     found, (dc, da, di) = _risk(DoublyRobustRisk(NAMES), o, r, c, a, logit)
-    assert found == pytest.approx(expected, rel=1e-5)
+    close(found, expected, terms=100)
     slope = chosen * (oracle.sigmoid(c) - r) / len(o)
-    np.testing.assert_allclose(dc[:, 0], slope, rtol=1e-4, atol=1e-7)
+    close(dc[:, 0], slope, terms=1_000)
     assert da is None or not np.any(da)
     pull = -2 * chosen * (e - imputed) * oracle.sigmoid(logit) / len(o)
-    np.testing.assert_allclose(di[:, 0], pull, rtol=1e-4, atol=1e-7)
+    close(di[:, 0], pull, terms=1_000)
 
 
 def test_with_live_gradients_both_sums_train_both():
@@ -67,10 +68,10 @@ def test_with_live_gradients_both_sums_train_both():
     layer = DoublyRobustRisk(NAMES, stop_gradients=False)
     _, (dc, da, di) = _risk(layer, o, r, c, a, logit)
     slope = (oracle.sigmoid(c) - r) / len(o) * (chosen + 2 * chosen * (e - imputed))
-    np.testing.assert_allclose(dc[:, 0], slope, rtol=1e-4, atol=1e-7)
+    close(dc[:, 0], slope, terms=1_000)
     pull = 1 - chosen - 2 * chosen * (e - imputed)
     pull *= oracle.sigmoid(logit) / len(o)
-    np.testing.assert_allclose(di[:, 0], pull, rtol=1e-4, atol=1e-7)
+    close(di[:, 0], pull, terms=1_000)
     assert da is None or not np.any(da)
 
 
@@ -78,7 +79,7 @@ def test_where_all_click_ips_is_the_plain_loss():
     _, r, c, a, _ = _draws()
     e = np.logaddexp(0, c) - r * c
     found, _ = _risk(InversePropensityRisk(NAMES), np.ones(50), r, c, a + 60)
-    assert found == pytest.approx(e.mean(), rel=1e-5)
+    close(found, e.mean(), terms=100)
 
 
 def test_a_right_imputation_leaves_its_mean():
@@ -90,7 +91,7 @@ def test_a_right_imputation_leaves_its_mean():
     found, _ = _risk(
         DoublyRobustRisk(NAMES), o[keep], r[keep], c[keep], a[keep], logit[keep]
     )
-    assert found == pytest.approx(e[keep].mean(), rel=1e-4)
+    close(found, e[keep].mean(), terms=1_000)
 
 
 def test_ips_is_unbiased():
@@ -110,7 +111,7 @@ def test_missing_labels_and_weights():
     w = RNG.random(50) * (RNG.random(50) < 0.7)
     chosen, e = _terms(o, r, c, a, 15.0)
     found, _ = _risk(InversePropensityRisk(NAMES), o, r, c, a, weight=w)
-    assert found == pytest.approx((w * chosen * e).mean(), rel=1e-5)
+    close(found, (w * chosen * e).mean(), terms=100)
     nothing = np.zeros(50)
     for layer, more in ((InversePropensityRisk, ()), (DoublyRobustRisk, (logit,))):
         for normalized in (False, True):
@@ -136,7 +137,7 @@ def test_it_is_esmm_with_a_further_loss(doubly_robust):
     for each in (model, plain):
         each.compile("sgd", "binary_crossentropy")
         losses.append(each.evaluate(x, y, verbose=0, return_dict=True)["loss"])
-    np.testing.assert_allclose(zoo.predictions(model, x), zoo.predictions(plain, x))
+    close(zoo.predictions(model, x), zoo.predictions(plain, x), terms=1)
 
     w = oracle.weights(model)
     features = oracle.features(x, w)
@@ -151,7 +152,7 @@ def test_it_is_esmm_with_a_further_loss(doubly_robust):
     found = gradients(model, x, y)
     before = gradients(plain, x, y)
     path = "dnn_tower_ctr/dense_0/kernel"  # the risk does not reach the propensity
-    np.testing.assert_allclose(found[path], before[path], rtol=1e-4, atol=1e-6)
+    close(found[path], before[path], terms=1_000)
     path = "dnn_tower_cvr/dense_0/kernel"
     assert not np.allclose(found[path], before[path], rtol=1e-3)
 

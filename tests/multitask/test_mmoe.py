@@ -7,6 +7,7 @@ from recsys import load_model
 from recsys.multitask.mmoe import mmoe
 from recsys.multitask.shared_bottom import shared_bottom
 from tests import oracle, zoo
+from tests.close import close
 
 NAMES = [task.name for task in zoo.TASKS]
 
@@ -30,9 +31,7 @@ def test_it_computes_the_paper(options, one_gate):
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
     gates = ["dnn_gate"] * 2 if one_gate else [f"dnn_gate_{name}" for name in NAMES]
-    np.testing.assert_allclose(
-        zoo.predictions(model, x), _expected(x, w, gates), rtol=1e-4, atol=1e-5
-    )
+    close(zoo.predictions(model, x), _expected(x, w, gates), terms=1_000)
 
 
 def test_parameters():
@@ -56,9 +55,7 @@ def test_one_expert_is_a_shared_bottom(tmp_path):
             path = f"dnn_experts/{kind}_{i}"
         weight.assign(w[path].reshape(weight.shape))
     x = zoo.rows(9)
-    np.testing.assert_allclose(
-        zoo.predictions(model, x), zoo.predictions(other, x), rtol=1e-5, atol=1e-6
-    )
+    close(zoo.predictions(model, x), zoo.predictions(other, x), terms=100)
     assert not [path for path in w if "dnn_gate" in path]
     model.save(tmp_path / "m.keras")
     loaded = load_model(tmp_path / "m.keras")
@@ -82,7 +79,7 @@ def test_the_order_of_experts_does_not_matter():
         return value[:, order] if path.startswith("dnn_gate") else value
 
     _change(model, permuted)
-    np.testing.assert_allclose(zoo.predictions(model, x), before, rtol=1e-5, atol=1e-6)
+    close(zoo.predictions(model, x), before, terms=100)
 
 
 def test_of_equal_experts_a_gate_can_choose_as_it_likes():
@@ -97,4 +94,4 @@ def test_of_equal_experts_a_gate_can_choose_as_it_likes():
     _change(model, equal)
     before = zoo.predictions(model, x)
     _change(model, lambda path, v: v * -3 if path.startswith("dnn_gate") else v)
-    np.testing.assert_allclose(zoo.predictions(model, x), before, rtol=1e-5, atol=1e-6)
+    close(zoo.predictions(model, x), before, terms=100)

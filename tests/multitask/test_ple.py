@@ -6,6 +6,7 @@ import pytest
 from recsys.multitask.mmoe import mmoe
 from recsys.multitask.ple import ple
 from tests import oracle, zoo
+from tests.close import close
 from tests.multitask.gradients import of_task
 
 NAMES = [task.name for task in zoo.TASKS]
@@ -51,12 +52,7 @@ def _model(levels=1, own=2, common=2, **kwargs):
 def test_it_computes_the_paper(levels, own, common):
     model = _model(levels, own, common)
     x, w = zoo.rows(9), oracle.weights(model)
-    np.testing.assert_allclose(
-        zoo.predictions(model, x),
-        _expected(x, w, levels, own, common),
-        rtol=1e-4,
-        atol=1e-5,
-    )
+    close(zoo.predictions(model, x), _expected(x, w, levels, own, common), terms=1_000)
     assert not [path for path in w if f"level_{levels - 1}_gate_shared" in path]
 
 
@@ -78,9 +74,7 @@ def test_without_experts_of_tasks_a_level_is_mmoe():
     for weight in other.weights:
         path = weight.path.replace("dnn_experts", "dnn_level_0_experts_shared")
         weight.assign(w[path.replace("dnn_gate", "dnn_level_0_gate")])
-    np.testing.assert_allclose(
-        zoo.predictions(model, x), zoo.predictions(other, x), rtol=1e-5, atol=1e-6
-    )
+    close(zoo.predictions(model, x), zoo.predictions(other, x), terms=100)
 
 
 def _moved_by(model, task):
@@ -115,7 +109,7 @@ def test_the_order_of_experts_in_a_group_does_not_matter():
                 weight.assign(value[:, [1, 0, 2, 3]])
             elif "level_0_gate_shared" in weight.path:
                 weight.assign(value[:, [0, 1, 3, 2, 4, 5]])
-    np.testing.assert_allclose(zoo.predictions(model, x), before, rtol=1e-5, atol=1e-6)
+    close(zoo.predictions(model, x), before, terms=100)
 
 
 def test_errors():

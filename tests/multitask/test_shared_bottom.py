@@ -1,10 +1,9 @@
 """Shared-Bottom: its equation, and that one task is an MLP."""
 
-import numpy as np
-
 from recsys import Task
 from recsys.multitask.shared_bottom import shared_bottom
 from tests import oracle, zoo
+from tests.close import close
 
 
 def test_it_computes_the_paper():
@@ -13,9 +12,7 @@ def test_it_computes_the_paper():
     x, w = zoo.rows(9), oracle.weights(model)
     h = oracle.mlp(oracle.features(x, w), w, "dnn_bottom")
     expected = oracle.task_towers({"click": h, "like": h}, w)
-    np.testing.assert_allclose(
-        zoo.predictions(model, x), expected, rtol=1e-4, atol=1e-5
-    )
+    close(zoo.predictions(model, x), expected, terms=1_000)
 
 
 def test_parameters():
@@ -33,6 +30,4 @@ def test_without_a_bottom_a_task_is_an_mlp():
     logit = oracle.tower(oracle.features(x, w), w, "dnn_tower_ctr")
     found = model.predict(x, verbose=0)
     assert list(found) == ["ctr"]
-    np.testing.assert_allclose(
-        found["ctr"], oracle.sigmoid(logit), rtol=1e-4, atol=1e-5
-    )
+    close(found["ctr"], oracle.sigmoid(logit), terms=1_000)

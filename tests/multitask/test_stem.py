@@ -15,6 +15,7 @@ from recsys.multitask.stem import (
 )
 from recsys.train.model import Model
 from tests import oracle, zoo
+from tests.close import close
 from tests.multitask.gradients import gradients, of_task
 
 CLICK, LIKE = zoo.TASKS
@@ -71,9 +72,7 @@ def _model(levels=1, m=2, common=1, **kwargs):
 def test_it_computes_the_paper(levels, m, common):
     model = _model(levels, m, common)
     x, w = zoo.rows(9), oracle.weights(model)
-    np.testing.assert_allclose(
-        zoo.predictions(model, x), _expected(x, w, levels), rtol=1e-4, atol=1e-5
-    )
+    close(zoo.predictions(model, x), _expected(x, w, levels), terms=1_000)
     assert not [path for path in w if f"level_{levels - 1}_gate_shared" in path]
 
 
@@ -125,7 +124,7 @@ def test_stops_change_no_prediction():
     for weight in models[1].weights:
         weight.assign(of[weight.path])
     one, other = (zoo.predictions(model, x) for model in models)
-    np.testing.assert_allclose(one, other, rtol=1e-6)
+    close(one, other)
 
 
 def _version_1(dim=8):
@@ -237,9 +236,7 @@ def test_embeddings_of_version_1_have_tables_by_prefix_and_inputs_together():
         count = np.maximum((x["seen"] > 0).sum(1, keepdims=True), 1)
         parts = [tables["uid"][x["uid"]], tables["item_id"][x["item_id"]]]
         parts += [seen.sum(1) / count, tables["context_id"][x["context_id"]]]
-        np.testing.assert_allclose(
-            found, np.concatenate(parts, 1), rtol=1e-5, atol=1e-6
-        )
+        close(found, np.concatenate(parts, 1), terms=100)
 
 
 def test_errors():

@@ -9,6 +9,7 @@ from recsys import Field, Task
 from recsys.rank.adaf2m2 import InteractionExpert, adaf2m2
 from recsys.train.losses import AugmentedBinaryCrossentropy
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 LOGIT = Task("ctr", return_logit=True)
@@ -62,7 +63,7 @@ def _logit(model, x):
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(out, _logit(model, x), rtol=1e-4, atol=2e-5)
+    close(out, _logit(model, x), terms=1_000)
 
 
 def _bce(y, z):
@@ -89,9 +90,9 @@ def test_the_auxiliary_loss_is_that_of_the_masked_copies(p):
     auxiliary = _bce(y, _forward(w, e, x["scores"])).mean()
     main = _bce(y, _logit(model, x)).mean()
     found = _training_loss(model, x, y)
-    assert found == pytest.approx(main + 0.2 * auxiliary, rel=1e-4)
+    close(found, main + 0.2 * auxiliary, terms=1_000)
     evaluated = model.evaluate(x, y, verbose=0)
-    assert evaluated == pytest.approx(main, rel=1e-4)
+    close(evaluated, main, terms=1_000)
 
 
 def test_copies_are_held_against_the_label_of_their_own_row():
@@ -100,7 +101,7 @@ def test_copies_are_held_against_the_label_of_their_own_row():
     logits = np.array([[5.0], [4.0], [-3.0], [-2.0]], "float32")
     z = logits.reshape(2, 2)
     expected = (np.logaddexp(0, z) - y * z).mean(1)
-    np.testing.assert_allclose(loss(y, logits), expected, rtol=1e-5)
+    close(loss(y, logits), expected, terms=100)
 
 
 def test_missing_labels_and_weights_count_in_the_auxiliary_loss():
@@ -119,7 +120,7 @@ def test_missing_labels_and_weights_count_in_the_auxiliary_loss():
         columns, missing, model(columns, training=True), weight, training=True
     )
     expected = (weight[3:, None] * rows[3:]).sum() / 6
-    assert float(found) == pytest.approx(expected, rel=1e-4)
+    close(float(found), expected, terms=1_000)
 
 
 def test_the_call_of_version_1_trains():

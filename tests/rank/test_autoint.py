@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.autoint import FieldAttention, autoint
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 COLUMNS += ["seen", "seen_category"]
@@ -49,7 +50,7 @@ def test_it_computes_the_paper(hidden_units):
         flat = np.concatenate([flat, x["scores"]], axis=-1)
         logit = oracle.dense(flat, w, "dnn_attention_logit/logit")
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, logit, rtol=1e-4, atol=1e-5)
+    close(found, logit, terms=1_000)
 
 
 def test_parameters():
@@ -69,21 +70,21 @@ def _layer():
 def test_a_permutation_of_the_fields_permutes_the_output():
     layer, order = _layer(), [2, 0, 1]
     permuted = layer(E[:, order]).numpy()
-    np.testing.assert_allclose(permuted, layer(E).numpy()[:, order], rtol=1e-5)
+    close(permuted, layer(E).numpy()[:, order], terms=100)
 
 
 def test_without_values_only_the_residual_is_left():
     layer = _layer()
     layer.value.assign(np.zeros(layer.value.shape))
     expected = oracle.relu(E @ layer.residual.numpy())
-    np.testing.assert_allclose(layer(E), expected, rtol=1e-5, atol=1e-6)
+    close(layer(E), expected, terms=100)
 
 
 def test_equal_fields_share_their_attention():
     """The mean of equal values is the value: what one field alone would give."""
     layer, e = _layer(), E[:, [0, 0, 0]]
     kernel = layer.value.numpy() + layer.residual.numpy()
-    np.testing.assert_allclose(layer(e), oracle.relu(e @ kernel), rtol=1e-4, atol=1e-6)
+    close(layer(e), oracle.relu(e @ kernel), terms=1_000)
 
 
 def test_attention_pools_histories_if_asked():
@@ -99,7 +100,7 @@ def test_several_classes():
 def test_penalty_and_config():
     layer = _layer()
     squares = sum(float((w.numpy() ** 2).sum()) for w in layer.weights)
-    assert float(sum(layer.losses)) == pytest.approx(0.1 * squares, rel=1e-5)
+    close(float(sum(layer.losses)), 0.1 * squares, terms=100)
     config = layer.get_config()
     assert FieldAttention.from_config(config).get_config() == config
 

@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.bst import bst
 from tests import oracle, zoo
+from tests.close import close
 from tests.rank.test_tin import TIMED, ranks, timed
 
 BOTH = Task("ctr", return_logit=True)
@@ -50,7 +51,7 @@ def test_it_computes_the_paper(output, times):
     interest = _interest(x, w, when, 1 + times, 3, output)
     expected = oracle.with_interest(x, w, interest, leaky)
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-4)
+    close(logit, expected, terms=1_000)
 
 
 def test_parameters():
@@ -70,7 +71,7 @@ def test_without_times_the_order_does_not_matter():
     assert np.abs(one - other).max() > 1e-3
     times.assign(0 * times)
     one, other = (model.predict(rows, verbose=0)["logit"] for rows in (x, turned))
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    close(one, other, terms=1_000)
 
 
 def test_an_unknown_output():

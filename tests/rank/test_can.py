@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.can import CoAction, can
 from tests import oracle, zoo
+from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 UNITS = (5, 3, 2)
@@ -51,7 +52,7 @@ def test_it_computes_the_paper(indep):
         )
     expected = oracle.tower(np.concatenate(features, -1), w, "dnn_mlp", "dice")
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)
 
 
 def test_each_item_field_acts_with_its_history():
@@ -84,7 +85,7 @@ def test_without_weights_there_is_no_action():
 def test_histories_add_up():
     layer, weights, p = _unit()
     parts = layer([weights, p[:, :1]]) + layer([weights, p[:, 1:]])
-    np.testing.assert_allclose(layer([weights, p]), parts, rtol=1e-4, atol=1e-5)
+    close(layer([weights, p]), parts, terms=1_000)
 
 
 def test_one_layer_of_one_order_is_bilinear():
@@ -92,7 +93,7 @@ def test_one_layer_of_one_order_is_bilinear():
     _, _, p = _unit()
     weights = np.random.default_rng(0).normal(size=(3, 15)).astype("float32")
     expected = np.einsum("bli,bij->bj", p, weights.reshape(3, 5, 3))
-    np.testing.assert_allclose(layer([weights, p]), expected, rtol=1e-4, atol=1e-5)
+    close(layer([weights, p]), expected, terms=1_000)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from recsys import Task
 from recsys.rank.contextnet import contextnet, feature_contributions
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 LOGIT = Task("ctr", return_logit=True)
@@ -56,14 +57,10 @@ def test_it_computes_the_paper(share, single_layer):
     by_field = (refined * w["dnn_contributions/kernel"]).sum(-1)
     rest = x["scores"] @ w["dnn_raw/logit/kernel"] + w["dnn_bias/bias"]
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(
-        out, by_field.sum(-1, keepdims=True) + rest, rtol=1e-4, atol=2e-5
-    )
+    close(out, by_field.sum(-1, keepdims=True) + rest, terms=1_000)
     found = feature_contributions(model, x)
     assert list(found) == [*COLUMNS, "seen", "seen_category"]
-    np.testing.assert_allclose(
-        np.stack([*found.values()], 1), by_field, rtol=1e-4, atol=1e-5
-    )
+    close(np.stack([*found.values()], 1), by_field, terms=1_000)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from recsys import Task
 from recsys.layers.interaction.cross import MatrixCross
 from recsys.rank.dcn_mix import MixtureCross, MixtureCrossNet, dcn_mix
 from tests import oracle, planted, zoo
+from tests.close import close
 
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + (8 + 4)
@@ -50,7 +51,7 @@ def test_it_computes_the_paper(gate, structure):
         both = [crossed, oracle.mlp(x0, w, "dnn_mlp")]
         logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit")
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, logit, rtol=1e-4, atol=1e-5)
+    close(found, logit, terms=1_000)
 
 
 def test_parameters():
@@ -70,7 +71,7 @@ def test_one_linear_expert_is_a_low_rank_matrix():
         getattr(mixture, name).assign(getattr(matrix, name))
     assert len(mixture.weights) == 4  # the softmax of one score is 1
     x = np.random.default_rng(0).normal(size=(2, 5, 6)).astype("float32")
-    np.testing.assert_allclose(mixture([*x]), matrix([*x]), rtol=1e-5, atol=1e-6)
+    close(mixture([*x]), matrix([*x]), terms=100)
 
 
 def test_experts_start_at_the_scale_of_their_input():
@@ -85,7 +86,7 @@ def test_penalty_and_config():
     layer = MixtureCross(2, 3, "sigmoid", "relu", 0.1)
     layer.build([(None, 6), (None, 6)])
     squares = sum(float(keras.ops.sum(w**2)) for w in layer.weights[:-1])
-    assert float(sum(layer.losses)) == pytest.approx(0.1 * squares, rel=1e-5)
+    close(float(sum(layer.losses)), 0.1 * squares, terms=100)
     for each in (layer, MixtureCrossNet(3, 2, 5, "sigmoid", None, 0.1)):
         config = each.get_config()
         assert type(each).from_config(config).get_config() == config

@@ -9,6 +9,7 @@ import pytest
 from recsys import Field, Task
 from recsys.rank.deepfm import deepfm
 from tests import oracle, planted, zoo
+from tests.close import close
 
 FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 FM_COLUMNS += ["seen", "seen_category"]
@@ -40,16 +41,14 @@ def _logit(model, x):
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     expected = oracle.sigmoid(_logit(model, x))
-    np.testing.assert_allclose(
-        model.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5
-    )
+    close(model.predict(x, verbose=0), expected, terms=1_000)
 
 
 def test_the_prediction_is_the_sigmoid_of_the_logit():
     model, x = _model(task=Task("ctr", return_logit=True)), zoo.rows(9)
     out = model.predict(x, verbose=0)
-    np.testing.assert_allclose(out["logit"], _logit(model, x), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(out["ctr"], oracle.sigmoid(out["logit"]), rtol=1e-6)
+    close(out["logit"], _logit(model, x), terms=1_000)
+    close(out["ctr"], oracle.sigmoid(out["logit"]))
 
 
 def test_parameters():
@@ -77,12 +76,7 @@ def test_without_hidden_units_it_is_a_factorization_machine():
     second = sum(
         (i * j).sum(-1, keepdims=True) for i, j in itertools.combinations(e, 2)
     )
-    np.testing.assert_allclose(
-        model.predict(x, verbose=0),
-        oracle.sigmoid(first + second),
-        rtol=1e-4,
-        atol=1e-5,
-    )
+    close(model.predict(x, verbose=0), oracle.sigmoid(first + second), terms=1_000)
 
 
 def test_both_parts_read_one_table():

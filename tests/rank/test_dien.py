@@ -10,6 +10,7 @@ from recsys import Field, Task
 from recsys.rank import dien as module
 from recsys.rank.dien import dien
 from tests import oracle, zoo
+from tests.close import close
 from tests.layers.test_recurrent import reference
 
 BOTH = Task("ctr", return_logit=True)
@@ -54,7 +55,7 @@ def test_it_computes_the_paper(evolution):
     )
     logit = model.predict(x, verbose=0)["logit"]
     expected = oracle.with_interest(x, w, interest)
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)
 
 
 def test_parameters():
@@ -117,7 +118,7 @@ def test_the_auxiliary_loss(monkeypatch, catalogue):
     drawn = _fixed_draws(monkeypatch)
     of_drawn = kinds[drawn] if catalogue else x["seen_category"][:, 1:]
     expected = _expected(x, oracle.weights(model), drawn, of_drawn)
-    assert _auxiliary(model, x) == pytest.approx(expected, rel=1e-5)
+    close(_auxiliary(model, x), expected, terms=100)
 
 
 def test_what_is_drawn_where_no_pair_is_does_not_matter(monkeypatch):

@@ -10,6 +10,7 @@ from recsys import Field, Task
 from recsys.layers.aggregation import AttentionLayer
 from recsys.rank.din import din
 from tests import oracle, zoo
+from tests.close import close
 
 PLAIN = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 
@@ -27,9 +28,7 @@ def test_it_computes_the_paper():
         [oracle.columns(PLAIN, x, w), oracle.zoo_attention(x, w)], -1
     )
     logit = oracle.tower(concat, w, "dnn_mlp", "dice")
-    np.testing.assert_allclose(
-        model.predict(x, verbose=0), oracle.sigmoid(logit), rtol=1e-4, atol=1e-5
-    )
+    close(model.predict(x, verbose=0), oracle.sigmoid(logit), terms=1_000)
 
 
 def test_parameters():
@@ -54,35 +53,29 @@ def _unit(**kwargs):
 def test_behaviour_that_repeats_counts_twice_unless_weights_are_normalised():
     layer, query, history = _unit()
     once, twice = layer([query, history]), layer([query, np.tile(history, (1, 2, 1))])
-    np.testing.assert_allclose(twice, 2 * once, rtol=1e-4)
+    close(twice, 2 * once, terms=1_000)
     layer, query, history = _unit(softmax=True)
     once, twice = layer([query, history]), layer([query, np.tile(history, (1, 2, 1))])
-    np.testing.assert_allclose(twice, once, rtol=1e-4)
+    close(twice, once, terms=1_000)
 
 
 def test_a_constant_weight_is_sum_pooling():
     layer, query, history = _unit()
     layer.score.kernel.assign(layer.score.kernel * 0)
     layer.score.bias.assign([0.7])
-    np.testing.assert_allclose(
-        layer([query, history]), 0.7 * history.sum(1), rtol=1e-5, atol=1e-6
-    )
+    close(layer([query, history]), 0.7 * history.sum(1), terms=100)
 
 
 def test_the_order_of_behaviours_does_not_matter():
     layer, query, history = _unit()
-    np.testing.assert_allclose(
-        layer([query, history]), layer([query, history[:, ::-1]]), rtol=1e-4, atol=1e-5
-    )
+    close(layer([query, history]), layer([query, history[:, ::-1]]), terms=1_000)
 
 
 def test_a_single_behaviour_has_weight_one_with_softmax():
     layer, query, history = _unit(softmax=True)
     valid = np.zeros((3, 5), bool)
     valid[:, 2] = True
-    np.testing.assert_allclose(
-        layer([query, history], valid=valid), history[:, 2], rtol=1e-5
-    )
+    close(layer([query, history], valid=valid), history[:, 2], terms=100)
 
 
 def test_padding_is_in_no_statistic_of_training():
@@ -98,7 +91,7 @@ def test_padding_is_in_no_statistic_of_training():
         moved = [weight.numpy() for weight in unit.non_trainable_weights]
         found.append([np.asarray(pooled), *moved])
     for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+        close(one, other, terms=100)
 
 
 @pytest.mark.parametrize("softmax", [False, True])
@@ -142,7 +135,7 @@ def test_a_multiclass_task():
     model.fit(zoo.rows(40), y, verbose=0)
     p = model.predict(zoo.rows(40), verbose=0)
     assert p.shape == (40, 3)
-    np.testing.assert_allclose(p.sum(1), np.ones(40), rtol=1e-5)
+    close(p.sum(1), np.ones(40), terms=100)
 
 
 def test_mini_batch_aware_regularization():

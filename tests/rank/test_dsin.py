@@ -8,6 +8,7 @@ import pytest
 from recsys import Field, Task
 from recsys.rank.dsin import SessionInterests, dsin
 from tests import oracle, zoo
+from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 K, T, H = 3, 2, 2
@@ -99,7 +100,7 @@ def test_it_computes_the_paper(merge):
     w = oracle.weights(model)
     expected = oracle.with_interest(x, w, _interest(x, w, merge))
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)
 
 
 def test_without_sessions_they_are_runs_from_the_end():
@@ -112,7 +113,7 @@ def test_without_sessions_they_are_runs_from_the_end():
     after = valid.sum(1, keepdims=True) - np.cumsum(valid, axis=1)
     x["part"] = np.where(valid, 1 + after // T, 0)
     one, other = (model.predict(x, verbose=0)["logit"] for model in (given, cut))
-    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    close(one, other, terms=100)
 
 
 def _layer(**kwargs):
@@ -130,7 +131,7 @@ def test_behaviours_see_their_own_session_only():
     changed = e.copy()
     changed[:, 0] += 3
     after, _ = layer(changed, valid, part)
-    np.testing.assert_allclose(before[0, 1], after[0, 1], rtol=1e-5, atol=1e-6)
+    close(before[0, 1], after[0, 1], terms=100)
     assert np.abs(before[0, 0] - after[0, 0]).max() > 0.1
 
 
@@ -142,7 +143,7 @@ def test_only_positions_tell_the_order_within_a_session():
     assert np.abs(one - other).max() > 1e-3
     layer.of_position.assign(0 * layer.of_position)
     one, other = (layer(x, valid, part)[0] for x in (e, turned))
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    close(one, other, terms=1_000)
 
 
 def test_fewer_behaviours_than_sessions():

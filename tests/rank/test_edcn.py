@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.edcn import AttentionBridge, ConcatBridge, Regulation, edcn
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 WIDTHS = [4, 3, 5, 8, 4, 2, 8, 4]
@@ -97,7 +98,7 @@ def test_it_computes_the_paper(options):
     model, x = _model(**options), zoo.rows(9)
     found = model.predict(x, verbose=0)["logit"]
     expected = _logit(model, x, options)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ E = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
 def test_regulation_starts_with_equal_weights():
     for rescale, weight in ((False, 1 / 2), (True, 1.0)):
         layer = Regulation([2, 3], norm=None, rescale=rescale)
-        np.testing.assert_allclose(layer(E), weight * E, rtol=1e-6)
+        close(layer(E), weight * E)
 
 
 @pytest.mark.parametrize("norm", ["scalar", "layer", None])
@@ -145,7 +146,7 @@ def test_a_high_temperature_makes_weights_equal():
     layer = Regulation([2, 3], 1e6, None)
     layer.build(E.shape)
     layer.gate.assign([5.0, -5.0])
-    np.testing.assert_allclose(layer(E), E / 2, rtol=1e-4)
+    close(layer(E), E / 2, terms=1_000)
 
 
 def test_the_first_input_of_the_cross_stays():
@@ -162,7 +163,7 @@ def test_the_first_input_of_the_cross_stays():
     after = _softmax(gate.numpy().astype("float64"))
     ratio = np.repeat(after / regulated, WIDTHS)
     found = inner.predict(x, verbose=0)["z"]
-    np.testing.assert_allclose(found, before * ratio, rtol=1e-4, atol=1e-6)
+    close(found, before * ratio, terms=1_000)
 
 
 @pytest.mark.parametrize("bridge", [ConcatBridge, AttentionBridge])
@@ -170,7 +171,7 @@ def test_bridges_with_weights_tell_the_branches_apart(bridge):
     layer, other = bridge(0.1), E[::-1].copy()
     assert not np.allclose(layer([E, other]), layer([other, E]), atol=1e-3)
     squares = sum(float((w.numpy() ** 2).sum()) for w in layer.weights)
-    assert float(sum(layer.losses)) == pytest.approx(0.1 * squares, rel=1e-5)
+    close(float(sum(layer.losses)), 0.1 * squares, terms=100)
     assert bridge.from_config(layer.get_config()).get_config() == layer.get_config()
 
 

@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.eta import eta
 from tests import oracle, zoo
+from tests.close import close
 from tests.rank.test_sim import _table_gradient
 
 BOTH = Task("ctr", return_logit=True)
@@ -35,7 +36,7 @@ def test_it_computes_the_paper(k):
         rows.append(attended[0] if len(found) else 0 * attended[0])
     expected = oracle.with_interest(x, w, np.stack(rows))
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)
 
 
 def test_the_item_itself_is_found_first_and_nothing_else_learns():

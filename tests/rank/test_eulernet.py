@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.eulernet import EulerInteraction, eulernet
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 COLUMNS += ["seen", "seen_category"]
@@ -52,7 +53,7 @@ def test_it_computes_the_paper(options):
     flat = np.hstack([(z.real + z.imag).reshape(9, -1), x["scores"]])
     found = model.predict(x, verbose=0)["logit"]
     expected = oracle.dense(flat, w, "dnn_logit/logit")
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 def test_parameters():
@@ -75,19 +76,17 @@ def test_integer_orders_are_complex_products():
     layer.orders.assign([[1.0, 2.0], [1.0, 0.0], [0.0, -1.0]])
     expected = [z[..., 0] * z[..., 1], z[..., 0] ** 2 / z[..., 2]]
     r, p = layer([R, P])
-    np.testing.assert_allclose(
-        r.numpy() + 1j * p.numpy(), np.stack(expected, axis=-1), rtol=1e-4, atol=1e-5
-    )
+    close(r.numpy() + 1j * p.numpy(), np.stack(expected, axis=-1), terms=1_000)
 
 
 def test_as_many_orders_as_fields_start_as_the_identity():
     for part, found in zip((R, P), _explicit(3)([R, P]), strict=True):
-        np.testing.assert_allclose(found, part, rtol=1e-4, atol=1e-5)
+        close(found, part, terms=1_000)
 
 
 def test_other_numbers_of_orders_start_near_one_field_each():
     orders = _explicit(40).orders.numpy()
-    np.testing.assert_allclose(orders.sum(0), np.ones(40), rtol=1e-5)
+    close(orders.sum(0), np.ones(40), terms=100)
     assert np.median(orders.max(0)) > 0.99
     assert set(orders.argmax(0)) == {0, 1, 2}
 
@@ -103,7 +102,7 @@ def test_penalty_and_config():
     layer = EulerInteraction(2, 0.1, True, 0.1)
     layer.build([R.shape, P.shape])
     square = float((layer.kernel.numpy() ** 2).sum())
-    assert float(sum(layer.losses)) == pytest.approx(0.1 * square, rel=1e-5)
+    close(float(sum(layer.losses)), 0.1 * square, terms=100)
     config = layer.get_config()
     assert EulerInteraction.from_config(config).get_config() == config
 

@@ -9,6 +9,7 @@ from recsys import Task
 from recsys.rank.fibinet import fibinet
 from recsys.rank.fibinet_plus import fibinet_plus
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 LOGIT = Task("ctr", return_logit=True)
@@ -51,7 +52,7 @@ def test_it_computes_the_paper(bilinear_type, units):
     x = zoo.rows(9)
     out = model.predict(x, verbose=0)["logit"]
     logit = _logit(model, x, bilinear_type, bool(units))
-    np.testing.assert_allclose(out, logit, rtol=1e-4, atol=2e-5)
+    close(out, logit, terms=1_000)
 
 
 def test_parameters():

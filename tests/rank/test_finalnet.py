@@ -12,6 +12,7 @@ from recsys.rank.finalnet import (
     finalnet,
 )
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 COLUMNS += ["seen", "seen_category"]
@@ -51,7 +52,7 @@ def test_it_computes_the_paper(residual, use_bn):
     x = zoo.rows(9)
     expected = sum(_logits(model, x, residual)) / 2
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    close(found, expected, terms=1_000)
 
 
 @pytest.mark.parametrize("gate", ["concat", "sum"])
@@ -71,14 +72,14 @@ def test_a_field_gate_before_the_first_stack(gate):
     first = [*(side.reshape(9, -1) for side in sides), x["scores"]]
     logits = [_stack(y, w, i, "concat") for i, y in enumerate((np.hstack(first), deep))]
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, sum(logits) / 2, rtol=1e-4, atol=1e-5)
+    close(found, sum(logits) / 2, terms=1_000)
 
 
 def test_a_new_field_gate_is_open():
     e = np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32")
     flat = e.reshape(5, -1)
-    np.testing.assert_allclose(FieldGate()(e), np.hstack([flat, flat]))
-    np.testing.assert_allclose(FieldGate("sum")(e), 2 * flat)
+    close(FieldGate()(e), np.hstack([flat, flat]), terms=1)
+    close(FieldGate("sum")(e), 2 * flat, terms=1)
 
 
 @pytest.mark.parametrize(("residual", "factor"), [("concat", 1), ("sum", 2)])
@@ -123,13 +124,13 @@ def test_it_trains_on_labels_and_on_its_own_mean(tmp_path):
         expected = (w * (main + distilled))[here].mean()
         given = {} if w is not weight else {"sample_weight": weight}
         found = model.evaluate(x, y, verbose=0, **given)
-        assert found == pytest.approx(expected, rel=1e-5)
+        close(found, expected, terms=100)
     full = rng.integers(0, 2, 32)  # integers: none is missing
     expected = (_bce(full, mean) + distilled).mean()
-    assert model.evaluate(x, full, verbose=0) == pytest.approx(expected, rel=1e-5)
+    close(model.evaluate(x, full, verbose=0), expected, terms=100)
     model.save(tmp_path / "m.keras")
     loaded = load_model(tmp_path / "m.keras")
-    assert loaded.evaluate(x, full, verbose=0) == pytest.approx(expected, rel=1e-5)
+    close(loaded.evaluate(x, full, verbose=0), expected, terms=100)
 
 
 def test_distillation_leaves_the_mean_alone():
@@ -139,7 +140,7 @@ def test_distillation_leaves_the_mean_alone():
         mean = layer([logits[0], logits[1]])
         loss = layer.loss({}, {}, {}, True)
     expected = (oracle.sigmoid(logits) - oracle.sigmoid(mean)) / 2
-    np.testing.assert_allclose(tape.gradient(loss, logits), expected, rtol=1e-5)
+    close(tape.gradient(loss, logits), expected, terms=100)
 
 
 def test_one_stack_and_no_distillation():

@@ -8,6 +8,7 @@ import pytest
 from recsys import Task
 from recsys.rank.fmfm import fmfm
 from tests import oracle, planted, zoo
+from tests.close import close
 
 LOGIT = Task("ctr", return_logit=True)
 TABLES = 40 + 1 + 12 + 30 + 7 + 24
@@ -37,7 +38,7 @@ def test_it_computes_the_paper_with_fields_of_any_width():
         m = w[f"dnn_fmfm/kernel_{i}"][:, start : start + WIDTHS[j]]
         second += ((e[i] @ m) * e[j]).sum(-1, keepdims=True)
     expected = oracle.first_order(x, w) + second
-    np.testing.assert_allclose(_logit(model, x), expected, rtol=1e-4, atol=1e-4)
+    close(_logit(model, x), expected, terms=1_000)
 
 
 def test_vectors_are_diagonal_matrices():
@@ -50,7 +51,7 @@ def test_vectors_are_diagonal_matrices():
         (a * m[p] * b).sum(-1, keepdims=True) for p, (a, b) in enumerate(pairs)
     )
     expected = oracle.first_order(x, w) + second
-    np.testing.assert_allclose(_logit(model, x), expected, rtol=1e-5, atol=1e-5)
+    close(_logit(model, x), expected, terms=100)
 
 
 def test_parameters():

@@ -7,6 +7,7 @@ from recsys import Task
 from recsys.layers.interaction.cross import MatrixCross
 from recsys.rank.gdcn import GatedCross, GatedCrossNet, gdcn
 from tests import oracle, planted, zoo
+from tests.close import close
 
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + (8 + 4)
@@ -31,7 +32,7 @@ def test_it_computes_the_paper(structure):
         both = [c, oracle.mlp(x0, w, "dnn_mlp")]
         logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit")
     found = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(found, logit, rtol=1e-4, atol=1e-5)
+    close(found, logit, terms=1_000)
 
 
 def test_parameters():
@@ -50,14 +51,14 @@ def test_with_a_constant_gate_it_is_the_cross_of_dcn_v2(gate, share):
     gated.gate_kernel.assign(np.full((4, 4), gate))
     plain.kernel.assign(share * gated.kernel)
     plain.bias.assign(share * gated.bias)
-    np.testing.assert_allclose(gated([*x]), plain([*x]), rtol=1e-5, atol=1e-6)
+    close(gated([*x]), plain([*x]), terms=100)
 
 
 def test_penalty_and_config():
     net = GatedCrossNet(2, 0.1)
     net.build((None, 4))
     squares = sum(float((w.numpy() ** 2).sum()) for w in net.weights)  # bias is 0
-    assert float(sum(net.losses)) == pytest.approx(0.1 * squares, rel=1e-5)
+    close(float(sum(net.losses)), 0.1 * squares, terms=100)
     assert GatedCrossNet.from_config(net.get_config()).get_config() == net.get_config()
 
 

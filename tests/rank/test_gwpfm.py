@@ -10,6 +10,7 @@ from recsys import Field, Task
 from recsys.layers.interaction.gwpfm import GwPFM
 from recsys.rank.gwpfm import field_groups, gwpfm
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 LOGIT = Task("ctr", return_logit=True)
@@ -48,7 +49,7 @@ def _layer(groups, dim=3, seed=0, rows=5):
 def test_the_layer_is_the_double_sum(groups):
     layer, v, inputs, r = _layer(groups)
     expected = _double_sum(v.astype("float64"), groups, r) + np.zeros((5, 3))
-    np.testing.assert_allclose(layer(inputs), expected, rtol=1e-5, atol=1e-5)
+    close(layer(inputs), expected, terms=100)
 
 
 def test_the_order_of_fields_does_not_matter():
@@ -59,7 +60,7 @@ def test_the_order_of_fields_does_not_matter():
     moved = [inputs[i] for i in order]
     other(moved)
     other.r.assign(layer.r)
-    np.testing.assert_allclose(other(moved), layer(inputs), rtol=1e-5, atol=1e-5)
+    close(other(moved), layer(inputs), terms=100)
 
 
 def test_merging_groups_with_equal_vectors_changes_nothing():
@@ -72,7 +73,7 @@ def test_merging_groups_with_equal_vectors_changes_nothing():
     merged(narrow)
     merged.r.assign([0.5, 2, 3])
     wide = [v[:, i].reshape(5, -1) for i in range(4)]
-    np.testing.assert_allclose(merged(narrow), layer(wide), rtol=1e-4, atol=1e-5)
+    close(merged(narrow), layer(wide), terms=1_000)
 
 
 def _vectors(model, x, groups=3, dim=4):
@@ -93,7 +94,7 @@ def test_it_computes_the_paper():
     first = sum(oracle.column(n, x, w, "embedding_linear__") for n in names)
     logit = w["dnn_bias/bias"] + first + u.sum(-1, keepdims=True)
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(out, logit, rtol=1e-5, atol=2e-5)
+    close(out, logit, terms=100)
 
 
 def _fields():
@@ -112,7 +113,7 @@ def test_with_hidden_units_an_mlp_reads_the_vector():
     u = _double_sum(_vectors(model, x), list(GROUPS.values()), r)
     logit = oracle.tower(np.concatenate([u, x["scores"]], 1), w, "dnn_mlp")
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(out, logit, rtol=1e-5, atol=2e-5)
+    close(out, logit, terms=100)
 
 
 def test_parameters_and_the_fields_stay_as_they_are():

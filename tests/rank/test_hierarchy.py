@@ -15,6 +15,7 @@ from recsys.layers.interaction.pairs import inner_products
 from recsys.layers.interaction.product import KernelProduct
 from recsys.rank.xdeepfm import CIN
 from tests import oracle, zoo
+from tests.close import close
 
 D, F = 4, 8
 LOGIT = Task("ctr", return_logit=True)
@@ -108,7 +109,7 @@ def test_a_factorization_machine_is_in(name, fm):
     model = _as_fm(name)
     assert not np.allclose(_logit(model), _logit(fm), rtol=1e-2)
     _carry(fm, model)
-    np.testing.assert_allclose(_logit(model), _logit(fm), rtol=1e-4, atol=1e-4)
+    close(_logit(model), _logit(fm), terms=1_000)
 
 
 def test_a_linear_model_is_in_a_factorization_machine(fm):
@@ -119,7 +120,7 @@ def test_a_linear_model_is_in_a_factorization_machine(fm):
     for weight in without.weights:
         if not weight.path.startswith(("embedding_linear", "dnn_bias")):
             weight.assign(weight * 0)
-    np.testing.assert_allclose(_logit(without), _logit(lr), rtol=1e-5, atol=1e-5)
+    close(_logit(without), _logit(lr), terms=100)
 
 
 def _embeddings(fm):
@@ -145,7 +146,7 @@ def test_layers_that_sum_to_a_factorization_machine(fm):
         (np.asarray(cin(e)) - squares[:, None]) / 2,
     ):
         total = np.asarray(found).sum(-1)
-        np.testing.assert_allclose(total, second, rtol=1e-3, atol=1e-4)
+        close(total, second, terms=10_000)
 
 
 @pytest.mark.parametrize("name", ["fmfm", "fefm", "gwpfm"])
@@ -170,7 +171,7 @@ def test_field_weights_are_in(name):
         for p, (i, j) in enumerate(pairs):
             of_groups[i, j] = r[p]
         layer.r.assign(of_groups[np.triu_indices(n)])
-    np.testing.assert_allclose(_logit(model), _logit(fwfm), rtol=1e-4, atol=1e-4)
+    close(_logit(model), _logit(fwfm), terms=1_000)
 
 
 def test_gwpfm_with_each_field_a_group_is_ffm():
@@ -178,4 +179,4 @@ def test_gwpfm_with_each_field_a_group_is_ffm():
     gwpfm = _build("gwpfm", _without_histories())
     _set(gwpfm, "dnn_gwpfm", r=1)
     _carry(ffm, gwpfm)
-    np.testing.assert_allclose(_logit(gwpfm), _logit(ffm), rtol=1e-4, atol=1e-4)
+    close(_logit(gwpfm), _logit(ffm), terms=1_000)

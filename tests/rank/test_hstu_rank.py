@@ -7,6 +7,7 @@ from recsys import Field, Task
 from recsys.layers.hstu import HSTULayer
 from recsys.rank.hstu_rank import hstu_rank
 from tests import oracle, zoo
+from tests.close import close
 from tests.rank.test_tin import TIMED, timed
 
 BOTH = Task("ctr", return_logit=True)
@@ -77,7 +78,7 @@ def test_it_computes_the_paper(fields, acted, timed_):
     w = oracle.weights(model)
     expected = oracle.with_interest(x, w, _interest(x, w, acted, timed_), oracle.relu)
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-4)
+    close(logit, expected, terms=1_000)
 
 
 def _tokens(seed=0):

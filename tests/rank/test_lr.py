@@ -6,6 +6,7 @@ import numpy as np
 from recsys import Field, Task
 from recsys.rank.lr import lr
 from tests import oracle, zoo
+from tests.close import close
 
 LOGIT = Task("ctr", return_logit=True)
 TABLES = 40 + 1 + 12 + 30 + 7 + 24
@@ -24,7 +25,7 @@ def test_it_is_the_sum_of_the_weights():
     assert not _logit(model, x).any()  # all weights start at zero
     zoo.jitter(model)
     expected = oracle.first_order(x, oracle.weights(model))
-    np.testing.assert_allclose(_logit(model, x), expected, rtol=1e-5, atol=1e-5)
+    close(_logit(model, x), expected, terms=100)
 
 
 def test_parameters():

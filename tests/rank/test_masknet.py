@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.masknet import MaskBlock, masknet
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 SMALL = {"block_units": (6, 5), "hidden_units": (8,)}
@@ -49,7 +50,7 @@ def test_it_computes_the_paper(parallel):
         top = np.concatenate([z, x["scores"]], -1)
         logit = oracle.dense(top, w, "dnn_mlp/logit")
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(out, logit, rtol=1e-4, atol=1e-5)
+    close(out, logit, terms=1_000)
 
 
 @pytest.mark.parametrize("parallel", [True, False])
@@ -85,7 +86,7 @@ def test_a_mask_of_ones_leaves_a_normalised_layer_and_zeros_a_constant():
     _ones(block)
     z = x @ np.asarray(block.dense.kernel)
     z = (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 1e-5)
-    np.testing.assert_allclose(block([e, x]), np.maximum(z, 0), rtol=1e-4, atol=1e-5)
+    close(block([e, x]), np.maximum(z, 0), terms=1_000)
     block.project.bias.assign(np.zeros(3))
     block.norm.beta.assign(np.arange(6))
     out = np.asarray(block([e, x]))
@@ -104,7 +105,7 @@ def test_with_masks_of_ones_the_length_of_an_embedding_does_not_matter():
     table = model.get_layer("embedding_user_id").embeddings
     table.assign(table * 7)
     after = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-6)
+    close(after, before, terms=1_000)
 
 
 def test_it_learns_which_field_matters():

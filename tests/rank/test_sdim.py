@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.sdim import HashAttention, sdim
 from tests import oracle, zoo
+from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 
@@ -35,7 +36,7 @@ def test_it_computes_the_paper(bits):
     assert np.linalg.norm(interest, axis=-1).max() <= 1
     expected = oracle.with_interest(x, w, interest)
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)
 
 
 def _pair(seed=0):
@@ -48,7 +49,7 @@ def test_copies_of_the_target_give_its_direction():
     q, _, valid = _pair()
     e = np.repeat(q[:, None], 6, axis=1)
     unit = q / np.linalg.norm(q, axis=1, keepdims=True)
-    np.testing.assert_allclose(HashAttention()([q, e], valid), unit, rtol=1e-5)
+    close(HashAttention()([q, e], valid), unit, terms=100)
 
 
 def test_what_collides_with_nothing_is_zero():
@@ -60,9 +61,7 @@ def test_what_collides_with_nothing_is_zero():
 def test_order_does_not_matter():
     q, e, valid = _pair()
     layer = HashAttention()
-    np.testing.assert_allclose(
-        layer([q, e], valid), layer([q, e[:, ::-1]], valid), rtol=1e-5, atol=1e-6
-    )
+    close(layer([q, e], valid), layer([q, e[:, ::-1]], valid), terms=100)
 
 
 def test_a_behaviour_collides_as_often_as_its_angle_says():
@@ -74,7 +73,7 @@ def test_a_behaviour_collides_as_often_as_its_angle_says():
     unit = e[:, 0] / np.linalg.norm(e[:, 0], axis=1, keepdims=True)
     cosine = (unit * q).sum(1) / np.linalg.norm(q, axis=1)
     expected = (1 - np.arccos(cosine) / np.pi) ** 3
-    np.testing.assert_allclose((found * unit).sum(1), expected, atol=0.02)
+    assert (found * unit).sum(1) == pytest.approx(expected, abs=0.02)
 
 
 def test_bits_must_fit():

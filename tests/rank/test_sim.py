@@ -7,6 +7,7 @@ import tensorflow as tf
 from recsys import Task
 from recsys.rank.sim import sim
 from tests import oracle, zoo
+from tests.close import close
 from tests.rank.test_tin import TIMED, ranks, timed
 
 BOTH = Task("ctr", return_logit=True)
@@ -53,7 +54,7 @@ def test_it_computes_the_paper(search, k, times):
     interest = _interest(x, w, scores, candidates, k, when)
     expected = oracle.with_interest(x, w, interest)
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)
 
 
 def test_the_search_has_a_loss_of_its_own():
@@ -76,7 +77,7 @@ def test_the_search_has_a_loss_of_its_own():
     z = oracle.tower(features, w, "dnn_search_mlp_default", "dice")[:, 0]
     here = ~np.isnan(y)
     own = (np.logaddexp(0, z) - np.nan_to_num(y) * z)[here].mean()
-    assert losses[1] - losses[0] == pytest.approx(0.5 * own, rel=1e-4)
+    close(losses[1] - losses[0], 0.5 * own, terms=1_000)
 
 
 def _table_gradient(model, x, y):

@@ -8,6 +8,7 @@ import pytest
 from recsys import Field, Task
 from recsys.rank.tin import tin
 from tests import oracle, zoo
+from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 TIMED = [
@@ -49,7 +50,7 @@ def test_it_computes_the_paper(times):
     when = x["age_of"] if times else ranks(x["seen"] != 0)
     expected = oracle.with_interest(x, w, _interest(x, w, when), oracle.relu)
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)
 
 
 def test_parameters():
@@ -70,7 +71,7 @@ def test_without_times_the_order_does_not_matter():
     positions = model.get_layer("dnn_tim_default").positions
     positions.assign(0 * positions)
     one, other = (model.predict(rows, verbose=0)["logit"] for rows in (x, turned))
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    close(one, other, terms=1_000)
 
 
 def test_the_seeds_form_has_projections():
@@ -109,4 +110,4 @@ def test_several_histories():
     interests = np.concatenate([first, second], axis=-1)
     expected = oracle.with_interest(x, w, interests, oracle.relu)
     logit = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(logit, expected, rtol=1e-4, atol=1e-5)
+    close(logit, expected, terms=1_000)

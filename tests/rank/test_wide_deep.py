@@ -8,6 +8,7 @@ from recsys import Field, Task
 from recsys.rank.wide_deep import CrossProduct, wide_deep
 from recsys.train.optimizers import FTRL
 from tests import oracle, planted, zoo
+from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 HISTORY = ["seen", "seen_category"]
@@ -41,15 +42,15 @@ def test_it_computes_the_paper():
     logit += pair[x["user_id"] * 7 + x["category"]]
     logit += triple[(x["hour"] * 7 + x["category"]) * 30 + x["item_id"]]
     out = model.predict(x, verbose=0)
-    np.testing.assert_allclose(out["logit"], logit, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(out["ctr"], oracle.sigmoid(logit), rtol=1e-5, atol=1e-6)
+    close(out["logit"], logit, terms=100)
+    close(out["ctr"], oracle.sigmoid(logit), terms=100)
 
 
 def test_without_hidden_units_it_is_logistic_regression():
     model, x = _model(hidden_units=(), task=LOGIT), zoo.rows(9)
     logit = _wide(oracle.weights(model), x)
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(out, logit, rtol=1e-5, atol=1e-5)
+    close(out, logit, terms=100)
 
 
 def test_without_wide_weights_it_is_an_mlp():
@@ -59,7 +60,7 @@ def test_without_wide_weights_it_is_an_mlp():
             weight.assign(weight * 0)
     logit = _deep(oracle.weights(model), x)
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(out, logit, rtol=1e-5, atol=1e-5)
+    close(out, logit, terms=100)
 
 
 def test_parameters():

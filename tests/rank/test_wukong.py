@@ -6,6 +6,7 @@ import pytest
 from recsys import Task
 from recsys.rank.wukong import WukongLayer, wukong
 from tests import oracle, planted, zoo
+from tests.close import close
 
 IDS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 SMALL = {"num_fm": 3, "num_linear": 2, "rank": 4, "fm_hidden_units": (6,)}
@@ -42,7 +43,7 @@ def test_it_computes_the_paper():
     top = np.concatenate([z.reshape(9, -1), x["scores"]], 1)
     logit = oracle.tower(top, w, "dnn_mlp")
     out = model.predict(x, verbose=0)["logit"]
-    np.testing.assert_allclose(out, logit, rtol=1e-4, atol=1e-5)
+    close(out, logit, terms=1_000)
 
 
 def test_parameters():
@@ -66,7 +67,7 @@ def test_a_layer_without_products_and_compression_is_a_norm():
         weight.assign(weight * 0)
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
     expected = (x - mean) / np.sqrt(var + 1e-5)
-    np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
+    close(layer(x), expected, terms=1_000)
 
 
 def test_fields_must_have_one_dim():

@@ -17,6 +17,7 @@ from recsys.multitask.shared_bottom import shared_bottom
 from recsys.train import balance as balances
 from recsys.train.balance import DWA, Decay, GradNorm, PCGrad, Uncertainty
 from tests import zoo
+from tests.close import close
 from tests.multitask.gradients import LOSSES, gradients
 from tests.train.balanced import train
 
@@ -98,9 +99,9 @@ def test_uncertainty_is_the_paper(x, y):
     model.balance.variables[0].assign(s)
     losses, c = _losses(model, x, y), np.array([1, 0.5])
     expected = (c * np.exp(-s) * losses + s / 2).sum()
-    assert _step(model, x, y) == pytest.approx(expected, rel=1e-5)
+    close(_step(model, x, y), expected, terms=100)
     slope = -c * np.exp(-s) * losses + 0.5
-    np.testing.assert_allclose(_state(model), s - 0.1 * slope, rtol=1e-5)
+    close(_state(model), s - 0.1 * slope, terms=100)
 
 
 def test_the_best_uncertainty_stays_also_under_weight_decay(x, y):
@@ -113,7 +114,7 @@ def test_the_best_uncertainty_stays_also_under_weight_decay(x, y):
         model.balance.variables[0].assign(best)
         before = model.get_layer("dnn_bottom").dense[0].kernel.numpy()
         _step(model, x, y)
-        np.testing.assert_allclose(_state(model), best, atol=1e-6)
+        close(_state(model), best, terms=100)
         after = model.get_layer("dnn_bottom").dense[0].kernel.numpy()
         assert np.abs(after).sum() < 0.99 * np.abs(before).sum()
 
@@ -132,10 +133,10 @@ def test_evaluation_is_the_plain_sum(x, y):
     model.balance.variables[0].assign([0.3, -0.4])
     expected = (np.array([1, 3]) * _losses(model, x, y)).sum()
     found = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
-    assert found == pytest.approx(expected, rel=1e-5)
+    close(found, expected, terms=100)
     s, c = np.array([0.3, -0.4]), np.array([1, 0.5 * 3])
     expected = (c * np.exp(-s) * _losses(model, x, y) + s / 2).sum()
-    assert _step(model, x, y) == pytest.approx(expected, rel=1e-5)
+    close(_step(model, x, y), expected, terms=100)
 
 
 # Dynamic weight average.
@@ -152,10 +153,10 @@ def test_dwa_is_the_paper():
     past = np.array([[1.0, 2.0, 4.0], [0.5, 1.8, 4.4]])
     ratio = past[1] / past[0]
     expected = 3 * np.exp(ratio / 0.7) / np.exp(ratio / 0.7).sum()
-    np.testing.assert_allclose(_dwa_weights(past, 0.7), expected, rtol=1e-5)
-    assert _dwa_weights(past).sum() == pytest.approx(3)
-    np.testing.assert_allclose(_dwa_weights([[1, 2], [0.5, 1]]), [1, 1])
-    np.testing.assert_allclose(_dwa_weights(past, 1e6), np.ones(3), rtol=1e-4)
+    close(_dwa_weights(past, 0.7), expected, terms=100)
+    close(_dwa_weights(past).sum(), 3)
+    close(_dwa_weights([[1, 2], [0.5, 1]]), [1, 1], terms=1)
+    close(_dwa_weights(past, 1e6), np.ones(3), terms=1_000)
     for early in ([[-1, -1], [-1, -1]], [[-1, -1], [2, 1]]):
         np.testing.assert_array_equal(_dwa_weights(early), [1, 1])
 
@@ -164,20 +165,20 @@ def test_dwa_weighs_by_the_epochs_before(x, y):
     model = _compiled("dwa")
     fit = model.fit(x, y, batch_size=8, epochs=3, verbose=0)
     past = np.array([fit.history[f"{name}_loss"][1:] for name in NAMES]).T
-    np.testing.assert_allclose(_state(model), past, rtol=1e-6)
+    close(_state(model), past)
     expected = (_dwa_weights(past) * _losses(model, x, y)).sum()
-    assert _step(model, x, y) == pytest.approx(expected, rel=1e-4)
+    close(_step(model, x, y), expected, terms=1_000)
 
 
 def test_decay_counts_epochs_from_the_weights_of_the_caller(x, y):
     model = _compiled(Decay({NAMES[0]: 0.5}))
     before = _losses(model, x, y).sum()
-    assert _step(model, x, y) == pytest.approx(before, rel=1e-4)
+    close(_step(model, x, y), before, terms=1_000)
     model.fit(x, y, batch_size=8, epochs=3, verbose=0)
     assert _state(model) == 4  # with the step before
     weights = np.array([0.5**4, *np.ones(len(NAMES) - 1)])
     expected = (weights * _losses(model, x, y)).sum()
-    assert _step(model, x, y) == pytest.approx(expected, rel=1e-4)
+    close(_step(model, x, y), expected, terms=1_000)
     with pytest.raises(ValueError, match=f"{NAMES[0]!r}.*'other'"):
         _compiled(Decay({"other": 0.5}))
     with pytest.raises(ValueError, match="'a': gamma must be above 0.*gamma=0"):
@@ -214,9 +215,9 @@ def test_gradnorm_is_the_paper(x, y):
     pull = w * norms
     target = pull.mean() * (rate / rate.mean()) ** 0.7
     moved = w - 0.05 * np.array(norms) / np.mean(norms) * np.sign(pull - target)
-    assert _step(model, x, y) == pytest.approx((w * losses).sum(), rel=1e-5)
-    np.testing.assert_allclose(_state(model), 2 * moved / moved.sum(), rtol=1e-4)
-    np.testing.assert_allclose(_state(model, 1), first)
+    close(_step(model, x, y), (w * losses).sum(), terms=100)
+    close(_state(model), 2 * moved / moved.sum(), terms=1_000)
+    close(_state(model, 1), first, terms=1)
 
 
 def test_a_task_that_lags_behind_may_pull_more():
@@ -227,7 +228,7 @@ def test_a_task_that_lags_behind_may_pull_more():
     pull, target = np.array([4, 2]) / 3, np.array([1.5, 0.5]) ** 1.5
     moved = 1 - 0.1 * pull * np.sign(pull - target)
     assert moved[0] > 1 > moved[1]
-    np.testing.assert_allclose(balance.variables[0], 2 * moved / moved.sum(), rtol=1e-5)
+    close(balance.variables[0], 2 * moved / moved.sum(), terms=100)
 
 
 def test_gradnorm_takes_its_first_losses_and_keeps_the_sum(x, y):
@@ -235,9 +236,9 @@ def test_gradnorm_takes_its_first_losses_and_keeps_the_sum(x, y):
     missing = {**y, "stars": np.full(N, np.nan)}
     losses = _losses(model, x, y)
     _step(model, x, missing)
-    np.testing.assert_allclose(_state(model, 1), [losses[0], 0], rtol=1e-5)
+    close(_state(model, 1), [losses[0], 0], terms=100)
     model.fit(x, y, epochs=5, batch_size=8, verbose=0)
-    assert _state(model).sum() == pytest.approx(2, rel=1e-5)
+    close(_state(model).sum(), 2, terms=100)
     assert (_state(model) > 0).all() and (_state(model, 1) > 0).all()
     assert not np.allclose(_state(model), 1)
 
@@ -245,7 +246,7 @@ def test_gradnorm_takes_its_first_losses_and_keeps_the_sum(x, y):
 def test_gradnorm_where_nothing_is_to_do(x, y):
     single = _compiled("gradnorm", tasks=KINDS[:1])
     single.fit(x, y["click"], epochs=3, verbose=0)
-    np.testing.assert_allclose(_state(single), [1])
+    close(_state(single), [1], terms=1)
     balance = _compiled(GradNorm(alpha=0.0)).balance
     balance._move(tf.constant([3.0, 1.0]), tf.constant([2.0, 2.0]))
     np.testing.assert_array_equal(balance.variables[0], [1, 1])
@@ -296,9 +297,7 @@ def test_pcgrad_is_the_paper(seed):
     g = rng.normal(size=(4, 3))
     order = np.stack([rng.permutation(4) for _ in range(4)])
     factors = PCGrad.surgery(tf.constant(g @ g.T, "float32"), tf.constant(order))
-    np.testing.assert_allclose(
-        np.asarray(factors) @ g, _surgery(g, order), rtol=1e-3, atol=1e-4
-    )
+    close(np.asarray(factors) @ g, _surgery(g, order), terms=10_000)
 
 
 def test_pcgrad_invariants():
@@ -307,9 +306,9 @@ def test_pcgrad_invariants():
         order = tf.tile(tf.range(len(g))[None], [len(g), 1])
         return np.asarray(PCGrad.surgery(tf.constant(g @ g.T), order)) @ g
 
-    np.testing.assert_allclose(of([1, 0], [1, 1]), [2, 1])  # no conflict
-    np.testing.assert_allclose(of([3, 4]), [3, 4])
-    np.testing.assert_allclose(of([3, 4], [-3, -4]), [0, 0], atol=1e-5)
+    close(of([1, 0], [1, 1]), [2, 1], terms=1)  # no conflict
+    close(of([3, 4]), [3, 4], terms=1)
+    close(of([3, 4], [-3, -4]), [0, 0], terms=1_000)
 
 
 def test_pcgrad_projects_what_is_shared_and_leaves_the_rest(x, opposed):
@@ -336,10 +335,10 @@ def test_pcgrad_projects_what_is_shared_and_leaves_the_rest(x, opposed):
     _step(trained, x, opposed)
     step = {w.path: before[w.path] - w.numpy() for w in trained.trainable_weights}
     found = np.concatenate([step[p].ravel() for p in shared])
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    close(found, expected, terms=10_000)
     for path in step.keys() - {*shared}:
         own = click[path] if like[path] is None else like[path]
-        np.testing.assert_allclose(step[path], own, rtol=1e-3, atol=1e-6)
+        close(step[path], own, terms=10_000)
 
 
 def test_pcgrad_keeps_gradients_of_tables_sparse(x, opposed):
@@ -375,9 +374,7 @@ def test_files_and_checkpoints_hold_the_state(name, x, y, tmp_path):
             model.balance.variables, other.balance.variables, strict=True
         ):
             np.testing.assert_array_equal(one, two)
-        np.testing.assert_allclose(
-            zoo.predictions(other, x), zoo.predictions(model, x), rtol=1e-4, atol=1e-6
-        )
+        close(zoo.predictions(other, x), zoo.predictions(model, x), terms=1_000)
     given = {"batch_size": 16, "epochs": 2, "shuffle": False, "verbose": 0}
     fits = [m.fit(x, y, **given).history["loss"] for m in (model, others[0])]
     assert fits[0] == fits[1]
@@ -457,6 +454,6 @@ def test_other_backends_weigh_alike(backend, name, tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     report, expected = json.loads(run.stdout.splitlines()[-1]), train(model)
     assert report["backend"] == backend
-    np.testing.assert_allclose(report["loss"], expected["loss"], rtol=1e-4)
-    np.testing.assert_allclose(report["state"], expected["state"], rtol=1e-3, atol=1e-5)
+    close(report["loss"], expected["loss"], terms=1_000)
+    close(report["state"], expected["state"], terms=10_000)
     assert "TensorFlow only" in report["refused"]

@@ -27,6 +27,7 @@ from recsys.train.losses import (
     sampled_softmax,
     undo_downsampling,
 )
+from tests.close import close
 from tests.train import loss_oracle as oracle
 
 BACKEND = keras.backend.backend()
@@ -106,10 +107,8 @@ def test_value_and_gradient(name, reduction):
                 z,
             )
             exact = z.astype("float64")
-            assert value == pytest.approx(of(exact), rel=1e-5, abs=1e-6)
-            np.testing.assert_allclose(
-                gradient, oracle.slope(of, exact), rtol=1e-4, atol=1e-5
-            )
+            close(value, of(exact), terms=100)
+            close(gradient, oracle.slope(of, exact), terms=1_000)
             assert (gradient[ones == 0] == 0).all()
 
 
@@ -125,7 +124,7 @@ def test_certain_logits(name, scale):
     flat = (z if z.shape[1] == 2 else z[:, 0]).astype("float64")
     rows = None if name in GROUPED else len(y)
     wanted = oracle.reduced(terms(y, flat, w, np.zeros(len(y))), "mean", rows)
-    assert value == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+    close(value, wanted, terms=100)
 
 
 @pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 0], [1], [0]])
@@ -169,11 +168,11 @@ def test_compiled_equals_eager_and_config_round_trip(name):
 
         for jit in (False, True):
             compiled = tf.function(copy, jit_compile=jit)
-            assert float(compiled(y, z, w)) == pytest.approx(wanted, rel=1e-6)
+            close(float(compiled(y, z, w)), wanted)
     if BACKEND == "jax":
         import jax
 
-        assert float(jax.jit(copy)(y, z, w)) == pytest.approx(wanted, rel=1e-6)
+        close(float(jax.jit(copy)(y, z, w)), wanted)
 
 
 @pytest.mark.parametrize("name", GROUPED)
@@ -183,27 +182,25 @@ def test_without_reduction_rows_add_up_to_the_sum(name):
     rows = kind(reduction="none", **options)(y, z, w, groups=g)
     total = kind(reduction="sum", **options)(y, z, w, groups=g)
     assert tuple(rows.shape) == (len(y),)
-    assert float(ops.sum(rows)) == pytest.approx(float(total), rel=1e-5)
+    close(float(ops.sum(rows)), float(total), terms=100)
 
 
 def test_what_ranking_knows_and_what_not():
     y, z, _, g = batch("ranking")
     loss = RankingLoss()
     value, gradient = oracle.value_and_gradient(lambda x: loss(y, x), z)
-    assert gradient.sum() == pytest.approx(0, abs=1e-6)
-    assert float(loss(y, z + 5)) == pytest.approx(value, rel=1e-5)
-    assert float(loss(y, 0 * z)) == pytest.approx(np.log(2), rel=1e-6)
+    close(gradient.sum(), 0)
+    close(float(loss(y, z + 5)), value, terms=100)
+    close(float(loss(y, 0 * z)), np.log(2))
     shifted = z + 3 * g[:, None].astype("float32")
-    assert float(loss(y, shifted, groups=g)) == pytest.approx(
-        float(loss(y, z, groups=g)), rel=1e-5
-    )
+    close(float(loss(y, shifted, groups=g)), float(loss(y, z, groups=g)), terms=100)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int32", "int64", "float32", "float64"])
 def test_ranking_loss_takes_labels_of_any_dtype(dtype):
     y, z = np.array([1, 0, 0], dtype), np.float32([1.0, 0.0, 3.0])
     wanted = (np.logaddexp(0, -1) + np.logaddexp(0, 2)) / 2
-    assert float(ranking_loss(y, z)) == pytest.approx(wanted, rel=1e-6)
+    close(float(ranking_loss(y, z)), wanted)
 
 
 def test_weights_are_those_of_pairs():
@@ -212,7 +209,7 @@ def test_weights_are_those_of_pairs():
     loss = RankingLoss()
     assert float(loss(y, z, np.array([1.0, 0.0]))) == 0
     assert float(loss(y, z, np.array([0.0, 1.0]))) == 0
-    assert float(loss(y, z, np.array([0.5, 2.0]))) == pytest.approx(np.log(2))
+    close(float(loss(y, z, np.array([0.5, 2.0]))), np.log(2))
 
 
 def test_combined():
@@ -228,7 +225,7 @@ def test_combined():
         for alpha in (0.7, 1.0):
             loss = CombinedLoss(alpha)
             value = float(loss(y, z, weight, groups=g))
-            assert value == pytest.approx(np.dot([alpha, 1 - alpha], parts), rel=1e-5)
+            close(value, np.dot([alpha, 1 - alpha], parts), terms=100)
     config = keras.saving.serialize_keras_object(CombinedLoss(0.2, "user", 3.0))
     copy = keras.saving.deserialize_keras_object(config)
     assert (copy.alpha, copy.group, copy.temperature) == (0.2, "user", 3.0)
@@ -238,7 +235,7 @@ def test_focal_without_focus_is_cross_entropy():
     y, z, w, _ = batch("focal")
     bce = keras.losses.BinaryCrossentropy(from_logits=True)
     wanted = float(bce(y[:, None], z, w))
-    assert float(FocalLoss(gamma=0)(y, z, w)) == pytest.approx(wanted, rel=1e-6)
+    close(float(FocalLoss(gamma=0)(y, z, w)), wanted)
 
 
 def test_jrc_is_pinned_by_its_calibration():
@@ -246,14 +243,14 @@ def test_jrc_is_pinned_by_its_calibration():
     moved = z + np.float32([0, 1]) * g[:, None].astype("float32")  # a constant in f_1
     ranking, both = JRCLoss(alpha=0), JRCLoss(alpha=1)
     given = {"groups": g}
-    assert float(ranking(y, moved, **given)) == pytest.approx(
-        float(ranking(y, z, **given)), rel=1e-5
-    )
+    close(float(ranking(y, moved, **given)), float(ranking(y, z, **given)), terms=100)
     assert abs(float(both(y, moved)) - float(both(y, z))) > 1e-3
     alone = {"groups": np.arange(len(y))}
     assert float(ranking(y, z, **alone)) == 0
-    assert float(both(y, z)) == pytest.approx(
-        np.mean(oracle.cross_entropy(y, z[:, 1] - z[:, 0])), rel=1e-5
+    close(
+        float(both(y, z)),
+        np.mean(oracle.cross_entropy(y, z[:, 1] - z[:, 0])),
+        terms=100,
     )
 
 
@@ -265,15 +262,15 @@ def test_copies_meet_the_label_of_their_own_row(reduction):
     value = float(loss(y, z.reshape(-1, 1)))
     losses = oracle.cross_entropy(y[:, None], z.astype("float64"))
     wanted = (losses.mean(1) if reduction == "mean" else losses.sum(1)).mean()
-    assert value == pytest.approx(wanted, rel=1e-6)
+    close(value, wanted)
     permuted = z[:, [2, 0, 3, 1]].reshape(-1, 1)
-    assert float(loss(y, permuted)) == pytest.approx(value, rel=1e-6)
+    close(float(loss(y, permuted)), value)
 
 
 def test_undo_downsampling():
     """Of 10 % positives a model that kept a tenth of the negatives sees over a half."""
     z = np.log(0.1 / (0.9 * 0.1))
-    assert 1 / (1 + np.exp(-undo_downsampling(z, 0.1))) == pytest.approx(0.1)
+    close(1 / (1 + np.exp(-undo_downsampling(z, 0.1))), 0.1)
 
 
 class TestSoftmax:
@@ -304,20 +301,20 @@ class TestSoftmax:
         masked = self.masked()
         masked[0, 4] = True
         rows = self.oracle(self.scores / 0.5, masked, log_q)
-        assert float(value) == pytest.approx(np.mean(weight * rows), rel=1e-5)
+        close(float(value), np.mean(weight * rows), terms=100)
 
     def test_symmetric_and_hard(self):
         value = in_batch_softmax(self.scores, self.ids, symmetric=True)
         masked = self.masked()
         rows = self.oracle(self.scores, masked) + self.oracle(self.scores.T, masked)
-        assert float(value) == pytest.approx(rows.mean() / 2, rel=1e-5)
+        close(float(value), rows.mean() / 2, terms=100)
         hard = in_batch_softmax(self.scores, self.ids, hard_negatives=2)
         wanted = []
         for i in range(5):
             others = [self.scores[i, j] for j in range(5) if self.ids[j] != self.ids[i]]
             logits = [self.scores[i, i], *sorted(others)[-2:]]
             wanted.append(np.logaddexp.reduce(logits) - logits[0])
-        assert float(hard) == pytest.approx(np.mean(wanted), rel=1e-5)
+        close(float(hard), np.mean(wanted), terms=100)
 
     def test_equal_items_are_no_negatives(self):
         _, gradient = oracle.value_and_gradient(
@@ -332,7 +329,7 @@ class TestSoftmax:
             logits[np.arange(3), ids], logits[:, 1:], ids=ids, drawn=drawn
         )
         full = FullSoftmax()(ids[:, None], logits)
-        assert float(value) == pytest.approx(float(full), rel=1e-6)
+        close(float(value), float(full))
         q = np.log(np.float32([0.1, 0.2, 0.3, 0.2, 0.2]))
         corrected = sampled_softmax(
             logits[np.arange(3), ids],
@@ -348,7 +345,7 @@ class TestSoftmax:
             np.logaddexp.reduce(row) - row[i - 1]
             for row, i in zip(shifted, ids, strict=True)
         ]
-        assert float(corrected) == pytest.approx((rows[0] + rows[2]) / 3, rel=1e-5)
+        close(float(corrected), (rows[0] + rows[2]) / 3, terms=100)
 
     def test_full_with_smoothing(self):
         logits = self.rng.normal(size=(3, 6)).astype("float32")
@@ -360,7 +357,7 @@ class TestSoftmax:
             logits[:, 1:].astype("float64"), axis=1, keepdims=True
         )
         rows = [-0.8 * log_p[i, ids[i] - 1] - 0.2 * log_p[i].mean() for i in range(2)]
-        assert value == pytest.approx(sum(rows) / 3, rel=1e-5)
+        close(value, sum(rows) / 3, terms=100)
         assert not gradient[:, 0].any() and not gradient[2].any()
 
 
@@ -412,7 +409,7 @@ def test_poisson_of_logits_is_exact_and_never_overflows():
     expected = np.where(wide > 30, tangent, np.exp(np.minimum(wide, 30))) - y * wide
     loss = PoissonOfLogits(reduction=None)
     found = np.asarray(ops.convert_to_numpy(loss(y, z)))
-    np.testing.assert_allclose(found, expected[:, 0], rtol=1e-5, atol=1e-30)
+    close(found, expected[:, 0], terms=100)
     best = np.log(y[1:5])  # of a row, where the mean is its count
     least, *others = (
         np.asarray(ops.convert_to_numpy(loss(y[1:5], best + d))) for d in (0, -0.1, 0.1)

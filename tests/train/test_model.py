@@ -20,6 +20,7 @@ from recsys.layers.core import LossLayer, PredictLayer, Tower, predict
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.train.model import Model
 from tests import oracle, zoo
+from tests.close import close
 
 N = 32
 A, B, C = Task("b_task"), Task("a_task"), Task("c_task")  # not in order of names
@@ -73,7 +74,7 @@ def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
         )
     ]
     expected = _bce(label, model.predict(x, verbose=0)).mean()
-    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    close(losses, expected, terms=100)
 
 
 def test_datasets_and_arrays_may_alternate_whatever_the_ranks(x, y):
@@ -87,7 +88,7 @@ def test_datasets_and_arrays_may_alternate_whatever_the_ranks(x, y):
         for flat in ranks
         for given in ((tf.data.Dataset.from_tensors((x, flat[1])),), flat)
     ]
-    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+    close(losses, losses[0], terms=100)
 
 
 def test_labels_and_losses_of_several_tasks_map_in_their_order(x, y):
@@ -100,9 +101,9 @@ def test_labels_and_losses_of_several_tasks_map_in_their_order(x, y):
     mse = ((y["a_task"] - p["a_task"][:, 0]) ** 2).mean()
     for given in (y, [y["b_task"], y["a_task"]]):
         logs = model.evaluate(x, given, verbose=0, return_dict=True)
-        assert logs["loss"] == pytest.approx(bce + 10 * mse, rel=1e-5)
-        assert logs["b_task_loss"] == pytest.approx(bce, rel=1e-5)
-        assert logs["a_task_loss"] == pytest.approx(mse, rel=1e-5)
+        close(logs["loss"], bce + 10 * mse, terms=100)
+        close(logs["b_task_loss"], bce, terms=100)
+        close(logs["a_task_loss"], mse, terms=100)
 
 
 def test_one_loss_goes_to_every_task_and_none_to_a_logit(x, y):
@@ -125,7 +126,7 @@ def test_a_list_reaches_the_logit_as_in_version_1(x, y):
     expected = 0.7 * _bce(label, p["ctr"]).mean()
     expected += 0.3 * ((label - p["logit"][:, 0]) ** 2).mean()
     logs = model.evaluate(x, label, verbose=0, return_dict=True)
-    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    close(logs["loss"], expected, terms=100)
     assert "ctr_auc" in logs
 
 
@@ -138,9 +139,9 @@ def test_missing_labels_count_in_no_loss_no_metric_and_no_gradient(x, y):
     seen = ~np.isnan(label)
     logs = model.evaluate(x, {**y, "b_task": label}, verbose=0, return_dict=True)
     expected = _bce(label[seen], p["b_task"][seen]).mean()
-    assert logs["b_task_loss"] == pytest.approx(expected, rel=1e-5)
+    close(logs["b_task_loss"], expected, terms=100)
     right = (p["b_task"][seen, 0] > 0.5) == (label[seen] > 0.5)
-    assert logs["b_task_accuracy"] == pytest.approx(right.mean(), rel=1e-6)
+    close(logs["b_task_accuracy"], right.mean())
 
     nothing = {**y, "b_task": np.full(N, np.nan)}
     before = [w.numpy() for w in model.get_layer("dnn_b_task").weights]
@@ -161,16 +162,14 @@ def test_sample_weights_for_all_or_for_a_task(x, y):
     p = model.predict(x, verbose=0)
     each = {name: _bce(y[name], p[name]) for name in ("b_task", "a_task")}
     logs = model.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
-    assert logs["b_task_loss"] == pytest.approx((w * each["b_task"]).mean(), rel=1e-5)
+    close(logs["b_task_loss"], (w * each["b_task"]).mean(), terms=100)
     right = (p["b_task"][:, 0] > 0.5) == (y["b_task"] > 0)
-    assert logs["b_task_accuracy"] == pytest.approx(
-        (w * right).sum() / w.sum(), rel=1e-5
-    )
+    close(logs["b_task_accuracy"], (w * right).sum() / w.sum(), terms=100)
     logs = model.evaluate(
         x, y, sample_weight={"a_task": w}, verbose=0, return_dict=True
     )
-    assert logs["b_task_loss"] == pytest.approx(each["b_task"].mean(), rel=1e-5)
-    assert logs["a_task_loss"] == pytest.approx((w * each["a_task"]).mean(), rel=1e-5)
+    close(logs["b_task_loss"], each["b_task"].mean(), terms=100)
+    close(logs["a_task_loss"], (w * each["a_task"]).mean(), terms=100)
 
 
 def test_a_weighted_loss_with_missing_labels_is_over_valid_rows(x, y):
@@ -181,7 +180,7 @@ def test_a_weighted_loss_with_missing_labels_is_over_valid_rows(x, y):
     each = np.nan_to_num(w * _bce(label, model.predict(x, verbose=0)))
     expected = each.sum() / (~np.isnan(label)).sum()
     found = model.evaluate(x, label, sample_weight=w, verbose=0)
-    assert found == pytest.approx(expected, rel=1e-5)
+    close(found, expected, terms=100)
 
 
 def test_class_weights(x, y):
@@ -190,7 +189,7 @@ def test_class_weights(x, y):
     label = y[A.name]
     each = _bce(label, model.predict(x, verbose=0)) * np.where(label == 1, 3.0, 0.5)
     fit = model.fit(x, label, class_weight={0: 0.5, 1: 3.0}, batch_size=N, verbose=0)
-    assert fit.history["loss"][0] == pytest.approx(each.mean(), rel=1e-5)
+    close(fit.history["loss"][0], each.mean(), terms=100)
     with pytest.raises(ValueError, match="single task"):
         several = _model(A, B)
         several.compile("sgd", "mse")
@@ -243,7 +242,7 @@ def test_a_cross_entropy_sees_the_logit_not_the_clipped_prediction(x):
     tower.bias.assign([40.0])
     for loss in ("binary_crossentropy", "bce", keras.losses.BinaryCrossentropy(), "ce"):
         model.compile("sgd", loss)
-        assert model.evaluate(x, np.zeros(N), verbose=0) == pytest.approx(40.0)
+        close(model.evaluate(x, np.zeros(N), verbose=0), 40.0)
 
 
 def test_options_of_a_cross_entropy_stay(x, y):
@@ -251,7 +250,7 @@ def test_options_of_a_cross_entropy_stay(x, y):
     model.compile("sgd", keras.losses.BinaryCrossentropy(label_smoothing=0.2))
     label = y[A.name] * 0.8 + 0.1
     expected = _bce(label, model.predict(x, verbose=0)).mean()
-    assert model.evaluate(x, y[A.name], verbose=0) == pytest.approx(expected, rel=1e-5)
+    close(model.evaluate(x, y[A.name], verbose=0), expected, terms=100)
 
 
 def test_a_loss_of_ones_own_gets_labels_as_wide_as_predictions(x, y):
@@ -263,7 +262,7 @@ def test_a_loss_of_ones_own_gets_labels_as_wide_as_predictions(x, y):
     model = _model(A)
     model.compile("sgd", Squared())
     expected = ((y[A.name] - model.predict(x, verbose=0)[:, 0]) ** 2).mean()
-    assert model.evaluate(x, y[A.name], verbose=0) == pytest.approx(expected, rel=1e-5)
+    close(model.evaluate(x, y[A.name], verbose=0), expected, terms=100)
 
 
 # Metrics.
@@ -281,7 +280,7 @@ def test_every_task_has_metrics_of_its_own(x, y):
         for name in ("b_task", "a_task"):
             alone = keras.metrics.AUC()
             alone.update_state(y[name], p[name])
-            assert logs[f"{name}_auc"] == pytest.approx(float(alone.result()))
+            close(logs[f"{name}_auc"], float(alone.result()))
 
 
 def test_a_flat_list_as_long_as_the_outputs_is_still_for_all(x, y):
@@ -370,13 +369,10 @@ def test_exact_metrics_in_fit_see_logits_groups_and_missing_labels(x, y):
     )
     logit = oracle.dense(e, w, "dnn_b_task/logit")[:, 0]
     for prefix in ("", "val_"):
-        assert logs[f"{prefix}auc"] == [pytest.approx(metrics.auc(label, logit))]
-        assert logs[f"{prefix}gauc"] == [
-            pytest.approx(metrics.gauc(label, logit, groups=g))
-        ]
-        assert logs[f"{prefix}log_loss"] == [
-            pytest.approx(metrics.log_loss(label, logits=logit), rel=1e-5)
-        ]
+        close(logs[f"{prefix}auc"], [metrics.auc(label, logit)])
+        close(logs[f"{prefix}gauc"], [metrics.gauc(label, logit, groups=g)])
+        log_loss = metrics.log_loss(label, logits=logit)
+        close(logs[f"{prefix}log_loss"], [log_loss], terms=100)
 
 
 def test_too_many_rows_for_an_exact_metric_are_an_error_before_the_first_step(x, y):
@@ -432,10 +428,10 @@ def test_a_loss_layer_adds_its_loss_with_its_weight(x, y, tmp_path):
     main, extra = _auxiliary_loss(model, x, label)
     model.compile("sgd", "binary_crossentropy")
     found = model.evaluate(x, label, verbose=0)
-    assert found == pytest.approx(main + 0.2 * extra, rel=1e-5)
+    close(found, main + 0.2 * extra, terms=100)
     model.save(tmp_path / "m.keras")
     loaded = load_model(tmp_path / "m.keras")
-    assert loaded.evaluate(x, label, verbose=0) == pytest.approx(found)
+    close(loaded.evaluate(x, label, verbose=0), found)
 
 
 def test_further_entries_of_a_list_go_to_loss_layers(x, y, tmp_path):
@@ -449,10 +445,10 @@ def test_further_entries_of_a_list_go_to_loss_layers(x, y, tmp_path):
         metrics={A.name: keras.metrics.AUC()},
     )
     found = model.evaluate(x, label, verbose=0)[0]
-    assert found == pytest.approx(main + 0.5 * extra, rel=1e-5)
+    close(found, main + 0.5 * extra, terms=100)
     model.save(tmp_path / "m.keras")
     loaded = load_model(tmp_path / "m.keras")
-    assert loaded.evaluate(x, label, verbose=0)[0] == pytest.approx(found)
+    close(loaded.evaluate(x, label, verbose=0)[0], found)
 
 
 def test_prediction_carries_no_loss_layer(x, tmp_path):
@@ -558,7 +554,7 @@ def test_columns_come_by_name_and_extra_ones_are_left_out(x, y):
         "zz": np.ones((N, 3)),
     }
     np.testing.assert_array_equal(model.predict(more, verbose=0), expected)
-    np.testing.assert_allclose(model(more), expected, rtol=1e-6)
+    close(model(more), expected)
     model.compile("sgd", "binary_crossentropy")
     model.fit(more, y[A.name], verbose=0)
     dataset = tf.data.Dataset.from_tensor_slices((more, y[A.name])).batch(8)
@@ -580,10 +576,10 @@ def test_frames_with_lists(kind):
         "arrow": lambda: pa.table(columns),
     }[kind]()
     expected = model.predict(rows, verbose=0)
-    np.testing.assert_allclose(model.predict(table, verbose=0), expected, rtol=1e-6)
+    close(model.predict(table, verbose=0), expected)
     loss = model.evaluate(rows, label, verbose=0)
     labels = table.select(["hour"]) if kind != "pandas" else table[["hour"]]
-    assert model.evaluate(table, label, verbose=0) == pytest.approx(loss)
+    close(model.evaluate(table, label, verbose=0), loss)
     with pytest.raises(ValueError, match="labels of 'ctr' are missing.*'hour'|needs"):
         model.evaluate(table, labels, verbose=0)
 
@@ -599,7 +595,7 @@ def test_options_of_keras(x, y, option):
         )
         fit = model.fit(x, y[A.name], batch_size=8, shuffle=False, epochs=2, verbose=0)
         losses.append(fit.history["loss"])
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    close(*losses, terms=100)
 
 
 def test_keras_callbacks_see_exact_metrics_and_save(x, y, tmp_path):
@@ -621,14 +617,14 @@ def test_keras_callbacks_see_exact_metrics_and_save(x, y, tmp_path):
     )
     loaded = load_model(path)
     logs = loaded.evaluate(x, label, verbose=0, return_dict=True)
-    assert logs["auc"] == pytest.approx(max(fit.history["val_auc"]))
+    close(logs["auc"], max(fit.history["val_auc"]))
 
 
 def test_batches_by_hand(x, y):
     model = _model(A, B)
     model.compile("sgd", "binary_crossentropy")
     loss = model.evaluate(x, y, verbose=0)[0]
-    assert model.test_on_batch(x, y, return_dict=True)["loss"] == pytest.approx(loss)
+    close(model.test_on_batch(x, y, return_dict=True)["loss"], loss)
     model.train_on_batch(x, y)
     assert set(model.predict_on_batch(x)) == {A.name, B.name}
 
@@ -760,7 +756,7 @@ def test_predictions_are_those_of_one_call_however_rows_are_fed(x):
         assert list(got) == [A.name, B.name]
         for name, value in got.items():
             assert isinstance(value, np.ndarray)
-            np.testing.assert_allclose(value, expected[name], rtol=1e-5)
+            close(value, expected[name], terms=100)
 
 
 def test_callbacks_follow_and_stop_predictions(x):
