@@ -1,39 +1,46 @@
 # make demo   train, evaluate and report on MovieLens-100K (see README)
 # make test   the tests, in under 15 minutes on two cores
-# Either sets up .venv first; `make setup` does nothing else.
+# Each first installs what it needs into .venv; `make setup` does nothing else.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TRIED := 3.11
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 
 .PHONY: setup setup-all demo test test-all lint bench clean
 
-setup: .venv/setup-done
-setup-all: .venv/setup-all-done
+setup: .venv/dev-done
+setup-all: .venv/all-done
 
-.venv/setup-done: pyproject.toml constraints.txt
+.venv/core-done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v in "$(TRIED)".split() or sys.exit("recsys is tried on Python $(TRIED), not on " + v + ": make PYTHON=... names another one")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(INSTALL) .
 	@touch $@
 
-.venv/setup-all-done: .venv/setup-done
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,export,jax,torch]"
+.venv/dev-done: .venv/core-done
+	$(INSTALL) ".[dev]"
 	@touch $@
 
-demo: setup
+.venv/all-done: .venv/dev-done
+	$(INSTALL) ".[dev,export,jax,torch,slow]"
+	@touch $@
+
+demo: .venv/core-done
 	$(BIN)/recsys demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not all"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not all"
 
 test-all: setup-all
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # The comparisons of speed, about an hour; DATA is a folder with `frappe_x1`, if any.
 bench: .venv/bench-done .bench/torch/done .bench/tf215/done
 	$(BIN)/python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
-.venv/bench-done: .venv/setup-done
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,ann,export,bench]"
+.venv/bench-done: .venv/dev-done
+	$(INSTALL) ".[dev,ann,export,bench]"
 	@touch $@
 
 .bench/torch/done:

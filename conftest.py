@@ -8,19 +8,29 @@ import numpy as np
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests of one file, and there of one model, run on one worker.
+
+    They share fixtures: a model that is built and traced once.
+    """
+    for item in items:
+        given = getattr(item, "callspec", None)
+        entry = given and given.params.get("entry", given.params.get("model"))
+        name = getattr(entry, "name", "")
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {name}"))
+
+
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace["np"] = np
 
 
 @pytest.fixture(autouse=True)
-def _seed(request):
+def _seed():
     """The same random numbers in every test, whatever ran before."""
-    if request.node.get_closest_marker("no_seed") is None:
-        import keras
+    import keras
 
-        keras.utils.set_random_seed(0)
-        yield
-        keras.backend.clear_session(free_memory=False)
-    else:
-        yield
+    keras.utils.set_random_seed(0)
+    yield
+    keras.backend.clear_session(free_memory=False)

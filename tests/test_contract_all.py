@@ -119,6 +119,13 @@ def test_mixed_precision_is_near_and_its_head_float32(entry):
     assert found[0] == pytest.approx(found[1], rel=0.1, abs=0.05)
 
 
+def test_training_goes_on_in_a_graph_from_a_file(entry, tmp_path):
+    from tests.test_contract import test_training_goes_on_in_a_graph_from_a_file as test
+
+    if entry.name not in zoo.MECHANISMS:
+        test(entry.name, tmp_path)
+
+
 @pytest.fixture(scope="module")
 def saved_models(tmp_path_factory):
     """All models, their predictions, and their weights after `entry.steps`."""

@@ -196,6 +196,19 @@ KWARGS: dict[str, dict[str, Any]] = {
     "sim": {"k": 3},
 }
 
+MECHANISMS = {
+    "bert4rec": "masks drawn in the step",
+    "deepfm": "first order, tables of width 1",
+    "dien": "a loss layer, recurrence",
+    "din": "moving statistics",
+    "esmm": "tasks that follow each other",
+    "lightgcn": "a graph in the file, tables alone",
+    "mmoe": "several tasks, missing labels",
+    "star": "statistics by domain",
+    "two_tower": "a catalogue, negatives by counts",
+}
+"""What is kept in a file or drawn in a step, by a model that has it."""
+
 ENTRIES = [Entry(name, family) for family in FAMILIES for name in list_models(family)]
 
 

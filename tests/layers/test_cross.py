@@ -29,6 +29,7 @@ def _out(net, x=X):
 
 
 @pytest.mark.parametrize("kind", [{"cross_type": "vector"}, {}, {"low_rank_dim": 2}])
+@pytest.mark.oracle
 def test_it_computes_the_papers(kind):
     net = _jittered(CrossNet(3, **kind))
     x0 = x = X.astype("float64")

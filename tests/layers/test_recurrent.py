@@ -45,6 +45,7 @@ def _layer(kind, seed=0):
 
 
 @pytest.mark.parametrize("kind", ["augru", "agru", "aigru"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(kind):
     layer, e, a, valid, w = _layer(kind)
     expected = [reference(*row, w, kind) for row in zip(e, a, valid, strict=True)]

@@ -46,6 +46,7 @@ def _served(x, w):
         yield _guess(tokens, w)[0]
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(12)
     logits = np.stack([*_served(x, oracle.weights(model))])

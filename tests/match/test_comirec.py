@@ -61,6 +61,7 @@ def _dr(e, w, shared):
         ("dr", {"share_positions": True}),
     ],
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(interests, options):
     model, x = _model(interests, **options), zoo.rows(12)
     w = oracle.weights(model)

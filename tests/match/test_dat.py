@@ -56,6 +56,7 @@ def _alignment(vectors, category, major):
 
 
 @pytest.mark.parametrize("category", ["category", None])
+@pytest.mark.oracle
 def test_it_computes_the_paper(category):
     model, x = _model(mimic_weights=(0.3, 0.7), category=category), zoo.rows(12)
     users, items, own, augmented = _vectors(model, x)

@@ -37,6 +37,7 @@ def _scores(model, x):
     return np.where(exist[..., None], scores, -np.inf).max(axis=1)
 
 
+@pytest.mark.oracle
 def test_the_score_is_the_dot_product_of_the_vectors(model):
     x = zoo.rows(20, seed=5)
     own = _scores(model, x)[np.arange(20), x["item_id"]]

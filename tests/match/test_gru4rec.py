@@ -41,6 +41,7 @@ def _states(ids, w):
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.oracle
 def test_it_computes_the_paper(use_bias):
     model, x = _model(use_bias=use_bias), zoo.rows(12)
     w = oracle.weights(model)

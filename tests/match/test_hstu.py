@@ -47,6 +47,7 @@ def _states(ids, w, ages=None):
 
 
 @pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(timed):
     x, fields = zoo.rows(12), zoo.fields()
     if timed:

@@ -60,6 +60,7 @@ def _users(model, x):
     return oracle.tower(joined, w, "dnn_mlp"), exist
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     user, exist = _users(model, x)

@@ -33,6 +33,7 @@ def _scores(model, kind, users):
 
 
 @pytest.mark.parametrize("kind", ["neumf", "mlp", "gmf"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(kind):
     model, x = _model(kind), zoo.rows(12)
     scores = _scores(model, kind, x["user_id"])

@@ -61,6 +61,7 @@ def steps(x):
 
 
 @pytest.mark.parametrize("variant", ["paper", "code"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(variant):
     model, x = _model(variant=variant), zoo.rows(12)
     w = oracle.weights(model)

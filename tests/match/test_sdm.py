@@ -78,6 +78,7 @@ def _users(model, x, past):
 
 
 @pytest.mark.parametrize("past", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(past):
     model, x = _model(past), zoo.rows(12)
     if past:  # padding comes first

@@ -41,6 +41,7 @@ def _unit(v):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "user_attention", "self_attention"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(pooling):
     model, x = _model(gamma=0.3, pooling=pooling), zoo.rows(9)
     user, items = _users(model, x, 0.3, pooling)

@@ -31,6 +31,7 @@ def _vectors(model, x):
     return user, oracle.tower(items, w, "dnn_item")
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     x = zoo.rows(9)
     for normalize in (True, False):

@@ -33,6 +33,7 @@ def _loss(user, items, positive, weight=None):
     return np.mean(rows * (1 if weight is None else weight))
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     user, items = _vectors(model, x)

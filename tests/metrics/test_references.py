@@ -98,6 +98,7 @@ def test_equals_ranx():
         close(value, wanted[name], terms=10**6, dtype="float64")
 
 
+@pytest.mark.all
 @pytest.mark.filterwarnings("ignore")
 def test_equals_torchmetrics():
     import torch

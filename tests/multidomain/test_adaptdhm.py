@@ -32,6 +32,7 @@ def _features(x, w):
     return np.concatenate([plain, history, domain, rate], axis=-1)
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(24)
     w = oracle.weights(model)

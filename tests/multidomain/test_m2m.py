@@ -36,6 +36,7 @@ def _view(x, w, name):
 
 
 @pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.oracle
 def test_it_computes_the_paper(shared):
     model, x = _model(TASK_FIELDS, meta_unit_shared=shared), _columns(zoo.rows(9))
     w = oracle.weights(model)

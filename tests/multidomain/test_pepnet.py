@@ -68,6 +68,7 @@ def gated(domain, e, w):
 
 
 @pytest.mark.parametrize("per_task", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(per_task):
     model, x = _model(gate_per_task=per_task), zoo.rows(9)
     w = oracle.weights(model)

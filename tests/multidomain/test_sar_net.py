@@ -116,6 +116,7 @@ def _logit(x, w, renormalise=False):
     ],
     ids=str,
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(options):
     model, x = _model(**options), _rows(11)
     expected = _logit(x, oracle.weights(model), options.get("renormalise", False))

@@ -50,6 +50,7 @@ def features(x, w):
 
 
 @pytest.mark.parametrize("aux_norm", [True, False])
+@pytest.mark.oracle
 def test_it_computes_the_paper(aux_norm):
     model, x = _model(aux_norm=aux_norm), zoo.rows(15)
     w, p = oracle.weights(model), x["domain_id"]

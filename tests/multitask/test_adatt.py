@@ -45,6 +45,7 @@ def _expected(x, w, levels, m, common, residual):
     ("levels", "m", "common", "residual"),
     [(1, 1, 0, True), (1, 2, 0, False), (2, 2, 1, True), (3, 2, 0, True)],
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(levels, m, common, residual):
     model = _model(levels, m, common, self_residual=residual)
     x, w = zoo.rows(9), oracle.weights(model)

@@ -48,6 +48,7 @@ def _expected(x, w, shared):
 
 
 @pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(shared):
     model = _model(shared_transfer=shared)
     x, w = zoo.rows(32), oracle.weights(model)

@@ -32,6 +32,7 @@ def _features(x, w, i):
 
 
 @pytest.mark.parametrize("affinity", [None, {"like": [1]}])
+@pytest.mark.oracle
 def test_it_computes_the_paper(affinity):
     model = _model(affinity=affinity)
     x, w = zoo.rows(9), oracle.weights(model)

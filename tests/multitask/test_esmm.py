@@ -33,6 +33,7 @@ def _probabilities(x, w):
     return oracle.sigmoid(a), oracle.sigmoid(c)
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x, y = _model(), zoo.rows(64), _labels()
     p, q = _probabilities(x, oracle.weights(model))

@@ -102,6 +102,7 @@ def _expected(x, w, categories, everyone=False):
     ],
     ids=str,
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(n, common, kwargs):
     model = _model(CATEGORIES, n, common, **kwargs)
     x, w = zoo.rows(9), oracle.weights(model)

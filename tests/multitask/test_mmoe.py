@@ -26,6 +26,7 @@ def _expected(x, w, gates):
 @pytest.mark.parametrize(
     "options", [{}, {"gate_units": (5,), "gate_bias": True}], ids=["linear", "mlp"]
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(options, one_gate):
     model = mmoe(zoo.fields(), zoo.TASKS, 3, (7, 4), (5,), one_gate=one_gate, **options)
     zoo.jitter(model)

@@ -49,6 +49,7 @@ def _model(levels=1, own=2, common=2, **kwargs):
 
 @pytest.mark.parametrize("levels", [1, 3])
 @pytest.mark.parametrize(("own", "common"), [(2, 1), (0, 3), (1, 0)])
+@pytest.mark.oracle
 def test_it_computes_the_paper(levels, own, common):
     model = _model(levels, own, common)
     x, w = zoo.rows(9), oracle.weights(model)

@@ -1,11 +1,14 @@
 """Shared-Bottom: its equation, and that one task is an MLP."""
 
+import pytest
+
 from recsys import Task
 from recsys.multitask.shared_bottom import shared_bottom
 from tests import oracle, zoo
 from tests.close import close
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model = shared_bottom(zoo.fields(), zoo.TASKS, (9, 6), (5,))
     zoo.jitter(model)

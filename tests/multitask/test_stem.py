@@ -69,6 +69,7 @@ def _model(levels=1, m=2, common=1, **kwargs):
 
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize(("m", "common"), [(1, 1), (2, 3)])
+@pytest.mark.oracle
 def test_it_computes_the_paper(levels, m, common):
     model = _model(levels, m, common)
     x, w = zoo.rows(9), oracle.weights(model)

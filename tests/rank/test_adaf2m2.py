@@ -60,6 +60,7 @@ def _logit(model, x):
     return _forward(w, weighted, x["scores"])
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     out = model.predict(x, verbose=0)["logit"]

@@ -37,6 +37,7 @@ def _first(w, x):
     return w["dnn_bias/bias"] + sum(columns)
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     w = oracle.weights(model)

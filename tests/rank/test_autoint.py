@@ -30,6 +30,7 @@ def _attention(e, w, heads):
 
 
 @pytest.mark.parametrize("hidden_units", [(), (10, 6)])
+@pytest.mark.oracle
 def test_it_computes_the_paper(hidden_units):
     task = Task("ctr", return_logit=True)
     model = autoint(

@@ -40,6 +40,7 @@ def _interest(x, w, times, blocks, heads, output, name="dnn_transformer_default"
 
 @pytest.mark.parametrize("times", [False, True])
 @pytest.mark.parametrize("output", ["target", "mean", "concat"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(output, times):
     fields = TIMED if times else zoo.fields()
     model = bst(

@@ -28,6 +28,7 @@ def _coaction(weights, p, valid, units, orders, indep):
 
 
 @pytest.mark.parametrize("indep", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(indep):
     pairs = [("item_id", "seen"), ("category", "seen_category"), ("item_id", "user_id")]
     kwargs = {"units": UNITS, "orders": 2, "order_indep": indep}

@@ -48,6 +48,7 @@ def _refined(w, x, single_layer):
 
 @pytest.mark.parametrize("share", ["none", "aggregation", "all"])
 @pytest.mark.parametrize("single_layer", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(share, single_layer):
     model, x = _model(share=share, single_layer=single_layer), zoo.rows(9)
     w = oracle.weights(model)

@@ -33,6 +33,7 @@ def _crossed(x0, w):
 @pytest.mark.parametrize(
     "kind", [{}, {"low_rank_dim": 5}, {"cross_type": "vector"}], ids=str
 )
+@pytest.mark.oracle
 def test_it_computes_the_papers(kind, structure):
     task = Task("ctr", return_logit=True)
     model = dcn(zoo.fields(), task, layer_num=3, structure=structure, **kind)

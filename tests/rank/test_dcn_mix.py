@@ -37,6 +37,7 @@ def _crossed(x0, w, layers, experts, rank, gate):
 
 @pytest.mark.parametrize("gate", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("structure", ["parallel", "stacked"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(gate, structure):
     task = Task("ctr", return_logit=True)
     options = {"num_experts": 3, "low_rank_dim": 5, "gate": gate}

@@ -79,6 +79,7 @@ def _model(*args, **kwargs):
 
 @pytest.mark.parametrize("use_ln", [True, False])
 @pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.oracle
 def test_it_computes_the_paper(heads, use_ln):
     model = _model(Task("ctr", return_logit=True), num_heads=heads, use_ln=use_ln)
     x = zoo.rows(9)

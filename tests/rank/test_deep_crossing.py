@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from recsys import Task
 from recsys.rank.deep_crossing import ResidualUnit, deep_crossing
@@ -31,6 +32,7 @@ def _logit(model, x, one_hot_below):
     return oracle.dense(z, w, "dnn_logit/logit")
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     for one_hot_below in (0, 25, 256):
         model = deep_crossing(

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from recsys import Task
 from recsys.rank.deepfefm import deepfefm
@@ -35,6 +36,7 @@ def _pairs(e, w):
     )
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = deepfefm(zoo.fields(dim=D), LOGIT, hidden_units=(8, 6)), zoo.rows(9)
     zoo.jitter(model)

@@ -38,6 +38,7 @@ def _logit(model, x):
     return first + second + oracle.tower(deep, w, "dnn_mlp")
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     expected = oracle.sigmoid(_logit(model, x))

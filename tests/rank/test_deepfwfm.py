@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from recsys import Task
 from recsys.rank.deepfwfm import deepfwfm
@@ -23,6 +24,7 @@ def _trainable(model):
     return sum(int(np.prod(v.shape)) for v in model.trainable_weights)
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = deepfwfm(zoo.fields(dim=D), LOGIT, hidden_units=(8, 6)), zoo.rows(9)
     zoo.jitter(model)

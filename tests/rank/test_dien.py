@@ -33,6 +33,7 @@ def _states(e, valid, w, name="dnn_extractor_default/gru/gru_cell/"):
 
 
 @pytest.mark.parametrize("evolution", ["augru", "agru", "aigru"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(evolution):
     model, x = dien(zoo.fields(), BOTH, evolution=evolution), zoo.rows(9)
     zoo.jitter(model)

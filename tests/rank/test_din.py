@@ -21,6 +21,7 @@ def _model(**kwargs):
     return model
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     w = oracle.weights(model)

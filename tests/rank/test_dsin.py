@@ -92,6 +92,7 @@ def _interest(x, w, merge):
 
 
 @pytest.mark.parametrize("merge", ["ave", "sum", "concat"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(merge):
     model = dsin(SESSIONS, BOTH, num_sessions=K, session_length=T, merge=merge)
     zoo.jitter(model)

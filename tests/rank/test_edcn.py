@@ -94,6 +94,7 @@ def _model(**options):
     ],
     ids=str,
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(options):
     model, x = _model(**options), zoo.rows(9)
     found = model.predict(x, verbose=0)["logit"]

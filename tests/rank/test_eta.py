@@ -20,6 +20,7 @@ def _distances(x, w):
 
 
 @pytest.mark.parametrize("k", [2, 50])
+@pytest.mark.oracle
 def test_it_computes_the_paper(k):
     model = eta(zoo.fields(), BOTH, (8, 4), k=k, num_bits=32)
     zoo.jitter(model)

@@ -41,6 +41,7 @@ def _layer(z, w, name):
 
 
 @pytest.mark.parametrize("options", [{}, {"use_ln": True}], ids=str)
+@pytest.mark.oracle
 def test_it_computes_the_paper(options):
     task = Task("ctr", return_logit=True)
     model = eulernet(zoo.fields(dim=4), task, num_orders=(8, 5), **options)

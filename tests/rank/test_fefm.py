@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from recsys import Task
 from recsys.rank.fefm import fefm
@@ -34,6 +35,7 @@ def _pairs(e, w):
     )
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = fefm(zoo.fields(dim=D), LOGIT), zoo.rows(9)
     zoo.jitter(model)

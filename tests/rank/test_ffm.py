@@ -24,6 +24,7 @@ def _trainable(model):
 
 
 @pytest.mark.parametrize("use_linear", [True, False])
+@pytest.mark.oracle
 def test_it_computes_the_paper(use_linear):
     model, x = ffm(zoo.fields(dim=D), LOGIT, use_linear=use_linear), zoo.rows(9)
     zoo.jitter(model)

@@ -44,6 +44,7 @@ def _logit(model, x, bilinear_type, deep):
 
 @pytest.mark.parametrize("bilinear_type", ["all", "each", "interaction"])
 @pytest.mark.parametrize("units", [(), (8, 6)])
+@pytest.mark.oracle
 def test_it_computes_the_paper(bilinear_type, units):
     model = fibinet(
         zoo.fields(dim=D), LOGIT, bilinear_type=bilinear_type, hidden_units=units

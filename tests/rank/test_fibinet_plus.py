@@ -21,6 +21,7 @@ def _norm(x, w, name, epsilon):
     return x * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model = fibinet_plus(
         zoo.fields(dim=D), LOGIT, bilinear_output_size=7, hidden_units=(8, 6)

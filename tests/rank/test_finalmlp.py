@@ -21,6 +21,7 @@ def _gate(w, i, context):
 
 @pytest.mark.parametrize("gates", [GATES, ((), ()), None], ids=str)
 @pytest.mark.parametrize("heads", [0, 1, 2])
+@pytest.mark.oracle
 def test_it_computes_the_paper(gates, heads):
     model = finalmlp(
         zoo.fields(),

@@ -43,6 +43,7 @@ def _logits(model, x, residual="concat"):
 
 @pytest.mark.parametrize("use_bn", [False, True])
 @pytest.mark.parametrize("residual", ["concat", "sum"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(residual, use_bn):
     model = finalnet(zoo.fields(), BOTH, residual=residual, use_bn=use_bn)
     zoo.jitter(model, 0.1)

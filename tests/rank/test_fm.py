@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from recsys import Task
 from recsys.rank.fm import fm
@@ -22,6 +23,7 @@ def _trainable(model):
     return sum(int(np.prod(v.shape)) for v in model.trainable_weights)
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = fm(zoo.fields(dim=D), LOGIT), zoo.rows(9)
     zoo.jitter(model)

@@ -26,6 +26,7 @@ def _trainable(model):
 WIDTHS = [4, 3, 5, 8, 4, 2, 8, 4]
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper_with_fields_of_any_width():
     model, x = fmfm(zoo.fields(), LOGIT), zoo.rows(9)
     zoo.jitter(model)

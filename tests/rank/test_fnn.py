@@ -16,6 +16,7 @@ COLUMNS = [*EMBEDDED[:6], "scores", *EMBEDDED[6:]]
 LOGIT = Task("ctr", return_logit=True)
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = fnn(zoo.fields(), LOGIT, hidden_units=(8, 4)), zoo.rows(9)
     zoo.jitter(model)

@@ -42,6 +42,7 @@ def _first(x, w, linear):
 
 
 @pytest.mark.parametrize("linear", ["weight", "feature", "field"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(linear):
     model, x = fwfm(zoo.fields(dim=D), LOGIT, linear=linear), zoo.rows(9)
     zoo.jitter(model)

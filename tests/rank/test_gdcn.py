@@ -14,6 +14,7 @@ WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + (8 + 4)
 
 
 @pytest.mark.parametrize("structure", ["parallel", "stacked"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(structure):
     task = Task("ctr", return_logit=True)
     model = gdcn(zoo.fields(), task, structure=structure)

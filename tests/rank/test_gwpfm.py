@@ -84,6 +84,7 @@ def _vectors(model, x, groups=3, dim=4):
     return np.stack(e, 1).reshape(9, 8, groups, dim)
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = gwpfm(_fields(), LOGIT), zoo.rows(9)
     zoo.jitter(model)

@@ -56,6 +56,7 @@ def _hidden(w, x):
 
 
 @pytest.mark.parametrize("combine", ["mean", "sum_weighted", "gate_weighted"])
+@pytest.mark.oracle
 def test_it_computes_the_paper(combine):
     model = _model(**({} if combine == "mean" else {combine: True}))
     x = zoo.rows(9)

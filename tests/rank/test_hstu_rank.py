@@ -69,6 +69,7 @@ def _interest(x, w, acted, timed_):
     [(zoo.fields(), 0, 0), (TIMED, 0, 1), (ACTED, 1, 1)],
     ids=["items", "times", "actions"],
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(fields, acted, timed_):
     model = hstu_rank(fields, BOTH, (8, 4), d_model=6, num_heads=H, qk_dim=QK, v_dim=V)
     zoo.jitter(model)

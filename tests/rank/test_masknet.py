@@ -33,6 +33,7 @@ def _block(e, x, w, name):
 
 
 @pytest.mark.parametrize("parallel", [True, False])
+@pytest.mark.oracle
 def test_it_computes_the_paper(parallel):
     model, x = masknet(zoo.fields(), LOGIT, parallel=parallel, **SMALL), zoo.rows(9)
     zoo.jitter(model)

@@ -31,6 +31,7 @@ def _first_and_pool(w, x):
 
 
 @pytest.mark.parametrize("use_bn", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(use_bn):
     model, x = _model(hidden_units=(6, 5), use_bn=use_bn), zoo.rows(9)
     model.compile("sgd", "binary_crossentropy")

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from recsys import Task
 from recsys.rank.pin import pin
@@ -19,6 +20,7 @@ def _norm(x, scale, shift):
     return (x - mean) / np.sqrt(var + 1e-5) * scale + shift
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model = pin(zoo.fields(dim=D), LOGIT, net_size=5, net_units=2, hidden_units=(8,))
     zoo.jitter(model)

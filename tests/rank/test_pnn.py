@@ -30,6 +30,7 @@ def _embeddings(w, x):
         (False, True, "mat"),
     ],
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(inner, outer, kernel):
     model = pnn(zoo.fields(dim=D), LOGIT, inner, outer, kernel, hidden_units=(8, 6))
     zoo.jitter(model)

@@ -41,6 +41,7 @@ def _block(x, w, name):
     return _norm(out + s, w, f"{name}/norm")
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = rankmixer(zoo.fields(), LOGIT, **SMALL), zoo.rows(9)
     zoo.jitter(model)

@@ -26,6 +26,7 @@ def _attention(e, valid, q, r, bits):
 
 
 @pytest.mark.parametrize("bits", [1, 3])
+@pytest.mark.oracle
 def test_it_computes_the_paper(bits):
     model = sdim(zoo.fields(), BOTH, (8, 4), num_bits=12, signature_bits=bits)
     zoo.jitter(model)

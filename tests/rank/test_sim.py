@@ -38,6 +38,7 @@ def _interest(x, w, scores, candidates, k, times):
 @pytest.mark.parametrize("times", [False, True])
 @pytest.mark.parametrize("search", ["soft", "hard"])
 @pytest.mark.parametrize("k", [2, 50])
+@pytest.mark.oracle
 def test_it_computes_the_paper(search, k, times):
     model = sim(TIMED if times else zoo.fields(), BOTH, (8, 4), search=search, k=k)
     zoo.jitter(model)

@@ -43,6 +43,7 @@ def _interest(x, w, times, name="dnn_tim_default"):
 
 
 @pytest.mark.parametrize("times", [False, True])
+@pytest.mark.oracle
 def test_it_computes_the_paper(times):
     model = tin(TIMED if times else zoo.fields(), BOTH)
     zoo.jitter(model)

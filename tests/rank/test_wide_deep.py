@@ -33,6 +33,7 @@ def _deep(w, x):
     return oracle.tower(np.concatenate(z, -1), w, "dnn_mlp")
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(crosses=CROSSES, task=LOGIT), zoo.rows(9)
     w = oracle.weights(model)

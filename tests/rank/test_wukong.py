@@ -30,6 +30,7 @@ def _layer(x, w, name, num_fm):
     return _norm(np.concatenate([fm, linear], 1) + shortcut, w, f"{name}/norm")
 
 
+@pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = wukong(zoo.fields(dim=4), LOGIT, hidden_units=(8,), **SMALL), zoo.rows(9)
     zoo.jitter(model)

@@ -32,6 +32,7 @@ def _maps(x0, kernels, split_half=False, f=lambda x: x):
 @pytest.mark.parametrize(
     "options", [{}, {"split_half": True}, {"cin_activation": "relu"}], ids=str
 )
+@pytest.mark.oracle
 def test_it_computes_the_paper(options):
     task = Task("ctr", return_logit=True)
     model = xdeepfm(zoo.fields(dim=4), task, cin_units=(6, 4, 5), **options)
