@@ -190,7 +190,8 @@ def diversify(
         weight: What each chosen item of its category costs an item, at least 0.
 
     Returns:
-        Ids and scores, `(num_users, k)`, in the order of choice.
+        Ids and scores, `(num_users, k)`, in the order of choice; id -1 and score -inf
+        where a user has less than k candidates.
 
     Raises:
         ValueError: If shapes do not fit, or a number is out of range.
@@ -211,19 +212,23 @@ def diversify(
             f"categories must be one for each item id, up to {ids.max(initial=0)}. "
             f"Received: shape {categories.shape}"
         )
-    if not weight >= 0:
-        raise ValueError(f"weight must be at least 0. Received: weight={weight!r}")
-    of = np.where(ids < 0, -1, categories[ids])
-    value = np.array(scores, np.float64)
+    if not 0 <= weight < np.inf:
+        raise ValueError(
+            f"weight must be finite and at least 0. Received: weight={weight!r}"
+        )
+    of = categories[ids]
+    value = np.where(ids < 0, -np.inf, scores).astype(np.float64)
     rows, chosen = np.arange(len(ids)), np.empty((len(ids), k), np.intp)
+    left = np.empty(chosen.shape, bool)
     for place in range(k):
         best = value.argmax(axis=1)
         chosen[:, place] = best
+        left[:, place] = value[rows, best] > -np.inf
         value -= weight * (of == of[rows, best][:, None])
         value[rows, best] = -np.inf
     return (
-        np.take_along_axis(ids, chosen, axis=1),
-        np.take_along_axis(scores, chosen, axis=1),
+        np.where(left, np.take_along_axis(ids, chosen, axis=1), -1),
+        np.where(left, np.take_along_axis(scores, chosen, axis=1), -np.inf),
     )
 
 
