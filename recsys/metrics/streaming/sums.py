@@ -60,14 +60,19 @@ class RowSums(SumMetric):
             y_pred: What `from_logits` says: logits or predictions.
             sample_weight: Weights; rows of weight 0 do not count.
         """
+        self._add_rows(y_true, y_pred, sample_weight)
+
+    def _add_rows(
+        self, y_true: Any, scores: Any, sample_weight: Any, **options: Any
+    ) -> None:
         if is_stub(self._total):
             return
-        y, score, weight = label_score_weight(y_true, y_pred, sample_weight)
-        of_rows = ops.stack(self.of_rows(y, score))
+        y, score, weight = label_score_weight(y_true, scores, sample_weight)
+        of_rows = ops.stack(self.of_rows(y, score, **options))
         of_rows = ops.where(weight == 0, 0.0, weight * of_rows)
         self.add(ops.sum(of_rows, axis=1))
 
-    def of_rows(self, y: Any, score: Any) -> list[Any]:
+    def of_rows(self, y: Any, score: Any, **options: Any) -> list[Any]:
         """Returns what is summed, `(batch,)` each."""
         raise NotImplementedError
 
