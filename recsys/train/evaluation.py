@@ -110,14 +110,15 @@ def evaluate(
     """
     cuts = _check(k, metrics, (*METRICS, COVERAGE))
     source = _source(scores, users, reserved)
-    judged, seen = as_csr(relevant), None if exclude is None else as_csr(exclude)
+    judged = as_csr(relevant)
     num_users = len(judged[0]) - 1
+    seen = _seen(exclude, num_users)
     total = {f"{name}@{cut}": 0.0 for name in metrics for cut in cuts}
     shown: dict[int, Any] = dict.fromkeys(cuts, 0)
     asked = 0
     for rows in _blocks(num_users, block):
-        wanted, gone = _rows(judged, rows), None if seen is None else _rows(seen, rows)
-        ids, num_items = source.best(rows, max(cuts), gone)
+        wanted = _rows(judged, rows)
+        ids, num_items = source.best(rows, max(cuts), _rows(seen, rows))
         queries = judge(_distinct(wanted, source.reserved, num_items, rows.start), ids)
         asked += int(np.count_nonzero(queries.num_relevant))
         for cut in cuts:
@@ -202,7 +203,7 @@ def evaluate_sampled(
             f"Received: num_items={num_items}, num_negatives={num_negatives}"
         )
     known = ~_unseen(positives, reserved, num_items)
-    seen = as_csr([[]] * num_users if exclude is None else exclude)
+    seen = _seen(exclude, num_users)
     random = np.random.default_rng(seed)
     suffix = f"(m={num_negatives}", f"(m={num_negatives}, corrected"
     total = {
@@ -210,8 +211,9 @@ def evaluate_sampled(
     }
     for rows in _blocks(num_users, _SAMPLED_BLOCK):
         positive = np.asarray(positives[rows])
+        taken = _rows(seen, rows)
         negative, num_ranked = _negatives(
-            random, positive, _rows(seen, rows), (reserved, num_items), num_negatives
+            random, positive, taken, (reserved, num_items), num_negatives, rows.start
         )
         ids = np.concatenate([positive[:, None], negative], axis=1)
         found = np.asarray(pairs(rows, ids))
@@ -320,6 +322,7 @@ def _negatives(
     seen: tuple[Any, ...],
     between: tuple[int, int],
     count: int,
+    first_user: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draws ids that are neither the positive one nor seen.
 
@@ -328,14 +331,14 @@ def _negatives(
     """
     first, last = between
     user = np.arange(len(positive))
-    taken = np.concatenate([np.repeat(user, np.diff(seen[0])) * last + seen[1]])
+    taken = np.repeat(user, np.diff(seen[0])) * last + seen[1]
     taken = np.unique(np.concatenate([taken, user * last + positive]))
     taken = taken[taken % last >= first]
     left = last - first - np.bincount(taken // last, minlength=len(user))
     if len(left) and left.min() < 1:
         raise ValueError(
             "Each user must have an item that can be drawn. Received: all items of "
-            f"user {int(left.argmin())} of a block are excluded"
+            f"user {first_user + int(left.argmin())} are excluded"
         )
     ids = np.empty((len(positive), count), np.int64)
     again = np.ones(ids.shape, bool)
@@ -356,13 +359,22 @@ def _blocks(num_users: int, block: int) -> Iterator[slice]:
             yield slice(start, stop)
 
 
+def _seen(exclude: Any, num_users: int) -> tuple[Any, ...]:
+    """What each user must not get, as CSR."""
+    if exclude is None:
+        return np.zeros(num_users + 1, np.int64), np.empty(0, np.int64)
+    seen = as_csr(exclude)
+    if len(seen[0]) != num_users + 1:
+        raise ValueError(
+            f"exclude must have as many users as relevant, {num_users}. "
+            f"Received: {len(seen[0]) - 1}"
+        )
+    return seen
+
+
 def _rows(csr: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
     """Some rows of a CSR matrix, as one."""
     offsets = np.asarray(csr[0])[rows.start : rows.stop + 1]
-    if len(offsets) != rows.stop + 1 - rows.start:
-        raise ValueError(
-            f"exclude must have as many users as relevant. Received: {len(csr[0]) - 1}"
-        )
     return offsets - offsets[0], *(x[offsets[0] : offsets[-1]] for x in csr[1:])
 
 

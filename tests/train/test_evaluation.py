@@ -252,6 +252,16 @@ def test_nothing_seen_is_drawn_and_all_models_get_the_same():
         assert set(ids[1:].tolist()) == allowed
 
 
+def test_a_user_with_nothing_to_draw_is_named_behind_the_first_block():
+    """In place of user 376 of a block it is user 1400."""
+    users = 1500
+    seen = [[]] * 1400 + [range(2, ITEMS)] + [[]] * 99
+    with pytest.raises(ValueError, match=r"user 1400 are excluded"):
+        evaluate_sampled(
+            lambda _, ids: ids, [[3]] * users, exclude=seen, num_items=ITEMS
+        )
+
+
 def test_sampled_scores_of_vectors_and_of_a_table_agree():
     of_vectors = evaluate_sampled((VECTORS, MATRIX), ONE, exclude=SEEN)
     assert evaluate_sampled(SCORES, ONE, exclude=SEEN) == of_vectors
@@ -267,7 +277,9 @@ def test_sampled_scores_of_vectors_and_of_a_table_agree():
         (lambda: evaluate(SCORES, [[3, 40]] * USERS), r"in \[2, 40\).*40 to 40"),
         (lambda: evaluate_sampled(SCORES, [[0]] * USERS), r"in \[2, 40\).*0 to 0"),
         (lambda: evaluate(SCORES, [[3]] * 30), "one row for each user.*23"),
-        (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]]), "as many users.*1"),
+        (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]]), "as many users.*23.*1"),
+        (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]] * 24), "23.*24"),
+        (lambda: evaluate_sampled(SCORES, ONE, exclude=[[]] * 24), "23.*24"),
         (lambda: evaluate(SCORES, [[3]] * 23, users={}), "users must be given with"),
         (lambda: evaluate(SCORES * np.nan, [[3]] * 23), "not be NaN"),
         (lambda: evaluate_sampled(SCORES, RELEVANT), "one relevant item"),
