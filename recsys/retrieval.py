@@ -81,7 +81,7 @@ def top_k(
             f"interest_mask must have shape {users.shape[:2]}. "
             f"Received: shape {exists.shape}"
         )
-    offsets, excluded = _excluded(exclude, num_users, len(items))
+    offsets, excluded = check_excluded(exclude, num_users, len(items))
     _check_finite("items", items)
 
     dtype = np.result_type(users, items, np.float32)
@@ -160,7 +160,7 @@ def top_k_of_scores(
             f"shape {scores.shape}"
         )
     _check_numbers(k, reserved)
-    offsets, excluded = _excluded(exclude, *scores.shape)
+    offsets, excluded = check_excluded(exclude, *scores.shape)
     scores[np.repeat(np.arange(len(scores)), np.diff(offsets)), excluded] = -np.inf
     ids = np.full((len(scores), k), -1, np.int32)
     found = np.full((len(scores), k), -np.inf, scores.dtype)
@@ -284,9 +284,14 @@ class _Best:
         self.users, self.found, self.values, self.waiting = [], [], [], 0
 
 
-def _excluded(
+def check_excluded(
     exclude: tuple[ArrayLike, ArrayLike] | None, num_users: int, num_items: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns `exclude` of `top_k` as arrays; `None` is nothing for anybody.
+
+    Raises:
+        ValueError: If it is no CSR matrix of as many users, or an id is no item.
+    """
     if exclude is None:
         return np.zeros(num_users + 1, np.intp), np.empty(0, np.intp)
     offsets, ids = (np.asarray(part, np.intp) for part in exclude)

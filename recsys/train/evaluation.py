@@ -19,7 +19,7 @@ from recsys.metrics.queries import Queries, judge
 from recsys.metrics.recall import query_recall
 from recsys.metrics.relevance import repeated
 from recsys.metrics.sampled import estimated_rank
-from recsys.retrieval import top_k, top_k_of_scores
+from recsys.retrieval import check_excluded, top_k, top_k_of_scores
 from recsys.train.match_model import MatchModel, as_csr
 
 Floats = NDArray[np.float64]
@@ -211,7 +211,7 @@ def evaluate_sampled(
     }
     for rows in _blocks(num_users, _SAMPLED_BLOCK):
         positive = np.asarray(positives[rows])
-        taken = _rows(seen, rows)
+        taken = check_excluded(_rows(seen, rows), len(positive), num_items)
         negative, num_ranked = _negatives(
             random, positive, taken, (reserved, num_items), num_negatives, rows.start
         )
@@ -234,8 +234,9 @@ def evaluate_sampled(
             at_cut = replace(queries, k=cut)
             for name in metrics:
                 sampled, corrected = (f"{name}@{cut}{end})" for end in suffix)
-                total[sampled] += METRICS[name](at_cut) @ known[rows]
-                total[corrected] += (OF_RANK[name](rank) * (rank <= cut)) @ known[rows]
+                total[sampled] += float(METRICS[name](at_cut) @ known[rows])
+                estimate = OF_RANK[name](rank) * (rank <= cut)
+                total[corrected] += float(estimate @ known[rows])
     return {name: float(value / num_users) for name, value in total.items()}
 
 
@@ -359,7 +360,7 @@ def _blocks(num_users: int, block: int) -> Iterator[slice]:
             yield slice(start, stop)
 
 
-def _seen(exclude: Any, num_users: int) -> tuple[Any, ...]:
+def _seen(exclude: Any, num_users: int) -> tuple[Any, Any]:
     """What each user must not get, as CSR."""
     if exclude is None:
         return np.zeros(num_users + 1, np.int64), np.empty(0, np.int64)
@@ -399,7 +400,7 @@ def _unseen(ids: ArrayLike, reserved: int, num_items: int) -> NDArray[np.bool_]:
         ValueError: If one of the others is no item.
     """
     ids = np.asarray(ids)
-    unseen = (ids == UNSEEN) & (reserved > UNSEEN)
+    unseen: NDArray[np.bool_] = (ids == UNSEEN) & (reserved > UNSEEN)
     wrong = ids[~unseen & ((ids < reserved) | (ids >= num_items))]
     if wrong.size:
         also = f", or {UNSEEN} for an item that training has not seen"

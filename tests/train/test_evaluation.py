@@ -280,6 +280,11 @@ def test_sampled_scores_of_vectors_and_of_a_table_agree():
         (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]]), "as many users.*23.*1"),
         (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]] * 24), "23.*24"),
         (lambda: evaluate_sampled(SCORES, ONE, exclude=[[]] * 24), "23.*24"),
+        (lambda: evaluate(SCORES, ONE, exclude=[[40]] * 23), "Excluded ids.*40 to"),
+        (
+            lambda: evaluate_sampled(SCORES, ONE, exclude=[[40]] * 23),
+            "Excluded ids.*40 to 40",
+        ),
         (lambda: evaluate(SCORES, [[3]] * 23, users={}), "users must be given with"),
         (lambda: evaluate(SCORES * np.nan, [[3]] * 23), "not be NaN"),
         (lambda: evaluate_sampled(SCORES, RELEVANT), "one relevant item"),

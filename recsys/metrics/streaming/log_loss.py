@@ -1,5 +1,6 @@
 """Logarithmic loss over batches."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -63,7 +64,8 @@ class LogLoss(RowSums):
             ValueError: If both or none of `y_pred` and `logits` are given.
         """
         scores, of_logits = one_of(self, y_pred, logits)
-        self._add_rows(y_true, scores, sample_weight, of_logits=of_logits)
+        of_rows = partial(self.of_rows, of_logits=of_logits)
+        self._add_rows(y_true, scores, sample_weight, of_rows)
 
     def of_rows(self, y: Any, score: Any, of_logits: bool = False) -> list[Any]:
         if of_logits:
