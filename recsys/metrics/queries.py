@@ -62,8 +62,9 @@ class Queries:
         return np.clip(self.k - self.above, 0, self.tied)
 
     def cut(self) -> Ints:
-        """k, or without it the length of each list."""
-        return self.length if self.k is None else np.full_like(self.length, self.k)
+        """k, or without it the length of each list; at least 1."""
+        lengths = self.length if self.k is None else np.full_like(self.length, self.k)
+        return np.maximum(lengths, 1)
 
     def hits(self) -> Floats:
         """Relevant items among the first k of each query, `(num_queries,)`."""
