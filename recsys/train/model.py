@@ -318,9 +318,11 @@ class Model(keras.Model):
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
         weight = rest.pop("sample_weight", None)
-        if rest.get("class_weight") and y is not None and weight is None:
-            classes = rest.pop("class_weight")
-            weight = rows.weights_of_classes(self.heads, y, classes)
+        if classes := rest.get("class_weight"):
+            rows.check_class_weight(self.heads, x, weight, classes)
+            if y is not None:
+                del rest["class_weight"]
+                weight = rows.weights_of_classes(self.heads, y, classes)
         train = self._prepared(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
