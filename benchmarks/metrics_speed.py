@@ -95,7 +95,7 @@ def steps(label: Any, score: Any, group: Any) -> None:
         "GAUC": (metrics.GAUC("user"), score, True),
         "NDCG": (metrics.NDCG("user", 10), score, True),
         "BinnedAUC": (metrics.BinnedAUC(), score, False),
-        "LogLoss": (metrics.LogLoss(), score, False),
+        "LogLoss": (metrics.LogLoss(from_logits=True), score, False),
         "PCOC": (metrics.PCOC(), p, False),
         "ECE": (metrics.ECE(), p, False),
     }

@@ -81,7 +81,7 @@ def top_k(
             f"interest_mask must have shape {users.shape[:2]}. "
             f"Received: shape {exists.shape}"
         )
-    offsets, excluded = _excluded(exclude, num_users, len(items))
+    offsets, excluded = check_excluded(exclude, num_users, len(items))
     _check_finite("items", items)
 
     dtype = np.result_type(users, items, np.float32)
@@ -160,7 +160,7 @@ def top_k_of_scores(
             f"shape {scores.shape}"
         )
     _check_numbers(k, reserved)
-    offsets, excluded = _excluded(exclude, *scores.shape)
+    offsets, excluded = check_excluded(exclude, *scores.shape)
     scores[np.repeat(np.arange(len(scores)), np.diff(offsets)), excluded] = -np.inf
     ids = np.full((len(scores), k), -1, np.int32)
     found = np.full((len(scores), k), -np.inf, scores.dtype)
@@ -190,7 +190,8 @@ def diversify(
         weight: What each chosen item of its category costs an item, at least 0.
 
     Returns:
-        Ids and scores, `(num_users, k)`, in the order of choice.
+        Ids and scores, `(num_users, k)`, in the order of choice; id -1 and score -inf
+        where a user has less than k candidates.
 
     Raises:
         ValueError: If shapes do not fit, or a number is out of range.
@@ -211,19 +212,23 @@ def diversify(
             f"categories must be one for each item id, up to {ids.max(initial=0)}. "
             f"Received: shape {categories.shape}"
         )
-    if not weight >= 0:
-        raise ValueError(f"weight must be at least 0. Received: weight={weight!r}")
-    of = np.where(ids < 0, -1, categories[ids])
-    value = np.array(scores, np.float64)
+    if not 0 <= weight < np.inf:
+        raise ValueError(
+            f"weight must be finite and at least 0. Received: weight={weight!r}"
+        )
+    of = categories[ids]
+    value = np.where(ids < 0, -np.inf, scores).astype(np.float64)
     rows, chosen = np.arange(len(ids)), np.empty((len(ids), k), np.intp)
+    left = np.empty(chosen.shape, bool)
     for place in range(k):
         best = value.argmax(axis=1)
         chosen[:, place] = best
+        left[:, place] = value[rows, best] > -np.inf
         value -= weight * (of == of[rows, best][:, None])
         value[rows, best] = -np.inf
     return (
-        np.take_along_axis(ids, chosen, axis=1),
-        np.take_along_axis(scores, chosen, axis=1),
+        np.where(left, np.take_along_axis(ids, chosen, axis=1), -1),
+        np.where(left, np.take_along_axis(scores, chosen, axis=1), -np.inf),
     )
 
 
@@ -279,9 +284,14 @@ class _Best:
         self.users, self.found, self.values, self.waiting = [], [], [], 0
 
 
-def _excluded(
+def check_excluded(
     exclude: tuple[ArrayLike, ArrayLike] | None, num_users: int, num_items: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns `exclude` of `top_k` as arrays; `None` is nothing for anybody.
+
+    Raises:
+        ValueError: If it is no CSR matrix of as many users, or an id is no item.
+    """
     if exclude is None:
         return np.zeros(num_users + 1, np.intp), np.empty(0, np.intp)
     offsets, ids = (np.asarray(part, np.intp) for part in exclude)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import retrieval
-from recsys.retrieval import top_k
+from recsys.retrieval import diversify, top_k
 
 
 def by_sorting(users, masks, items, k, seen, reserved):
@@ -156,3 +156,22 @@ def test_refuses(changes, message):
     arguments = {"users": [[1.0]], "items": [[1.0], [2.0], [3.0]], "k": 1, **changes}
     with pytest.raises(ValueError, match=message):
         top_k(**arguments)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_diversify_gives_no_item_twice_where_fewer_than_k_are_left(dtype):
+    inf = np.inf
+    scores = np.array([[0.9, 0.8, -inf], [0.9, 0.8, 0.5], [-inf] * 3, [1, 3, -inf]])
+    scores = scores.astype(dtype)
+    items = [[5, 3, -1], [5, 3, -1], [-1] * 3, [5, -1, -1]]
+    ids, found = diversify(items, scores, [0, 0, 0, 1, 2, 2], 3, 0.1)
+    np.testing.assert_array_equal(ids, [[5, 3, -1], [5, 3, -1], [-1] * 3, [5, -1, -1]])
+    wanted = [[0.9, 0.8, -inf], [0.9, 0.8, -inf], [-inf] * 3, [1, -inf, -inf]]
+    np.testing.assert_array_equal(found, np.array(wanted, dtype))
+    assert found.dtype == dtype and ids.dtype == "int32"
+
+
+@pytest.mark.parametrize("weight", [-1, np.inf, np.nan])
+def test_diversify_refuses_weights_that_make_no_order(weight):
+    with pytest.raises(ValueError, match=f"finite and at least 0.*weight={weight}"):
+        diversify([[1, 2]], [[0.5, 0.4]], [0, 0, 0], 2, weight)

@@ -10,6 +10,7 @@ from keras import ops
 from recsys.layers.core import LossLayer, shapes_may_vary
 from recsys.layers.sampling import (
     SAMPLERS,
+    CountedFrequency,
     StreamingFrequency,
     UniformSampler,
     draw_unseen,
@@ -307,9 +308,10 @@ class InBatchSoftmax(MatchLoss):
 
     Column j is masked where its item is i's own, one of i's known positives, or there
     before in the batch, so that each item counts once. Q_j is how often it is then
-    expected: the probability to be in a batch, which is estimated from the steps
-    between two that hold it, see `StreamingFrequency`, and `num_negatives / num_items`
-    more where items are drawn. A batch of one row has no negatives and no loss, unless
+    expected: the probability to be in a batch, which follows from the items' counts,
+    see `CountedFrequency`, or is estimated from the steps between two batches that hold
+    it, see `StreamingFrequency`; and `num_negatives / num_items` more where items are
+    drawn. A batch of one row has no negatives and no loss, unless
     some are drawn.
 
     Args:
@@ -320,6 +322,7 @@ class InBatchSoftmax(MatchLoss):
         known: Column of `x` with ids of items that are no negatives of the row,
             `(batch, any length)`.
         rate: Of `StreamingFrequency`.
+        counted: Whether counts of the items are given, to `frequency.adapt`.
     Call arguments and returns: as `MatchLoss`.
     Reference:
         Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations,
@@ -336,6 +339,7 @@ class InBatchSoftmax(MatchLoss):
         subtract_log_q: bool = True,
         known: str | None = None,
         rate: float = 0.01,
+        counted: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(vocabulary_size, temperature, reserved, **kwargs)
@@ -344,7 +348,12 @@ class InBatchSoftmax(MatchLoss):
         self.known = known
         self.rate = rate
         self.draws = UniformSampler(reserved, self.num_items, name="draws")
-        self.frequency = StreamingFrequency(vocabulary_size, rate, name="frequency")
+        self.counted = counted
+        self.frequency: CountedFrequency | StreamingFrequency
+        if counted:
+            self.frequency = CountedFrequency(vocabulary_size, name="frequency")
+        else:
+            self.frequency = StreamingFrequency(vocabulary_size, rate, name="frequency")
 
     def build(self, *_: Any) -> None:
         self.draws.build(None)
@@ -359,8 +368,9 @@ class InBatchSoftmax(MatchLoss):
         self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
     ) -> Any:
         columns = ids = ops.reshape(ids, (-1,))
-        if self.subtract_log_q and training:
-            self.frequency.update(ids)
+        if isinstance(self.frequency, StreamingFrequency):
+            if self.subtract_log_q and training:
+                self.frequency.update(ids)
         if self.num_negatives:
             drawn = self.draws.draw(self.num_negatives, self.seed_generator)
             more = ops.cast(self._vectors(drawn, training), "float32")
@@ -371,7 +381,11 @@ class InBatchSoftmax(MatchLoss):
         user = user / self.temperature
         positive = ops.sum(user * item[: ops.shape(ids)[0]], axis=1)
         if self.subtract_log_q:
-            expected = ops.exp(self.frequency.log_probability(columns))
+            if isinstance(self.frequency, CountedFrequency):
+                log_q = self.frequency.log_probability(columns, ops.shape(ids)[0])
+            else:
+                log_q = self.frequency.log_probability(columns)
+            expected = ops.exp(log_q)
             expected = ops.log(expected + self.num_negatives / self.num_items)
             positive -= expected[: ops.shape(ids)[0]]
             shift -= expected
@@ -389,6 +403,7 @@ class InBatchSoftmax(MatchLoss):
             "subtract_log_q": self.subtract_log_q,
             "known": self.known,
             "rate": self.rate,
+            "counted": self.counted,
         }
 
 

@@ -18,3 +18,19 @@ def mean_of_rows(losses: Any, weights: Any | None) -> Any:
     """
     losses = ops.reshape(losses, (-1,))
     return ops.mean(losses if weights is None else weights * losses)
+
+
+def weights_of_rows(weights: Any, rows: Any, dtype: str) -> Any:
+    """Returns one weight for each row, `(rows,)`.
+
+    Args:
+        weights: `(rows,)`, `(rows, 1)`, or one number for all rows.
+        rows: How many.
+        dtype: What to return.
+
+    Example:
+    >>> weights_of_rows(2, 3, "float32").numpy()
+    array([2., 2., 2.], dtype=float32)
+    """
+    weights = ops.reshape(ops.cast(weights, dtype), (-1,))
+    return ops.broadcast_to(weights, (rows,))

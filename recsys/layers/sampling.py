@@ -178,6 +178,11 @@ class StreamingFrequency(keras.layers.Layer):
     for each distinct item y of the batch at step t. Here h is the id itself, so that no
     two items collide.
 
+    The average takes `1 / rate` occurrences of an item to forget where it started: of
+    one that occurs a few times in a pass the estimate is nearer to `1 / start` than to
+    its frequency, after one pass by up to 9 times. Where counts are known,
+    `CountedFrequency` is exact.
+
     Args:
         vocabulary_size: Number of item ids.
         rate: Of the moving average, in (0, 1).
@@ -229,6 +234,50 @@ class StreamingFrequency(keras.layers.Layer):
             "rate": self.rate,
             "start": self.start,
         }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class CountedFrequency(keras.layers.Layer):
+    r"""How likely an item is to be in a batch, from its count c in N training rows.
+
+        p(y) = 1 - (1 - c / N)^B
+
+    for a batch of B rows, each drawn from all; N is the sum of the counts.
+
+    Args:
+        vocabulary_size: Number of item ids.
+    """
+
+    def __init__(self, vocabulary_size: int, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.vocabulary_size = vocabulary_size
+
+    def build(self, *_: Any) -> None:
+        self.log_absent = self.add_weight(
+            shape=(self.vocabulary_size,),
+            initializer=keras.initializers.Constant(
+                math.log1p(-1 / self.vocabulary_size)
+            ),
+            trainable=False,
+            name="log_absent",
+        )
+
+    def adapt(self, counts: Any) -> None:
+        """Takes how often each id occurs in training, `(vocabulary_size,)`.
+
+        An item that does not is taken for one that occurs once.
+        """
+        share = np.maximum(counts, 1) / max(np.sum(counts), 1)
+        with np.errstate(divide="ignore"):  # an item of every row is never absent
+            self.log_absent.assign(np.log1p(-share))
+
+    def log_probability(self, ids: Any, num_rows: Any) -> Any:
+        """Returns the logarithm of how likely each id is among so many rows."""
+        rows = ops.cast(num_rows, "float32")
+        return ops.log(-ops.expm1(rows * gather_rows(self.log_absent, ids)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
 
 
 def draw_unseen(seen: Any, first: int, num_items: int, num: int, seed: Any) -> Any:

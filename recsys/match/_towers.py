@@ -9,7 +9,7 @@ from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
 from recsys.layers.core import Identity, UnitLength
 from recsys.layers.interests import MeanOfParts
-from recsys.layers.retrieval import MatchLoss
+from recsys.layers.retrieval import InBatchSoftmax, MatchLoss
 from recsys.layers.sampling import UnigramSampler
 from recsys.layers.search import TakeSteps, TopSteps
 from recsys.train.match_model import CATALOGUE, ITEM, USER, MatchModel
@@ -35,6 +35,7 @@ class Towers:
     Attributes:
         embed: The embedder of all fields.
         item: The item.
+        counts: How often each item id occurs in training, if that is known.
         users: The fields of users, contexts and histories.
         items: The item, then the other item fields, if the model reads them.
 
@@ -54,6 +55,8 @@ class Towers:
         others = [f for f in fields if f.belong == "item" and f is not self.item]
         self.items = [self.item, *others] if item_side else [self.item]
         self.embed = FieldEmbedder(fields)
+        (item,) = self.embed.resolve([self.item])
+        self.counts = item.counts
         if item_side and others:
             columns = [
                 (field.name, *shape_and_type(field))
@@ -95,13 +98,14 @@ class Towers:
         score = loss([user, item, self.item_ids, *more], **kw)
         sampler = getattr(loss, "draws", None)
         if isinstance(sampler, UnigramSampler):
-            (field,) = self.embed.resolve([self.item])
-            if field.counts is None:
+            if self.counts is None:
                 raise ValueError(
-                    f"Field {field.name!r}: sampler='unigram' needs counts, how often "
-                    "each id occurs in training. Received: counts=None"
+                    f"Field {self.item.name!r}: sampler='unigram' needs counts, how "
+                    "often each id occurs in training. Received: counts=None"
                 )
-            sampler.adapt(field.counts)
+            sampler.adapt(self.counts)
+        if isinstance(loss, InBatchSoftmax) and loss.counted:
+            loss.frequency.adapt(self.counts)
         return MatchModel(inputs=self.embed.inputs, outputs=score, name=name)
 
 

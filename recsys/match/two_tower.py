@@ -62,7 +62,9 @@ def two_tower(
             those in it; of the logistic loss for each row, at least 1.
         temperature: Divides the scores in training.
         normalize: Whether both vectors have length 1.
-        subtract_log_q: Whether the softmax corrects for the items' frequency.
+        subtract_log_q: Whether the softmax corrects for the items' frequency, which
+            `Field.counts` of the item tells, as a `FeaturePipeline` makes them;
+            without, it is estimated from the batches, roughly for rare items.
         known: Column of `x` with items that are no negatives of their row.
         catalogue: The item's other fields for each item id, see `Towers`.
         sample_weight: Column of `x` that weighs the rows.
@@ -90,7 +92,12 @@ def two_tower(
     of_pairs: MatchLoss
     if loss == "in_batch":
         of_pairs = InBatchSoftmax(
-            size, num_negatives, subtract_log_q=subtract_log_q, known=known, **common
+            size,
+            num_negatives,
+            subtract_log_q=subtract_log_q,
+            known=known,
+            counted=towers.counts is not None,
+            **common,
         )
     elif loss == "logistic":
         of_pairs = SampledCrossentropy(size, num_negatives or 1, unseen=known, **common)

@@ -10,7 +10,8 @@ def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
     """Returns the first k ids of each list, `(num_lists, k)`; -1 is no id.
 
     Raises:
-        ValueError: If `ranked` is no array of lists of integers, or k is less than 1.
+        ValueError: If `ranked` is no array of lists of integers, a list has an id
+            twice, or k is less than 1.
     """
     ids = np.asarray(ranked)
     if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
@@ -20,7 +21,16 @@ def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
         )
     if k is not None and k < 1:
         raise ValueError(f"k must be at least 1. Received: k={k!r}")
-    return ids[:, :k].astype(np.int64)
+    ids = ids.astype(np.int64)
+    ordered = np.sort(ids, axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if twice.any():
+        row, place = np.argwhere(twice)[0]
+        raise ValueError(
+            "ranked must not have an id twice in one list. "
+            f"Received: id {ordered[row, place]} in list {row}"
+        )
+    return ids[:, :k]
 
 
 def look_up(name: str, table: ArrayLike, ids: NDArray[np.int64]) -> NDArray[Any]:

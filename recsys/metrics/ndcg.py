@@ -10,6 +10,7 @@ from recsys.metrics.queries import Empty, Floats, Queries, Ties, judge
 from recsys.metrics.relevance import Relevant
 
 Gain = Literal["exp2", "linear"]
+_MOST = 1000  # 2^1024 is infinite, and gains are summed
 
 
 def check_gain(gain: str) -> None:
@@ -40,13 +41,15 @@ def ndcg(
     Args:
         y_true, y_score, groups, k, sample_weight, ties: See `recsys.metrics.judge`.
         empty: Queries without a relevant item: `"skip"` them, or count them `"zero"`.
-        gain: `"exp2"`, `2^grade - 1`, or `"linear"`, the grade. Equal for grades 0, 1.
+        gain: `"exp2"`, `2^grade - 1`, for grades of at most 1000, or `"linear"`, the
+            grade. Equal for grades 0, 1.
 
     Returns:
         The mean, in [0, 1]; NaN if all queries are skipped.
 
     Raises:
-        ValueError: As `recsys.metrics.judge`, and if `empty` or `gain` is unknown.
+        ValueError: As `recsys.metrics.judge`, if `empty` or `gain` is unknown, or a
+            grade is too large for `"exp2"`.
 
     Example:
     >>> relevant = [0, 2], [1, 2], [2, 1]  # grade 2 for item 1, grade 1 for item 2
@@ -90,4 +93,12 @@ def query_ndcg(queries: Queries, gain: Gain = "exp2") -> Floats:
 
 
 def _gains(grades: Floats, gain: Gain) -> Floats:
-    return np.exp2(grades) - 1 if gain == "exp2" else grades
+    if gain == "linear":
+        return grades
+    largest = grades.max(initial=0)
+    if largest > _MOST:
+        raise ValueError(
+            f'ndcg: 2^grade needs grades of at most {_MOST}; pass gain="linear" for '
+            f"others, such as watch times. Received: a grade of {largest:g}"
+        )
+    return np.exp2(grades) - 1

@@ -1,6 +1,5 @@
 """Precision at k: the share of a list that is relevant."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from recsys.metrics.queries import Empty, Floats, Queries, Ties, judge
@@ -44,4 +43,4 @@ def precision(
 
 def query_precision(queries: Queries) -> Floats:
     """Precision of each query; 0 of an empty list."""
-    return queries.ratio(queries.hits(), np.maximum(queries.cut(), 1))
+    return queries.ratio(queries.hits(), queries.cut())

@@ -62,8 +62,9 @@ class Queries:
         return np.clip(self.k - self.above, 0, self.tied)
 
     def cut(self) -> Ints:
-        """k, or without it the length of each list."""
-        return self.length if self.k is None else np.full_like(self.length, self.k)
+        """k, or without it the length of each list; at least 1."""
+        lengths = self.length if self.k is None else np.full_like(self.length, self.k)
+        return np.maximum(lengths, 1)
 
     def hits(self) -> Floats:
         """Relevant items among the first k of each query, `(num_queries,)`."""
@@ -126,7 +127,10 @@ def judge(
         y_true: Rows: grades of at least 0, `(num_rows,)`, above 0 being relevant; NaN
             is missing, such rows do not count. Lists: `(offsets, ids)`, the rows of a
             CSR matrix: the relevant items of query q are `ids[offsets[q]:offsets[q +
-            1]]`, distinct ids of at least 0; a third array may hold their grades.
+            1]]`, distinct ids of at least 0; a third array may hold their grades. No id
+            has a meaning of its own here: items that training has not seen need
+            distinct ids beyond the vocabulary (`recsys.train.evaluation.evaluate` takes
+            id 1 for each and does so).
         y_score: Rows: scores, `(num_rows,)`. Lists: distinct ids, best first,
             `(num_queries, length)`; -1 fills lists that are shorter.
         groups: The query of each row, `(num_rows,)`.
@@ -140,7 +144,8 @@ def judge(
 
     Raises:
         ValueError: If the arguments do not fit together, a grade is negative or
-            infinite, an id occurs twice, a score is NaN, or `k` or `ties` is unknown.
+            infinite, an id occurs twice in a query or in a list, a score is NaN, or `k`
+            or `ties` is unknown.
 
     Example:
     >>> queries = judge([0, 1, 1, 0], [3, 2, 5, 4], groups=[7, 7, 7, 8])

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.metrics.lists import cut_lists
+
 Relevant = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 
 
@@ -41,8 +43,6 @@ class Relevance:
                 f"{offsets}, {len(ids)} ids, {len(grades)} grades"
             )
         query = np.repeat(np.arange(len(lengths)), lengths)
-        positive = grades > 0
-        query, ids, grades = query[positive], ids[positive], grades[positive]
         # A pair (query, id) is one number; sorted, it is found by bisection.
         self._num_ids = int(ids.max(initial=0)) + 1
         if ids.min(initial=0) < 0 or len(lengths) * self._num_ids >= 2**63:
@@ -50,13 +50,18 @@ class Relevance:
                 "The ids of relevant items must be in [0, 2**63 / num_queries). "
                 f"Received: {ids.min()} to {ids.max()}"
             )
+        if twice := repeated(query, ids):
+            raise ValueError(
+                "relevant must not have an id twice in one query. "
+                f"Received: id {twice[1]} in query {twice[0]}"
+            )
+        positive = grades > 0
+        query, ids, grades = query[positive], ids[positive], grades[positive]
         keys = query * self._num_ids + ids
         order = np.argsort(keys)
         self._keys = keys[order]
         self._grades = grades[order].astype(np.float64)
         self.num_relevant: NDArray[np.intp] = np.bincount(query, minlength=len(lengths))
-        if (self._keys[1:] == self._keys[:-1]).any():
-            raise ValueError("relevant must not have an id twice in one query.")
         self.query = query
         self.rank = place_in_query(query, self.num_relevant)
         self.best = self._grades[np.lexsort((-self._grades, query))]
@@ -72,8 +77,7 @@ class Relevance:
             Grades, `(num_queries, length)`, and ids in each list, `(num_queries,)`.
 
         Raises:
-            ValueError: If the number of lists is wrong, or a list has a relevant id
-                twice.
+            ValueError: If the number of lists is wrong, or as `cut_lists`.
         """
         ids = np.asarray(ranked)
         num_queries = len(self.num_relevant)
@@ -82,6 +86,7 @@ class Relevance:
                 f"ranked must have shape ({num_queries}, length), one list per query. "
                 f"Received: shape {ids.shape}"
             )
+        ids = cut_lists(ids, None)
         grades = np.zeros(ids.shape)
         length: NDArray[np.intp] = (ids >= 0).sum(axis=1)
         if not len(self._keys):
@@ -90,11 +95,16 @@ class Relevance:
         place = np.searchsorted(self._keys, keys)
         np.minimum(place, len(self._keys) - 1, out=place)
         hit = (self._keys[place] == keys) & (0 <= ids) & (ids < self._num_ids)
-        found = place[hit]
-        if np.bincount(found, minlength=1).max() > 1:
-            raise ValueError("ranked must not have an id twice in one list.")
-        grades[hit] = self._grades[found]
+        grades[hit] = self._grades[place[hit]]
         return grades, length
+
+
+def repeated(query: NDArray[np.intp], ids: NDArray[np.int64]) -> tuple[int, int] | None:
+    """Returns a query and an id that it has twice, if there is one."""
+    num_ids = int(ids.max(initial=0)) + 1
+    keys = np.sort(query * num_ids + ids)
+    again = keys[1:][keys[1:] == keys[:-1]]
+    return divmod(int(again[0]), num_ids) if len(again) else None
 
 
 def place_in_query(

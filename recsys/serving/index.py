@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.recall import recall
-from recsys.retrieval import top_k
+from recsys.retrieval import check_excluded, top_k
 from recsys.train.match_model import as_csr
 
 _BLOCK = 1024  # user vectors of one search
@@ -185,13 +185,11 @@ class FaissIndex(Index):
                 f"users must have dim {self._index.d} and interest_mask their shape. "
                 f"Received: shapes {np.shape(users)} and {exists.shape}"
             )
-        offsets, gone = as_csr([[]] * num_users if exclude is None else exclude)
-        if k < 1 or len(offsets) != num_users + 1:
-            raise ValueError(
-                "k must be at least 1, and exclude have as many users. "
-                f"Received: k={k!r}, {len(offsets) - 1} users"
-            )
-        offsets, gone = np.asarray(offsets), np.asarray(gone)
+        if k < 1:
+            raise ValueError(f"k must be at least 1. Received: k={k!r}")
+        offsets, gone = check_excluded(
+            None if exclude is None else as_csr(exclude), num_users, len(self)
+        )
         ids = np.full((num_users, k), -1, np.int32)
         scores = np.full((num_users, k), -np.inf, np.float32)
         for start in range(0, num_users, _BLOCK):

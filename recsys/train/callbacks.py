@@ -20,7 +20,8 @@ class CatalogueMetrics(keras.callbacks.Callback):
     Args:
         users: Columns of the user model, one row for each user, or a frame.
         relevant: What each user should get: a list with one array of item ids for
-            each user, or `(offsets, ids)`. Users without any are skipped.
+            each user, or `(offsets, ids)`. Users without any are skipped; an item that
+            training has not seen (id 1) is a miss, see `evaluate`.
         exclude: Items a user must not get, e.g. those already seen, alike.
         k: Length of a list.
 

@@ -17,8 +17,9 @@ from recsys.metrics.ndcg import query_ndcg
 from recsys.metrics.precision import query_precision
 from recsys.metrics.queries import Queries, judge
 from recsys.metrics.recall import query_recall
+from recsys.metrics.relevance import repeated
 from recsys.metrics.sampled import estimated_rank
-from recsys.retrieval import top_k, top_k_of_scores
+from recsys.retrieval import check_excluded, top_k, top_k_of_scores
 from recsys.train.match_model import MatchModel, as_csr
 
 Floats = NDArray[np.float64]
@@ -46,6 +47,8 @@ Pairs = (
     | ArrayLike
     | Callable[[slice, NDArray[np.int64]], ArrayLike]
 )
+UNSEEN = 1
+"""Id of all items that training has not seen, where ids below 2 are reserved."""
 _SAMPLED_BLOCK = 1024  # fixed: the drawn negatives depend on it
 
 
@@ -75,16 +78,19 @@ def evaluate(
               array of rows for a slice, such as `np.memmap`;
             - a function that takes a slice of users and returns those rows of scores.
         relevant: What each user should get: a list with one array of item ids for each
-            user, or `(offsets, ids)`, or `(offsets, ids, grades)`. Users without any
-            count in coverage only.
+            user, or `(offsets, ids)`, or `(offsets, ids, grades)`. Id 1, which a
+            `FeaturePipeline` gives to every item that training has not seen, is wanted
+            and missed as often as it occurs. Other ids occur once for a user. Users
+            without any count in coverage only.
         users: Columns of the user model, or a frame.
         exclude: Items a user must not get, e.g. those already seen: a list, or
-            `(offsets, ids)`.
+            `(offsets, ids)`. Reserved ids among them change nothing.
         k: Lengths of the lists.
         metrics: Names out of `METRICS` and `"coverage"`, the share of the catalogue
             that is recommended to anybody.
-        reserved: Ids below this one are no items, see `top_k`. A match model knows its
-            own; there a relevant item that the model has not seen (id 1) is a miss.
+        reserved: Ids below this one are no items, see `top_k`; a match model knows its
+            own. With 0 or 1 every id from there on is an item of its own, 1 too, and
+            none stands for unseen ones.
         block: Users in a block.
 
     Returns:
@@ -93,8 +99,9 @@ def evaluate(
         id; MAP divides by `min(k, |relevant|)`; items of no grade have grade 1.
 
     Raises:
-        ValueError: If a relevant id cannot be recommended, the users do not fit to
-            `relevant`, a metric is unknown, or as `top_k`.
+        ValueError: If a relevant id is neither an item nor unseen, or twice with one
+            user, the users do not fit to `relevant`, a metric is unknown, or as
+            `top_k`.
 
     Example:
     >>> scores = np.array([[0, 0, 3, 2, 1], [0, 0, 3, 2, 1]])
@@ -103,16 +110,16 @@ def evaluate(
     """
     cuts = _check(k, metrics, (*METRICS, COVERAGE))
     source = _source(scores, users, reserved)
-    judged, seen = as_csr(relevant), None if exclude is None else as_csr(exclude)
+    judged = as_csr(relevant)
     num_users = len(judged[0]) - 1
+    seen = _seen(exclude, num_users)
     total = {f"{name}@{cut}": 0.0 for name in metrics for cut in cuts}
     shown: dict[int, Any] = dict.fromkeys(cuts, 0)
     asked = 0
     for rows in _blocks(num_users, block):
-        wanted, gone = _rows(judged, rows), None if seen is None else _rows(seen, rows)
-        ids, num_items = source.best(rows, max(cuts), gone)
-        _check_relevant(wanted[1], source.least, num_items)
-        queries = judge(wanted, ids)
+        wanted = _rows(judged, rows)
+        ids, num_items = source.best(rows, max(cuts), _rows(seen, rows))
+        queries = judge(_distinct(wanted, source.reserved, num_items, rows.start), ids)
         asked += int(np.count_nonzero(queries.num_relevant))
         for cut in cuts:
             listed = ids[:, :cut]
@@ -152,7 +159,7 @@ def evaluate_sampled(
     Args:
         scores: As in `evaluate`, but a function takes a slice of users and ids,
             `(rows, 1 + num_negatives)`, and returns their scores.
-        relevant: One item for each user, as in `evaluate`.
+        relevant: One item for each user, as in `evaluate`; id 1 is a miss.
         users, exclude, k, reserved: As in `evaluate`. Nothing that is excluded is
             drawn.
         metrics: Names out of `OF_RANK`.
@@ -195,8 +202,8 @@ def evaluate_sampled(
             "num_items must be given with a function, and num_negatives be at least 1. "
             f"Received: num_items={num_items}, num_negatives={num_negatives}"
         )
-    _check_relevant(positives, reserved, num_items)
-    seen = as_csr([[]] * num_users if exclude is None else exclude)
+    known = ~_unseen(positives, reserved, num_items)
+    seen = _seen(exclude, num_users)
     random = np.random.default_rng(seed)
     suffix = f"(m={num_negatives}", f"(m={num_negatives}, corrected"
     total = {
@@ -204,8 +211,9 @@ def evaluate_sampled(
     }
     for rows in _blocks(num_users, _SAMPLED_BLOCK):
         positive = np.asarray(positives[rows])
+        taken = check_excluded(_rows(seen, rows), len(positive), num_items)
         negative, num_ranked = _negatives(
-            random, positive, _rows(seen, rows), (reserved, num_items), num_negatives
+            random, positive, taken, (reserved, num_items), num_negatives, rows.start
         )
         ids = np.concatenate([positive[:, None], negative], axis=1)
         found = np.asarray(pairs(rows, ids))
@@ -226,20 +234,20 @@ def evaluate_sampled(
             at_cut = replace(queries, k=cut)
             for name in metrics:
                 sampled, corrected = (f"{name}@{cut}{end})" for end in suffix)
-                total[sampled] += METRICS[name](at_cut).sum()
-                total[corrected] += (OF_RANK[name](rank) * (rank <= cut)).sum()
+                total[sampled] += float(METRICS[name](at_cut) @ known[rows])
+                estimate = OF_RANK[name](rank) * (rank <= cut)
+                total[corrected] += float(estimate @ known[rows])
     return {name: float(value / num_users) for name, value in total.items()}
 
 
 class _Vectors:
     """Users and items in one space; `of` gives the vectors of a slice of users."""
 
-    def __init__(self, of: Any, items: ArrayLike, reserved: int, least: int) -> None:
+    def __init__(self, of: Any, items: ArrayLike, reserved: int) -> None:
         self.of = of
         self.items = np.asarray(items)
         self.num_items: int | None = len(self.items)
         self.reserved = reserved
-        self.least = least
 
     def best(self, rows: slice, k: int, gone: Any) -> tuple[NDArray[np.int32], int]:
         vectors, interests = self.of(rows)
@@ -271,7 +279,7 @@ class _Table:
     def __init__(self, of: Any, num_items: int | None, reserved: int) -> None:
         self.of = of
         self.num_items = num_items
-        self.reserved = self.least = reserved
+        self.reserved = reserved
 
     def best(self, rows: slice, k: int, gone: Any) -> tuple[NDArray[np.int32], int]:
         scores = np.asarray(self.of(rows))
@@ -298,10 +306,10 @@ def _source(scores: Any, users: Any, reserved: int) -> _Vectors | _Table:
         def of_model(rows: slice) -> Any:
             return scores.user_vectors({n: c[rows] for n, c in columns.items()})
 
-        return _Vectors(of_model, scores.item_matrix(), scores.reserved, 0)
+        return _Vectors(of_model, scores.item_matrix(), scores.reserved)
     if isinstance(scores, tuple):
         vectors, items = map(np.asarray, scores)
-        return _Vectors(lambda rows: (vectors[rows], None), items, reserved, reserved)
+        return _Vectors(lambda rows: (vectors[rows], None), items, reserved)
     if callable(scores):
         return _Table(scores, None, reserved)
     if not hasattr(scores, "shape"):
@@ -315,6 +323,7 @@ def _negatives(
     seen: tuple[Any, ...],
     between: tuple[int, int],
     count: int,
+    first_user: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draws ids that are neither the positive one nor seen.
 
@@ -323,14 +332,14 @@ def _negatives(
     """
     first, last = between
     user = np.arange(len(positive))
-    taken = np.concatenate([np.repeat(user, np.diff(seen[0])) * last + seen[1]])
+    taken = np.repeat(user, np.diff(seen[0])) * last + seen[1]
     taken = np.unique(np.concatenate([taken, user * last + positive]))
     taken = taken[taken % last >= first]
     left = last - first - np.bincount(taken // last, minlength=len(user))
     if len(left) and left.min() < 1:
         raise ValueError(
             "Each user must have an item that can be drawn. Received: all items of "
-            f"user {int(left.argmin())} of a block are excluded"
+            f"user {first_user + int(left.argmin())} are excluded"
         )
     ids = np.empty((len(positive), count), np.int64)
     again = np.ones(ids.shape, bool)
@@ -351,13 +360,22 @@ def _blocks(num_users: int, block: int) -> Iterator[slice]:
             yield slice(start, stop)
 
 
+def _seen(exclude: Any, num_users: int) -> tuple[Any, Any]:
+    """What each user must not get, as CSR."""
+    if exclude is None:
+        return np.zeros(num_users + 1, np.int64), np.empty(0, np.int64)
+    seen = as_csr(exclude)
+    if len(seen[0]) != num_users + 1:
+        raise ValueError(
+            f"exclude must have as many users as relevant, {num_users}. "
+            f"Received: {len(seen[0]) - 1}"
+        )
+    return seen
+
+
 def _rows(csr: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
     """Some rows of a CSR matrix, as one."""
     offsets = np.asarray(csr[0])[rows.start : rows.stop + 1]
-    if len(offsets) != rows.stop + 1 - rows.start:
-        raise ValueError(
-            f"exclude must have as many users as relevant. Received: {len(csr[0]) - 1}"
-        )
     return offsets - offsets[0], *(x[offsets[0] : offsets[-1]] for x in csr[1:])
 
 
@@ -375,13 +393,48 @@ def _check(k: int | Sequence[int], metrics: Sequence[str], known: Any) -> list[i
     return cuts
 
 
-def _check_relevant(ids: ArrayLike, least: int, num_items: int) -> None:
+def _unseen(ids: ArrayLike, reserved: int, num_items: int) -> NDArray[np.bool_]:
+    """Which of the relevant ids stand for items that training has not seen.
+
+    Raises:
+        ValueError: If one of the others is no item.
+    """
     ids = np.asarray(ids)
-    if ids.size and not least <= ids.min() <= ids.max() < num_items:
+    unseen: NDArray[np.bool_] = (ids == UNSEEN) & (reserved > UNSEEN)
+    wrong = ids[~unseen & ((ids < reserved) | (ids >= num_items))]
+    if wrong.size:
+        also = f", or {UNSEEN} for an item that training has not seen"
         raise ValueError(
-            f"Relevant ids must be in [{least}, {num_items}), those that can be "
-            f"recommended. Received: {ids.min()} to {ids.max()}"
+            f"Relevant ids must be in [{reserved}, {num_items})"
+            f"{also if reserved > UNSEEN else ''}. "
+            f"Received: {wrong.min()} to {wrong.max()}"
         )
+    return unseen
+
+
+def _distinct(
+    wanted: tuple[Any, ...], reserved: int, num_items: int, first: int
+) -> tuple[Any, ...]:
+    """Gives each unseen item an id of its own, behind those that are recommended.
+
+    Args:
+        wanted: Relevant ids of some users, as CSR.
+        reserved, num_items: Of the catalogue.
+        first: The first of these users.
+
+    Raises:
+        ValueError: If a user has an item twice, or as `_unseen`.
+    """
+    offsets, ids, *grades = wanted
+    unseen = _unseen(ids, reserved, num_items)
+    ids = np.where(unseen, num_items + np.arange(len(ids)), ids)
+    user = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    if twice := repeated(user, ids):
+        raise ValueError(
+            "relevant must not have an item twice with one user. "
+            f"Received: id {twice[1]} of user {first + twice[0]}"
+        )
+    return offsets, ids, *grades
 
 
 def _check_rows(got: int, rows: slice) -> None:

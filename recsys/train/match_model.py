@@ -19,16 +19,43 @@ CATALOGUE = "catalogue"
 """Name of the layer that holds what an item tower knows of each item, if any."""
 
 
-def as_csr(ids: list[Any] | tuple[Any, Any]) -> tuple[Any, Any]:
+def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
     """Returns `(offsets, ids)` of a list with one array of ids for each user.
+
+    Args:
+        ids: The list; or `(offsets, ids)` or `(offsets, ids, grades)`, which are
+            returned as they are.
+
+    Raises:
+        ValueError: If it is neither.
 
     Example:
     >>> as_csr([[3, 4], [], [5]])
     (array([0, 2, 2, 3]), array([3, 4, 5]))
     """
     if isinstance(ids, tuple):
+        offsets, *others = map(np.asarray, ids)
+        if (
+            not others
+            or not len(offsets)
+            or offsets[0] != 0
+            or (np.diff(offsets) < 0).any()
+            or any(len(other) != offsets[-1] for other in others)
+        ):
+            raise ValueError(
+                "Ids of users as (offsets, ids) must have offsets that rise from 0 to "
+                f"the number of ids. Received: offsets {offsets}, "
+                f"{[len(other) for other in others]} ids"
+            )
         return ids
-    return np.cumsum([0, *map(len, ids)]), np.concatenate([[], *ids]).astype(int)
+    arrays = [np.asarray(each) for each in ids]
+    for user, each in enumerate(arrays):
+        if each.ndim != 1 or (each.size and each.dtype.kind not in "iu"):
+            raise ValueError(
+                "Ids of users must be a list with one array of integers for each user, "
+                f"or (offsets, ids). Received: {ids[user]!r} for user {user}"
+            )
+    return np.cumsum([0, *map(len, arrays)]), np.concatenate([[], *arrays]).astype(int)
 
 
 class _Views:

@@ -318,9 +318,11 @@ class Model(keras.Model):
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
         weight = rest.pop("sample_weight", None)
-        if rest.get("class_weight") and y is not None and weight is None:
-            classes = rest.pop("class_weight")
-            weight = rows.weights_of_classes(self.heads, y, classes)
+        if classes := rest.get("class_weight"):
+            rows.check_class_weight(self.heads, x, weight, classes)
+            if y is not None:
+                del rest["class_weight"]
+                weight = rows.weights_of_classes(self.heads, y, classes)
         train = self._prepared(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
@@ -516,7 +518,7 @@ class Model(keras.Model):
         """
         heads, plan = self.heads, self._plan
         predictions = y_pred if isinstance(y_pred, dict) else {[*heads][0]: y_pred}
-        logits = dict(predictions)
+        logits = {}
         for name, head in heads.items():
             # PyTorch, asked for shapes only, may come here twice for one forward pass.
             if head is not None and (kept := head.kept.take()):
@@ -537,7 +539,9 @@ class Model(keras.Model):
                 x,
                 {name: labels[name] for name in plan.losses},
                 {
-                    name: (logits if routing.takes_logits(loss) else predictions)[name]
+                    name: logits.get(name, predictions[name])
+                    if routing.takes_logits(loss)
+                    else predictions[name]
                     for name, loss in plan.losses.items()
                 },
                 {
@@ -573,14 +577,21 @@ class Model(keras.Model):
         for entry in plan.metrics:
             name, metric = entry.output, entry.metric
             routing.check_names(f"metric {entry.name!r}", [name], labels)
-            seen = (logits if routing.takes_logits(metric) else predictions)[name]
+            apart = name in logits and getattr(metric, "logits_apart", False)
+            of_logits = apart or routing.takes_logits(metric)
+            seen = predictions[name]
+            if of_logits:
+                seen = logits.get(name, seen)
             if isinstance(metric, (RowMetric, SumMetric)):
-                seen = routing.second_of_two(seen, heads[name], metric)
+                seen = routing.second_of_two(seen, heads[name], of_logits)
+            seen = ops.stop_gradient(seen)
+            more = {key: x[c] for key, c in routing.columns_of(metric).items()}
             metric.update_state(
                 labels[name],
-                ops.stop_gradient(seen),
+                None if apart else seen,
                 masked[name] if entry.weighted else present[name],
-                **{key: x[c] for key, c in routing.columns_of(metric).items()},
+                **({"logits": seen} if apart else {}),
+                **more,
             )
         for (name, weighted), counter in plan.rows.items():
             counts = masked[name] if weighted else present[name]

@@ -131,17 +131,17 @@ def columns_of(loss_or_metric: Any) -> dict[str, str]:
     return {key: name for key, name in columns.items() if name is not None}
 
 
-def second_of_two(seen: Any, head: PredictLayer | None, metric: Any) -> Any:
+def second_of_two(seen: Any, head: PredictLayer | None, of_logits: bool) -> Any:
     """Returns the score of the second class, if a task has two and each its logit.
 
     Args:
-        seen: Logits or predictions, as `metric` takes them, `(batch, num_classes)`.
+        seen: Logits or predictions, `(batch, num_classes)`.
         head: The head they are of.
-        metric: A metric of one score a row.
+        of_logits: Which of them.
     """
     if head is None or head.task != "multiclass" or head.num_classes != 2:
         return seen
-    if takes_logits(metric):
+    if of_logits:
         return seen[:, 1] - seen[:, 0]  # softmax is the sigmoid of it
     return seen[:, 1]
 

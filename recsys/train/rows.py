@@ -91,19 +91,48 @@ def is_dataset(x: Any) -> bool:
     return hasattr(x, "element_spec") and hasattr(x, "take")
 
 
-def weights_of_classes(
-    heads: routing.Heads, y: Any, class_weight: Mapping[int, float]
-) -> NDArray[Any]:
-    """Returns sample weights that are those of the labels' classes, `(rows,)`.
+def check_class_weight(
+    heads: routing.Heads, x: Any, sample_weight: Any, class_weight: Any
+) -> None:
+    """Raises `ValueError` unless `fit` can weigh the rows of one task by its labels.
 
-    Raises:
-        ValueError: If there is more than one task.
+    Args:
+        heads: The outputs of the model.
+        x: Columns, or a dataset.
+        sample_weight: What else weighs the rows.
+        class_weight: Weights by label.
     """
     if len(routing.tasks(heads)) > 1:
         raise ValueError(
             "class_weight needs a single task; weigh the rows of each by "
             f"sample_weight={{task: ...}}. Received: tasks {routing.tasks(heads)}"
         )
+    numbers = (int, float, np.number)
+    if not isinstance(class_weight, Mapping) or not all(
+        isinstance(each, numbers) for pair in class_weight.items() for each in pair
+    ):
+        raise ValueError(
+            "class_weight must be a dict of the weight of each label, as {0: 1.0, 1: "
+            f"5.0}}. Received: class_weight={class_weight!r}"
+        )
+    spec = x.element_spec if is_dataset(x) else ()
+    if sample_weight is not None or (isinstance(spec, tuple) and len(spec) > 2):
+        raise ValueError(
+            "class_weight and sample_weight must not be given together; multiply the "
+            "weights of rows. Received: both"
+        )
+    if isinstance(spec, tuple) and len(spec) > 1 and isinstance(spec[1], Mapping):
+        raise ValueError(
+            "class_weight over a dataset needs labels that are one tensor; a dataset "
+            "of (x, y, sample_weight) weighs others. Received: labels by name, "
+            f"{[*spec[1]]}"
+        )
+
+
+def weights_of_classes(
+    heads: routing.Heads, y: Any, class_weight: Mapping[int, float]
+) -> NDArray[Any]:
+    """Returns sample weights that are those of the labels' classes, `(rows,)`."""
     label = np.asarray(next(iter(routing.labels_by_output(y, heads).values())))
     label = label.reshape(-1)
     weights = np.ones(len(label), "float32")

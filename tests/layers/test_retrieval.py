@@ -1,5 +1,7 @@
 """The losses of match models in float64 NumPy, with all items as negatives."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from recsys.layers.retrieval import (
     SampledSoftmax,
     Top1,
 )
+from recsys.layers.sampling import StreamingFrequency
 from recsys.match.two_tower import two_tower
 from tests.close import close
 from tests.oracle import sigmoid
@@ -244,6 +247,54 @@ def test_frequency_is_one_over_the_steps_between():
     before = layer.frequency.gap.numpy()
     _found(layer, training=False, users=USERS[:4], ids=ids)
     np.testing.assert_array_equal(layer.frequency.gap.numpy(), before)
+
+
+def test_counts_give_the_probability_to_be_in_a_batch():
+    counts = np.array([0, 4, 0, 30, 1, 7, 2, 2, 54])
+    layer = InBatchSoftmax(V, num_negatives=3, counted=True)
+    layer.build(None)
+    layer.frequency.adapt(counts)
+    drawn = np.random.default_rng(2).choice(V, (200_000, BATCH), p=counts / 100)
+    present = [(drawn == y).any(axis=1).mean() for y in (3, 5, 8)]
+    found = np.exp(layer.frequency.log_probability(np.array([3, 5, 8]), BATCH))
+    assert found == pytest.approx(present, abs=0.005)
+    share = np.maximum(counts, 1) / 100  # one that training has not is as if once
+    exact = 1 - (1 - share) ** BATCH
+    close(layer.frequency.log_probability(np.arange(V), BATCH), np.log(exact))
+
+    layer = InBatchSoftmax(V, counted=True)
+    layer.build(None)
+    layer.frequency.adapt(counts)
+    expected = _in_batch(np.log(exact)[IDS], _mask())
+    close(_found(layer), expected, terms=BATCH * DIM)
+    assert _found(layer, training=True) == _found(layer)  # nothing is estimated
+    layer.frequency.adapt([9] + [0] * (V - 1))  # in every row
+    assert float(layer.frequency.log_probability(np.array([0]), 1)[0]) == 0
+    layer.frequency.adapt([0] * V)
+    assert np.isfinite(_found(layer))
+
+
+@pytest.mark.parametrize("num_negatives", [0, 5])
+def test_two_tower_takes_the_counts_of_its_item(num_negatives, tmp_path):
+    share = 1 / np.arange(1, 300)
+    item = np.random.default_rng(1).choice(299, 6_400, p=share / share.sum()) + 1
+    counts = np.bincount(item, minlength=300)
+    x = {"user": np.ones(6_400, int), "item": item}
+    fields = [
+        Field("user", vocabulary_size=3),
+        Field("item", vocabulary_size=300, belong="item", counts=counts),
+    ]
+    model = two_tower(fields, (8,), num_negatives=num_negatives)
+    model.compile("adam")
+    model.fit(x, batch_size=32, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    rare = np.flatnonzero(counts == 2)
+    for each in (model, loaded):
+        found = each.get_layer("score").frequency.log_probability(rare, 32)
+        close(found, np.log(np.full(len(rare), 1 - (1 - 2 / 6_400) ** 32)), terms=100)
+    without = two_tower([fields[0], replace(fields[1], counts=None)], (8,))
+    assert isinstance(without.get_layer("score").frequency, StreamingFrequency)
 
 
 def test_log_q_corrects_a_popularity_bias():

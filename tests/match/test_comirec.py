@@ -151,8 +151,16 @@ def test_diversity_is_greedy():
         diversify(ids, scores, category, 16, 0.4)
     with pytest.raises(ValueError, match="one for each item id"):
         diversify(ids, scores, category[:5], 7, 0.4)
-    with pytest.raises(ValueError, match="weight must be at least 0"):
-        diversify(ids, scores, category, 7, -1)
+
+
+def test_diversity_with_fewer_items_left_than_k():
+    model, x = _model(), zoo.rows(4)
+    seen = [np.arange(3, 30), np.arange(1, 30), [], [7]]
+    given = {"categories": zoo.CATALOGUE["category"], "diversity": 0.1}
+    ids, scores = model.recommend(x, k=6, exclude=seen, **given)
+    assert sorted(ids[0]) == [-1] * 4 + [1, 2] and (ids[0, 2:] == -1).all()
+    assert (ids[1] == -1).all() and (ids[2:] > 0).all()
+    np.testing.assert_array_equal(np.isneginf(scores), ids == -1)
 
 
 def test_errors():

@@ -140,6 +140,8 @@ def test_recommending_the_most_popular_is_most_popular():
         (lambda: metrics.coverage([[1]], catalogue=[2]), "every id of ranked"),
         (lambda: metrics.coverage([[1]], catalogue=[]), "every id of ranked"),
         (lambda: metrics.coverage([[1]], catalogue=[1, 1]), "an id twice"),
+        (lambda: metrics.coverage([[1, 1]], catalogue=[1]), "twice in one list.*id 1"),
+        (lambda: metrics.novelty([[1, 0, 1]], counts=[1, 1]), "twice in one list"),
         (lambda: metrics.coverage([[1.5]], catalogue=[1]), "hold integers"),
         (lambda: metrics.novelty([[3]], counts=[1, 2]), "2 rows and id 3"),
         (lambda: metrics.novelty([[0]], counts=[1], k=0), "k must be at least 1"),

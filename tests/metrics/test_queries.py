@@ -213,3 +213,30 @@ def test_ranks_past_a_million_keep_their_digits():
 def test_refuses(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         metrics.hit_rate(*arguments, **options)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+@pytest.mark.parametrize("k", [None, 1, 3])
+def test_an_empty_list_has_nothing_and_warns_of_nothing(name, options, k):
+    metric = getattr(metrics, name)
+    for ranked in ([[-1, -1]], np.empty((1, 0), int)):
+        assert metric(([0, 1], [1]), ranked, k=k, **options) == 0.0
+        assert np.isnan(metric(([0, 0], []), ranked, k=k, **options))
+
+
+@pytest.mark.filterwarnings("error")
+def test_grades_whose_gain_overflows_are_refused_with_the_way_out():
+    rows = {"groups": [0, 0], "k": 2}
+    for call in (
+        lambda **options: metrics.ndcg([1100.0, 0], [1, 2], **rows, **options),
+        lambda **options: metrics.ndcg(
+            ([0, 2], [1, 2], [1100, 1]), [[3, 1]], **options
+        ),
+    ):
+        with pytest.raises(
+            ValueError, match='gain="linear".*Received: a grade of 1100'
+        ):
+            call()
+        assert call(gain="linear") == pytest.approx(1 / np.log2(3), abs=1e-3)
+    close(metrics.ndcg([1000, 0], [1, 2], groups=[0, 0]), 1 / np.log2(3))

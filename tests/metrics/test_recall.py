@@ -63,8 +63,11 @@ def test_items_of_grade_zero_are_not_relevant():
         (([0, 1], [1], [1, 1]), [[1]], 1, "2 grades"),
         (([0, 1], [-1]), [[1]], 1, "must be in"),
         (([0, 1, 1], [2**62]), [[1], [1]], 1, "must be in"),
-        (([0, 2], [1, 1]), [[1]], 1, "relevant must not have an id twice"),
-        (([0, 2], [1, 2]), [[1, 1]], 2, "ranked must not have an id twice"),
+        (([0, 0, 2], [1, 1]), [[1], [1]], 1, "relevant .* twice.*id 1 in query 1"),
+        (([0, 2], [1, 1], [1, 0]), [[1]], 1, "relevant must not have an id twice"),
+        (([0, 2], [1, 2]), [[1, 1]], 2, "ranked .* twice.*id 1 in list 0"),
+        (([0, 2], [1, 2]), [[1, 3, 3]], 1, "ranked .* twice.*id 3 in list 0"),
+        (([0, 0], []), [[3, 3]], 1, "ranked .* twice.*id 3 in list 0"),
     ],
 )
 def test_refuses(relevant, ranked, k, message):

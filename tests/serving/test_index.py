@@ -88,8 +88,11 @@ def test_refuses():
         index.search(USERS[:, :3], 2)
     with pytest.raises(ValueError, match="k must be at least 1"):
         index.search(USERS, 0)
-    with pytest.raises(ValueError, match="as many users.*1 users"):
+    with pytest.raises(ValueError, match="41 offsets rise.*1 ids"):
         index.search(USERS, 1, exclude=[[1]])
+    for wrong in (-1, len(ITEMS)):  # that would be an item of the next user
+        with pytest.raises(ValueError, match=f"Excluded ids must be.*{wrong} to"):
+            index.search(USERS, 1, exclude=[[wrong]] * len(USERS))
 
 
 def test_says_what_to_install(monkeypatch):

@@ -69,11 +69,75 @@ def test_equals_the_definitions_whatever_gives_the_scores(scores, block):
     close(found, WANTED)
 
 
+def _all_kinds(monkeypatch):
+    """The same scores from all that may give them, with their other arguments."""
+    (entry,) = (e for e in zoo.ENTRIES if e.name == "two_tower")
+    model = entry.compiled()
+    monkeypatch.setattr(
+        type(model), "user_vectors", lambda _, users: (VECTORS[users["row"]], None)
+    )
+    monkeypatch.setattr(type(model), "item_matrix", lambda _: MATRIX)
+    monkeypatch.setattr(type(model), "reserved", 2)
+    return {
+        "model": (model, {"users": {"row": np.arange(USERS)}}),
+        "vectors": ((VECTORS, MATRIX), {}),
+        "table": (SCORES, {}),
+        "function": (lambda rows: SCORES[rows], {}),
+    }
+
+
+@pytest.mark.parametrize("kind", ["model", "vectors", "table", "function"])
+def test_items_that_training_has_not_seen_are_wanted_and_missed(kind, monkeypatch):
+    scores, given = _all_kinds(monkeypatch)[kind]
+    unseen = [0, 1, 3]
+    relevant = [[*mine, *[1] * unseen[n % 3]] for n, mine in enumerate(RELEVANT)]
+    own = [[*mine, *range(90, 90 + unseen[n % 3])] for n, mine in enumerate(RELEVANT)]
+    seen = [[1, *mine, 1] for mine in SEEN]  # an unseen item may have been chosen, too
+    found = evaluate(scores, relevant, exclude=seen, k=(3, 10), **given)
+    wanted = oracle(SCORES, own, SEEN, 3, 2) | oracle(SCORES, own, SEEN, 10, 2)
+    close(found, wanted)
+    assert wanted["recall@10"] < WANTED["recall@10"]
+
+    best = 2 + int(np.argmax(SCORES[0, 2:]))
+    graded = [0, *[3] * USERS], [1, 1, best], [3, 1, 2]
+    found = evaluate(scores, graded, k=1, metrics=["ndcg"], **given)
+    assert found == {"ndcg@1": pytest.approx(3 / 7)}
+    for wrong in ([0], [-1], [ITEMS]):
+        with pytest.raises(ValueError, match=r"in \[2, 40\), or 1 for .* not seen"):
+            evaluate(scores, [wrong] * USERS, **given)
+    with pytest.raises(ValueError, match="twice.*id 2 of user 1$"):
+        evaluate(scores, [[3], [2, 3, 2]] + [[]] * (USERS - 2), block=1, **given)
+
+
+@pytest.mark.parametrize("kind", ["model", "vectors", "table", "function"])
+def test_an_unseen_item_is_a_miss_among_sampled_ones(kind, monkeypatch):
+    scores, given = _all_kinds(monkeypatch)[kind]
+    if kind == "function":
+        scores, given = lambda _, ids: -ids, {"num_items": ITEMS}
+    options = {"k": 200, "metrics": ["hit_rate"], **given}
+    found = evaluate_sampled(scores, [[1]] * 5 + [[4]] * (USERS - 5), **options)
+    close([*found.values()], [(USERS - 5) / USERS] * 2)
+
+
+def test_without_an_id_for_unseen_items_id_1_is_an_item():
+    scores = np.float32([[9, 8, 7], [9, 8, 7]])
+    given = {"k": 2, "metrics": ["recall"]}
+    assert evaluate(scores, [[1], [2]], reserved=1, **given) == {"recall@2": 1.0}
+    assert evaluate(scores, [[0], [1]], reserved=0, **given) == {"recall@2": 1.0}
+    with pytest.raises(ValueError, match=r"in \[1, 3\)\. Received: 0"):
+        evaluate(scores, [[0], [2]], reserved=1, **given)
+    with pytest.raises(ValueError, match="twice"):
+        evaluate(scores, [[1, 1], [2]], reserved=1, **given)
+    # 2 is a mask, say: no item, but not unseen either
+    with pytest.raises(ValueError, match=r"in \[3, 3\), or 1 for"):
+        evaluate(scores, [[2], [1]], reserved=3, **given)
+
+
 @pytest.mark.parametrize("name", ["two_tower", "mind"])
 def test_a_match_model(name):
     (entry,) = (e for e in zoo.ENTRIES if e.name == name)
     model, users = entry.compiled(), zoo.rows(12, seed=2)
-    relevant = [[1 + n, 29 - n] for n in range(12)]  # one is id 1, which is a miss
+    relevant = [[1 + n, 29 - n] for n in range(12)]
     seen = [
         np.setdiff1d(s[s > 0], r) for s, r in zip(users["seen"], relevant, strict=True)
     ]
@@ -187,6 +251,16 @@ def test_nothing_seen_is_drawn_and_all_models_get_the_same():
         assert set(ids[1:].tolist()) == allowed
 
 
+def test_a_user_with_nothing_to_draw_is_named_behind_the_first_block():
+    """In place of user 376 of a block it is user 1400."""
+    users = 1500
+    seen = [[]] * 1400 + [range(2, ITEMS)] + [[]] * 99
+    with pytest.raises(ValueError, match=r"user 1400 are excluded"):
+        evaluate_sampled(
+            lambda _, ids: ids, [[3]] * users, exclude=seen, num_items=ITEMS
+        )
+
+
 def test_sampled_scores_of_vectors_and_of_a_table_agree():
     of_vectors = evaluate_sampled((VECTORS, MATRIX), ONE, exclude=SEEN)
     assert evaluate_sampled(SCORES, ONE, exclude=SEEN) == of_vectors
@@ -198,12 +272,28 @@ def test_sampled_scores_of_vectors_and_of_a_table_agree():
         (lambda: evaluate(SCORES, RELEVANT, k=0), "k must be lengths"),
         (lambda: evaluate(SCORES, RELEVANT, metrics=["auc"]), "out of .*'auc'"),
         (lambda: evaluate(SCORES, RELEVANT, block=0), "block must be"),
-        (lambda: evaluate(SCORES, [[1]] * USERS), r"in \[2, 40\).*1 to 1"),
-        (lambda: evaluate(SCORES, [[40]] * USERS), r"in \[2, 40\).*40 to 40"),
+        (lambda: evaluate(SCORES, [[0, 1]] * USERS), r"in \[2, 40\).*0 to 0"),
+        (lambda: evaluate(SCORES, [[3, 40]] * USERS), r"in \[2, 40\).*40 to 40"),
+        (lambda: evaluate_sampled(SCORES, [[0]] * USERS), r"in \[2, 40\).*0 to 0"),
         (lambda: evaluate(SCORES, [[3]] * 30), "one row for each user.*23"),
-        (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]]), "as many users.*1"),
+        (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]]), "as many users.*23.*1"),
+        (lambda: evaluate(SCORES, [[3]] * 23, exclude=[[]] * 24), "23.*24"),
+        (lambda: evaluate_sampled(SCORES, ONE, exclude=[[]] * 24), "23.*24"),
+        (lambda: evaluate(SCORES, ONE, exclude=[[40]] * 23), "Excluded ids.*40 to"),
+        (
+            lambda: evaluate_sampled(SCORES, ONE, exclude=[[40]] * 23),
+            "Excluded ids.*40 to 40",
+        ),
         (lambda: evaluate(SCORES, [[3]] * 23, users={}), "users must be given with"),
         (lambda: evaluate(SCORES * np.nan, [[3]] * 23), "not be NaN"),
+        (lambda: evaluate(SCORES[:1], [[2, 2, 3]]), "twice.*id 2 of user 0"),
+        (lambda: evaluate(SCORES[:2], [2, 3]), "list with one array.*2 for user 0"),
+        (lambda: evaluate(SCORES[:1], [[2.7]]), r"integers.*\[2.7\] for user 0"),
+        (lambda: evaluate(SCORES[:2], [[2], ["a"]]), r"\['a'\] for user 1"),
+        (lambda: evaluate(SCORES[:2], ([0, 2, 1], [2, 3])), "rise from 0.*2"),
+        (lambda: evaluate(SCORES[:1], ([1, 2], [2, 3])), "rise from 0"),
+        (lambda: evaluate(SCORES[:1], ([0, 1], [2, 3])), r"rise from 0.*\[2\] ids"),
+        (lambda: evaluate(SCORES[:1], [[2]], exclude=[3]), "3 for user 0"),
         (lambda: evaluate_sampled(SCORES, RELEVANT), "one relevant item"),
         (lambda: evaluate_sampled(lambda r, i: i, ONE), "num_items must be given"),
         (

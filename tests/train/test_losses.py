@@ -112,6 +112,37 @@ def test_value_and_gradient(name, reduction):
             assert (gradient[ones == 0] == 0).all()
 
 
+OTHERS = {
+    "combined": (CombinedLoss, {}, None),
+    "poisson": (PoissonOfLogits, {}, None),
+    "full_softmax": (FullSoftmax, {}, None),
+}
+
+
+@pytest.mark.parametrize("reduction", [*REDUCTIONS, "none"])
+@pytest.mark.parametrize("name", [*ALL, *OTHERS])
+def test_one_weight_is_that_of_every_row(name, reduction):
+    kind, options, _ = (ALL | OTHERS)[name]
+    y, z, _, _ = batch(name)
+    if name == "full_softmax":
+        z = np.concatenate([z, -z, 0 * z], axis=1)
+    loss = kind(reduction=reduction, **options)
+    wanted = loss(y, z, np.full(len(y), 2.0, "float32"))
+    for weight in (2, 2.0, np.float32(2), np.full((len(y), 1), 2.0)):
+        close(loss(y, z, sample_weight=weight), wanted, terms=len(y) ** 2)
+    if reduction in ("mean", "sum"):
+        plain = loss(y, z)
+        factor = 4 if isinstance(loss, (RankingLoss, HingeRankingLoss)) else 2
+        if name != "combined":
+            close(wanted, factor * plain, terms=len(y) ** 2)
+
+
+def test_a_weight_of_two_doubles_what_each_row_adds():
+    close(JRCLoss()([1, 0], np.zeros((2, 2)), sample_weight=2.0), 2 * np.log(2))
+    combined = CombinedLoss()([1, 0], np.zeros((2, 1)), sample_weight=2.0)
+    close(combined, (0.7 * 2 + 0.3 * 4) * np.log(2))  # a pair has the product
+
+
 @pytest.mark.parametrize("scale", [1.0, 100.0, 1e4])
 @pytest.mark.parametrize("name", ALL)
 def test_certain_logits(name, scale):
@@ -271,6 +302,16 @@ def test_undo_downsampling():
     """Of 10 % positives a model that kept a tenth of the negatives sees over a half."""
     z = np.log(0.1 / (0.9 * 0.1))
     close(1 / (1 + np.exp(-undo_downsampling(z, 0.1))), 0.1)
+
+
+@pytest.mark.parametrize("weight", [2.0, np.full((5, 1), 2.0)])
+def test_one_weight_of_the_softmax_functions(weight):
+    scores, ids = np.float32(np.eye(5)), np.arange(5)
+    plain = in_batch_softmax(scores, ids)
+    close(in_batch_softmax(scores, ids, sample_weight=weight), 2 * plain)
+    given = {"ids": ids, "drawn": ids}
+    plain = sampled_softmax(ids * 0.1, scores, **given)
+    close(sampled_softmax(ids * 0.1, scores, sample_weight=weight, **given), 2 * plain)
 
 
 class TestSoftmax:

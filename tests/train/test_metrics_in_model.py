@@ -2,10 +2,13 @@
 
 import keras
 import numpy as np
+import pytest
 
 from recsys import metrics
 from recsys.feature import Field, Task
+from recsys.layers.core import predict
 from recsys.multidomain.pepnet import pepnet
+from recsys.train.model import Model
 from tests.close import close
 
 
@@ -93,3 +96,23 @@ def test_by_task_and_domain_from_one_evaluate(tmp_path):
     again = keras.models.load_model(tmp_path / "m.keras")
     copied = again.evaluate(x, y, return_dict=True, **given)
     assert copied["click_auc_scene_macro"] == logs["click_auc_scene_macro"]
+
+
+@pytest.mark.parametrize("with_logit", [True, False])
+def test_a_model_says_whether_it_passes_logits(with_logit):
+    x, y = {"z": np.float32([-60.0, 2.0, 50.0])[:, None]}, np.float32([1, 1, 0])
+    z = keras.Input((1,), name="z")
+    p = keras.layers.Activation("sigmoid", name="ctr")(z)
+    model = Model({"z": z}, predict(Task("ctr"), z) if with_logit else p)
+    by = metrics.By("domain", ["log_loss"], capacity=9)
+    each = [metrics.LogLoss(), metrics.NormalizedEntropy(prior=0.5), by]
+    model.compile("sgd", "mse", metrics=each)
+    columns = {**x, "domain": np.array([3, 3, 3])}
+    logs = model.evaluate(columns, y, verbose=0, return_dict=True)
+    if with_logit:  # of 60 a float32 sigmoid knows nothing
+        wanted = metrics.log_loss(y, logits=x["z"])
+    else:
+        wanted = metrics.log_loss(y, model.predict(x, verbose=0))
+    close(logs["log_loss"], wanted)
+    close(logs["normalized_entropy"], wanted / np.log(2))
+    close(logs["log_loss_domain_3"], wanted)

@@ -190,10 +190,43 @@ def test_class_weights(x, y):
     each = _bce(label, model.predict(x, verbose=0)) * np.where(label == 1, 3.0, 0.5)
     fit = model.fit(x, label, class_weight={0: 0.5, 1: 3.0}, batch_size=N, verbose=0)
     close(fit.history["loss"][0], each.mean(), terms=100)
-    with pytest.raises(ValueError, match="single task"):
-        several = _model(A, B)
-        several.compile("sgd", "mse")
-        several.fit(x, y, class_weight={0: 1.0}, verbose=0)
+    data = _tf_data(x, label)
+    fit = model.fit(data, class_weight={0: 0.5, 1: 3.0}, verbose=0)
+    close(fit.history["loss"][0], each.mean(), terms=100)
+
+
+def _tf_data(*parts):
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices(parts).batch(N)
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize("weights", [{0: 1.0}, {"a_task": {0: 1.0}}])
+def test_class_weights_of_several_tasks_are_one_error(x, y, as_dataset, weights):
+    model = _model(A, B)
+    model.compile("sgd", "mse")
+    for given in ((x, y), (x, y, np.ones(N))):
+        parts = {"x": _tf_data(*given)} if as_dataset else given[:2]
+        rest = {"sample_weight": given[2]} if not as_dataset and given[2:] else {}
+        parts = parts if as_dataset else dict(zip(("x", "y"), parts, strict=True))
+        with pytest.raises(ValueError, match="single task.*Received: tasks .*'b_task'"):
+            model.fit(**parts, **rest, class_weight=weights, verbose=0)
+
+
+def test_class_weights_that_are_none(x, y):
+    model, label = _model(A), y[A.name]
+    model.compile("sgd", "binary_crossentropy")
+    for given, weights, message in (
+        ((x, label), {"a_task": {0: 1.0}}, "dict of the weight of each label.*a_task"),
+        ((x, label), [1.0, 2.0], r"dict of the weight of each label.*\[1.0, 2.0\]"),
+        ((_tf_data(x, label),), {0: {1: 2}}, "dict of the weight of each label"),
+        ((_tf_data(x, {"a_task": label}),), {0: 1}, r"by name, \['a_task'\]"),
+        ((_tf_data(x, label, label),), {0: 1}, "not be given together"),
+        ((x, label, None, 1, 0, None, 0.0, None, True, {0: 1}, label), {}, "together"),
+    ):
+        rest = {"class_weight": weights, "verbose": 0} if weights else {}
+        with pytest.raises(ValueError, match=message):
+            model.fit(*given, **rest)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import keras
 
 from recsys.metrics.breakdown import breakdown
 from recsys.metrics.named import NamedMetric
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.rows import RowMetric, one_of
 
 
 @keras.saving.register_keras_serializable(package="recsys")
@@ -27,8 +27,8 @@ class By(RowMetric):
             one that is cut.
         group: Key of the model's input that holds the group of each row, which some
             metrics need.
-        from_logits: What the scores are; a `recsys.train.Model` passes what is asked
-            for.
+        from_logits: Whether `y_pred` are logits, as the outputs of some plain
+            `keras.Model` are. A `recsys.train.Model` passes logits as such.
         capacity: Most rows that fit, 20 bytes each and 8 with a group (16 and 4 on
             JAX): 160 or 224 MiB for the default 2**23. With more rows `result()` is an
             error.
@@ -39,18 +39,20 @@ class By(RowMetric):
 
     Example:
     >>> metric = By("domain", ["auc"], capacity=100)
-    >>> metric.update_state([0, 1, 1], [1.0, 2.0, 3.0], by=[5, 5, 6])
+    >>> metric.update_state([0, 1, 1], [0.1, 0.2, 0.3], by=[5, 5, 6])
     >>> metric.result()
     {'auc_domain_5': 1.0, 'auc_domain_6': nan, 'auc_domain_macro': 1.0,
      'auc_domain_weighted': 1.0, 'auc_domain_skipped': 1}
     """
+
+    logits_apart = True  # a Model passes them as `logits`
 
     def __init__(
         self,
         by: str,
         metrics: Sequence[str] = ("auc", "log_loss", "pcoc"),
         group: str | None = None,
-        from_logits: bool = True,
+        from_logits: bool = False,
         capacity: int = 2**23,
         name: str | None = None,
         **kwargs: Any,
@@ -64,11 +66,42 @@ class By(RowMetric):
         super().__init__(capacity, group, by, name=name or f"by_{by}", **kwargs)
         self.names = tuple(metrics)
         self.from_logits = from_logits
+        self._of_logits: bool | None = None  # what the rows are that are held
+
+    def update_state(
+        self,
+        y_true: Any,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        by: Any = None,
+        logits: Any = None,
+    ) -> None:
+        """Holds the rows of a batch; see `RowMetric.update_state`.
+
+        Args:
+            y_true, sample_weight, groups, by: Of `RowMetric.update_state`.
+            y_pred: Probabilities, unless `from_logits` says otherwise. Give these or
+                `logits`.
+            logits: Logits.
+
+        Raises:
+            ValueError: If both or none of `y_pred` and `logits` are given, or not the
+                same one in all batches, or as `RowMetric.update_state`.
+        """
+        scores, of_logits = one_of(self, y_pred, logits)
+        if self._of_logits not in (None, of_logits):
+            raise ValueError(
+                f"By {self.name!r} must get probabilities in all batches, or logits in "
+                "all. Received: both"
+            )
+        self._of_logits = of_logits
+        super().update_state(y_true, scores, sample_weight, groups, by)
 
     def value(self, **rows: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name in self.names:
-            metric = partial(NamedMetric(name), from_logits=self.from_logits)
+            metric = partial(NamedMetric(name), from_logits=bool(self._of_logits))
             table = breakdown(metric, **rows)
             prefix = f"{name}_{self.by}"
             values |= {f"{prefix}_{key}": value for key, value in table.values.items()}

@@ -1,11 +1,13 @@
 """Logarithmic loss over batches."""
 
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from recsys.metrics.streaming.rows import one_of
 from recsys.metrics.streaming.sums import RowSums, probability
 
 
@@ -16,31 +18,57 @@ class LogLoss(RowSums):
     The loss of a row is float32, and so is the value: relative error below 1e-6, for
     any number of rows. It is NaN if no row counts or a score is NaN.
 
+    Probabilities are clipped at 1.2e-7, and one outside [0, 1] makes the value NaN.
+    Logits are exact; a `recsys.train.Model` passes them where an output has them.
+
     Args:
-        from_logits: What the scores are. A `recsys.train.Model` passes what is asked
-            for, and logits are exact. A plain `keras.Model` passes its outputs: say
-            `from_logits=False` if those are probabilities; they are clipped at 1.2e-7,
-            and one outside [0, 1] makes the value NaN.
+        from_logits: Whether `y_pred` are logits, as the outputs of some plain
+            `keras.Model` are.
         name: Name of the metric.
         **kwargs: Passed to `keras.metrics.Metric`.
 
     Example:
-    >>> metric = LogLoss(from_logits=False)
+    >>> metric = LogLoss()
     >>> metric.update_state([1, 0], [0.8, 0.5])
     >>> round(float(metric.result()), 3)
     0.458
     """
 
     num_sums = 2
+    logits_apart = True  # a Model passes them as `logits`
 
     def __init__(
-        self, from_logits: bool = True, name: str = "log_loss", **kwargs: Any
+        self, from_logits: bool = False, name: str = "log_loss", **kwargs: Any
     ) -> None:
         super().__init__(self.num_sums, name=name, **kwargs)
         self.from_logits = from_logits
 
-    def of_rows(self, y: Any, score: Any) -> list[Any]:
-        if self.from_logits:
+    def update_state(
+        self,
+        y_true: Any,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        logits: Any = None,
+    ) -> None:
+        """Adds the rows of a batch.
+
+        Args:
+            y_true: Labels in [0, 1], `(batch,)` or `(batch, 1)`, as all other
+                arguments; NaN is missing.
+            y_pred: Probabilities, unless `from_logits` says otherwise. Give these or
+                `logits`.
+            sample_weight: Weights; rows of weight 0 do not count.
+            logits: Logits.
+
+        Raises:
+            ValueError: If both or none of `y_pred` and `logits` are given.
+        """
+        scores, of_logits = one_of(self, y_pred, logits)
+        of_rows = partial(self.of_rows, of_logits=of_logits)
+        self._add_rows(y_true, scores, sample_weight, of_rows)
+
+    def of_rows(self, y: Any, score: Any, of_logits: bool = False) -> list[Any]:
+        if of_logits:
             loss = ops.maximum(score, 0) - score * y
             loss += ops.log1p(ops.exp(-ops.abs(score)))
         else:
@@ -69,7 +97,7 @@ class NormalizedEntropy(LogLoss):
         ValueError: If `prior` is outside (0, 1).
 
     Example:
-    >>> metric = NormalizedEntropy(from_logits=False)
+    >>> metric = NormalizedEntropy()
     >>> metric.update_state([1, 0, 0, 0], [0.7, 0.1, 0.1, 0.1])
     >>> round(float(metric.result()), 4)
     0.2991
@@ -80,7 +108,7 @@ class NormalizedEntropy(LogLoss):
     def __init__(
         self,
         prior: float | None = None,
-        from_logits: bool = True,
+        from_logits: bool = False,
         name: str = "normalized_entropy",
         **kwargs: Any,
     ) -> None:
@@ -92,8 +120,8 @@ class NormalizedEntropy(LogLoss):
             )
         self.prior = prior
 
-    def of_rows(self, y: Any, score: Any) -> list[Any]:
-        return [*super().of_rows(y, score), y]
+    def of_rows(self, y: Any, score: Any, of_logits: bool = False) -> list[Any]:
+        return [*super().of_rows(y, score, of_logits), y]
 
     def result(self) -> Any:
         loss, weight, positive = ops.unstack(self.sums())

@@ -165,6 +165,22 @@ class RowMetric(keras.metrics.Metric):
         return ops.cast(ops.reshape(values, (-1,)), integer)
 
 
+def one_of(metric: Any, y_pred: Any, logits: Any) -> tuple[Any, bool]:
+    """Returns the scores that a metric got, and whether they are logits.
+
+    Raises:
+        ValueError: If both or none are given.
+    """
+    if (y_pred is None) == (logits is None):
+        raise ValueError(
+            f"{type(metric).__name__} {metric.name!r} takes either y_pred or logits. "
+            f"Received: {'none' if logits is None else 'both'}"
+        )
+    if y_pred is None:
+        return logits, True
+    return y_pred, metric.from_logits
+
+
 def label_score_weight(y_true: Any, y_pred: Any, sample_weight: Any) -> list[Any]:
     """Flattens a batch to float32 `(batch,)`; a missing label gets weight 0."""
     label, score = _flat(y_true), _flat(y_pred)

@@ -1,5 +1,6 @@
 """Metrics that are a function of sums over rows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -60,12 +61,21 @@ class RowSums(SumMetric):
             y_pred: What `from_logits` says: logits or predictions.
             sample_weight: Weights; rows of weight 0 do not count.
         """
+        self._add_rows(y_true, y_pred, sample_weight, self.of_rows)
+
+    def _add_rows(
+        self,
+        y_true: Any,
+        scores: Any,
+        sample_weight: Any,
+        of_rows: Callable[[Any, Any], list[Any]],
+    ) -> None:
         if is_stub(self._total):
             return
-        y, score, weight = label_score_weight(y_true, y_pred, sample_weight)
-        of_rows = ops.stack(self.of_rows(y, score))
-        of_rows = ops.where(weight == 0, 0.0, weight * of_rows)
-        self.add(ops.sum(of_rows, axis=1))
+        y, score, weight = label_score_weight(y_true, scores, sample_weight)
+        terms = ops.stack(of_rows(y, score))
+        terms = ops.where(weight == 0, 0.0, weight * terms)
+        self.add(ops.sum(terms, axis=1))
 
     def of_rows(self, y: Any, score: Any) -> list[Any]:
         """Returns what is summed, `(batch,)` each."""

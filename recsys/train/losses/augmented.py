@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.train.losses.pointwise import cross_entropy
+from recsys.train.losses.pointwise import RowLoss, cross_entropy
 
 
 @keras.saving.register_keras_serializable(package="recsys")
-class AugmentedBinaryCrossentropy(keras.losses.Loss):
+class AugmentedBinaryCrossentropy(RowLoss):
     """Cross-entropy of several predictions of each row, averaged over them.
 
     The auxiliary loss of AdaF2M2; a model that has it applies it by itself.
@@ -32,8 +32,6 @@ class AugmentedBinaryCrossentropy(keras.losses.Loss):
     Reference:
         AdaF2M2, DASFAA 2025, https://arxiv.org/abs/2501.15816
     """
-
-    from_logits = True
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from keras import ops
 
 from recsys.layers.kept import Kept
 from recsys.layers.retrieval import IMPOSSIBLE
+from recsys.layers.rows import weights_of_rows
 
 
 class Terms(NamedTuple):
@@ -64,7 +65,8 @@ class JointLoss(keras.losses.Loss):
         Args:
             y_true: Labels, `(batch,)` or `(batch, 1)`, of any numeric dtype.
             y_pred: Logits, alike; `(batch, width)` where the loss takes several.
-            sample_weight: Weights of at least 0, `(batch,)` or `(batch, 1)`.
+            sample_weight: Weights of at least 0, `(batch,)` or `(batch, 1)`, or one for
+                all rows.
             groups: Integers, `(batch,)` or `(batch, 1)`, where the loss has a `group`.
 
         Raises:
@@ -83,7 +85,7 @@ class JointLoss(keras.losses.Loss):
         if sample_weight is None:
             weight = ops.ones_like(y)
         else:
-            weight = ops.cast(ops.reshape(sample_weight, (-1,)), self.dtype)
+            weight = weights_of_rows(sample_weight, ops.shape(y)[0], self.dtype)
         segment = self._segments(groups, ops.shape(y)[0])
         z = z[:, 0] if self.width == 1 else z
         return self.reduced(self.terms(y, z, weight, segment))

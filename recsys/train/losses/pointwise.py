@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.rows import weights_of_rows
+
 
 def same_shape(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Flattens labels and logits to `(batch,)`, lest one column meets one row."""
@@ -15,6 +17,27 @@ def same_shape(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 def cross_entropy(y: Any, z: Any) -> Any:
     """Returns `log(1 + exp z) - y z`, finite and exact for all logits z."""
     return ops.softplus(z) - ops.cast(y, z.dtype) * z
+
+
+class RowLoss(keras.losses.Loss):
+    """A loss of each row by itself.
+
+    Weights may be `(batch,)`, `(batch, 1)`, or one for all rows, by which Keras' own
+    `"mean_with_sample_weight"` divides only once.
+
+    Attributes:
+        from_logits: True: `recsys.train.Model` passes logits.
+    """
+
+    from_logits = True
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Returns the loss of a batch."""
+        y_true = ops.convert_to_tensor(y_true)
+        if sample_weight is not None:
+            rows = ops.shape(y_true)[0]
+            sample_weight = weights_of_rows(sample_weight, rows, self.dtype)
+        return super().__call__(y_true, y_pred, sample_weight)
 
 
 def undo_downsampling(logits: Any, keep_rate: float) -> Any:
@@ -37,7 +60,7 @@ def undo_downsampling(logits: Any, keep_rate: float) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="recsys")
-class WeightedBinaryCrossentropy(keras.losses.Loss):
+class WeightedBinaryCrossentropy(RowLoss):
     r"""Cross-entropy in which positive rows weigh more, or labels are smoothed.
 
         c y softplus(-z) + (1 - y) softplus(z),    y <- y (1 - e) + e / 2
@@ -57,8 +80,6 @@ class WeightedBinaryCrossentropy(keras.losses.Loss):
     >>> round(float(loss(np.array([1, 0]), np.zeros(2))), 4)  # 2 log 2
     1.3863
     """
-
-    from_logits = True
 
     def __init__(
         self,
@@ -92,7 +113,7 @@ class WeightedBinaryCrossentropy(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
-class FocalLoss(keras.losses.Loss):
+class FocalLoss(RowLoss):
     r"""Cross-entropy that looks away from rows that are right already.
 
         a_t (1 - p_t)^\gamma CE,    1 - p_t = \sigma(-z (2 y - 1))
@@ -117,8 +138,6 @@ class FocalLoss(keras.losses.Loss):
     Reference:
         Lin et al., ICCV 2017, https://arxiv.org/abs/1708.02002, eq. 4-5
     """
-
-    from_logits = True
 
     def __init__(
         self,
@@ -151,7 +170,7 @@ class FocalLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
-class WatchTimeLoss(keras.losses.Loss):
+class WatchTimeLoss(RowLoss):
     r"""Logistic regression whose odds are the expected watch time.
 
         T softplus(-z) for what was watched for T > 0, softplus(z) for what was not
@@ -171,8 +190,6 @@ class WatchTimeLoss(keras.losses.Loss):
         Covington et al., RecSys 2016, section 4.2, https://doi.org/10.1145/2959100.2959190
     """
 
-    from_logits = True
-
     def __init__(
         self,
         reduction: str = "sum_over_batch_size",
@@ -187,7 +204,7 @@ class WatchTimeLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="recsys")
-class PoissonOfLogits(keras.losses.Loss):
+class PoissonOfLogits(RowLoss):
     """Poisson loss of counts whose mean is exp z: `exp(z) - y z` (M2M).
 
     Beyond z = 30, a mean of 10^13, exp goes on as its tangent, so that no logit
@@ -203,8 +220,6 @@ class PoissonOfLogits(keras.losses.Loss):
     >>> round(float(loss(np.array([[2.0]]), np.array([[1.0]]))), 3)
     0.718
     """
-
-    from_logits = True
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         y, z = same_shape(y_true, y_pred)

@@ -11,6 +11,7 @@ from keras import ops
 
 from recsys.layers.retrieval import softmax_loss
 from recsys.layers.rows import mean_of_rows
+from recsys.train.losses.pointwise import RowLoss
 
 
 def in_batch_softmax(
@@ -131,7 +132,7 @@ def _mean(rows: Any, sample_weight: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="recsys")
-class FullSoftmax(keras.losses.Loss):
+class FullSoftmax(RowLoss):
     r"""Softmax over all items, ids that stand for none left out.
 
         -\sum_j t_j \log softmax(z)_j,    t = (1 - e) onehot(y) + e / num_items
@@ -148,8 +149,6 @@ class FullSoftmax(keras.losses.Loss):
     >>> round(float(loss(np.array([2]), np.array([[99.0, 0, 0, 0]]))), 4)  # log 3
     1.0986
     """
-
-    from_logits = True
 
     def __init__(
         self,

@@ -1,5 +1,8 @@
 """Every streaming metric equals its function, on the backend that is set."""
 
+import inspect
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -42,13 +45,13 @@ SAME = {
     ),
     "FieldECE": ({"group": "user"}, metrics.field_ece, {}, "p", 0),
     "NormalizedEntropy": (
-        {"prior": 0.2, "from_logits": False},
+        {"prior": 0.2},
         metrics.normalized_entropy,
         {"prior": 0.2},
         "p",
         1e-6,
     ),
-    "LogLoss": ({"from_logits": False}, metrics.log_loss, {}, "p", 1e-6),
+    "LogLoss": ({}, metrics.log_loss, {}, "p", 1e-6),
     "Accuracy": ({"threshold": 0.4}, metrics.accuracy, {"threshold": 0.4}, "p", 1e-6),
     "F1Score": ({"threshold": 0.4}, metrics.f1_score, {"threshold": 0.4}, "p", 1e-6),
     "GAUC": (
@@ -90,6 +93,94 @@ SAME = {
         0,
     ),
 }
+
+
+# Arguments of classes and their functions, those that have to be and one more.
+NEEDED = {
+    "k": 3,
+    "threshold": 0.4,
+    "group": "user",
+    "auc_base": 0.6,
+    "catalogue": np.arange(16),
+    "vectors": np.random.default_rng(3).normal(size=(12, 3)),
+    "categories": np.arange(12) % 4,
+    "counts": np.arange(12)[::-1] ** 2,
+}
+OF_SAME_NAME = {
+    name: function
+    for name in metrics.__all__
+    if isinstance(kind := getattr(metrics, name), type)
+    and issubclass(kind, keras.metrics.Metric)
+    and (
+        function := getattr(
+            metrics, re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower(), None
+        )
+    )
+}
+
+
+def required(call):
+    """What must be given to a class or function, out of `NEEDED`."""
+    signature = inspect.signature(call).parameters
+    return {name: value for name, value in NEEDED.items() if name in signature}
+
+
+@pytest.mark.parametrize("name", OF_SAME_NAME)
+def test_the_class_used_by_hand_agrees_with_the_function_of_its_name(name):
+    """Other options are at their defaults; rows have probabilities, lists have ids."""
+    kind, function = getattr(metrics, name), OF_SAME_NAME[name]
+    metric, given = kind(**required(kind)), required(function)
+    rng = np.random.default_rng(0)
+    if "y_true" in inspect.signature(metric.update_state).parameters:
+        p = rng.beta(1, 4, 300).astype("float32")
+        rows = (rng.random(300) < p).astype("float32"), p
+        user = rng.integers(0, 60, 300)
+        if "groups" in inspect.signature(function).parameters:
+            given["groups"] = user
+        by_user = {"groups": user} if "group" in required(kind) else {}
+        metric.update_state(*rows, **by_user)
+        if name == "RelaImpr":  # of an area, not of rows
+            rows = (metrics.auc(*rows),)
+    else:
+        rows = (np.stack([rng.permutation(12)[:5] for _ in range(30)]),)
+        if name == "PopularityLift":
+            rows = (*rows, (np.arange(31), rng.integers(0, 12, 30)))
+        metric.update_state(*rows)
+    wanted = function(*rows, **given)
+    wanted = wanted.auc if name == "BinnedAUC" else wanted
+    assert wanted not in (0, 1)
+    close(metric.result(), wanted, terms=300)
+
+
+def test_all_metrics_of_a_name_are_compared():
+    assert len(OF_SAME_NAME) == 32 and {"LogLoss", "NormalizedEntropy"} < {
+        *OF_SAME_NAME
+    }
+
+
+@pytest.mark.parametrize("kind", [metrics.LogLoss, metrics.NormalizedEntropy])
+def test_logits_have_an_argument_of_their_own_as_in_the_function(kind):
+    label, z, weight, _ = make_rows()
+    function = OF_SAME_NAME[kind.__name__]
+    apart, outputs = kind(), kind(from_logits=True)
+    apart.update_state(label, sample_weight=weight, logits=z)
+    outputs.update_state(label, z, weight)
+    wanted = function(label, logits=z, sample_weight=weight)
+    close([apart.result(), outputs.result()], [wanted] * 2, terms=len(z))
+    for given in ({}, {"y_pred": z, "logits": z}):
+        with pytest.raises(ValueError, match="takes either y_pred or logits"):
+            kind().update_state(label, **given)
+
+
+def test_by_takes_one_kind_of_scores():
+    metric = metrics.By("domain", ["log_loss"], capacity=9)
+    metric.update_state([1, 0], [0.8, 0.5], by=[3, 3])
+    close(metric.result()["log_loss_domain_3"], metrics.log_loss([1, 0], [0.8, 0.5]))
+    with pytest.raises(ValueError, match="probabilities in all batches, or logits"):
+        metric.update_state([1], by=[3], logits=[2.0])
+    metric = metrics.By("domain", ["log_loss"], capacity=9)
+    metric.update_state([1], by=[3], logits=[2.0])
+    close(metric.result()["log_loss_domain_3"], np.log1p(np.exp(-2)))
 
 
 def make(name):

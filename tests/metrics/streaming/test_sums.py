@@ -30,7 +30,7 @@ def test_log_loss_equals_the_function(from_logits):
 
 def test_many_batches_do_not_drift():
     # Alone, a float32 sum would not move after the first batch.
-    metric = LogLoss()
+    metric = LogLoss(from_logits=True)
     metric.update_state([0.0], [0.0], sample_weight=[2.0**25])
     for _ in range(300):
         metric.update_state([0.0], [8.0], sample_weight=[0.9])
@@ -42,7 +42,7 @@ def test_many_batches_do_not_drift():
 
 
 def test_certain_logits_lose_nothing():
-    metric = LogLoss()
+    metric = LogLoss(from_logits=True)
     metric.update_state([1, 0], [1e4, -1e4])
     assert float(metric.result()) == 0
     metric.update_state([1, 1], [-1e4, 20.0])
@@ -57,7 +57,7 @@ def test_is_undefined_without_rows():
 
 
 def test_rows_of_weight_zero_do_not_count():
-    metric = LogLoss()
+    metric = LogLoss(from_logits=True)
     metric.update_state([1, 0, np.nan], [np.nan, 0.0, np.inf], sample_weight=[0, 1, 1])
     close(float(metric.result()), np.log(2))
 
@@ -69,7 +69,7 @@ def test_what_is_no_probability_is_no_number():
 
 
 def test_reset_forgets():
-    metric = LogLoss()
+    metric = LogLoss(from_logits=True)
     metric.update_state([0], [5.0])
     metric.reset_state()
     metric.update_state([0], [0.0])
@@ -77,12 +77,12 @@ def test_reset_forgets():
 
 
 def test_config_round_trip():
-    metric = LogLoss(from_logits=False, name="nll")
+    metric = LogLoss(from_logits=True, name="nll")
     config = keras.saving.serialize_keras_object(metric)
     assert config["registered_name"] == "recsys>LogLoss"
     copy = keras.saving.deserialize_keras_object(config)
     assert copy.get_config() == metric.get_config()
-    assert copy.from_logits is False
+    assert copy.from_logits is True
 
 
 def test_in_a_plain_model():
@@ -90,7 +90,7 @@ def test_in_a_plain_model():
     x = rng.normal(size=(503, 4)).astype("float32")
     y = (x.sum(axis=1) > 1).astype("float32")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")])
-    model.compile("sgd", "binary_crossentropy", metrics=[LogLoss(from_logits=False)])
+    model.compile("sgd", "binary_crossentropy", metrics=[LogLoss()])
     model.fit(x, y, batch_size=100, verbose=0)
     values = model.evaluate(x, y, batch_size=100, verbose=0, return_dict=True)
     p = model.predict(x, verbose=0)
