@@ -9,6 +9,9 @@ from recsys.match.comirec import comirec
 from recsys.retrieval import diversify
 from tests import oracle, zoo
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 KWARGS = {"rtol": 1e-4, "atol": 1e-5}
 
 

@@ -10,6 +10,9 @@ from tests import oracle, zoo
 from tests.match.test_sasrec import steps
 from tests.oracle import sigmoid
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 KWARGS = {"rtol": 1e-4, "atol": 1e-5}
 
 

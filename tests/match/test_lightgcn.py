@@ -9,6 +9,9 @@ from recsys import Field, load_model
 from recsys.match.lightgcn import lightgcn
 from tests import zoo
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 USERS, ITEMS = 40, 30
 EDGES = sorted({*zip(*zoo.INTERACTIONS, strict=True)})
 

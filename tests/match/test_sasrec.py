@@ -9,6 +9,9 @@ from recsys.match.sasrec import sasrec
 from tests import oracle, zoo
 from tests.oracle import sigmoid
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 KWARGS = {"rtol": 1e-4, "atol": 1e-5}
 
 

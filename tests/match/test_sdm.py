@@ -10,6 +10,9 @@ from recsys import Field
 from recsys.match.sdm import sdm
 from tests import oracle, zoo
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 USER = ["user_id", "age", "tags", "hour", "scores"]
 
 

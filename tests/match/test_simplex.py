@@ -8,6 +8,9 @@ from recsys import Field
 from recsys.match.simplex import simplex
 from tests import oracle, zoo
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(**kwargs):
     model = simplex(zoo.fields(4), num_negatives=None, **kwargs)

@@ -8,6 +8,9 @@ from recsys import Field, load_model
 from recsys.match.youtube_dnn import youtube_dnn
 from tests import oracle, zoo
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 USER = ["user_id", "age", "tags", "hour", "scores", "seen", "seen_category"]
 
 
