@@ -165,8 +165,9 @@ class Embeddings:
         """Returns `tensors()`, to be multiplied with each other.
 
         Raises:
-            ValueError: If the fields differ in `dim`.
+            ValueError: If no field has an embedding, or they differ in `dim`.
         """
+        check_embedded([field for part in self.parts for field in part.fields])
         dims = {
             field.name: field.dim // self.times
             for part in self._embedded()
@@ -395,14 +396,16 @@ class FieldEmbedder:
             times = TakeSteps()([times, index])
         return replace(history, sequence=concat(rows), valid=chosen, times=times)
 
-    def linear(self, fields: Sequence[Field]) -> Any:
-        """Returns the first-order logit `b + sum of w x`, `(batch, 1)`.
+    def linear(self, fields: Sequence[Field], num_logits: int = 1) -> Any:
+        """Returns the first-order logit `b + sum of w x`, `(batch, num_logits)`.
 
-        One weight for each id or number, zero at the start, in tables of width 1
-        named `embedding_linear__<emb>`. Several ids are pooled. The bias is the only
-        one of the model.
+        One weight for each id or number, zero at the start, in tables named
+        `embedding_linear__<emb>`; of several logits, one for each. Several ids are
+        pooled as the field says, a history is averaged. The bias is the only one of
+        the model.
         """
-        terms = [self.lookup(f, "embedding_linear__", 1, "zeros") for f in fields]
+        table = "embedding_linear__"
+        terms = [self.lookup(field, table, num_logits, "zeros") for field in fields]
         return Bias(name="dnn_bias")(terms)
 
     def lookup(
@@ -411,7 +414,8 @@ class FieldEmbedder:
         """Embeds a field by another table than its own, `(batch, dim)`.
 
         Args:
-            field: One of the embedder's fields; several values are pooled.
+            field: One of the embedder's fields; several values are pooled as it says,
+                a history is averaged.
             table: Start of the table's name; fields with one `emb` share it.
             dim: Its width.
             initializer: Its initializer; default: that of the field.
@@ -495,16 +499,21 @@ class FieldEmbedder:
         return pool(layer(column, valid=each), valid=each)
 
     def _embed(self, field: Field, table: str = "") -> Any:
-        """Returns `(batch, dim)`; several values are pooled as the field says."""
+        """Returns `(batch, dim)`; several values are pooled as the field says.
+
+        A history is averaged, as `__call__` does by default.
+        """
         table = table or f"embedding_{self._set}"
         rows = self._rows(field, table)
         if len(rows.shape) == 2:
             return rows
-        kwargs = {"valid": self._valid(field)}
-        if field.weight:
-            kwargs["weights"] = self.column(field.weight)
+        kwargs, pooling = {"valid": self._valid(field)}, "mean"
+        if field.belong != "history":
+            pooling = field.pooling
+            if field.weight:
+                kwargs["weights"] = self.column(field.weight)
         name = f"pool_{table}{field.name}"
-        layer = get_agg_layer(f"{field.pooling}_pooling", name=name)
+        layer = get_agg_layer(f"{pooling}_pooling", name=name)
         return self._once(name, lambda: layer(rows, **kwargs))
 
     def _target(self, members: Sequence[Field], fields: Sequence[Field]) -> Any:
@@ -707,6 +716,17 @@ def _fresh(initializer: Any, name: str) -> Any:
     if isinstance(config.get("seed"), int):
         config["seed"] = crc32(f"{config['seed']} {name}".encode())
     return initializer.__class__.from_config(config)
+
+
+def check_embedded(fields: Sequence[Field]) -> None:
+    """Raises `ValueError` if no field has an embedding to interact with others."""
+    if not any(field.vocabulary_size for field in fields):
+        sizes = {field.name: field.vocabulary_size for field in fields}
+        raise ValueError(
+            "fields: one at least must have an embedding (a vocabulary_size of 1 or "
+            "more), for this model lets embeddings interact. Received: "
+            f"vocabulary_size {sizes}"
+        )
 
 
 def concat(tensors: Sequence[Any]) -> Any:

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from recsys import Field
+from recsys import Field, Task
 from recsys.feature.utils import build_feature_embeddings, concatenate
 from recsys.inputs import FieldEmbedder
+from recsys.rank.fm import fm
 from tests import oracle, zoo
 from tests.close import close
 
@@ -114,6 +115,47 @@ def test_numbers_of_all_kinds():
     close(found, np.concatenate(expected, -1), terms=100)
     first = FieldEmbedder(fields)
     assert keras.Model(first.inputs, first.linear(fields)).predict(x, verbose=0).shape
+
+
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
+@pytest.mark.parametrize("values", [1, 2])
+def test_the_first_order_of_a_history_is_averaged_as_the_second(pooling, values):
+    """`linear` and `lookup` pool a history as `embed` does, with weights beside it."""
+    seen = Field("seen", "i", length=3, belong="history", pooling=pooling)
+    fields = [ID, replace(seen, values=values, weight="w")]
+    if values > 1:  # then another attribute tells behaviour from padding
+        fields.insert(1, Field("when", vocabulary_size=5, length=3, belong="history"))
+    embed = FieldEmbedder(fields)
+    history = fields[-1]
+    first = embed.lookup(history, "embedding_other__", ID.dim)
+    second = embed(fields).tensors()[-1]
+    model = keras.Model(embed.inputs, [first, second])
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(9, ID.dim))
+    for name in ("embedding_i", "embedding_other__i"):
+        model.get_layer(name).embeddings.assign(table)
+    x = {"seen": [[3, 4, 0], [0, 0, 0]], "when": [[1, 2, 0], [0, 0, 0]], "i": [1, 2]}
+    if values > 1:
+        x["seen"] = [[[3, 5], [4, 0], [0, 0]], [[0, 0]] * 3]
+    x = {name: np.array(x[name]) for name in embed.inputs}
+    found, expected = model.predict(x, verbose=0)
+    close(found, expected)
+    one = getattr(np, pooling)(table[[3, 5]], axis=0) if values > 1 else table[3]
+    close(found, [(one + table[4]) / 2, np.zeros(ID.dim)])
+
+
+def test_fm_is_one_quantity_in_both_orders():
+    item = Field("item", vocabulary_size=9, belong="item")
+    seen = Field("seen", "item", length=3, belong="history", pooling="sum")
+    model = fm([item, seen], Task("t", "regression"))
+    zoo.jitter(model)
+    w = oracle.weights(model)
+    linear = w["embedding_linear__item/embeddings"]
+    table = w["embedding_item/embeddings"]
+    x = {"item": np.array([1]), "seen": np.array([[3, 4, 0]])}
+    history = [t[[3, 4]].mean(axis=0) for t in (linear, table)]
+    logit = w["dnn_bias/bias"] + linear[1] + history[0] + table[1] @ history[1]
+    close(model.predict(x, verbose=0), logit[None])
 
 
 def test_a_column_asked_for_twice_is_read_once():

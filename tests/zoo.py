@@ -6,6 +6,7 @@ one group, a field without embedding, and (where the family takes it) a domain.
 
 import importlib
 import inspect
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,7 +139,9 @@ class Entry:
     def build(self, **kwargs: Any) -> Any:
         given: dict[str, Any] = {"task_list": TASKS} if self.several_tasks else {}
         given |= KWARGS.get(self.name, {})
-        return create_model(self.name, self.fields(), **{**given, **kwargs})
+        with warnings.catch_warnings():  # all get all columns
+            warnings.filterwarnings("ignore", ".* does not read the columns")
+            return create_model(self.name, self.fields(), **{**given, **kwargs})
 
     def loss(self) -> Any:
         return None if self.family == "match" else "binary_crossentropy"

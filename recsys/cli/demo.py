@@ -166,8 +166,9 @@ def match(
 ) -> tuple[MatchModel, Any, dict[str, dict[str, float]], Queries]:
     """Trains `youtube_dnn`; compares it with the most popular films."""
     train, choose = films.of(TRAIN), films.of(CHOOSE)
+    fields = pipeline.fields(dim=32)
     model = youtube_dnn(
-        pipeline.fields(dim=32),
+        [field for field in fields if field.name != "genres"],  # items have ids alone
         hidden_units=(256, 64),
         dropout=0.2,
         normalize=True,

@@ -43,9 +43,10 @@ class Field:
         group: Histories of one group are one sequence with several attributes. Some
             models give `group` a meaning of their own.
         dtype: Type of the column: an integer type for ids, any for numbers.
-        pooling: How a multi-value field becomes one vector.
+        pooling: How a multi-value field becomes one vector, and the values of one
+            behaviour of a history. How a history does is up to the model.
         weight: Name of a `(batch, length)` column that weighs the values of a
-            multi-value field.
+            multi-value field. Models do not read that of a history.
         counts: How often each id occurs in the training data, `(vocabulary_size,)`.
             Divides the L2 penalty of a row (DIN, section 5.1); of the item, says how
             often `sampler="unigram"` draws it as a negative.

@@ -295,17 +295,20 @@ class Tower(FeedForwardLayer):
 class Bias(keras.layers.Layer):
     """The sum of its inputs and one trainable number: a model's global bias.
 
+    Of several logits each has a number of its own.
+
     Call arguments:
-        inputs: List of `(batch, 1)`.
+        inputs: List of `(batch, num_logits)`.
     Returns:
-        `(batch, 1)`, float32.
+        `(batch, num_logits)`, float32.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
     def build(self, input_shape: Any) -> None:
-        self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")
+        num_logits = as_shapes(input_shape)[0][-1]
+        self.bias = self.add_weight((num_logits,), initializer="zeros", name="bias")
 
     def call(self, inputs: Sequence[Any]) -> Any:
         return sum(inputs, start=self.bias)
@@ -472,7 +475,8 @@ class PredictLayer(keras.layers.Layer):
     Returns:
         `(batch, num_logits)`; one logit unless the task is multiclass.
     Raises:
-        ValueError: If the task is unknown, or logits in a list differ in width.
+        ValueError: If the task is unknown, logits in a list differ in width, or there
+            is one logit for several classes.
     """
 
     def __init__(
@@ -498,6 +502,12 @@ class PredictLayer(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         shapes = as_shapes(input_shape)
         widths = {shape[-1] for shape in shapes}
+        if self.num_classes > 1 and 1 in widths:
+            raise ValueError(
+                f"Task {self.name!r}: this model computes one logit a row, for any but "
+                "a multiclass task, which has one for each class. Received: "
+                f"belong={self.task!r}, num_classes={self.num_classes}"
+            )
         if len(widths) > 1:
             raise ValueError(
                 f"Task {self.name!r}: logits that are summed must have one width. "

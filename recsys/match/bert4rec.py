@@ -20,6 +20,7 @@ from recsys.layers.core import AppendOne
 from recsys.layers.retrieval import SampledSoftmax
 from recsys.layers.transformer import EncoderLayer
 from recsys.match._towers import Towers, sequence
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "bert4rec"]
@@ -111,6 +112,7 @@ class FirstPlace(keras.layers.Layer):
         return inputs[:, 0]
 
 
+@factory
 def bert4rec(
     fields: Sequence[Field],
     num_layers: int = 2,

@@ -17,11 +17,13 @@ from recsys.layers.interests import (
     SelfAttentiveInterests,
 )
 from recsys.match._towers import Towers, behaviours_and_item
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "comirec"]
 
 
+@factory
 def comirec(
     fields: Sequence[Field],
     interests: str = "sa",

@@ -21,6 +21,7 @@ from recsys.inputs import concat
 from recsys.layers.core import Tower
 from recsys.layers.retrieval import SampledCrossentropy
 from recsys.match._towers import Towers, unit, user_id
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "dat"]
@@ -123,6 +124,7 @@ class DualAugmentedLoss(SampledCrossentropy):
         }
 
 
+@factory
 def dat(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 32),

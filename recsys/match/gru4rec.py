@@ -20,6 +20,7 @@ from recsys.layers.causal import Newest
 from recsys.layers.core import AppendOne
 from recsys.layers.retrieval import BPRMax, SampledBPR, SampledSoftmax, Top1
 from recsys.match._towers import Towers, sequence
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "gru4rec"]
@@ -81,6 +82,7 @@ class SessionStates(keras.layers.Layer):
         return {**config, "hidden_units": self.hidden_units, "dropout": self.dropout}
 
 
+@factory
 def gru4rec(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (100,),

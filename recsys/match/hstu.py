@@ -14,11 +14,13 @@ from recsys.layers.causal import Newest, Positioned
 from recsys.layers.hstu import HSTULayer
 from recsys.layers.retrieval import SampledSoftmax
 from recsys.match._towers import Towers, sequence, unit
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "hstu"]
 
 
+@factory
 def hstu(
     fields: Sequence[Field],
     num_layers: int = 2,

@@ -24,6 +24,7 @@ from recsys.layers.core import Derived, UnitLength
 from recsys.layers.embedding import gather_rows
 from recsys.layers.retrieval import MatchLoss, SampledBPR, SampledSoftmax
 from recsys.match._towers import Towers, user_id
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "lightgcn"]
@@ -343,6 +344,7 @@ class GraphSoftmax(GraphLoss, SampledSoftmax):
 LOSSES: dict[str, type[GraphLoss]] = {"bpr": GraphBPR, "softmax": GraphSoftmax}
 
 
+@factory
 def lightgcn(
     fields: Sequence[Field],
     num_layers: int = 3,

@@ -15,11 +15,13 @@ from recsys.feature import Field
 from recsys.layers.core import Identity, Tower
 from recsys.layers.interests import BesideEach, InterestRouting, LabelAwareSoftmax
 from recsys.match._towers import Towers, behaviours_and_item
+from recsys.train.factory import factory
 from recsys.train.match_model import INTERESTS, MatchModel
 
 __all__ = ["Field", "mind"]
 
 
+@factory
 def mind(
     fields: Sequence[Field],
     num_interests: int = 4,

@@ -20,6 +20,7 @@ from recsys.inputs import concat
 from recsys.layers.core import Tower
 from recsys.layers.retrieval import SampledCrossentropy
 from recsys.match._towers import Towers, user_id
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "ncf"]
@@ -112,6 +113,7 @@ class NeuralCrossentropy(SampledCrossentropy):
         }
 
 
+@factory
 def ncf(
     fields: Sequence[Field],
     kind: str = "neumf",

@@ -19,6 +19,7 @@ from recsys.layers.causal import LastNorm, Newest, Positioned, older
 from recsys.layers.masking import masked_softmax
 from recsys.layers.retrieval import MatchLoss, SampledCrossentropy, SampledSoftmax
 from recsys.match._towers import Towers, sequence
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "sasrec"]
@@ -134,6 +135,7 @@ class CausalBlock(keras.layers.Layer):
         }
 
 
+@factory
 def sasrec(
     fields: Sequence[Field],
     num_blocks: int = 2,

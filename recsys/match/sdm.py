@@ -22,6 +22,7 @@ from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.retrieval import SampledSoftmax
 from recsys.layers.transformer import MultiHeadAttention
 from recsys.match._towers import Towers
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "sdm"]
@@ -120,6 +121,7 @@ class FusionGate(keras.layers.Layer):
         return (1 - g) * p + g * s
 
 
+@factory
 def sdm(
     fields: Sequence[Field],
     num_heads: int = 4,

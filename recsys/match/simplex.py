@@ -19,6 +19,7 @@ from recsys.layers.core import dropout as drop
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.retrieval import CosineContrastive
 from recsys.match._towers import Towers, unit, user_id
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "simplex"]
@@ -94,6 +95,7 @@ class BehaviourAggregation(keras.layers.Layer):
         return {**config, "gamma": self.gamma, "pooling": self.pooling}
 
 
+@factory
 def simplex(
     fields: Sequence[Field],
     gamma: float = 0.5,

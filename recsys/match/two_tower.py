@@ -16,11 +16,13 @@ from recsys.feature import Field
 from recsys.layers.core import Tower
 from recsys.layers.retrieval import InBatchSoftmax, MatchLoss, SampledCrossentropy
 from recsys.match._towers import Towers, unit
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "two_tower"]
 
 
+@factory
 def two_tower(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),

@@ -18,11 +18,13 @@ from recsys.feature import Field
 from recsys.layers.core import AppendOne, FeedForwardLayer
 from recsys.layers.retrieval import SampledSoftmax
 from recsys.match._towers import Towers, unit
+from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
 
 __all__ = ["Field", "youtube_dnn"]
 
 
+@factory
 def youtube_dnn(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),

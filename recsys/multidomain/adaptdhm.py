@@ -16,6 +16,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.core import predict
 from recsys.layers.star import StarDense, StarTopologyFCN
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "adaptdhm"]
@@ -122,6 +123,7 @@ def _unit(x: Any) -> Any:
     return x * ops.rsqrt(ops.maximum(squares, 1e-24))
 
 
+@factory
 def adaptdhm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

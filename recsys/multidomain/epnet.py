@@ -14,11 +14,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.core import task_towers
 from recsys.layers.domain import EPNet
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "epnet"]
 
 
+@factory
 def epnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

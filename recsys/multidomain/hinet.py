@@ -21,6 +21,7 @@ from recsys.layers.core import FeedForwardLayer, Split, Unstack, task_towers
 from recsys.layers.grouped import known_or_last
 from recsys.layers.masking import masked_softmax
 from recsys.layers.streams import SelectDomain, StackedExtraction, domain_towers
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "hinet"]
@@ -106,6 +107,7 @@ class ScenarioAwareAttention(keras.layers.Layer):
         }
 
 
+@factory
 def hinet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

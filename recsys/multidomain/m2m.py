@@ -20,6 +20,7 @@ from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.core import FeedForwardLayer, Stack, Unstack, task_towers
 from recsys.layers.experts import Experts
 from recsys.layers.meta import MetaAttention, MetaTower
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "m2m"]
@@ -56,6 +57,7 @@ class LearnedView(keras.layers.Layer):
         return {**super().get_config(), "dim": self.dim}
 
 
+@factory
 def m2m(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -14,11 +14,13 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.inputs import OutOfRange
 from recsys.multidomain.ple_domains import extraction_over_domains
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "mmoe_domains"]
 
 
+@factory
 def mmoe_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -16,11 +16,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.core import task_towers
 from recsys.layers.domain import EPNet, PPNet
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "pepnet"]
 
 
+@factory
 def pepnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -14,6 +14,7 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.streams import StackedExtraction, domain_towers
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "ple_domains"]
@@ -74,6 +75,7 @@ def extraction_over_domains(
     return Model(inputs=embed.inputs, outputs=outputs, name=model)
 
 
+@factory
 def ple_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -28,6 +28,7 @@ from recsys.layers.grouped import known_or_last, members
 from recsys.layers.masking import masked_softmax
 from recsys.layers.rows import mean_of_rows
 from recsys.layers.star import PartitionedNormalization
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fairness_coefficient", "sar_net"]
@@ -419,6 +420,7 @@ class FairnessWeight(LossLayer):
         return {**super().get_config(), "task": self.task}
 
 
+@factory
 def sar_net(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -14,11 +14,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
 from recsys.layers.core import Tower, predict
 from recsys.layers.star import PartitionedNormalization, StarDense, StarTopologyFCN
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "star"]
 
 
+@factory
 def star(
     fields: Sequence[Field],
     num_domain: int | None = None,

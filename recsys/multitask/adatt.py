@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "adatt"]
@@ -63,6 +64,7 @@ class NativeExperts(keras.layers.Layer):
         return {**super().get_config(), "free": self.free}
 
 
+@factory
 def adatt(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -19,6 +19,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import FeedForwardLayer, LossLayer, Tower, check_tasks, predict
 from recsys.layers.rows import mean_of_rows
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "aitm"]
@@ -107,6 +108,7 @@ class BehavioralExpectation(LossLayer):
         return {**super().get_config(), "tasks": self.tasks}
 
 
+@factory
 def aitm(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -17,11 +17,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import task_towers
 from recsys.layers.experts import Experts, GatingNetwork
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "ame"]
 
 
+@factory
 def ame(
     fields: Sequence[Field],
     task_list: Sequence[Task],

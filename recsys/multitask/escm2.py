@@ -21,6 +21,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.core import LossLayer
 from recsys.layers.rows import mean_of_rows
 from recsys.multitask.esmm import check_entire_space, entire_space, towers
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "escm2"]
@@ -133,6 +134,7 @@ class DoublyRobustRisk(InversePropensityRisk):
         return {**super().get_config(), "stop_gradients": self.stop_gradients}
 
 
+@factory
 def escm2(
     fields: Sequence[Field],
     task_list: Sequence[Task] = (Task("ctr"), Task("ctcvr")),

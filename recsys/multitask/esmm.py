@@ -16,6 +16,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import PredictLayer, Tower, check_tasks
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "esmm"]
@@ -88,6 +89,7 @@ def check_entire_space(model: str, task_list: Sequence[Task], cvr: str) -> None:
         )
 
 
+@factory
 def esmm(
     fields: Sequence[Field],
     task_list: Sequence[Task] = (Task("ctr"), Task("ctcvr")),

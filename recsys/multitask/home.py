@@ -20,6 +20,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork, Mixture
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "home"]
@@ -134,6 +135,7 @@ class SelfGate(keras.layers.Layer):
         return (input_shape[0][0], input_shape[1][-1])
 
 
+@factory
 def home(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -15,11 +15,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import task_towers
 from recsys.layers.experts import extract
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "ple"]
 
 
+@factory
 def ple(
     fields: Sequence[Field],
     task_list: Sequence[Task],

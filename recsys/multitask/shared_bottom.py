@@ -13,11 +13,13 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import FeedForwardLayer, task_towers
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "shared_bottom"]
 
 
+@factory
 def shared_bottom(
     fields: Sequence[Field],
     task_list: Sequence[Task],

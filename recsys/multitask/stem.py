@@ -22,6 +22,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import StopGradient, check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = [
@@ -76,6 +77,7 @@ def build_embeddings(
     return embed(fields, history_agg, agg_kwargs).concat()
 
 
+@factory
 def stem(
     task_group: Group | Sequence[Field],
     auxiliary_task_group: Group | None = None,

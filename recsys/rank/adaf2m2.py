@@ -21,6 +21,7 @@ from recsys.layers.embedding import MaskEmbedding
 from recsys.layers.interaction.expert import InteractionExpert
 from recsys.layers.rows import mean_of_rows
 from recsys.rank.gwpfm import field_groups
+from recsys.train.factory import factory
 from recsys.train.losses import AugmentedBinaryCrossentropy
 from recsys.train.model import Model
 
@@ -187,6 +188,7 @@ class MultiForward(LossLayer):
         }
 
 
+@factory
 def adaf2m2(
     fields: Sequence[Field],
     state_non_id_fields: Sequence[Field] = (),
@@ -241,9 +243,9 @@ def adaf2m2(
         stop_gradient: Whether the adapter leaves the tables of the ids as they are.
 
     Raises:
-        ValueError: If the task is multiclass, or no field can tell the state.
+        ValueError: If the task is another, or no field can tell the state.
     """
-    if task.belong == "multiclass":
+    if task.belong not in ("binary", "regression"):
         raise ValueError(
             f"Task {task.name!r}: adaf2m2 needs a binary or regression task. "
             f"Received: belong={task.belong!r}"

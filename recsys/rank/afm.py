@@ -17,6 +17,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.core import dropout as drop
 from recsys.layers.core import predict
 from recsys.layers.interaction.pairs import pair_embeddings
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "afm"]
@@ -76,6 +77,7 @@ class PairAttention(keras.layers.Layer):
         return {**super().get_config(), "units": self.units, "l2_reg": self.l2_reg}
 
 
+@factory
 def afm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -93,7 +95,7 @@ def afm(
 
     Args:
         fields: The fields, all of one `dim`. Several values and histories are averaged.
-        task: A binary or regression task.
+        task: The task; of a multiclass one each class has weights of its own.
         attention_units: Width of the attention network.
         dropout: Fraction of the pooled vector dropped, in [0, 1).
         l2_reg: Penalty on the kernel of the attention network.
@@ -107,8 +109,8 @@ def afm(
     if dropout:
         pooled = drop(dropout, name="dnn_dropout")(pooled)
     second_order = keras.layers.Dense(
-        1, use_bias=False, dtype="float32", name="dnn_projection"
+        task.num_classes, use_bias=False, dtype="float32", name="dnn_projection"
     )(pooled)
-    logits = [embed.linear(fields), second_order]
+    logits = [embed.linear(fields, task.num_classes), second_order]
 
     return Model(inputs=embed.inputs, outputs=predict(task, logits), name="afm")

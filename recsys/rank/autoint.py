@@ -15,6 +15,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "autoint"]
@@ -90,6 +91,7 @@ class FieldAttention(keras.layers.Layer):
         }
 
 
+@factory
 def autoint(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

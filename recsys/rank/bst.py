@@ -19,6 +19,7 @@ from recsys.layers import core
 from recsys.layers.core import Tower, predict
 from recsys.layers.masking import masked_sum
 from recsys.layers.transformer import FeedForward, MultiHeadAttention
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "bst"]
@@ -145,6 +146,7 @@ class BehaviourTransformer(keras.layers.Layer):
         }
 
 
+@factory
 def bst(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Tower, predict
 from recsys.layers.masking import masked_sum
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "can"]
@@ -97,6 +98,7 @@ class CoAction(keras.layers.Layer):
         }
 
 
+@factory
 def can(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

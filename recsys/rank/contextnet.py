@@ -16,6 +16,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Bias, SumUnits, Tower, layer_norm, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "contextnet", "feature_contributions"]
@@ -110,6 +111,7 @@ class FieldContributions(keras.layers.Layer):
         return {**super().get_config(), "names": self.names}
 
 
+@factory
 def contextnet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -131,7 +133,7 @@ def contextnet(
 
     Args:
         fields: The fields, all of one `dim`, d. Raw fields go to the logit.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         num_blocks: Number of blocks.
         context_units: Hidden width of the context, t.
         share: What the contexts of all blocks share: `"none"`, the `"aggregation"` to

@@ -20,11 +20,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import predict
 from recsys.layers.interaction.cross import CrossNet, cross_and_deep
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "dcn"]
 
 
+@factory
 def dcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

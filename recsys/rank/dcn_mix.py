@@ -19,6 +19,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.activation import get_activation, serialize_activation
 from recsys.layers.core import as_shapes, predict
 from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "dcn_mix"]
@@ -170,6 +171,7 @@ class MixtureCrossNet(CrossStack):
         }
 
 
+@factory
 def dcn_mix(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

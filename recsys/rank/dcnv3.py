@@ -27,6 +27,7 @@ from recsys.layers.core import (
 )
 from recsys.layers.interaction.cross import Cross, CrossStack
 from recsys.layers.rows import mean_of_rows
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "dcnv3"]
@@ -252,6 +253,7 @@ class TriBCE(LossLayer):
         return {**super().get_config(), "detach_weights": self.detach_weights}
 
 
+@factory
 def dcnv3(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -276,7 +278,7 @@ def dcnv3(
     Args:
         fields: All fields, of any widths that are even together; raw ones are
             crossed too.
-        task: A binary task; a regression task without `tri_bce`.
+        task: A binary task; without `tri_bce` any but a multiclass one.
         num_exponential_layers: Layers of the network whose degree doubles.
         num_linear_layers: Layers of the network whose degree grows by one.
         num_heads: Heads; tables are that many times `Field.dim` wide. The networks

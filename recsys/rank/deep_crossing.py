@@ -16,6 +16,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Tower, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "deep_crossing"]
@@ -92,6 +93,7 @@ class ResidualUnit(keras.layers.Layer):
         return {**super().get_config(), "units": self.units, "l2_reg": self.l2_reg}
 
 
+@factory
 def deep_crossing(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -110,7 +112,7 @@ def deep_crossing(
     Args:
         fields: The fields. A number, and an id of a small vocabulary, is stacked
             without embedding; pooled histories and several values have one always.
-        task: A binary or regression task.
+        task: The task.
         one_hot_below: Vocabulary size from which on a single id is embedded.
         hidden_units: Inner width of each residual unit.
         l2_reg: Penalty on the kernels of the residual units.
@@ -136,7 +138,7 @@ def deep_crossing(
     x = concat(stacked)
     for i, units in enumerate(hidden_units):
         x = ResidualUnit(units, l2_reg, name=f"dnn_residual_{i}")(x)
-    logit = Tower((), name="dnn_logit")(x)
+    logit = Tower((), num_logits=task.num_classes, name="dnn_logit")(x)
 
     return Model(
         inputs=embed.inputs, outputs=predict(task, logit), name="deep_crossing"

@@ -14,11 +14,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import SumUnits, Tower, predict
 from recsys.layers.interaction.product import SymmetricProduct
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "deepfefm"]
 
 
+@factory
 def deepfefm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -38,7 +40,7 @@ def deepfefm(
 
     Args:
         fields: The fields, all of one `dim`. Raw fields go to first order and MLP.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         hidden_units: Sizes of the MLP.
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).

@@ -14,11 +14,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, predict
 from recsys.layers.interaction.fm import FM
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "deepfm"]
 
 
+@factory
 def deepfm(
     dnn_fields: Sequence[Field],
     fm_fields: Sequence[Field] | None = None,
@@ -39,7 +41,7 @@ def deepfm(
         dnn_fields: Fields of the deep part.
         fm_fields: Fields of the first and second order, all of one `dim`; histories
             among them are averaged. Default: `dnn_fields`, the paper's form.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         hidden_units: Sizes of the MLP; none leaves the deep part out, which is FM.
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).

@@ -22,6 +22,7 @@ from recsys.layers.embedding import gather_rows
 from recsys.layers.recurrent import AttentionGRU, GRUStates
 from recsys.layers.sampling import draw_unseen
 from recsys.layers.transformer import BilinearAttention
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "dien"]
@@ -139,6 +140,7 @@ class InterestLoss(LossLayer):
         }
 
 
+@factory
 def dien(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

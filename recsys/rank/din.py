@@ -14,11 +14,13 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "din"]
 
 
+@factory
 def din(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -16,6 +16,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import Embeddings, FieldEmbedder, concat
 from recsys.layers.core import FeedForwardLayer, Stack, Tower, predict
 from recsys.layers.interaction.pairs import inner_products
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "dlrm"]
@@ -44,6 +45,7 @@ class DotInteraction(keras.layers.Layer):
         return inner_products(inputs)
 
 
+@factory
 def dlrm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -19,6 +19,7 @@ from recsys.inputs import FieldEmbedder, History, concat
 from recsys.layers.core import Tower, predict
 from recsys.layers.embedding import positions_from_end
 from recsys.layers.transformer import BilinearAttention, EncoderLayer
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "dsin"]
@@ -187,6 +188,7 @@ class SessionInteraction(keras.layers.Layer):
         return {**super().get_config(), "merge": self.merge}
 
 
+@factory
 def dsin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -17,11 +17,12 @@ import numpy as np
 from keras import ops
 
 from recsys.feature import Field, Task
-from recsys.inputs import FieldEmbedder
+from recsys.inputs import FieldEmbedder, check_embedded
 from recsys.layers import core
 from recsys.layers.activation import get_activation
 from recsys.layers.core import FeedForwardLayer, Tower, as_shapes, predict
 from recsys.layers.interaction.cross import MatrixCross, VectorCross
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "edcn"]
@@ -187,6 +188,7 @@ _BRIDGES: dict[str, Callable[..., Any]] = {
 }
 
 
+@factory
 def edcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -237,6 +239,7 @@ def edcn(
             f"{tuple(_BRIDGES)}, and num_layers at least 1. Received: "
             f"cross_type={cross_type!r}, bridge={bridge!r}, num_layers={num_layers}"
         )
+    check_embedded(fields)
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs)
     widths = [tensor.shape[-1] for tensor in x.tensors()]

@@ -20,6 +20,7 @@ from recsys.layers.core import Tower, predict
 from recsys.layers.masking import zero_if_empty
 from recsys.layers.search import SimHash, TopSteps
 from recsys.layers.transformer import MultiHeadAttention
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "eta"]
@@ -96,6 +97,7 @@ class TargetAttention(keras.layers.Layer):
         return {**super().get_config(), "num_heads": self.attention.num_heads}
 
 
+@factory
 def eta(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -18,6 +18,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, as_shapes, dropout, layer_norm, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "eulernet"]
@@ -170,6 +171,7 @@ def _near_one_hot(shape: Any, dtype: Any = None) -> Any:
     return ops.softmax(noise, axis=0)
 
 
+@factory
 def eulernet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -12,11 +12,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import predict
 from recsys.layers.interaction.field_weighted import FEFM
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fefm"]
 
 
+@factory
 def fefm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds FEFM: pairs of embeddings meet through a symmetric matrix of their fields.
 
@@ -24,7 +26,7 @@ def fefm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
 
     Args:
         fields: The fields, all of one `dim`. Several values and histories are averaged.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
 
     Raises:
         ValueError: If the fields differ in `dim` or form no pair.

@@ -9,14 +9,16 @@ Juan et al., RecSys 2016, https://doi.org/10.1145/2959100.2959134 (eq. 4)
 from collections.abc import Sequence
 
 from recsys.feature import Field, Task
-from recsys.inputs import FieldEmbedder
+from recsys.inputs import FieldEmbedder, check_embedded
 from recsys.layers.core import Bias, predict
 from recsys.layers.interaction.field_weighted import FFM
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "ffm"]
 
 
+@factory
 def ffm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, use_linear: bool = True
 ) -> Model:
@@ -28,13 +30,14 @@ def ffm(
     Args:
         fields: The fields, all of one `dim`, which is the width of one vector: a table
             is F times as wide. Several values and histories are averaged.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         use_linear: Whether there is a first order; the paper has none. Raw fields have
             no other part.
 
     Raises:
         ValueError: If the fields differ in `dim`, or form no pair.
     """
+    check_embedded(fields)
     num_fields = sum(field.vocabulary_size > 0 for field in fields)
     embed = FieldEmbedder(fields, times=num_fields)
     second_order = FFM(name="dnn_ffm")(embed(fields).of_one_dim())

@@ -16,11 +16,13 @@ from recsys.layers.core import SumUnits, Tower, predict
 from recsys.layers.interaction.bilinear import BilinearInteraction
 from recsys.layers.interaction.senet import FieldSENet
 from recsys.rank.fibinet_plus import fibinet_plus
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fibinet"]
 
 
+@factory
 def fibinet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -48,7 +50,7 @@ def fibinet(
 
     Args:
         fields: The fields, all of one `dim`. Raw fields go to the MLP and first order.
-        task: A binary or regression task.
+        task: The task; without `hidden_units` any but a multiclass one.
         reduction_ratio: Fields over inner units of SENET.
         num_groups: Of `fibinet_plus`.
         bilinear_output_size: Of `fibinet_plus`.
@@ -93,7 +95,7 @@ def fibinet(
     v = FieldSENet(reduction_ratio, name="dnn_senet")(e)
     p = BilinearInteraction(bilinear_type, name="dnn_bilinear")(e)
     q = BilinearInteraction(bilinear_type, name="dnn_bilinear_senet")(v)
-    logits = [embed.linear(fields)]
+    logits = [embed.linear(fields, task.num_classes)]
     if hidden_units:
         tower = Tower(
             hidden_units,
@@ -101,6 +103,7 @@ def fibinet(
             l2_reg,
             dropout,
             use_bn,
+            num_logits=task.num_classes,
             use_bias=False,
             name="dnn_mlp",
         )

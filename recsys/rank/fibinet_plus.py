@@ -21,11 +21,13 @@ from recsys.layers.core import (
 )
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.senet import SENet
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fibinet_plus"]
 
 
+@factory
 def fibinet_plus(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -16,6 +16,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import FeedForwardLayer, as_shapes, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "finalmlp"]
@@ -154,6 +155,7 @@ class BilinearFusion(keras.layers.Layer):
         return {**super().get_config(), "num_heads": self.num_heads}
 
 
+@factory
 def finalmlp(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -177,7 +179,7 @@ def finalmlp(
 
     Args:
         fields: All fields, of any widths.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         gate_fields: For each stream the names of the fields whose embeddings, in
             tables of their own, are the context of its gate; without names the
             context is a learned constant. `None` leaves the gates out.

@@ -19,6 +19,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.activation import get_activation, serialize_activation
 from recsys.layers.core import LossLayer, Tower, batch_norm, dropout, predict
 from recsys.layers.rows import mean_of_rows
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "finalnet"]
@@ -208,6 +209,7 @@ class SelfDistillation(LossLayer):
         return mean_of_rows(rows, next(iter(weights.values()), None))
 
 
+@factory
 def finalnet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -231,7 +233,7 @@ def finalnet(
 
     Args:
         fields: All fields, of any widths.
-        task: A binary task; a regression task without distillation.
+        task: A binary task; without `distillation` any but a multiclass one.
         residual: Form of the layers, `"concat"` or `"sum"`, see `FactorizedLayer`.
         field_gate: `"concat"` or `"sum"` puts a `FieldGate` before the first stack;
             the fields must then be of one `dim`.

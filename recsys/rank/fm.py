@@ -12,11 +12,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import predict
 from recsys.layers.interaction.fm import FM
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fm"]
 
 
+@factory
 def fm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds a factorization machine of second order.
 
@@ -27,7 +29,7 @@ def fm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
 
     Args:
         fields: The fields, all of one `dim`. Several values and histories are averaged.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
 
     Raises:
         ValueError: If the fields differ in `dim`.

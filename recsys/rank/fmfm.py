@@ -9,14 +9,16 @@ Sun et al., WWW 2021, https://arxiv.org/abs/2102.12994 (eq. 5-7)
 from collections.abc import Sequence
 
 from recsys.feature import Field, Task
-from recsys.inputs import FieldEmbedder
+from recsys.inputs import FieldEmbedder, check_embedded
 from recsys.layers.core import predict
 from recsys.layers.interaction.field_weighted import FmFM, FvFM
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fmfm"]
 
 
+@factory
 def fmfm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, kernel: str = "matrix"
 ) -> Model:
@@ -28,7 +30,7 @@ def fmfm(
     Args:
         fields: The fields, of any widths with matrices. Several values and histories
             are averaged.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         kernel: `"matrix"`, or `"vector"` for FvFM, whose matrices are diagonal.
 
     Raises:
@@ -39,6 +41,7 @@ def fmfm(
         raise ValueError(
             f"fmfm: kernel must be 'matrix' or 'vector'. Received: kernel={kernel!r}"
         )
+    check_embedded(fields)
     embed = FieldEmbedder(fields)
     features = embed(fields)
     if kernel == "matrix":

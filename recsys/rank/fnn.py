@@ -16,6 +16,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Tower, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fnn"]
@@ -39,6 +40,7 @@ class AppendBias(keras.layers.Layer):
         return ops.concatenate([inputs, column], axis=-1)
 
 
+@factory
 def fnn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

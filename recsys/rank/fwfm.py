@@ -14,11 +14,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Bias, SumUnits, predict
 from recsys.layers.interaction.field_weighted import FwFM
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fwfm"]
 
 
+@factory
 def fwfm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, linear: str = "field"
 ) -> Model:
@@ -30,7 +32,7 @@ def fwfm(
 
     Args:
         fields: The fields, all of one `dim`. Several values and histories are averaged.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         linear: The first order: `"weight"`, one weight a value; `"feature"`, an inner
             product with a second vector of each value; `"field"`, with one vector of
             each field, which the paper recommends. Raw fields have weights always.

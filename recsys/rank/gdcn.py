@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import as_shapes, predict
 from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "gdcn"]
@@ -59,6 +60,7 @@ class GatedCrossNet(CrossStack):
         return GatedCross(self.l2_reg, **kwargs)
 
 
+@factory
 def gdcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

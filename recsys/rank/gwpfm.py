@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
-from recsys.inputs import FieldEmbedder, concat
+from recsys.inputs import FieldEmbedder, check_embedded, concat
 from recsys.layers.core import SumUnits, Tower, predict
 from recsys.layers.interaction.gwpfm import GwPFM
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "gwpfm"]
@@ -26,7 +27,11 @@ def field_groups(fields: Sequence[Field]) -> dict[str, int]:
     A group is a `Field.group`; a history, whose `group` names the sequence it is a part
     of, belongs to the group of the field whose table it shares, or else to one of its
     own. Where no field names a group, `Field.belong` divides them.
+
+    Raises:
+        ValueError: If no field has an embedding.
     """
+    check_embedded(fields)
     embedded = [field for field in fields if field.vocabulary_size]
     plain = [field for field in embedded if field.belong != "history"]
     named = len({field.group for field in plain}) > 1
@@ -38,6 +43,7 @@ def field_groups(fields: Sequence[Field]) -> dict[str, int]:
     return {field.name: order.index(label[field.name]) for field in embedded}
 
 
+@factory
 def gwpfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -57,7 +63,7 @@ def gwpfm(
     Args:
         fields: The fields, all of one `dim`, which is the width of one vector: a table
             is G times as wide. `Field.group` divides them, see `field_groups`.
-        task: A binary or regression task, unless there are `hidden_units`.
+        task: The task; without `hidden_units` any but a multiclass one.
         hidden_units: Sizes of an MLP on the interaction, in place of sum and first
             order.
         activation: Of the MLP.

@@ -19,6 +19,7 @@ from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import FeedForwardLayer, Tower, WeightedSum, predict
 from recsys.layers.interaction.expert import InteractionExpert
 from recsys.rank.gwpfm import field_groups
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "InteractionExpert", "Task", "hmoe"]
@@ -48,6 +49,7 @@ class GatedSum(keras.layers.Layer):
         return sum(terms[1:], start=terms[0])
 
 
+@factory
 def hmoe(
     fields: Sequence[Field],
     expert_group: Sequence[Experts] = ALL_IN_SETS_OF_THEIR_OWN,

@@ -21,6 +21,7 @@ from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Tower, layer_norm, predict
 from recsys.layers.hstu import HSTULayer
 from recsys.layers.search import TopSteps
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "hstu_rank"]
@@ -78,6 +79,7 @@ class First(keras.layers.Layer):
         return (input_shape[0], input_shape[2])
 
 
+@factory
 def hstu_rank(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -16,8 +16,9 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
-from recsys.inputs import FieldEmbedder, concat
+from recsys.inputs import FieldEmbedder, check_embedded, concat
 from recsys.layers.core import Tower, layer_norm, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "masknet"]
@@ -87,6 +88,7 @@ class MaskBlock(keras.layers.Layer):
         }
 
 
+@factory
 def masknet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -122,6 +124,7 @@ def masknet(
         history_agg: How histories are pooled, see `get_agg_layer`.
         agg_kwargs: Arguments of that layer.
     """
+    check_embedded(fields)
     embed = FieldEmbedder(fields)
     features = embed(fields, history_agg, agg_kwargs)
     embeddings = features.tensors()

@@ -16,6 +16,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, batch_norm, predict
 from recsys.layers.core import dropout as drop
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "nfm"]
@@ -48,6 +49,7 @@ class BiInteraction(keras.layers.Layer):
         return 0.5 * (ops.square(total) - sum(squares[1:], start=squares[0]))
 
 
+@factory
 def nfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -66,7 +68,7 @@ def nfm(
 
     Args:
         fields: The fields, all of one `dim`. Several values and histories are averaged.
-        task: A binary or regression task.
+        task: The task; of a multiclass one each class has weights of its own.
         pooled_dropout: Fraction of the pooled vector dropped, in [0, 1).
         hidden_units: Sizes of the MLP; none makes it a machine with trained weights of
             the dimensions.
@@ -79,7 +81,7 @@ def nfm(
         ValueError: If the fields differ in `dim`.
     """
     embed = FieldEmbedder(fields)
-    first_order = embed.linear(fields)
+    first_order = embed.linear(fields, task.num_classes)
     pooled = BiInteraction(name="dnn_pool")(embed(fields).of_one_dim())
     if use_bn:
         pooled = batch_norm(name="dnn_pool_norm")(pooled)
@@ -91,6 +93,7 @@ def nfm(
         l2_reg,
         dropout,
         use_bn,
+        num_logits=task.num_classes,
         use_bias=False,
         name="dnn_mlp",
     )

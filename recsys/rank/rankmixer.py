@@ -16,6 +16,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, layer_norm, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "rankmixer"]
@@ -141,6 +142,7 @@ class MeanToken(keras.layers.Layer):
         return ops.mean(inputs, axis=0)
 
 
+@factory
 def rankmixer(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

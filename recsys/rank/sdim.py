@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat, split_histories
 from recsys.layers.core import Tower, predict
 from recsys.layers.search import SimHash
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "sdim"]
@@ -86,6 +87,7 @@ class HashAttention(keras.layers.Layer):
         }
 
 
+@factory
 def sdim(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -22,6 +22,7 @@ from recsys.layers.embedding import Embedding
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.rows import mean_of_rows
 from recsys.layers.search import TopSteps
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "sim"]
@@ -166,6 +167,7 @@ class SearchLoss(LossLayer):
         return tuple(input_shape[0])
 
 
+@factory
 def sim(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -191,7 +193,7 @@ def sim(
 
     Args:
         fields: At least one history and the item fields that share its tables.
-        task: A binary task; any without the search's own loss.
+        task: A binary task; without `search_weight` any.
         hidden_units: Sizes of the MLP, and of that of the search.
         activation: Their activation.
         dropout: Fraction dropped behind each of their layers, in [0, 1).

@@ -14,11 +14,13 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.aggregation import TIM
 from recsys.layers.core import Tower, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "tin"]
 
 
+@factory
 def tin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

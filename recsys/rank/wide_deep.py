@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, predict
 from recsys.layers.embedding import Embedding
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "wide_deep"]
@@ -71,6 +72,7 @@ class CrossProduct(keras.layers.Layer):
         }
 
 
+@factory
 def wide_deep(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -96,7 +98,7 @@ def wide_deep(
 
     Args:
         fields: Fields of both parts.
-        task: A binary or regression task.
+        task: The task; of a multiclass one each class has weights of its own.
         crosses: Names of the fields of each cross-product, which hold one id each,
             e.g. `[("gender", "category")]`.
         num_buckets: Weights of one cross at most; more combinations are hashed.
@@ -113,8 +115,9 @@ def wide_deep(
             of single ids.
     """
     embed = FieldEmbedder(fields)
-    logits = [embed.linear(fields)]
-    logits += [_cross(embed, fields, names, num_buckets) for names in crosses]
+    classes = task.num_classes
+    logits = [embed.linear(fields, classes)]
+    logits += [_cross(embed, fields, names, num_buckets, classes) for names in crosses]
     if hidden_units:
         deep = embed(fields, history_agg, agg_kwargs).concat()
         tower = Tower(
@@ -123,6 +126,7 @@ def wide_deep(
             l2_reg,
             dropout,
             use_bn,
+            num_logits=classes,
             use_bias=False,
             name="dnn_mlp",
         )
@@ -132,9 +136,13 @@ def wide_deep(
 
 
 def _cross(
-    embed: FieldEmbedder, fields: Sequence[Field], names: Sequence[str], buckets: int
+    embed: FieldEmbedder,
+    fields: Sequence[Field],
+    names: Sequence[str],
+    buckets: int,
+    num_logits: int,
 ) -> Any:
-    """The first-order logit of one cross-product, `(batch, 1)`."""
+    """The first-order logit of one cross-product, `(batch, num_logits)`."""
     single = {
         field.name: field.vocabulary_size
         for field in embed.resolve(fields)
@@ -147,5 +155,5 @@ def _cross(
         )
     name = "_x_".join(names)
     cross = CrossProduct([single[n] for n in names], buckets, name=f"cross_{name}")
-    table = Embedding(cross.size, 1, "zeros", name=f"embedding_linear__{name}")
+    table = Embedding(cross.size, num_logits, "zeros", name=f"embedding_linear__{name}")
     return table(cross([embed.column(n) for n in names]))

@@ -17,6 +17,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import FeedForwardLayer, Tower, layer_norm, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "wukong"]
@@ -111,6 +112,7 @@ class WukongLayer(keras.layers.Layer):
         }
 
 
+@factory
 def wukong(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

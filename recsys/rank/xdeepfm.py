@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.activation import get_activation, serialize_activation
 from recsys.layers.core import Tower, predict
+from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "xdeepfm"]
@@ -119,6 +120,7 @@ class CIN(keras.layers.Layer):
         }
 
 
+@factory
 def xdeepfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -142,7 +144,7 @@ def xdeepfm(
     Args:
         fields: All fields, of one `dim`; CIN averages histories, and leaves raw
             fields to the other parts.
-        task: A binary or regression task.
+        task: The task; of a multiclass one each class has weights of its own.
         cin_units: Number of maps of each layer of CIN.
         cin_activation: Of CIN; the paper's best is none.
         split_half: Whether only one half of the maps feeds the next layer, see `CIN`.
@@ -161,8 +163,9 @@ def xdeepfm(
     embed = FieldEmbedder(fields)
     cin = CIN(cin_units, cin_activation, split_half, l2_reg, name="dnn_cin")
     maps = cin(embed(fields).stack())
-    explicit = Tower((), use_bias=False, name="dnn_cin_logit")(maps)
-    logits = [embed.linear(fields), explicit]
+    classes = task.num_classes
+    end = Tower((), num_logits=classes, use_bias=False, name="dnn_cin_logit")
+    logits = [embed.linear(fields, classes), end(maps)]
     if hidden_units:
         deep = embed(fields, history_agg, agg_kwargs).concat()
         tower = Tower(
@@ -171,6 +174,7 @@ def xdeepfm(
             l2_reg,
             dropout,
             use_bn,
+            num_logits=classes,
             use_bias=False,
             name="dnn_mlp",
         )

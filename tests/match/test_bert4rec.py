@@ -10,6 +10,9 @@ from tests import oracle, zoo
 from tests.close import close
 from tests.match.test_sasrec import sequences
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(**kwargs):
     model = bert4rec(zoo.fields(), 2, 2, dropout=0.0, **kwargs)

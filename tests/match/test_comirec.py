@@ -10,6 +10,9 @@ from recsys.retrieval import diversify
 from tests import oracle, zoo
 from tests.close import close
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(interests="sa", **kwargs):
     keras.utils.set_random_seed(4)

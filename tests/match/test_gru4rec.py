@@ -11,6 +11,9 @@ from tests.close import close
 from tests.match.test_sasrec import steps
 from tests.oracle import sigmoid
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(**kwargs):
     model = gru4rec(zoo.fields(), (7, 5), num_negatives=None, **kwargs)

@@ -10,6 +10,9 @@ from tests import oracle, zoo
 from tests.close import close
 from tests.match.test_sasrec import steps
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(fields=None, **kwargs):
     kwargs = {"num_negatives": None, "dropout": 0.0, "qk_dim": 3, "v_dim": 5, **kwargs}

@@ -10,6 +10,9 @@ from recsys.match.lightgcn import lightgcn
 from tests import zoo
 from tests.close import close
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 USERS, ITEMS = 40, 30
 EDGES = sorted({*zip(*zoo.INTERACTIONS, strict=True)})
 

@@ -9,6 +9,9 @@ from recsys.match.ncf import ncf
 from tests import oracle, zoo
 from tests.close import close
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(kind="neumf", **kwargs):
     kwargs = {"num_negatives": None, "hidden_units": (6, 5), "num_factors": 3, **kwargs}

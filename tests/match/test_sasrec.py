@@ -10,6 +10,9 @@ from tests import oracle, zoo
 from tests.close import close
 from tests.oracle import sigmoid
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(**kwargs):
     kwargs = {"num_negatives": None, "num_heads": 2, "dropout": 0.0, **kwargs}

@@ -11,6 +11,9 @@ from recsys.match.sdm import sdm
 from tests import oracle, zoo
 from tests.close import close
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 USER = ["user_id", "age", "tags", "hour", "scores"]
 
 

@@ -9,6 +9,9 @@ from recsys.match.simplex import simplex
 from tests import oracle, zoo
 from tests.close import close
 
+# All get all columns of the zoo.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 def _model(**kwargs):
     model = simplex(zoo.fields(4), num_negatives=None, **kwargs)

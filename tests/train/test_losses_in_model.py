@@ -13,6 +13,7 @@ from recsys.metrics import AUC, PCOC, LogLoss, auc, log_loss
 from recsys.multidomain.pepnet import pepnet
 from recsys.rank.deepfm import deepfm
 from recsys.rank.tin import tin
+from recsys.rank.xdeepfm import xdeepfm
 from recsys.train.losses import CombinedLoss, FocalLoss, JRCLoss, RankingLoss
 from tests.close import close
 from tests.train import loss_oracle as oracle
@@ -89,7 +90,7 @@ def test_groups_weights_and_missing_labels_in_a_model(jit_compile, tmp_path):
 
 def test_jrc_in_a_model():
     x, y = rows()
-    model = deepfm(fields(), fields()[:2], Task("ctr", "multiclass", num_classes=2))
+    model = xdeepfm(fields(), Task("ctr", "multiclass", num_classes=2))
     model.compile(
         keras.optimizers.Adam(0.05),
         JRCLoss(group="session"),

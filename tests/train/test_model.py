@@ -730,7 +730,7 @@ def test_whole_ids_may_come_as_floats(x):
 
 def test_a_head_refuses_a_logit_per_class_it_does_not_have():
     with pytest.raises(ValueError, match="one width"):
-        PredictLayer("multiclass", 3).build([(None, 1), (None, 3)])
+        PredictLayer("multiclass", 3).build([(None, 2), (None, 3)])
 
 
 def _output(module, *arguments):

@@ -1,0 +1,115 @@
+"""What every factory of models checks, before it builds one and after."""
+
+import difflib
+import functools
+import inspect
+import pkgutil
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+
+import numpy as np
+
+from recsys.feature import Field, Task
+from recsys.layers.catalogue import Catalogue
+from recsys.train.model import Model
+
+P = ParamSpec("P")
+M = TypeVar("M", bound=Model)
+
+_NUMBERS: dict[Any, Any] = {int: Integral, float: Real, bool: (Integral, np.bool_)}
+
+
+def factory(build: Callable[P, M]) -> Callable[P, M]:
+    """Returns a factory of models that says what is wrong with its arguments.
+
+    It raises `TypeError` if there is no argument of a name, and `ValueError` if one is
+    not what its annotation says. It warns, in one sentence, of columns that the model
+    does not read.
+    """
+    signature = inspect.signature(build)
+    model_name = build.__name__
+
+    @functools.wraps(build)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> M:
+        for name in kwargs:
+            if name not in signature.parameters:
+                near = difflib.get_close_matches(name, signature.parameters)
+                raise TypeError(
+                    f"{model_name} has no argument {name!r}; the nearest names are "
+                    f"{', '.join(near or signature.parameters)}."
+                )
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{model_name}: {error}") from None
+        for name, value in given.items():
+            kind = signature.parameters[name].annotation
+            if kind is not inspect.Parameter.empty:
+                _check(model_name, name, value, kind)
+        model = build(*args, **kwargs)
+        _warn_of_unread(model_name, model, given.values())
+        return model
+
+    return checked
+
+
+def _check(model: str, name: str, value: Any, kind: Any) -> None:
+    if _fits(value, kind):
+        return
+    if kind is Task and _fits(value, Sequence[Task]):
+        folder = Path(__file__).parents[1] / "multitask"
+        several = [module.name for module in pkgutil.iter_modules([str(folder)])]
+        raise ValueError(
+            f"{model} answers one task, a Task. Several are for {', '.join(several)} "
+            "and, of several domains, the models of recsys.multidomain that take a "
+            f"task_list. Received: {name}={value!r}"
+        )
+    wanted = re.sub(r"\w+\.", "", inspect.formatannotation(kind))
+    raise ValueError(
+        f"{model}: {name} must be {wanted.replace('Sequence[', 'list[')}. "
+        f"Received: {name}={value!r}"
+    )
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is what an annotation says; true where that is hard to tell."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is Sequence:
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        return several and all(_fits(each, arguments[0]) for each in value)
+    if origin is Mapping and arguments[1] is not Any:
+        several = isinstance(value, Mapping)
+        return several and all(_fits(each, arguments[1]) for each in value.values())
+    if (
+        isinstance(kind, type)
+        and origin is None
+        and kind is not inspect.Parameter.empty
+    ):
+        return isinstance(value, _NUMBERS.get(kind, kind))
+    return True
+
+
+def _warn_of_unread(name: str, model: Model, arguments: Any) -> None:
+    """Warns of fields in the arguments that are no part of the model."""
+    reads = {*model.input}
+    for layer in model.layers:
+        if isinstance(layer, Catalogue):
+            reads |= layer.values.keys()
+    lists = [value for value in arguments if _fits(value, Sequence[Field])]
+    columns = {each for fields in lists for f in fields for each in (f.name, f.weight)}
+    unread = columns - reads - {None}
+    if unread:
+        warnings.warn(
+            f"{name} does not read the columns {sorted(unread)}: what they tell has no "
+            "effect on it",
+            stacklevel=3,
+        )

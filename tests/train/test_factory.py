@@ -1,0 +1,211 @@
+"""Every factory says what is wrong with its arguments, and what it has no use for."""
+
+import importlib
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+
+from recsys import Field, Task, create_model, list_models
+from recsys.multitask.stem import stem
+from recsys.rank.deepfm import deepfm
+from recsys.rank.fm import fm
+from recsys.train.factory import factory
+from recsys.train.model import Model
+from tests import zoo
+
+IDS = [
+    Field("user", vocabulary_size=9),
+    Field("item", vocabulary_size=7, belong="item"),
+    Field("place", vocabulary_size=3, belong="domain"),
+]
+NUMBERS = [
+    Field("a", vocabulary_size=0, length=2, dtype="float32"),
+    Field("b", vocabulary_size=0, dtype="float32", belong="item"),
+]
+TASKS = [Task("t0"), Task("t1")]
+
+
+def _each(entries):
+    return pytest.mark.parametrize("entry", entries, ids=lambda entry: entry.name)
+
+
+each_model = _each(zoo.ENTRIES)
+
+
+def _refusal(entry, fields, **kwargs):
+    with pytest.raises((TypeError, ValueError)) as refused:
+        create_model(entry.name, fields, **kwargs)
+    return str(refused.value)
+
+
+@_each([entry for entry in zoo.ENTRIES if "task" in entry.arguments()])
+def test_models_of_one_task_refuse_several_and_name_those_that_take_them(entry):
+    for tasks in (TASKS, [*TASKS, Task("t2")], [Task("t0")], tuple(TASKS)):
+        text = _refusal(entry, IDS, task=tasks)
+        assert text.startswith(f"{entry.name} answers one task")
+        assert all(name in text for name in list_models("multitask"))
+        assert "task_list" in text and "name='t0'" in text
+
+
+@_each([entry for entry in zoo.ENTRIES if entry.several_tasks])
+def test_models_of_several_tasks_refuse_what_is_no_list_of_tasks(entry):
+    for wrong in (Task("a"), "click", ["click", "like"], 3):
+        text = _refusal(entry, IDS, task_list=wrong)
+        assert text.startswith(f"{entry.name}: task_list must be list[Task]")
+        assert text.endswith(f"Received: task_list={wrong!r}")
+
+
+@each_model
+def test_an_unknown_argument_is_told_the_nearest_name(entry):
+    known = entry.arguments()[-1]
+    wrong = known[:-1] + "_" + known[-1]
+    text = _refusal(entry, IDS, **{wrong: 1})
+    assert text.startswith(f"{entry.name} has no argument '{wrong}'")
+    assert known in text
+
+
+def test_hiden_units_are_hidden_units():
+    with pytest.raises(
+        TypeError, match="deepfm has no argument 'hiden_units'; the .* hidden_units"
+    ):
+        create_model("deepfm", IDS, hiden_units=(3,))
+    with pytest.raises(TypeError, match="'zzz'; the nearest names are fields, task"):
+        fm(IDS, zzz=1)
+
+
+@_each([entry for entry in zoo.ENTRIES if entry.name != "stem"])  # it takes a dict too
+def test_fields_must_be_a_list_of_fields(entry):
+    given = {"task_list": TASKS} if entry.several_tasks else {}
+    for wrong in (Task("x"), IDS[0], "user", ["user"], None, 3):
+        text = _refusal(entry, wrong, **given)
+        assert text.startswith(f"{entry.name}: {entry.arguments()[0]} must be ")
+        assert text.endswith(f"={wrong!r}")
+
+
+def test_a_task_in_the_place_of_a_list_of_fields():
+    with pytest.raises(
+        ValueError,
+        match=r"^deepfm: fm_fields must be list\[Field\] \| "
+        r"None\. Received: fm_fields=Task\(name='x'",
+    ):
+        deepfm(IDS, Task("x"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"task": "ctr"}, "task must be Task. Received: task='ctr'"),
+        ({"task": None}, "task must be Task. Received: task=None"),
+        ({"hidden_units": 64}, r"hidden_units must be list[int]. Received: "),
+        ({"hidden_units": "64"}, r"hidden_units must be list[int]. Received: "),
+        ({"hidden_units": (8, 2.5)}, r"hidden_units must be list[int]. Received: "),
+        ({"dropout": "0.5"}, "dropout must be float. Received: dropout='0.5'"),
+        ({"use_bn": "yes"}, "use_bn must be bool. Received: use_bn='yes'"),
+        ({"history_agg": None}, "history_agg must be str. Received: history_agg=None"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(wrong, text):
+    with pytest.raises(ValueError) as refused:
+        deepfm(IDS, **wrong)
+    assert str(refused.value).startswith(f"deepfm: {text}")
+
+
+def test_numbers_of_numpy_are_numbers():
+    deepfm(IDS, dropout=np.float32(0.5), use_bn=np.True_)
+
+
+@each_model
+def test_numbers_without_embeddings_build_or_are_refused_in_words(entry):
+    given = {"task_list": TASKS} if entry.several_tasks else {}
+    place = IDS[2:] if entry.family == "multidomain" else []
+    try:
+        create_model(entry.name, [*NUMBERS, *place], **given)
+    except ValueError as refused:
+        assert "Received: " in str(refused)
+        assert "Exception encountered" not in str(refused)
+
+
+def _tops():
+    """Models whose embeddings interact; deep ones take numbers alone."""
+    names = ("adaf2m2", "afm", "autoint", "contextnet", "deepfefm", "deepfm")
+    names += ("deepfwfm", "edcn", "eulernet", "fefm", "ffm", "fibinet", "fibinet_plus")
+    return (
+        *names,
+        "fm",
+        "fmfm",
+        "fwfm",
+        "gwpfm",
+        "hmoe",
+        "masknet",
+        "nfm",
+        "pin",
+        "pnn",
+        "wukong",
+        "xdeepfm",
+    )
+
+
+@pytest.mark.parametrize("name", _tops())
+def test_numbers_alone_do_not_interact(name):
+    with pytest.raises(ValueError, match="fields: one at least must have an embedding"):
+        create_model(name, NUMBERS)
+
+
+UNREAD = {
+    "bert4rec": {"user_id", "category", "seen_category"},
+    "comirec": {"user_id"},
+    "gru4rec": {"user_id", "category", "seen_category"},
+    "hstu": {"user_id", "category", "seen_category"},
+    "lightgcn": {"category", "seen", "seen_category"},
+    "ncf": {"category", "seen", "seen_category"},
+    "sasrec": {"user_id", "category", "seen_category"},
+    "sdm": {"category"},
+    "simplex": {"category", "seen_category"},
+    "youtube_dnn": {"category"},
+}
+"""Which fields of ids of `tests.zoo` match models do not read."""
+
+
+@each_model
+def test_fields_that_a_model_does_not_read_are_named_in_one_warning(entry):
+    module = importlib.import_module(f"recsys.{entry.family}.{entry.name}")
+    given = {"task_list": TASKS} if entry.several_tasks else {}
+    given |= zoo.KWARGS.get(entry.name, {})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = getattr(module, entry.name)(entry.fields(), **given)
+    named = [str(warning.message) for warning in caught]
+    declared = {each for f in entry.fields() for each in (f.name, f.weight) if each}
+    unread = declared - {*model.input}
+    unread -= zoo.KWARGS.get(entry.name, {}).get("catalogue", {}).keys()
+    assert len(named) == bool(unread)
+    if unread:
+        assert UNREAD[entry.name] <= unread
+        text = f"{entry.name} does not read the columns {sorted(unread)}:"
+        assert named[0].startswith(text)
+        assert caught[0].filename == __file__
+    else:
+        assert entry.name not in UNREAD
+
+
+def test_a_factory_keeps_its_name_signature_and_help():
+    @factory
+    def mine(fields, depth: int = 2) -> Model:
+        """Builds mine."""
+        return fm(fields)
+
+    assert (mine.__name__, mine.__doc__) == ("mine", "Builds mine.")
+    assert [*inspect.signature(mine).parameters] == ["fields", "depth"]
+    with pytest.raises(ValueError, match="^mine: depth must be int. Received: depth='"):
+        mine(IDS, "3")
+    with pytest.raises(TypeError, match="^mine: missing a required argument: 'fields'"):
+        mine()
+
+
+@pytest.mark.parametrize("wrong", [Task("a"), IDS[0], {Task("a"): Task("b")}, 3])
+def test_groups_of_stem_must_be_dicts_of_tasks_and_fields(wrong):
+    for name in ("task_group", "auxiliary_task_group"):
+        with pytest.raises(ValueError, match=f"^stem: {name} must be Mapping"):
+            stem(**{"task_group": {Task("a"): IDS}, name: wrong})
