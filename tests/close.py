@@ -7,9 +7,7 @@ import keras
 import numpy as np
 
 
-def close(
-    actual: Any, expected: Any, terms: int = 10, dtype: str = "float32"
-) -> None:
+def close(actual: Any, expected: Any, terms: int = 10, dtype: str = "float32") -> None:
     """Asserts that two results differ by rounding at most.
 
     A sum of `terms` numbers rounds by at most `terms * eps` of the sum of their

@@ -1,10 +1,12 @@
 import os
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from recsys import retrieval
 from recsys.retrieval import top_k
@@ -156,3 +158,13 @@ def test_refuses(changes, message):
     arguments = {"users": [[1.0]], "items": [[1.0], [2.0], [3.0]], "k": 1, **changes}
     with pytest.raises(ValueError, match=message):
         top_k(**arguments)
+
+
+def test_threads_leave_blas_the_cores_it_had():
+    rng = np.random.default_rng(0)
+    users, items = rng.normal(size=(100, 8)), rng.normal(size=(2000, 8))
+    before, wanted = threadpool_info(), top_k(users, items, 5)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: top_k(users, items, 5), range(60)):
+            np.testing.assert_array_equal(found, wanted)
+    assert threadpool_info() == before
