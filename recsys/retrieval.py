@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_limits
 # its best are looked for.
 _USERS, _ITEMS = 1024, 512
 _GROUP = 16  # items of a tile whose largest score is looked at first
+_LIMITED = threading.Lock()  # two that limit BLAS in turns would leave it limited
 
 
 def top_k(
@@ -122,7 +124,7 @@ def top_k(
         best.merge()
 
     # BLAS on one core for each block: its own threads would leave the search to one.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
+    with _LIMITED, threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
         list(pool.map(search, range(0, num_users, num_rows)))
     return ids, scores
 

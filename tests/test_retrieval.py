@@ -1,10 +1,12 @@
 import os
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from recsys import retrieval
 from recsys.retrieval import diversify, top_k
@@ -175,3 +177,13 @@ def test_diversify_gives_no_item_twice_where_fewer_than_k_are_left(dtype):
 def test_diversify_refuses_weights_that_make_no_order(weight):
     with pytest.raises(ValueError, match=f"finite and at least 0.*weight={weight}"):
         diversify([[1, 2]], [[0.5, 0.4]], [0, 0, 0], 2, weight)
+
+
+def test_threads_leave_blas_the_cores_it_had():
+    rng = np.random.default_rng(0)
+    users, items = rng.normal(size=(100, 8)), rng.normal(size=(2000, 8))
+    before, wanted = threadpool_info(), top_k(users, items, 5)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: top_k(users, items, 5), range(60)):
+            np.testing.assert_array_equal(found, wanted)
+    assert threadpool_info() == before

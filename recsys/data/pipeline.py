@@ -3,8 +3,10 @@
 import dataclasses
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from recsys.data.source import Source
 
 STREAM_ABOVE = 2**31
+_CONNECTING = threading.Lock()
 Dim = int | Mapping[str, int] | Callable[[int], int]
 
 
@@ -47,6 +50,7 @@ class FeaturePipeline:
     Data is a pandas, polars or Arrow table, a mapping of names to arrays, an Ibis
     table, or one or several paths or patterns of parquet or CSV files. All of the
     preparation is written as Ibis expressions, which DuckDB runs inside the process.
+    Any number of threads may use one pipeline.
 
     Ids are 0 for padding and 1 for unseen or missing values, in every column.
 
@@ -153,12 +157,13 @@ class FeaturePipeline:
                 has values that the schema does not allow.
         """
         from recsys.data.fitting import learn
-        from recsys.data.source import open_source
+        from recsys.data.source import engine, open_source
 
-        with working("Opening the data") as report:
-            source = open_source(data, self.connection)
+        lent = engine(self.connection, [data])
+        with working("Opening the data") as report, lent as here:
+            source = open_source(data, here)
             with source.reading():
-                run = self.connection.to_pyarrow
+                run = here.to_pyarrow
                 self._fitted = learn(self.schema, source.table, run, report)
         return self
 
@@ -184,8 +189,8 @@ class FeaturePipeline:
             FileNotFoundError, TypeError, ValueError: As in `fit`; or a raw column has
                 changed its type since.
         """
-        with working("Transforming the data"):
-            prepared = self._prepare("transform", data, events, columns)
+        prepare = self._prepared("transform", data, events, columns)
+        with working("Transforming the data"), prepare as prepared:
             return as_arrow(prepared.columns())
 
     def fields(self, dim: Dim = 16) -> list[Field]:
@@ -352,8 +357,8 @@ class FeaturePipeline:
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
-        with working("Transforming the data"):
-            prepared = self._prepare("dataset", data, events)
+        prepare = self._prepared("dataset", data, events)
+        with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
             if streaming == "auto":
                 size = 4 * prepared.num_rows * sum(slot.width for slot in slots)
@@ -394,31 +399,46 @@ class FeaturePipeline:
     @property
     def connection(self) -> Any:
         """The Ibis backend that runs the expressions."""
-        if self._connection is None:
-            import ibis
+        with _CONNECTING:
+            if self._connection is None:
+                import ibis
 
-            scratch = tempfile.mkdtemp(prefix="recsys-")
-            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-            self._connection = ibis.duckdb.connect(temp_directory=scratch)
+                scratch = tempfile.mkdtemp(prefix="recsys-")
+                weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+                self._connection = ibis.duckdb.connect(temp_directory=scratch)
         return self._connection
 
-    def _prepare(
+    @contextmanager
+    def _prepared(
         self, caller: str, data: Any, events: Any, columns: Sequence[str] | None = None
+    ) -> "Iterator[_Prepared]":
+        from recsys.data.source import engine
+
+        fitted = self._learned(caller)
+        with engine(self.connection, [data, events]) as here:
+            yield self._prepare(here, fitted, data, events, columns)
+
+    def _prepare(
+        self,
+        connection: Any,
+        fitted: Fitted,
+        data: Any,
+        events: Any,
+        columns: Sequence[str] | None,
     ) -> "_Prepared":
         from recsys.data.preparation import Preparation
         from recsys.data.source import open_source
 
-        fitted = self._learned(caller)
         texts = [
             column.source
             for column in self.schema.columns
             if isinstance(column, RawColumn)
             and fitted.families.get(column.name) == "string"
         ]
-        source = open_source(data, self.connection, texts)
+        source = open_source(data, connection, texts)
         log = None
         if events is not None:
-            log = open_source(events, self.connection, texts)
+            log = open_source(events, connection, texts)
         if columns is not None:
             made = [self.schema.column(name) for name in columns]
             part = Part(self.schema, made)
@@ -430,15 +450,15 @@ class FeaturePipeline:
         both = source if log is None else source.beside(log)
         with both.reading():
             rows = preparation.rows(source.table, log=log is None)
-            if self.connection.name != "duckdb":
+            if connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
-            num_rows = preparation.check(rows, self.connection.to_pyarrow)
+            num_rows = preparation.check(rows, connection.to_pyarrow)
             expression = preparation.model_input(rows, log is None)
             events = [
                 (h, None if log is None else preparation.events(rows, log.table, h))
                 for h in histories
             ]
-        return _Prepared(part, num_rows, both, expression, events, self.connection)
+        return _Prepared(part, num_rows, both, expression, events, connection)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import csv
 import glob
 import gzip
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +41,30 @@ class Source:
             reason = str(error).partition("\n")[0]
             where = _broken(self.files) or ", ".join(self.files) or "the data"
             raise ValueError(f"Cannot read {where}: {reason}") from error
+
+
+@contextmanager
+def engine(connection: Any, data: Sequence[Any]) -> Iterator[Any]:
+    """Lends a backend that no other thread uses meanwhile.
+
+    DuckDB refuses a call while it answers another. Frames and files are read by a
+    cursor of its own, which forgets them in the end; of Ibis tables a cursor may know
+    nothing, so that one thread after another uses their connection.
+
+    Args:
+        connection: The Ibis backend.
+        data: What is to be read.
+    """
+    if connection.name == "duckdb" and not any(isinstance(d, ibis.Table) for d in data):
+        cursor = ibis.duckdb.from_connection(connection.con.cursor())
+        try:
+            yield cursor
+        finally:
+            cursor.disconnect()
+        return
+    # On the connection itself, which several pipelines may share.
+    with vars(connection).setdefault("_recsys_lock", threading.Lock()):
+        yield connection
 
 
 def open_source(data: Any, connection: Any, texts: Sequence[str] = ()) -> Source:

@@ -9,6 +9,7 @@ An id is the number of a row, as in `recsys.retrieval.top_k`.
 
 import math
 import os
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +24,10 @@ _BLOCK = 1024  # user vectors of one search
 
 
 class Index(Protocol):
-    """What can be searched for the items of the largest inner products."""
+    """What can be searched for the items of the largest inner products.
+
+    Any number of threads may search, and add to, one index.
+    """
 
     def __len__(self) -> int:
         """How many ids there are, reserved ones included."""
@@ -71,14 +75,16 @@ class ExactIndex(Index):
     def __init__(self, items: ArrayLike, reserved: int = 2) -> None:
         self.items = np.asarray(items, np.float32)
         self.reserved = reserved
+        self._adding = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.items)
 
     def add(self, items: ArrayLike) -> NDArray[np.int32]:
-        before = len(self)
-        self.items = np.concatenate([self.items, np.asarray(items, np.float32)])
-        return np.arange(before, len(self), dtype=np.int32)
+        with self._adding:
+            before = len(self)
+            self.items = np.concatenate([self.items, np.asarray(items, np.float32)])
+            return np.arange(before, len(self), dtype=np.int32)
 
     def search(
         self,
@@ -145,6 +151,7 @@ class FaissIndex(Index):
             factory = f"IVF{lists},Flat"
             parameters = parameters or f"nprobe={max(1, lists // 16)}"
         self.reserved = reserved
+        self._turn = threading.Lock()
         self._index = faiss.index_factory(
             items.shape[1], factory, faiss.METRIC_INNER_PRODUCT
         )
@@ -161,9 +168,11 @@ class FaissIndex(Index):
         _faiss().ParameterSpace().set_index_parameters(self._index, parameters)
 
     def add(self, items: ArrayLike) -> NDArray[np.int32]:
-        before = len(self)
-        self._index.add(_checked(np.asarray(items, np.float32), self._index.d))
-        return np.arange(before, len(self), dtype=np.int32)
+        items = _checked(np.asarray(items, np.float32), self._index.d)
+        with self._turn:  # faiss adds and searches, but not both at once
+            before = len(self)
+            self._index.add(items)
+            return np.arange(before, len(self), dtype=np.int32)
 
     def search(
         self,
@@ -195,15 +204,16 @@ class FaissIndex(Index):
         for start in range(0, num_users, _BLOCK):
             rows = slice(start, min(start + _BLOCK, num_users))
             count = np.diff(offsets[start : rows.stop + 1])
-            forbidden = np.repeat(np.arange(len(count)), count) * len(self)
-            forbidden += gone[offsets[start] : offsets[rows.stop]]
-            self._search(
-                vectors[rows],
-                exists[rows],
-                forbidden,
-                min(k + int(count.max()), int(self._index.ntotal)),
-                (ids[rows], scores[rows]),
-            )
+            with self._turn:
+                forbidden = np.repeat(np.arange(len(count)), count) * len(self)
+                forbidden += gone[offsets[start] : offsets[rows.stop]]
+                self._search(
+                    vectors[rows],
+                    exists[rows],
+                    forbidden,
+                    min(k + int(count.max()), int(self._index.ntotal)),
+                    (ids[rows], scores[rows]),
+                )
         return ids, scores
 
     def _search(
@@ -234,7 +244,8 @@ class FaissIndex(Index):
         out[1][user[kept], rank[kept]] = score[order][kept]
 
     def save(self, path: str | Path) -> None:
-        index = _faiss().serialize_index(self._index)
+        with self._turn:
+            index = _faiss().serialize_index(self._index)
         _save(path, faiss=index, reserved=self.reserved)
 
 
@@ -250,6 +261,7 @@ def load_index(path: str | Path) -> ExactIndex | FaissIndex:
             return ExactIndex(file["items"], reserved)
         index = FaissIndex.__new__(FaissIndex)
         index.reserved = reserved
+        index._turn = threading.Lock()
         index._index = _faiss().deserialize_index(file["faiss"])
         return index
 

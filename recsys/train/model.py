@@ -84,6 +84,7 @@ class Model(keras.Model):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._turn = threading.Lock()
         self._hang_state()
         for layer in self._loss_layers():
             layer.bind(self)
@@ -390,7 +391,8 @@ class Model(keras.Model):
     ) -> Any:
         """Returns predictions; see `keras.Model.predict`.
 
-        One row takes no longer than its compiled forward pass and the checks.
+        Any number of threads may ask one model. One row takes no longer than its
+        compiled forward pass and the checks.
 
         Args:
             x: Columns by name, a frame, or a dataset.
@@ -409,7 +411,8 @@ class Model(keras.Model):
         if isinstance(x, dict):
             batch_size = batch_size or feed.rows_at_once(x)
         if not self._on_one_device() or not isinstance(x, dict) | rows.is_dataset(x):
-            return super().predict(x, batch_size, verbose, steps, callbacks)
+            with self._turn:  # JAX gives the weights away in each step
+                return super().predict(x, batch_size, verbose, steps, callbacks)
         batches, number = feed.batches(x, batch_size, steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
@@ -420,7 +423,8 @@ class Model(keras.Model):
                 steps=number,
                 model=self,
             )
-        self.make_predict_function()
+        with self._turn:
+            self.make_predict_function()
         self.stop_predicting = False
         callbacks.on_predict_begin()
         found = []

@@ -1,6 +1,7 @@
 """One interface to exact and approximate search."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -54,6 +55,29 @@ def test_items_can_be_added_saved_and_loaded(build, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
     loaded.add(ITEMS[:1])
     assert len(loaded) == 3001
+
+
+def test_threads_share_an_index(build):
+    index = build(ITEMS)
+    wanted = [index.search(USERS[i:], 10, exclude=SEEN[i:]) for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(
+            lambda i: index.search(USERS[i:], 10, exclude=SEEN[i:]), range(40)
+        )
+        for mine, theirs in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_threads_add_to_an_index_that_others_search(build):
+    index, far = build(ITEMS[:1000]), np.full((1, 8), -100, "float32")
+    ones, wanted = np.ones((1, 8), "float32"), build(ITEMS[:1000])
+    wanted = wanted.search(ones, 5)
+    with ThreadPoolExecutor(8) as pool:
+        added = pool.map(lambda _: index.add(far).item(), range(100))
+        found = pool.map(lambda _: index.search(ones, 5), range(100))
+        assert sorted(added) == [*range(1000, 1100)]
+        for mine in found:
+            np.testing.assert_array_equal(mine, wanted)
 
 
 def test_fewer_items_than_asked(build):

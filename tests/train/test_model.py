@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -790,6 +791,20 @@ def test_predictions_are_those_of_one_call_however_rows_are_fed(x):
         for name, value in got.items():
             assert isinstance(value, np.ndarray)
             close(value, expected[name], terms=100)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_threads_ask_one_model(x, eager):
+    model = _model(A, B)
+    model.compile(run_eagerly=eager)
+    rows = [
+        {name: column[: 1 + i % N] for name, column in x.items()} for i in range(40)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(lambda some: model.predict(some, verbose=0), rows)]
+    for some, mine in zip(rows, found, strict=True):
+        for name, value in model.predict(some, verbose=0).items():
+            np.testing.assert_array_equal(mine[name], value)
 
 
 def test_callbacks_follow_and_stop_predictions(x):
