@@ -4,6 +4,7 @@ The events of every user are cut in time: 80 % to train, 10 % to choose the epoc
 to test. `youtube_dnn` picks candidates out of the whole catalogue, `din` ranks them.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -395,7 +396,7 @@ def run(folder: Path, seed: int = 0) -> None:
     for each in lists:
         console.print(f"[bold]{each.title}")
         table = Table(*each.lists, box=None)
-        for pair in zip(*each.lists.values(), strict=True):
+        for pair in itertools.zip_longest(*each.lists.values(), fillvalue=""):
             table.add_row(*pair)
         console.print(table)
 

@@ -11,20 +11,34 @@ from recsys.cli import demo
 from recsys.data import FeaturePipeline
 from recsys.data.movielens import MovieLens
 
-USERS, ITEMS = 30, 40
+USERS, ITEMS = 33, 40
+ONCE, LATE = 31, (32, 33)  # a user of one event, and users who come last
+NEW = (39, 40)  # films that come last
 
 
-@pytest.fixture
-def films(monkeypatch):
-    """Users of even number watch even films, a few seconds apart."""
+def _log():
+    """Users of even number watch even films; several in the same second."""
     rng = np.random.default_rng(0)
-    rows = [
-        (user, item, 1000 * user + 3 * i // 2)
-        for user in range(1, USERS + 1)
-        for i, item in enumerate(rng.permutation(np.arange(1, ITEMS // 2)) * 2)
-    ]
-    user, item, time = np.array(rows).T
-    item = np.maximum(item - user % 2, 1)
+    rows = []
+    for user in range(1, ONCE):
+        films = rng.permutation(np.arange(1, ITEMS // 2 - 1)) * 2 - user % 2
+        start = 1000 * user
+        rows += [(user, film, start + 3 * i // 5) for i, film in enumerate(films)]
+        rows += [(user, film, start + 100) for film in NEW[: user % 3]]
+    rows.append((ONCE, 2, 5))
+    rows += [(user, film, 10**6 + film) for user in LATE for film in range(1, 15)]
+    return np.array(rows).T
+
+
+@pytest.fixture(params=[False, True], ids=["cut for each user", "one cut for all"])
+def films(monkeypatch, request):
+    user, item, time = _log()
+    rng = np.random.default_rng(0)
+    if request.param:  # then the last users are known from no training row
+        cut = demo.split_by_time
+        monkeypatch.setattr(
+            demo, "split_by_time", lambda users, times: cut(None, times)
+        )
     data = MovieLens(
         pa.table(
             {
@@ -59,7 +73,18 @@ def films(monkeypatch):
     return demo.Films(data)
 
 
-def test_the_whole_job(films, tmp_path, capsys):
+def test_the_log_is_like_real_ones(films, request):
+    train, test, every = films.of(0), films.of(2), films.events
+    if "one cut" in request.node.name:
+        assert set(LATE) <= {*np.setdiff1d(test.user, train.user)}
+    else:
+        assert set(NEW) <= {*np.setdiff1d(test.item, train.item)}
+    assert np.bincount(every.user)[ONCE] == 1
+    moments = np.unique(np.stack([every.user, every.time]), axis=1)
+    assert moments.shape[1] < len(every.user)
+
+
+def test_the_whole_job(films, request, tmp_path, capsys):
     folder = tmp_path / "runs" / "demo"
     demo.run(folder)
     names = {"report.html", "metrics.json", "match.keras", "rank.keras", "pipeline"}
@@ -73,7 +98,8 @@ def test_the_whole_job(films, tmp_path, capsys):
         for values in family.values():
             assert all(np.isfinite(value) for value in values.values())
     page = (folder / "report.html").read_text()
-    assert page.count("<svg") == 4 and page.count("<h3>User") == 3
+    users = 1 if "one cut" in request.node.name else 3  # with films before and after
+    assert page.count("<svg") == 4 and page.count("<h3>User") == users
     printed = capsys.readouterr().out
     assert "Watched last" in printed and "Film" in printed
 
@@ -109,7 +135,7 @@ def test_negatives_were_never_rated_and_histories_are_strictly_earlier(films):
     assert all(((user, item) in rated) == bool(label) for user, item, label in pairs)
     again = films.labelled(films.of(1), seed=0)
     assert rows.equals(again)
-    before = films.of(0)
-    for user in np.unique(before.user):
-        later = films.of(1, 2).time[films.of(1, 2).user == user]
+    before, after = films.of(0), films.of(1, 2)
+    for user in np.intersect1d(before.user, after.user):
+        later = after.time[after.user == user]
         assert before.time[before.user == user].max() < later.min()
