@@ -1,9 +1,18 @@
 """The README's programs run as they stand, one after the other."""
 
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from typer.testing import CliRunner
+
+from recsys.cli.main import app
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -35,3 +44,25 @@ def test_every_model_is_in_the_readme():
 
     for name, family in _owners().items():
         assert f"`recsys.{family}.{name}`" in README.read_text()
+
+
+def test_the_commands_of_the_readme_exist(tmp_path, monkeypatch):
+    text = README.read_text()
+    for path in re.findall(r"`(?:python )?(benchmarks/\S+)`", text):
+        assert (README.parent / path).exists(), path
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
+    for extras in re.findall(r"\.\[([\w,]+)\]", text):
+        assert {*extras.split(",")} <= project["optional-dependencies"].keys()
+    makefile = (README.parent / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([\w-]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+    (command,) = re.findall(r"^recsys (evaluate .*)$", text, re.MULTILINE)
+    rng = np.random.default_rng(0)
+    label, score = rng.integers(0, 2, 200), rng.random((2, 200))
+    monkeypatch.chdir(tmp_path)
+    for name, column in zip(("mine", "other"), score, strict=True):
+        pq.write_table(pa.table({"label": label, "score": column}), f"{name}.parquet")
+    run = CliRunner().invoke(app, shlex.split(command))
+    assert run.exit_code == 0, run.output
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
