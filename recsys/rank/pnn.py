@@ -42,8 +42,8 @@ def pnn(
 
     The inner products are those of TOIS and of the authors' code: of pairs i < j, each
     with weights of its own in the first layer. ICDM takes all i and j, i = j included,
-    and weights that factorise, W_ij = theta_i theta_j, one theta for each unit of that
-    layer; this form is not offered. OPNN is that of ICDM.
+    and weights that factorise, `W^n_ij = theta^n_i theta^n_j` of unit n; this form is
+    not offered. OPNN is that of ICDM.
 
     Parameters: `sum of V d` over the tables, those of the kernel (`P`, `P d` or `P d^2`
     for P pairs of fields), the MLP from the embeddings and P (OPNN: `d^2`) products.
