@@ -19,7 +19,7 @@ __all__ = [
 
 @keras.saving.register_keras_serializable(package="recsys")
 class Dice(keras.layers.Layer):
-    r"""Data adaptive activation (Zhou et al. 2018, DIN, eq. 3).
+    r"""Data adaptive activation (Zhou et al. 2018, DIN, section 5.2).
 
         p(s) = sigmoid((s - E[s]) / sqrt(Var[s] + epsilon))
         f(s) = p(s) s + (1 - p(s)) alpha s

@@ -105,6 +105,10 @@ class AttentionLayer(keras.layers.Layer):
     behaviours count twice. `softmax=True` is the authors' published code, weights
     `softmax(w / sqrt(width))`.
 
+    Sum and weights are eq. 3, but what the MLP reads is that of the published code:
+    figure 2 draws q, e_t and their out product. So are its sizes, with a sigmoid there;
+    the figure has one hidden layer of 36 with PReLU or Dice.
+
     Args:
         ffn_hidden_units: Sizes of the MLP's hidden layers.
         ffn_activation: Their activation.

@@ -19,8 +19,10 @@ class MetaUnit(keras.layers.Layer):
         h <- f(h W_i(s) + b_i(s)),   i = 1..num_layer
         W_i(s) = v_i + V_i s / \sqrt n,   b_i(s) = u_i + s U_i
 
-    v starts as the kernel of a Dense layer, so that the unit is near one at first, and
-    the scenario bends it. Several vectors of a row share what is generated for it.
+    The factor 1 / \sqrt n, which keeps the size of h whatever its width, and the start
+    are ours, where the paper's W is the output of a Dense layer: v starts as the kernel
+    of such a layer, so that the unit is near one at first, and the scenario bends it.
+    Several vectors of a row share what is generated for it.
 
     Cost of a layer and row, with c vectors of width n and a scenario of width k: n^2
     (k + c) multiplications and n^2 numbers if W is formed; n^2 k c and c n k if it is

@@ -49,6 +49,11 @@ def youtube_dnn(
     rows of the softmax layer, a table of its own beside that of the watched items.
     Both are as wide as the last hidden layer.
 
+    The example age of section 3.3 is not made here. Give it as a field of numbers with
+    `belong="context"`: the age of the row at the end of the training data, and 0 in
+    the columns of `recommend` and `evaluate`. Without it, scores follow the popularity
+    of an item over all training data, not that of its last days.
+
     Args:
         fields: The item and what is known of the user. The item is the field of ids
             with `belong="item"` that shares its table with a history, or else the

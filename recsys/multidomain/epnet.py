@@ -41,7 +41,8 @@ def epnet(
     Args:
         fields: At least one domain field and one other.
         task_list: The tasks, one MLP each.
-        hidden_units: Sizes of an MLP.
+        hidden_units: Sizes of an MLP. The default is this library's; the paper has
+            others.
         activation: Of an MLP.
         dropout: Fraction dropped behind each layer, in [0, 1).
         l2_reg: Penalty on the kernels of gate and MLPs.

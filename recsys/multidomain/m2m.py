@@ -77,7 +77,8 @@ def m2m(
 ) -> Model:
     """Builds M2M: experts mixed and refined by networks that a scenario generates.
 
-    Weights are generated once for all experts and tasks. With v = `view_dim`, k =
+    Weights are generated once for all experts and tasks; their scale and start are
+    ours, see `MetaUnit`. With v = `view_dim`, k =
     `scenario_dim` and d = `meta_unit_depth`, those of the attention are `d (2v)^2`
     numbers a row and have `d (k + 1) ((2v)^2 + 2v)` parameters; each of the
     `meta_tower_depth` units of the tower has as many with v in place of 2v. At the

@@ -46,7 +46,8 @@ def mmoe_domains(
         task_list: The tasks; a gate is of a domain, a tower of a domain and task.
         num_experts: Number of experts.
         experts_dim: Sizes of the layers of an expert, one number for one layer.
-        hidden_units: Sizes of each tower.
+        hidden_units: Sizes of each tower. The default is this library's; the paper has
+            others.
         activation: Of experts and towers.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of experts, gates and towers.

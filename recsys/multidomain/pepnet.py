@@ -46,7 +46,8 @@ def pepnet(
         fields: At least one domain field, and one user or item field. (Domain: its
             id and what is counted inside it. User and item: who, and what.)
         task_list: The tasks, one tower each.
-        hidden_units: Sizes of a tower.
+        hidden_units: Sizes of a tower. The default is this library's; the paper has
+            others.
         activation: Of a tower.
         dropout: Fraction dropped behind each gated layer, in [0, 1).
         l2_reg: Penalty on the kernels of gates and towers.

@@ -105,7 +105,8 @@ def ple_domains(
         num_experts: Experts of each domain in a level, may be 0.
         num_shared_experts: Shared experts of a level, may be 0.
         experts_dim: Sizes of the layers of an expert, one number for one layer.
-        hidden_units: Sizes of each tower.
+        hidden_units: Sizes of each tower. The default is this library's; the paper has
+            others.
         activation: Of experts and towers.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of experts, gates and towers.

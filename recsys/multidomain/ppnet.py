@@ -42,7 +42,8 @@ def ppnet(
     Args:
         fields: At least one user or item field.
         task_list: The tasks, one tower each.
-        hidden_units: Sizes of a tower.
+        hidden_units: Sizes of a tower. The default is this library's; the paper has
+            others.
         activation: Of a tower.
         dropout: Fraction dropped behind each gated layer, in [0, 1).
         l2_reg: Penalty on the kernels of gates and towers.

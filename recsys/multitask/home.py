@@ -173,7 +173,8 @@ def home(
         num_experts: Experts of each category in either level, and of each task.
         num_shared_experts: Shared experts in either level.
         experts_dim: Sizes of the layers of an expert, one number for one layer.
-        hidden_units: Sizes of each tower.
+        hidden_units: Sizes of each tower. The default is this library's; the paper has
+            others.
         activation: Of experts and towers; behind the normalisation.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of experts, gates and towers.

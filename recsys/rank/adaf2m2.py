@@ -5,7 +5,7 @@ DASFAA 2025, https://arxiv.org/abs/2501.15816 (section 3)
     embeddings ──┬────────> x weights of the state ─┐
                  │                                  ├─> interaction ─> MLP ─> sigmoid
                  └─> K copies, features masked ─────┘   (of the copies: auxiliary loss)
-    state: activity, ids, norms of ids ─> MLP ─> weights
+    state: activity, ids, norms of ids ─> Dense, sigmoid ─> weights
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -232,7 +232,8 @@ def adaf2m2(
         min_probability: Least probability that a feature of a copy is masked.
         max_probability: The largest.
         mask_history: Whether pooled histories are masked too.
-        hidden_units: Sizes of the MLP behind the interaction.
+        hidden_units: Sizes of the MLP behind the interaction. The default is this
+            library's; the paper has others.
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

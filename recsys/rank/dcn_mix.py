@@ -204,7 +204,8 @@ def dcn_mix(
         gate: `"softmax"` or `"sigmoid"`.
         cross_activation: Inside the experts.
         structure: `"parallel"`, or `"stacked"`: the MLP reads the cross network.
-        hidden_units: Sizes of the MLP; none leaves it out.
+        hidden_units: Sizes of the MLP; none leaves it out. The default is this
+            library's; the paper has others.
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of both parts.

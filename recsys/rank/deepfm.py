@@ -42,7 +42,8 @@ def deepfm(
         fm_fields: Fields of the first and second order, all of one `dim`; histories
             among them are averaged. Default: `dnn_fields`, the paper's form.
         task: Any but a multiclass one.
-        hidden_units: Sizes of the MLP; none leaves the deep part out, which is FM.
+        hidden_units: Sizes of the MLP; none leaves the deep part out, which is FM. The
+            default is this library's; the paper has (400, 400, 400).
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

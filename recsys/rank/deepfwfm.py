@@ -41,7 +41,8 @@ def deepfwfm(
     Args:
         fields: The fields, all of one `dim`. Raw fields go to first order and MLP.
         task: Any but a multiclass one.
-        hidden_units: Sizes of the MLP.
+        hidden_units: Sizes of the MLP. The default is this library's; the paper has
+            (400, 400, 400).
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

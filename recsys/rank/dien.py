@@ -35,9 +35,13 @@ class InterestLoss(LossLayer):
         L = -mean over t of log \sigma(<h_t, e_{t+1}>) + log(1 - \sigma(<h_t, f_{t+1}>))
 
     over the steps whose next step is valid too (eq. 6-7, without the projection of the
-    published code). The item of f is drawn alike from those that the history does not
-    hold. Its other attributes are looked up in `catalogue`; without one they are those
-    of the behaviour, so that only the items differ.
+    published code). Eq. 6 takes the mean over rows of the sum over steps: the paper's
+    weight alpha is `alpha * (mean number of such steps of a row)` here, where it does
+    not grow with the length of histories.
+
+    The item of f is drawn alike from those that the history does not hold. Its other
+    attributes are looked up in `catalogue`; without one they are those of the
+    behaviour, so that only the items differ.
 
     Args:
         table: Name of the model's layer that embeds items.
@@ -169,7 +173,8 @@ def dien(
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.
         evolution: `"augru"`, `"agru"` or `"aigru"`, see `AttentionGRUCell`.
-        auxiliary: Factor on `InterestLoss`, for each group; 0 leaves it out.
+        auxiliary: Factor on `InterestLoss`, for each group; 0 leaves it out. It is not
+            the paper's alpha, as the loss is a mean over steps.
         catalogue: What a drawn item is: history field -> its id for each id of the
             item, `(vocabulary_size,)`. See `InterestLoss` for fields not in it.
 

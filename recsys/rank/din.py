@@ -39,7 +39,8 @@ def din(
     """Builds DIN: behaviours weigh by how much they have to do with the target.
 
     Histories of one group are one sequence of their attributes side by side and get
-    one activation unit; the target are the item fields that share their tables.
+    one activation unit; the target are the item fields that share their tables. What
+    the unit reads is that of the published code, not figure 2's, see `AttentionLayer`.
     Mini-batch aware regularization (section 5.1) is `Field.l2_reg` with
     `Field.counts`.
 
@@ -51,7 +52,8 @@ def din(
         query_ffn: Whether the target passes a Dense layer to the width of the
             history first; needed where they differ.
         query_activation: Activation of that layer.
-        dnn_hidden_units: Sizes of the MLP.
+        dnn_hidden_units: Sizes of the MLP. The default is this library's; the paper has
+            (200, 80).
         dnn_activation: Its activation.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

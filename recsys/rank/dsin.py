@@ -32,7 +32,10 @@ class SessionInterests(keras.layers.Layer):
         Q_ktc = e_ktc + w^K_k + w^T_t + w^C_c
         I_k = mean_t FFN(MultiHead(Q_k))
 
-    with residuals and layer normalisation around both. Behaviours see those of their
+    with residuals and layer normalisation around both. Heads are those of Vaswani et
+    al. 2017: each projects the whole vector to its width, by whose root the scores are
+    divided. Eq. 4 cuts the vector into slices, one for each head, projects each by
+    itself and divides by the root of the model's width. Behaviours see those of their
     own session only; k and t count back from the most recent session and behaviour.
 
     Memory: the attention of a sequence is `(batch, heads, length, length)`.

@@ -57,7 +57,8 @@ def fibinet(
         bilinear_type: Whether one matrix serves `"all"` pairs, `"each"` left field has
             one, or each pair (`"interaction"`).
         bilinear_1bit: Of `fibinet_plus`.
-        hidden_units: Sizes of the MLP; none is the shallow model, a sum.
+        hidden_units: Sizes of the MLP; none is the shallow model, a sum. The default is
+            this library's; the paper has (400, 400, 400).
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

@@ -185,7 +185,8 @@ def finalmlp(
             context is a learned constant. `None` leaves the gates out.
         gate_hidden_units: Sizes of the MLP of a gate.
         num_heads: Heads of the bilinear form; `0` leaves it out.
-        hidden_units: Sizes of the MLP of the first stream.
+        hidden_units: Sizes of the MLP of the first stream. The default is this
+            library's; the paper has others.
         second_hidden_units: Of the second; default: the same.
         activation: Of both.
         dropout: Fraction dropped behind each of their layers, in [0, 1).

@@ -238,7 +238,8 @@ def finalnet(
         field_gate: `"concat"` or `"sum"` puts a `FieldGate` before the first stack;
             the fields must then be of one `dim`.
         distillation: Factor on the loss of `SelfDistillation`; 0 leaves it out.
-        hidden_units: Widths of the first stack.
+        hidden_units: Widths of the first stack. The default is this library's; the
+            paper has others.
         second_hidden_units: Of the second; default: the same. None, `()`, leaves it
             out, and with it the distillation.
         activation: Behind each layer; the paper's default is none.

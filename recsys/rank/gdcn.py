@@ -86,7 +86,8 @@ def gdcn(
         num_layers: Number of cross layers.
         structure: `"parallel"` (GDCN-P), or `"stacked"` (GDCN-S): the MLP reads the
             cross network.
-        hidden_units: Sizes of the MLP; none leaves it out.
+        hidden_units: Sizes of the MLP; none leaves it out. The default is this
+            library's; the paper has others.
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of both parts.

@@ -47,7 +47,8 @@ def pin(
         task: The task.
         net_size: Inner width of the network of a pair.
         net_units: Its outputs.
-        hidden_units: Sizes of the MLP.
+        hidden_units: Sizes of the MLP. The default is this library's; the paper has
+            others.
         activation: Of all networks.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

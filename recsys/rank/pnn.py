@@ -1,7 +1,7 @@
 """Product-based Neural Networks for User Response Prediction.
 
-Qu et al., ICDM 2016, https://arxiv.org/abs/1611.00144 (figure 1, eq. 1-14);
-kernels: TOIS 2018, https://arxiv.org/abs/1807.00311 (section 3)
+Qu et al., ICDM 2016, https://arxiv.org/abs/1611.00144 (figure 1);
+pairs and kernels: TOIS 2018, https://arxiv.org/abs/1807.00311 (section 3)
 
     embeddings ─┬─────────────────────> concat ─> MLP ─> sigmoid
                 └─> products of pairs ────┘
@@ -42,6 +42,11 @@ def pnn(
     IPNN is the default; `inner_product=False, outer_product=True` is OPNN with
     `kernel_type=None` and KPNN with a kernel; both products together are PNN*.
 
+    The inner products are those of TOIS and of the authors' code: of pairs i < j, each
+    with weights of its own in the first layer. ICDM takes all i and j, i = j included,
+    and weights that factorise, `W^n_ij = theta^n_i theta^n_j` of unit n; this form is
+    not offered. OPNN is that of ICDM.
+
     Parameters: `sum of V d` over the tables, those of the kernel (`P`, `P d` or `P d^2`
     for P pairs of fields), the MLP from the embeddings and P (OPNN: `d^2`) products.
 
@@ -55,7 +60,8 @@ def pnn(
             network of each, see `pin`.
         net_activation: Of these networks, ReLU by default.
         net_size: Their inner width, 20 by default.
-        hidden_units: Sizes of the MLP.
+        hidden_units: Sizes of the MLP. The default is this library's; the paper has
+            others.
         activation: Of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

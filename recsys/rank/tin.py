@@ -39,7 +39,8 @@ def tin(
     Args:
         fields: At least one history and the item fields that share its tables.
         task: The task.
-        hidden_units: Sizes of the MLP.
+        hidden_units: Sizes of the MLP. The default is this library's; the paper has
+            others, the authors' code (80, 40).
         activation: Its activation.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.

@@ -144,7 +144,8 @@ def wukong(
         num_linear: Vectors a layer makes by linear compression.
         rank: Columns of Y, the compressed side of the products.
         fm_hidden_units: Sizes of the MLPs in the layers.
-        hidden_units: Sizes of the last MLP.
+        hidden_units: Sizes of the last MLP. The default is this library's; the paper
+            has others.
         activation: Of the MLPs.
         dropout: Fraction dropped behind each layer of the last MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the last MLP.
