@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import pkgutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,8 @@ def load_model(path: str | Path) -> "keras.Model":
     """Loads a model saved as `.keras`, with weights, optimizer and random state.
 
     Unlike `keras.models.load_model` it works in a process that has not imported the
-    model's module.
+    model's module, and takes the library's classes whatever others are registered
+    under their names.
 
     Args:
         path: The file that `model.save` wrote.
@@ -82,4 +84,25 @@ def load_model(path: str | Path) -> "keras.Model":
     modules = [f"recsys.{family}.{name}" for name, family in _owners().items()]
     for module in (*modules, "recsys.metrics.streaming"):  # registers their classes
         importlib.import_module(module)
-    return keras.models.load_model(path)
+    registered = keras.saving.get_custom_objects()
+    before = {**registered}
+    registered.update(_own_classes())  # a scope would come after what is registered
+    try:
+        return keras.models.load_model(path)
+    finally:
+        registered.update(before)
+
+
+def _own_classes() -> dict[str, type]:
+    """The classes of all imported modules of the library, by their registered name."""
+    import keras
+
+    owned = [
+        value
+        for name, module in [*sys.modules.items()]
+        if name.startswith("recsys.")
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == name
+    ]
+    named = {keras.saving.get_registered_name(value): value for value in owned}
+    return {name: value for name, value in named.items() if ">" in name}

@@ -47,26 +47,24 @@ def test_saved_model(model, feed, tmp_path):
     for n in (ROWS, 1):
         batch = zoo.take(feed, slice(n))
         outputs = loaded.serve({k: tf.constant(v) for k, v in batch.items()})
-        single = not isinstance(model.output, dict)
-        outputs = [outputs] if single else [outputs[name] for name in model.output]
-        close(_side_by_side(outputs), zoo.predictions(model, batch), terms=100)
+        assert set(outputs) == set(model.output_names)
+        found = _side_by_side([outputs[name] for name in model.output_names])
+        close(found, zoo.predictions(model, batch), terms=100)
 
 
 def test_onnx(model, feed, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    model(feed)
     model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     assert {i.name for i in session.get_inputs()} == set(model.input)
     for n in (ROWS, 1):
         batch = zoo.take(feed, slice(n))
         outputs = session.run(None, batch)
-        if isinstance(model.output, dict):
-            named = dict(
-                zip([o.name for o in session.get_outputs()], outputs, strict=True)
-            )
-            outputs = [named[name] for name in model.output]
-        close(_side_by_side(outputs), zoo.predictions(model, batch), terms=1_000)
+        names = [output.name for output in session.get_outputs()]
+        assert set(names) == set(model.output_names)
+        named = dict(zip(names, outputs, strict=True))
+        found = _side_by_side([named[name] for name in model.output_names])
+        close(found, zoo.predictions(model, batch), terms=1_000)
 
 
 def test_litert(model, feed, tmp_path):
@@ -76,12 +74,9 @@ def test_litert(model, feed, tmp_path):
     for i in range(3):
         row = zoo.take(feed, slice(i, i + 1))
         outputs = run(**row)
-        names = model.output if isinstance(model.output, dict) else outputs
-        close(
-            _side_by_side([outputs[name] for name in names]),
-            zoo.predictions(model, row),
-            terms=1_000,
-        )
+        assert set(outputs) == set(model.output_names)
+        found = _side_by_side([outputs[name] for name in model.output_names])
+        close(found, zoo.predictions(model, row), terms=1_000)
 
 
 def test_compiled_training_equals_plain_training(entry):

@@ -141,6 +141,128 @@ def _columns():
     ]
 
 
+def _dcn(task):
+    from recsys.rank.dcn import dcn
+
+    return dcn(_columns(), task, layer_num=2, cross_type="matrix", low_rank_dim=2)
+
+
+def _fibinet(task):
+    from recsys.rank.fibinet import fibinet
+
+    return fibinet(_columns(), task, 3, 2, bilinear_type="each", bilinear_1bit=True)
+
+
+def _pnn(task):
+    from recsys.rank.pnn import pnn
+
+    return pnn(_columns(), task, outer_product=True, kernel_type="num", net_size=8)
+
+
+def _grouped():
+    """The columns in two groups; the history has its own name for one of them."""
+    fields = _columns()
+    for field in fields:
+        field.group = "item" if "item" in field.name else "user"
+    return fields
+
+
+def _gwpfm(task):
+    from recsys.rank.gwpfm import gwpfm
+
+    return gwpfm(_grouped(), task, hidden_units=[16, 8])
+
+
+def _hmoe(task):
+    from recsys.rank.hmoe import InteractionExpert, hmoe
+
+    groups = (
+        {InteractionExpert.GwPFM: {}, InteractionExpert.CrossNet: {"layer_num": 1}},
+        {InteractionExpert.ProductLayer: {"outer": True}},
+    )
+    return hmoe(_grouped(), groups, task, gate_weighted=True, hidden_units=[16, 8])
+
+
+def _tin(task):
+    from recsys.rank.tin import tin
+
+    return tin(_columns(), task=task, hidden_units=[16, 8])
+
+
+def _adaf2m2(task):
+    from recsys.rank.adaf2m2 import Field, InteractionExpert, adaf2m2
+
+    active = Field("active_days", vocabulary_size=1, dtype="float32")
+    return adaf2m2(
+        fields=_columns(),
+        state_non_id_fields=[active],
+        state_id_fields=[
+            Field("uid", vocabulary_size=0),
+            Field("item_id", vocabulary_size=1, belong="item"),
+        ],
+        num_sample=2,
+        interaction=InteractionExpert.CrossNet,
+        interaction_params={"layer_num": 2},
+        task=task,
+        hidden_units=[16, 8],
+    )
+
+
+def _losses(name):
+    """The losses of an example, their weights, and the names of its outputs."""
+    import tensorflow as tf
+
+    from recsys.train.losses import AugmentedBinaryCrossentropy, RankingLoss
+
+    bce = tf.keras.losses.BinaryCrossentropy()
+    if name == "_tin":
+        return [bce, RankingLoss()], [0.7, 0.3], ["ctr", "logit"]
+    if name == "_adaf2m2":
+        return [bce, AugmentedBinaryCrossentropy()], [1.0, 0.2], ["ctr"]
+    return bce, None, ["ctr"]
+
+
+@pytest.mark.parametrize("build", [_dcn, _fibinet, _pnn, _gwpfm, _hmoe, _tin, _adaf2m2])
+def test_calls_of_version_1_with_one_task(build):
+    """With its losses, metrics by task, and labels as one array."""
+    import numpy as np
+    import tensorflow as tf
+
+    from recsys.feature import Task
+
+    rng = np.random.default_rng(0)
+    data = {
+        "uid": rng.integers(0, 100, [90]),
+        "item_id": rng.integers(0, 20, [90]),
+        "his_item_id": rng.integers(0, 20, [90, 6]),
+        "context_id": rng.integers(0, 20, [90]),
+        "active_days": rng.random([90]),
+    }
+    labels = rng.integers(0, 2, [90])
+    loss, weights, outputs = _losses(build.__name__)
+    task = Task(name="ctr", return_logit="logit" in outputs)
+    model = build(task)
+    data = {name: data[name] for name in model.input}
+    assert ("active_days" in data) == (build is _adaf2m2)
+    model.compile(
+        optimizer={"dnn": "adam", "embedding": "Adagrad", "default": "adam"},
+        loss=loss,
+        loss_weights=weights,
+        metrics={task.name: tf.keras.metrics.AUC()},
+    )
+    before = model.get_weights()
+    model.fit(data, labels, batch_size=32, epochs=1, verbose=0)
+    assert any(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
+    found = model.predict(data, verbose=0)
+    called = model({name: column[:10] for name, column in data.items()})
+    if outputs == ["ctr"]:
+        found, called = {"ctr": found}, {"ctr": called}
+    assert list(found) == list(called) == outputs
+    for name in outputs:
+        assert found[name].shape == (90, 1)
+        close(called[name], found[name][:10], terms=1000)
+
+
 def _mmoe(tasks):
     from recsys.multitask.mmoe import mmoe
 

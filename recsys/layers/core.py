@@ -314,6 +314,15 @@ class Bias(keras.layers.Layer):
         return sum(inputs, start=self.bias)
 
 
+def split(x: Any, widths: Sequence[int]) -> list[Any]:
+    """Cuts the last axis into parts of the given widths, one or more.
+
+    A single one is the whole: TensorFlow takes no empty list of cuts.
+    """
+    cuts = list(itertools.accumulate(widths))[:-1]
+    return list(ops.split(x, cuts, axis=-1)) if cuts else [x]
+
+
 @keras.saving.register_keras_serializable(package="recsys")
 class Split(keras.layers.Layer):
     """Cuts the last axis into parts of the given widths.
@@ -329,10 +338,7 @@ class Split(keras.layers.Layer):
         self.widths = tuple(widths)
 
     def call(self, inputs: Any) -> list[Any]:
-        cuts = list(itertools.accumulate(self.widths))[:-1]
-        if not cuts:
-            return [inputs]
-        return list(ops.split(inputs, cuts, axis=-1))
+        return split(inputs, self.widths)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "widths": self.widths}

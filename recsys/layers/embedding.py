@@ -1,12 +1,11 @@
 """From ids and numbers to vectors."""
 
-from itertools import accumulate
 from typing import Any
 
 import keras
 from keras import ops
 
-from recsys.layers.core import shapes_may_vary
+from recsys.layers.core import shapes_may_vary, split
 from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
 
@@ -415,7 +414,7 @@ class MaskEmbedding(keras.layers.Layer):
         replaced = ops.take(drawn < p, owners, axis=1)
         x = ops.where(replaced, ops.convert_to_tensor(self.embeddings), x)
         if several:
-            return ops.split(x, list(accumulate(self.widths))[:-1], axis=-1)
+            return split(x, self.widths)
         return ops.reshape(x, (-1, n, self.widths[0]))
 
     def get_config(self) -> dict[str, Any]:

@@ -32,10 +32,13 @@ class DualAugmentedLoss(SampledCrossentropy):
     r"""Cross-entropy of pairs, and what augmented vectors and categories add to it.
 
         L = L_p + \lambda_1 L_u + \lambda_2 L_v + \lambda_3 L_CA            (eq. 7)
+        L_p = 1/n \sum [softplus(-s) where y = 1, softplus(s) elsewhere]    (eq. 6)
         L_u = 1/n \sum_{y = 1} |a_u - sg(p_v)|^2, and L_v of a_v and p_u    (eq. 3)
         L_CA = \sum_{i != major} |C(S^major) - C(S^i)|_F^2                  (eq. 5)
 
-    n counts positive and negative rows. sg lets no gradient pass, so that L_u and L_v
+    n counts the rows of the batch, positive and negative, S negatives for each positive
+    one, alike in all three means: lambda_1 and lambda_2 are factors on what the paper's
+    are. L_CA is a sum and has no n. sg lets no gradient pass, so that L_u and L_v
     train the augmented vectors alone. C(S^i) is the covariance of the p_v of the
     batch's positive items of category i, of two or more.
 
@@ -82,9 +85,11 @@ class DualAugmentedLoss(SampledCrossentropy):
         for factor, (own, other) in zip(self.mimic_weights, pairs, strict=True):
             difference = ops.cast(own, "float32") - ops.stop_gradient(other)
             mimic += factor * ops.sum(ops.square(difference), axis=-1)
-        negatives = self.num_items if self.num_negatives is None else self.num_negatives
         ids = ops.reshape(ops.cast(ids, "int32"), (-1, 1))
-        total += self.mean_of_items(mimic / (1 + negatives), ids, x)
+        total += self.mean_of_items(mimic, ids, x)
+        # So far the means are over positives: those over all rows have 1 + S times n.
+        negatives = self.num_negatives
+        total /= self.num_items if negatives is None else 1 + negatives
         if category:
             total += self.alignment_weight * self.alignment(item, ids, *category)
         return total

@@ -224,11 +224,12 @@ def adaf2m2(
         state_non_id_fields: What else tells how much is known of user and item: active
             days, counts of interactions.
         state_id_fields: Ids of user and item. Default: the first single id among the
-            user fields, and among the item fields.
+            user fields, and among the item fields. One that names a column of `fields`
+            and declares no table, as in version 1, is that field.
         num_sample: Masked copies of each row, K.
         interaction: What the features interact by; the method works with any.
         interaction_params: Arguments of that layer.
-        task: A binary or regression task.
+        task: Any but a multiclass one.
         min_probability: Least probability that a feature of a copy is masked.
         max_probability: The largest.
         mask_history: Whether pooled histories are masked too.
@@ -244,7 +245,8 @@ def adaf2m2(
         stop_gradient: Whether the adapter leaves the tables of the ids as they are.
 
     Raises:
-        ValueError: If the task is another, or no field can tell the state.
+        ValueError: If the task is another, no field can tell the state, or none may be
+            masked.
     """
     if task.belong not in ("binary", "regression"):
         raise ValueError(
@@ -253,6 +255,11 @@ def adaf2m2(
         )
     if state_id_fields is None:
         state_id_fields = _first_ids(fields)
+    declared = {field.name: field for field in fields}
+    state_id_fields = [
+        field if field.is_table else declared.get(field.name, field)
+        for field in state_id_fields
+    ]
     # Layers in a layer begin with its optimizer key: in a file they are built first.
     params = {"name": "dnn_interaction", **(interaction_params or {})}
     grouped = interaction is InteractionExpert.GwPFM  # has a vector for each group
@@ -284,6 +291,12 @@ def adaf2m2(
         for field in part.fields
         if field.vocabulary_size
     ]
+    if not any(maskable):
+        raise ValueError(
+            "adaf2m2 needs a field to mask; with mask_history=False one that is no "
+            f"history. Received: {[(f.name, f.belong) for f in fields]}, "
+            f"mask_history={mask_history}"
+        )
     tower = Tower(hidden_units, activation, l2_reg, dropout, use_bn, name="dnn_mlp")
     mask = MaskEmbedding(num_sample, min_probability, max_probability, name="dnn_mask")
     forward = MultiForward(

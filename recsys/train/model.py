@@ -252,16 +252,28 @@ class Model(keras.Model):
     def export(self, filepath: Any, format: str = "tf_saved_model", **kw: Any) -> None:
         """Exports the model; see `keras.Model.export`.
 
-        LiteRT runs recurrent layers (DIEN, DSIN) on one row at a time.
+        Outputs have the names of the tasks, of a single one too; those of a user or
+        item model are named after its vectors. LiteRT runs recurrent layers (DIEN,
+        DSIN) on one row at a time.
         """
         self._refresh()
+        outputs = self.output
+        if not isinstance(outputs, dict):  # a bare tensor would be named by its place
+            outputs = dict(zip(self.output_names, [outputs], strict=True))
+        if format == "onnx":  # else Keras wants a model that was called
+            specs = {
+                name: keras.InputSpec(tensor.dtype, tensor.shape, name=name)
+                for name, tensor in self.input.items()
+            }
+            kw = {"input_signature": [specs], **kw}
         if format == "litert":  # else it wants operations of TensorFlow for them
             kw = {
                 "_experimental_lower_tensor_list_ops": True,
                 "_experimental_default_to_single_batch_in_tensor_list_ops": True,
                 **kw,
             }
-        super().export(filepath, format, **kw)
+        named = keras.Model(self.input, outputs, name=self.name)
+        named.export(filepath, format, **kw)
 
     def save_own_variables(self, store: Any) -> None:
         """Saves what no layer has: the state of random generators, and of `balance`."""

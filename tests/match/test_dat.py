@@ -69,7 +69,7 @@ def test_it_computes_the_paper(category):
     losses[np.arange(12), at] = np.logaddexp(0, -scores[np.arange(12), at])
     mimic = 0.3 * ((own - items[at]) ** 2).sum(axis=1)
     mimic += 0.7 * ((augmented[at] - users) ** 2).sum(axis=1)
-    expected = losses[:, 1:].sum(axis=1).mean() + mimic.mean() / (1 + 29)
+    expected = losses[:, 1:].mean() + mimic.mean() / 29  # rows, 28 of them negative
     if category:
         kinds = zoo.CATALOGUE["category"][at]
         aligned = _alignment(items[at], kinds, 3)
@@ -78,6 +78,23 @@ def test_it_computes_the_paper(category):
     model.compile("sgd")
     loss = model.evaluate(x, batch_size=12, verbose=0)
     close(loss, expected, terms=100)
+
+
+def test_the_lambdas_weigh_means_over_the_same_rows():
+    """Eq. 7: with S negatives L_p, L_u and L_v are all sums over 1 + S rows."""
+    x, found = zoo.rows(12), []
+    for weights in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
+        keras.utils.set_random_seed(1)
+        model = _model(mimic_weights=weights, category=None, num_negatives=4)
+        model.compile("sgd")
+        found.append(model.evaluate(x, batch_size=12, verbose=0))
+    users, items, own, augmented = _vectors(model, x)
+    at = x["item_id"]
+    of_users = ((own - items[at]) ** 2).sum() / (12 * 5)
+    of_items = ((augmented[at] - users) ** 2).sum() / (12 * 5)
+    close(np.subtract(found[1:], found[0]), [of_users, of_items], terms=300)
+    one = np.logaddexp(0, 10.0)  # no row costs more than a cosine of 1, over 0.1
+    assert 0 < found[0] < one
 
 
 def test_what_mimics_trains_the_augmented_vectors_alone():

@@ -1,5 +1,7 @@
 """AdaF2M2: masked copies in training, weights by state, and what inference is."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -187,3 +189,49 @@ def test_what_it_cannot_do_is_refused():
 
 def test_it_learns_a_cross():
     planted.assert_learns(adaf2m2, planted.cross, learning_rate=0.01)
+
+
+USER = Field("uid", vocabulary_size=9)
+ITEM = Field("item", vocabulary_size=7, belong="item")
+SEEN = Field("seen", "item", length=3, belong="history")
+X = {
+    "uid": np.arange(1, 9),
+    "item": np.arange(8) % 6 + 1,
+    "seen": np.arange(24).reshape(8, 3) % 7,
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "mask_history"), [([ITEM, SEEN], False), ([ITEM], True), ([USER], True)]
+)
+def test_it_trains_with_one_feature_to_mask(fields, mask_history):
+    model = adaf2m2(fields, mask_history=mask_history)
+    model.compile("adam", "binary_crossentropy")
+    x, mask = {name: X[name] for name in model.input}, "dnn_multi_forward/dnn_mask"
+    before = oracle.weights(model)
+    losses = model.fit(x, np.arange(8) % 2, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    after = oracle.weights(model)
+    moved = {n for n in before if mask in n and np.any(before[n] != after[n])}
+    assert moved == {n for n in before if n.startswith(mask) and "seed" not in n}
+
+
+def test_a_history_alone_cannot_be_masked_if_histories_may_not():
+    seen = replace(SEEN, vocabulary_size=7)
+    with pytest.raises(ValueError, match="adaf2m2 needs a field to mask.*mask_hist"):
+        adaf2m2([seen], [], [USER], mask_history=False, history_agg="mean_pooling")
+
+
+def test_a_state_id_without_a_table_is_the_field_of_its_name():
+    """Version 1 declared there how the norm of the id's embedding enters."""
+    fields = [USER, ITEM, SEEN]
+    for size in (0, 1):
+        states = [replace(field, vocabulary_size=size) for field in (USER, ITEM)]
+        keras.utils.set_random_seed(1)
+        twice = adaf2m2(fields, state_id_fields=states)
+        keras.utils.set_random_seed(1)
+        once = adaf2m2(fields, state_id_fields=[USER, ITEM])
+        found, expected = (model.predict(X, verbose=0) for model in (twice, once))
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="'uid' is declared twice, and not alike"):
+        adaf2m2(fields, state_id_fields=[replace(USER, vocabulary_size=5)])

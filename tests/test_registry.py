@@ -1,0 +1,59 @@
+"""What is registered with Keras, and what a file is loaded with."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import recsys
+from recsys import load_model
+from recsys.layers.core import FeedForwardLayer
+from tests import zoo
+
+
+def _registered():
+    """Every class of the library that says it is serializable, by file."""
+    for path in Path(recsys.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            decorators = getattr(node, "decorator_list", ())
+            if any("register_keras" in ast.unparse(each) for each in decorators):
+                yield node.name, path.name
+
+
+def test_no_two_modules_register_one_name():
+    names = [*_registered()]
+    assert len(names) > 100
+    twice = {name for name, n in Counter(name for name, _ in names).items() if n > 1}
+    assert not twice, sorted(each for each in names if each[0] in twice)
+
+
+@pytest.fixture
+def foreign():
+    """A class of somebody else under the name of one of the library's."""
+    name = keras.saving.get_registered_name(FeedForwardLayer)
+    classes = keras.saving.get_custom_objects()
+    before = classes[name]
+
+    @keras.saving.register_keras_serializable("recsys", "FeedForwardLayer")
+    class Other(FeedForwardLayer):
+        def call(self, inputs, valid=None, training=False):
+            return 0 * super().call(inputs, valid=valid, training=training)
+
+    assert classes[name] is Other
+    yield Other
+    classes[name] = before
+
+
+def test_a_file_is_loaded_with_the_classes_of_the_library(foreign, tmp_path):
+    entry = next(entry for entry in zoo.ENTRIES if entry.name == "finalmlp")
+    model = entry.build()
+    zoo.jitter(model)
+    model.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert not any(isinstance(layer, foreign) for layer in loaded.layers)
+    assert keras.saving.get_custom_objects()["recsys>FeedForwardLayer"] is foreign
+    x = zoo.rows(9)
+    np.testing.assert_array_equal(zoo.predictions(loaded, x), zoo.predictions(model, x))

@@ -1,0 +1,68 @@
+"""Exports of models that nobody called, and what their outputs are named."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recsys import Field, Task, load_model
+from recsys.match.two_tower import two_tower
+from recsys.multitask.mmoe import mmoe
+from recsys.rank.lr import lr
+from tests import zoo
+from tests.close import close
+
+FIELDS = [
+    Field("user", vocabulary_size=9),
+    Field("item", vocabulary_size=7, belong="item"),
+]
+ROWS = {"user": np.array([1, 2, 3], "int32"), "item": np.array([4, 5, 6], "int32")}
+MODELS = {
+    "one task": (lambda: lr(FIELDS, Task("ctr")), ["ctr"]),
+    "its logit": (
+        lambda: lr(FIELDS, Task("ctr", return_logit=True)),
+        ["ctr", "logit"],
+    ),
+    "several": (lambda: mmoe(FIELDS, [Task("b"), Task("a")]), ["b", "a"]),
+    "user": (lambda: two_tower(FIELDS).user_model, ["user_vector"]),
+    "item": (lambda: two_tower(FIELDS).item_model, ["item_vector"]),
+}
+models = pytest.mark.parametrize(("build", "names"), MODELS.values(), ids=MODELS)
+
+
+def _saved(model, x, path):
+    model.export(path, verbose=False)
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    return {k: v.numpy() for k, v in served(**x).items()}
+
+
+def _onnx(model, x, path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, x), strict=True))
+
+
+@models
+@pytest.mark.parametrize(
+    "run", [_saved, pytest.param(_onnx, marks=pytest.mark.all)], ids=["saved", "onnx"]
+)
+@pytest.mark.parametrize("loaded", [False, True], ids=["new", "loaded"])
+def test_a_model_that_nobody_called_exports_with_named_outputs(
+    build, names, run, loaded, tmp_path
+):
+    model = build()
+    zoo.jitter(model)
+    x = {name: ROWS[name] for name in model.input}
+    if loaded:
+        model.save(tmp_path / "model.keras")
+        model = load_model(tmp_path / "model.keras")
+    found = run(
+        model,
+        {k: tf.constant(v) if run is _saved else v for k, v in x.items()},
+        str(tmp_path / "exported"),
+    )
+    assert set(found) == set(names)
+    expected = model.predict(x, verbose=0)
+    expected = expected if isinstance(expected, dict) else {names[0]: expected}
+    close(found, expected, terms=300)
