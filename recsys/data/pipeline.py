@@ -47,10 +47,13 @@ Dim = int | Mapping[str, int] | Callable[[int], int]
 class FeaturePipeline:
     """Vocabularies, statistics and histories: fitted once, applied to any data.
 
-    Data is a pandas, polars or Arrow table, a mapping of names to arrays, an Ibis
-    table, or one or several paths or patterns of parquet or CSV files. All of the
-    preparation is written as Ibis expressions, which DuckDB runs inside the process.
-    Any number of threads may use one pipeline.
+    Data is a pandas, polars or Arrow table, a mapping of names to arrays or lists, a
+    list of rows, each a dict, an Ibis table, or one or several paths or patterns of
+    parquet or CSV files. All of the preparation is written as Ibis expressions, which
+    DuckDB runs inside the process. Any number of threads may use one pipeline.
+
+    Raw columns have the types that `fit` saw: a column without any value is one of
+    missing values, and integers that a gap has made floating are integers.
 
     Ids are 0 for padding and 1 for unseen or missing values, in every column.
 
@@ -449,13 +452,18 @@ class FeaturePipeline:
         histories = [c for c in part.columns if isinstance(c, History)]
         both = source if log is None else source.beside(log)
         with both.reading():
-            rows = preparation.rows(source.table, log=log is None)
+            run = connection.to_pyarrow
+            raw, beside = source.table, None if log is None else log.table
+            table = preparation.settled(raw, run, beside)
+            if beside is not None:
+                beside = preparation.settled(beside, run, raw)
+            rows = preparation.rows(table, log=log is None)
             if connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
-            num_rows = preparation.check(rows, connection.to_pyarrow)
+            num_rows = preparation.check(rows, run)
             expression = preparation.model_input(rows, log is None)
             events = [
-                (h, None if log is None else preparation.events(rows, log.table, h))
+                (h, None if log is None else preparation.events(rows, beside, h))
                 for h in histories
             ]
         return _Prepared(part, num_rows, both, expression, events, connection)

@@ -150,14 +150,14 @@ def test_lists_of_several_lengths_are_lists() -> None:
 
 
 ODD = [
-    ({"a": 1.0}, ValueError, "Column 'a': values must be an array or a list. Received: 1"),
-    ({"a": "x"}, ValueError, "Column 'a': values must be an array or a list. Received: '"),
-    ({"a": [1, 2], "b": [1]}, ValueError, "All columns must have as many rows. Received"),
-    ({"a": ["x", 1]}, ValueError, "Column 'a': values must be of one type. Received: "),
-    ({"a": [10**30]}, ValueError, "Column 'a': values must be of one type. Received: "),
-    ({"a": np.array([1j])}, ValueError, "Column 'a': values must be of one type. Rec"),
-    ([{"a": 1}, 2], TypeError, "a list of dicts, or paths of files. Received: <class 'l"),
-    ([[1.0]], TypeError, "a list of dicts, or paths of files. Received: <class 'list'>"),
+    ({"a": 1.0}, ValueError, "Column 'a': values must be an array or a list. Rec"),
+    ({"a": "x"}, ValueError, "Column 'a': values must be an array or a list. Rec"),
+    ({"a": [1, 2], "b": [1]}, ValueError, "All columns must have as many rows. Rec"),
+    ({"a": ["x", 1]}, ValueError, "Column 'a': values must be of one type. Received"),
+    ({"a": [10**30]}, ValueError, "Column 'a': values must be of one type. Received"),
+    ({"a": np.array([1j])}, ValueError, "Column 'a': values must be of one type."),
+    ([{"a": 1}, 2], TypeError, "a list of dicts, or paths of files. Received: <cl"),
+    ([[1.0]], TypeError, "or paths of files. Received: <class 'list'>"),
     (pd.Series([1.0]), TypeError, "or paths of files. Received: <class 'pandas"),
     (pl.Series([1.0]), TypeError, "or paths of files. Received: <class 'polars"),
     (None, TypeError, "or paths of files. Received: <class 'NoneType'>"),
