@@ -333,7 +333,9 @@ class FeaturePipeline:
             events: As in `transform`.
             shuffle: Whether each epoch has an order of its own. For `predict` leave it
                 off: the order is then that of the data.
-            seed: Seed of the orders; the same seed gives the same epochs.
+            seed: Seed of the orders; the same seed gives the same epochs, whatever else
+                is random. Each pass is the next epoch, but every `fit` of a model
+                begins with its `initial_epoch`. By default it is drawn.
             drop_remainder: Whether to leave out a last batch that is not full.
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
                 streams files whose model input is larger than 2 GiB.
@@ -348,7 +350,7 @@ class FeaturePipeline:
         Raises:
             RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`.
         """
-        from recsys.data.dataset import batches, in_memory, on_disk
+        from recsys.data.dataset import Order, batches, in_memory, on_disk
 
         if type(batch_size) is not int or batch_size < 1:
             raise ValueError(
@@ -360,6 +362,7 @@ class FeaturePipeline:
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
+        order = Order(seed)
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
@@ -373,19 +376,19 @@ class FeaturePipeline:
                     num_rows=prepared.num_rows,
                     batch_size=batch_size,
                     shuffle=shuffle,
-                    seed=seed,
+                    order=order,
                 )
             else:
-                blocks = in_memory(prepared.block())
+                blocks = in_memory(prepared.block(), order)
         dataset = batches(
             blocks,
             prepared.part,
             num_rows=prepared.num_rows,
             batch_size=batch_size,
             shuffle=shuffle,
-            seed=seed,
             drop_remainder=drop_remainder,
         )
+        dataset.recsys_order = order  # `Model.fit` sets its epoch
         dataset.recsys_checked = True  # `Model` need not check these inputs again
         return dataset
 

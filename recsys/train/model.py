@@ -322,6 +322,7 @@ class Model(keras.Model):
         if rest.get("class_weight") and y is not None and weight is None:
             classes = rest.pop("class_weight")
             weight = rows.weights_of_classes(self.heads, y, classes)
+        order = getattr(x, "recsys_order", None)
         train = self._prepared(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
@@ -339,6 +340,8 @@ class Model(keras.Model):
             valid = (feed.array_dataset(valid, size or 32, shuffle=False),)
         if self.balance is not None:
             rest["callbacks"] = _with_callback(rest, balances.AfterEpoch())
+        if order is not None:
+            rest["callbacks"] = _with_callback(rest, _BeforeEpoch(order))
         if rows.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
@@ -714,6 +717,17 @@ def _forward_pass() -> Iterator[bool]:
         yield depth == 0
     finally:
         _depth.value = depth
+
+
+class _BeforeEpoch(keras.callbacks.Callback):
+    """Tells a dataset of a pipeline whose epoch's order is wanted."""
+
+    def __init__(self, order: Any) -> None:
+        super().__init__()
+        self._order = order
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._order.epoch = epoch
 
 
 def _with_callback(arguments: Mapping[str, Any], callback: Any) -> Any:
