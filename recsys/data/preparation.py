@@ -235,7 +235,7 @@ class Preparation:
             **_user_and_time(table, history), **self._events(table, history)
         )
         for name in (key(history, USER), key(history, TIME)):
-            if rows[name].type() != typed[name].type():
+            if _family(rows[name].type()) != _family(typed[name].type()):
                 raise ValueError(
                     f"{_who(history)}: {name.rpartition('/')[2]} must be of one type "
                     f"in rows and events. Received: {rows[name].type()} and "
@@ -574,11 +574,13 @@ def _user_and_time(table: Any, history: History) -> dict[str, Any]:
     user = _category(table, history, history.user)
     time = _typed(table, history, history.time, TIMES)
     kind = _family(time.type())
-    if kind in ("floating", "decimal"):
+    if kind == "floating":
         time = time.cast("float64")
         time = _is_finite(time).ifelse(time, ibis.null("float64"))
+    elif kind == "decimal":
+        time = time.cast("decimal(38, 12)")
     elif kind == "integer":
         time = time.cast("int64")
     elif kind == "timestamp":
-        time = time.cast("timestamp")
+        time = time.cast(f"timestamp({9 if time.type().scale == 9 else 6})")
     return {key(history, USER): user, key(history, TIME): time}

@@ -57,7 +57,7 @@ def is_rows(data: Any) -> bool:
 
 
 def as_arrow(frame: Any) -> pa.Table:
-    """Returns a frame as an Arrow table, categories written out.
+    """Returns a frame as an Arrow table, categories written out, nanoseconds in UTC.
 
     Args:
         frame: A pandas, polars or Arrow table, a mapping of names to arrays or lists,
@@ -95,8 +95,10 @@ def as_arrow(frame: Any) -> pa.Table:
     named = zip(table.column_names, table.columns, strict=True)
     for place, (name, column) in enumerate(named):
         if pa.types.is_dictionary(column.type):
-            plain = column.cast(column.type.value_type)
-            table = table.set_column(place, name, plain)
+            column = column.cast(column.type.value_type)
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            column = column.cast(pa.timestamp("ns"))  # DuckDB cuts those with a zone
+        table = table.set_column(place, name, column)
     return table
 
 
@@ -138,7 +140,12 @@ def _to_arrow(name: str, values: Any) -> pa.Array:
             return _from_numpy(array)
         # NumPy would write 1 and NaN out where they stand among strings.
         lists = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
-        return pa.array(lists, from_pandas=True)
+        column = pa.array(lists, from_pandas=True)
+        if pa.types.is_timestamp(column.type) and any(
+            getattr(value, "nanosecond", 0) for value in values
+        ):
+            column = pa.array(lists, pa.timestamp("ns", column.type.tz))
+        return column
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise ValueError(
             f"Column {name!r}: values must be of one type. Received: {error}"
