@@ -1,6 +1,7 @@
 """From raw event files or frames to the input of a model."""
 
 import dataclasses
+import hashlib
 import shutil
 import tempfile
 import threading
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from recsys.data.fitted import Fitted
 from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
 from recsys.data.progress import working
-from recsys.data.reader import as_arrow, as_columns
+from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
@@ -185,7 +186,8 @@ class FeaturePipeline:
         Returns:
             Table of int32 ids and group keys, float32 numbers, labels and
             `sample_weight`; histories and multi-value columns are lists of fixed size,
-            a history of a multi-value column lists of such lists.
+            a history of a multi-value column lists of such lists. Its metadata say
+            which pipeline made it, and after which `fit`.
 
         Raises:
             RuntimeError: If the pipeline is not fitted.
@@ -194,7 +196,8 @@ class FeaturePipeline:
         """
         prepare = self._prepared("transform", data, events, columns)
         with working("Transforming the data"), prepare as prepared:
-            return as_arrow(prepared.columns())
+            table = as_arrow(prepared.columns())
+        return table.replace_schema_metadata({FINGERPRINT: prepared.fingerprint})
 
     def fields(self, dim: Dim = 16) -> list[Field]:
         """Returns the fields of a model that reads the output of `transform`.
@@ -208,6 +211,7 @@ class FeaturePipeline:
             ValueError: If a mapping has no width for a table.
         """
         fitted = self._learned("fields")
+        fingerprint = self._fingerprint(fitted)
 
         def field(name: str, column: Column, **options: Any) -> Field:
             owner = self.schema.owner(column)
@@ -220,6 +224,7 @@ class FeaturePipeline:
                 dtype="float32" if isinstance(column, Numeric) else "int32",
                 counts=cast("Sequence[int] | None", fitted.counts(owner)),
                 reserved=FIRST_ID,
+                fingerprint=fingerprint,
                 **options,
             )
 
@@ -250,6 +255,7 @@ class FeaturePipeline:
                     if output:
                         options |= {"vocabulary_size": size, "role": role}
                         width = _width(dim, output, size)
+                        options["fingerprint"] = fingerprint
                         fields.append(Field(output, dim=width, **options))
         return fields
 
@@ -388,6 +394,7 @@ class FeaturePipeline:
             shuffle=shuffle,
             drop_remainder=drop_remainder,
         )
+        setattr(dataset, FINGERPRINT, prepared.fingerprint)
         dataset.recsys_order = order  # `Model.fit` sets its epoch
         dataset.recsys_checked = True  # `Model` need not check these inputs again
         return dataset
@@ -396,6 +403,11 @@ class FeaturePipeline:
     def _of(cls, schema: Schema, connection: Any) -> "FeaturePipeline":
         parts = schema.columns, schema.labels, schema.sample_weight, schema.groups
         return cls(*parts, connection)
+
+    def _fingerprint(self, fitted: Fitted) -> str:
+        columns = self.schema.to_dict()["columns"]
+        both = f"{fitted.fingerprint} {columns}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
 
     def _learned(self, caller: str) -> Fitted:
         if self._fitted is None:
@@ -469,7 +481,8 @@ class FeaturePipeline:
                 (h, None if log is None else preparation.events(rows, beside, h))
                 for h in histories
             ]
-        return _Prepared(part, num_rows, both, expression, events, connection)
+        known_by = self._fingerprint(fitted)
+        return _Prepared(part, num_rows, both, expression, events, connection, known_by)
 
 
 @dataclass(frozen=True)
@@ -482,6 +495,7 @@ class _Prepared:
     expression: Any
     events: Sequence[tuple[History, Any]]
     connection: Any
+    fingerprint: str
 
     def columns(self) -> dict[str, np.ndarray]:
         """Evaluates the expressions in memory."""

@@ -7,6 +7,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+FINGERPRINT = "recsys_fingerprint"
+"""Where data says which fitted pipeline made it: a dataset as an attribute of that
+name, an Arrow table in its metadata."""
+
+
+def fingerprint_of(data: Any) -> str | None:
+    """Returns the fingerprint of the fitted pipeline that made some data, if known."""
+    if isinstance(data, pa.Table):
+        found = (data.schema.metadata or {}).get(FINGERPRINT.encode())
+        return None if found is None else found.decode()
+    return getattr(data, FINGERPRINT, None) if not is_frame(data) else None
+
 
 def as_columns(frame: Any) -> dict[str, np.ndarray]:
     """Returns the columns of a frame as raw arrays, nothing filled or rounded.

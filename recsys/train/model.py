@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from recsys.layers.column import InputColumn
 from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
 from recsys.layers.embedding import Embedding
 from recsys.metrics.breakdown import Breakdown
@@ -71,6 +72,9 @@ class Model(keras.Model):
       out of both (`auc_task_skipped`).
     - `compile(balance=...)` says how the losses of several tasks become one, see
       `recsys.train.balance`.
+    - Data that a pipeline made must be of the pipeline, and the `fit`, whose fields
+      the model was built from; arrays, and datasets that were changed since, do not
+      say whose they are.
     - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,
       so that training resumes to the same digits. A file appears when it is whole.
 
@@ -110,6 +114,12 @@ class Model(keras.Model):
     def columns(self) -> dict[str, Column]:
         """The columns the model reads."""
         return columns_of(self)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What the fitted pipelines whose fields it was built from are known by."""
+        columns = [each for each in self.layers if isinstance(each, InputColumn)]
+        return sorted({column.fingerprint for column in columns})
 
     @property
     def special_layer_variables(self) -> dict[str, list[Any]]:
@@ -479,6 +489,7 @@ class Model(keras.Model):
                 for name, metric in metrics.items()
                 if hasattr(metric, "capacity")
             },
+            fingerprints=self.fingerprints,
         )
         return rows.prepared(needs, *parts, **options)
 
