@@ -20,6 +20,7 @@ import numpy as np
 
 from recsys.feature import Field
 from recsys.layers.aggregation import get_agg_layer
+from recsys.layers.column import InputColumn
 from recsys.layers.core import Bias, Split, Zeros
 from recsys.layers.embedding import DenseEmbedding, Embedding, Recency
 from recsys.layers.grouped import KnownIds
@@ -445,7 +446,12 @@ class FieldEmbedder:
         field = self._fields[name]
         if name not in self.inputs:
             shape, dtype = shape_and_type(field)
-            self.inputs[name] = keras.Input(shape, dtype=dtype, name=name)
+            options = {"dtype": dtype, "name": name}
+            if field.fingerprint is None:
+                self.inputs[name] = keras.Input(shape, **options)
+            else:
+                column = InputColumn(shape, fingerprint=field.fingerprint, **options)
+                self.inputs[name] = column.output
         column = self.inputs[name]
         if field.emb not in self._num_known:
             return column

@@ -1,5 +1,6 @@
 """Packed columns as a `tf.data.Dataset` of whole batches."""
 
+import random
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
@@ -22,11 +23,44 @@ BLOCK_ROWS = 2**18
 CHUNK_ROWS = 2**12
 
 
-def in_memory(block: Block) -> "tf.data.Dataset":
-    """Returns a dataset of one block: all rows."""
+class Order:
+    """The orders of rows: a pure function of the seed, the epoch and the block.
+
+    Each pass over a dataset is the next epoch; `Model.fit` says which one.
+
+    Args:
+        seed: Of all orders; `None` draws one.
+    """
+
+    def __init__(self, seed: int | None) -> None:
+        self.seed = random.getrandbits(63) if seed is None else seed % 2**64
+        self.epoch = 0
+
+    def next_epoch(self) -> np.int64:
+        """Returns the epoch of a pass that begins."""
+        epoch = self.epoch
+        self.epoch += 1
+        return np.int64(epoch)
+
+    def of_chunks(self, epoch: int, number: int) -> np.ndarray:
+        """Returns the order of the chunks of an epoch."""
+        return np.random.default_rng([self.seed, epoch]).permutation(number)
+
+    def salt(self, epoch: int, block: int = 0) -> np.ndarray:
+        """Returns the seed of the order of a block's rows, `(2,)`."""
+        state = np.random.SeedSequence([self.seed, epoch, block]).generate_state(2)
+        return state.astype("int64")
+
+
+def in_memory(block: Block, order: Order) -> "tf.data.Dataset":
+    """Returns a dataset of one block, all rows, and its salt."""
     import tensorflow as tf
 
-    return tf.data.Dataset.from_tensors(block)
+    def salted(*block: Any) -> Any:
+        salt = tf.numpy_function(lambda: order.salt(order.next_epoch()), [], tf.int64)
+        return block, tf.ensure_shape(salt, (2,))
+
+    return tf.data.Dataset.from_tensors(block).map(salted)
 
 
 def write_packed(
@@ -60,9 +94,11 @@ def on_disk(
     num_rows: int,
     batch_size: int,
     shuffle: bool,
-    seed: int | None,
+    order: Order,
 ) -> "tf.data.Dataset":
-    """Returns a dataset of blocks of about `BLOCK_ROWS` rows, read while it is used.
+    """Returns a dataset of blocks of about `BLOCK_ROWS` rows, and their salts.
+
+    They are read while it is used.
 
     Args:
         folder: Has what `write_packed` wrote. It is removed when the dataset is.
@@ -71,15 +107,15 @@ def on_disk(
         batch_size: All blocks but the last have a multiple of so many rows.
         shuffle: Whether a block is put together from chunks of `CHUNK_ROWS` rows of
             random places.
-        seed: Seed of the order of the chunks.
+        order: That of the chunks, and the salts.
     """
     import tensorflow as tf
 
     path = Path(folder.name)
-    random = np.random.default_rng(seed)
     widths = [sum(s.width for s in slots if s.kind == kind) for kind in KINDS]
 
-    def read() -> Iterator[Block]:
+    def read() -> Iterator[tuple[Block, np.ndarray]]:
+        epoch, block = int(order.next_epoch()), 0
         rows = [
             np.memmap(path / file, kind, "r", shape=(num_rows, width))
             if width
@@ -88,7 +124,7 @@ def on_disk(
         ]
         starts = np.arange(0, num_rows, CHUNK_ROWS)
         if shuffle:
-            random.shuffle(starts)
+            starts = starts[order.of_chunks(epoch, len(starts))]
         waiting: list[list[np.ndarray]] = []
         for start in starts:
             waiting.append([packed[start : start + CHUNK_ROWS] for packed in rows])
@@ -96,13 +132,17 @@ def on_disk(
             if size >= max(BLOCK_ROWS, batch_size):
                 ids, numbers = _joined(waiting)
                 whole = size - size % batch_size
-                yield ids[:whole], numbers[:whole]
+                yield (ids[:whole], numbers[:whole]), order.salt(epoch, block)
+                block += 1
                 waiting = [[ids[whole:], numbers[whole:]]]
-        yield _joined(waiting)
+        yield _joined(waiting), order.salt(epoch, block)
 
-    signature = tuple(
-        tf.TensorSpec((None, width), kind)
-        for width, kind in zip(widths, KINDS, strict=True)
+    signature = (
+        tuple(
+            tf.TensorSpec((None, width), kind)
+            for width, kind in zip(widths, KINDS, strict=True)
+        ),
+        tf.TensorSpec((2,), tf.int64),
     )
     blocks = tf.data.Dataset.from_generator(read, output_signature=signature)
     # TensorFlow keeps generators for good, so `read` must not hold the folder.
@@ -117,18 +157,16 @@ def batches(
     num_rows: int,
     batch_size: int,
     shuffle: bool,
-    seed: int | None,
     drop_remainder: bool,
 ) -> "tf.data.Dataset":
     """Returns blocks cut into whole batches, never row by row.
 
     Args:
-        blocks: Dataset of packed rows; all but the last of whole batches.
+        blocks: Dataset of packed rows, all but the last of whole batches, and salts.
         part: What is packed in them.
         num_rows: Rows of all blocks.
         batch_size: Rows of a batch.
-        shuffle: Whether the rows of each block are put in a new order in each epoch.
-        seed: Seed of that order.
+        shuffle: Whether the rows of each block are put in the order of its salt.
         drop_remainder: Whether to leave out a last batch that is not full.
     """
     import tensorflow as tf
@@ -145,7 +183,7 @@ def batches(
         num = tf.shape(block[0], tf.int64)[0]
         order = None
         if shuffle:
-            order = tf.random.experimental.stateless_shuffle(tf.range(num), [salt, 0])
+            order = tf.random.experimental.stateless_shuffle(tf.range(num), salt)
         stop = num - num % batch_size if drop_remainder else num
         starts = tf.data.Dataset.range(0, stop, batch_size)
         return starts.map(
@@ -153,11 +191,10 @@ def batches(
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    salts = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
     num_batches = (
         num_rows // batch_size if drop_remainder else -(-num_rows // batch_size)
     )
-    dataset = tf.data.Dataset.zip(blocks, salts).flat_map(cut)
+    dataset = blocks.flat_map(cut)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
 

@@ -1,7 +1,9 @@
 """What a pipeline learned from the data of `fit`."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,28 @@ class Fitted:
     vocabularies: Mapping[str, pa.Table]
     unseen: Mapping[str, int]
     statistics: Mapping[str, Mapping[str, Any]]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What changes when ids or numbers of the model input change their meaning.
+
+        How often values occur does not count, nor the last digits of statistics, which
+        depend on the order of a sum.
+        """
+        statistics = {
+            f"{name}/{key}": [f"{number:.6g}" for number in np.ravel(value)]
+            for name, of in sorted(self.statistics.items())
+            for key, value in sorted(of.items())
+        }
+        digest = hashlib.sha256(
+            repr([sorted(self.families.items()), statistics]).encode()
+        )
+        for name, words in sorted(self.vocabularies.items()):
+            digest.update(name.encode())
+            for start in range(0, len(words), 2**16):
+                values = words["value"].slice(start, 2**16).to_pylist()
+                digest.update(repr(values).encode())
+        return digest.hexdigest()
 
     def vocabulary_size(self, owner: Column) -> int:
         """Returns the number of ids of a table, 0 and 1 included; 1 for a number."""

@@ -37,8 +37,10 @@ def learn(
         ValueError: If a column is missing, of a wrong type or has values that the
             schema does not allow.
     """
+    part = Part.of(schema)
+    table = Preparation(schema, Fitted({}, {}, {}, {}), part).settled(table, run)
     fitted = Fitted(families(table, schema), {}, {}, {})
-    preparation = Preparation(schema, fitted, Part.of(schema))
+    preparation = Preparation(schema, fitted, part)
     report("Checking the data")
     rows = preparation.rows(table)
     num_rows = preparation.check(rows, run)

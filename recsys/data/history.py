@@ -166,7 +166,8 @@ def _moments(history: History, rows: pa.Table, events: pa.Table | None) -> pa.Ta
     if events is None:
         return moments
     log = part(events, np.full(len(events), -1))
-    return pa.concat_tables([log, moments], promote_options="default")
+    # Of timestamps the finer unit: what one of them tells apart stays apart.
+    return pa.concat_tables([log, moments], promote_options="permissive")
 
 
 def _in_order(moments: Any, attributes: Sequence[str]) -> Any:
@@ -196,6 +197,10 @@ def _at_start(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 def _numbers(times: pa.ChunkedArray) -> tuple[np.ndarray, float]:
     """Times as numbers, and what a second is in them; 1 if they have their own unit."""
+    if pa.types.is_decimal(times.type):
+        times = times.cast("float64")
     if not pa.types.is_temporal(times.type):
         return times.to_numpy(), 1.0
-    return times.cast(pa.timestamp("us"), safe=False).cast("int64").to_numpy(), 1e6
+    unit = "ns" if times.type == pa.timestamp("ns") else "us"
+    numbers = times.cast(pa.timestamp(unit), safe=False).cast("int64")
+    return numbers.to_numpy(), 1e9 if unit == "ns" else 1e6

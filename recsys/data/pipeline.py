@@ -1,6 +1,7 @@
 """From raw event files or frames to the input of a model."""
 
 import dataclasses
+import hashlib
 import shutil
 import tempfile
 import threading
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from recsys.data.fitted import Fitted
 from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
 from recsys.data.progress import working
-from recsys.data.reader import as_arrow, as_columns
+from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
@@ -47,10 +48,13 @@ Dim = int | Mapping[str, int] | Callable[[int], int]
 class FeaturePipeline:
     """Vocabularies, statistics and histories: fitted once, applied to any data.
 
-    Data is a pandas, polars or Arrow table, a mapping of names to arrays, an Ibis
-    table, or one or several paths or patterns of parquet or CSV files. All of the
-    preparation is written as Ibis expressions, which DuckDB runs inside the process.
-    Any number of threads may use one pipeline.
+    Data is a pandas, polars or Arrow table, a mapping of names to arrays or lists, a
+    list of rows, each a dict, an Ibis table, or one or several paths or patterns of
+    parquet or CSV files. All of the preparation is written as Ibis expressions, which
+    DuckDB runs inside the process. Any number of threads may use one pipeline.
+
+    Raw columns have the types that `fit` saw: a column without any value is one of
+    missing values, and integers that a gap has made floating are integers.
 
     Ids are 0 for padding and 1 for unseen or missing values, in every column.
 
@@ -182,7 +186,8 @@ class FeaturePipeline:
         Returns:
             Table of int32 ids and group keys, float32 numbers, labels and
             `sample_weight`; histories and multi-value columns are lists of fixed size,
-            a history of a multi-value column lists of such lists.
+            a history of a multi-value column lists of such lists. Its metadata say
+            which pipeline made it, and after which `fit`.
 
         Raises:
             RuntimeError: If the pipeline is not fitted.
@@ -191,7 +196,8 @@ class FeaturePipeline:
         """
         prepare = self._prepared("transform", data, events, columns)
         with working("Transforming the data"), prepare as prepared:
-            return as_arrow(prepared.columns())
+            table = as_arrow(prepared.columns())
+        return table.replace_schema_metadata({FINGERPRINT: prepared.fingerprint})
 
     def fields(self, dim: Dim = 16) -> list[Field]:
         """Returns the fields of a model that reads the output of `transform`.
@@ -205,6 +211,7 @@ class FeaturePipeline:
             ValueError: If a mapping has no width for a table.
         """
         fitted = self._learned("fields")
+        fingerprint = self._fingerprint(fitted)
 
         def field(name: str, column: Column, **options: Any) -> Field:
             owner = self.schema.owner(column)
@@ -217,6 +224,7 @@ class FeaturePipeline:
                 dtype="float32" if isinstance(column, Numeric) else "int32",
                 counts=cast("Sequence[int] | None", fitted.counts(owner)),
                 reserved=FIRST_ID,
+                fingerprint=fingerprint,
                 **options,
             )
 
@@ -247,6 +255,7 @@ class FeaturePipeline:
                     if output:
                         options |= {"vocabulary_size": size, "role": role}
                         width = _width(dim, output, size)
+                        options["fingerprint"] = fingerprint
                         fields.append(Field(output, dim=width, **options))
         return fields
 
@@ -330,7 +339,9 @@ class FeaturePipeline:
             events: As in `transform`.
             shuffle: Whether each epoch has an order of its own. For `predict` leave it
                 off: the order is then that of the data.
-            seed: Seed of the orders; the same seed gives the same epochs.
+            seed: Seed of the orders; the same seed gives the same epochs, whatever else
+                is random. Each pass is the next epoch, but every `fit` of a model
+                begins with its `initial_epoch`. By default it is drawn.
             drop_remainder: Whether to leave out a last batch that is not full.
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
                 streams files whose model input is larger than 2 GiB.
@@ -345,7 +356,7 @@ class FeaturePipeline:
         Raises:
             RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`.
         """
-        from recsys.data.dataset import batches, in_memory, on_disk
+        from recsys.data.dataset import Order, batches, in_memory, on_disk
 
         if type(batch_size) is not int or batch_size < 1:
             raise ValueError(
@@ -357,6 +368,7 @@ class FeaturePipeline:
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
+        order = Order(seed)
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
@@ -370,19 +382,20 @@ class FeaturePipeline:
                     num_rows=prepared.num_rows,
                     batch_size=batch_size,
                     shuffle=shuffle,
-                    seed=seed,
+                    order=order,
                 )
             else:
-                blocks = in_memory(prepared.block())
+                blocks = in_memory(prepared.block(), order)
         dataset = batches(
             blocks,
             prepared.part,
             num_rows=prepared.num_rows,
             batch_size=batch_size,
             shuffle=shuffle,
-            seed=seed,
             drop_remainder=drop_remainder,
         )
+        setattr(dataset, FINGERPRINT, prepared.fingerprint)
+        dataset.recsys_order = order  # `Model.fit` sets its epoch
         dataset.recsys_checked = True  # `Model` need not check these inputs again
         return dataset
 
@@ -390,6 +403,11 @@ class FeaturePipeline:
     def _of(cls, schema: Schema, connection: Any) -> "FeaturePipeline":
         parts = schema.columns, schema.labels, schema.sample_weight, schema.groups
         return cls(*parts, connection)
+
+    def _fingerprint(self, fitted: Fitted) -> str:
+        columns = self.schema.to_dict()["columns"]
+        both = f"{fitted.fingerprint} {columns}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
 
     def _learned(self, caller: str) -> Fitted:
         if self._fitted is None:
@@ -449,16 +467,22 @@ class FeaturePipeline:
         histories = [c for c in part.columns if isinstance(c, History)]
         both = source if log is None else source.beside(log)
         with both.reading():
-            rows = preparation.rows(source.table, log=log is None)
+            run = connection.to_pyarrow
+            raw, beside = source.table, None if log is None else log.table
+            table = preparation.settled(raw, run, beside)
+            if beside is not None:
+                beside = preparation.settled(beside, run, raw)
+            rows = preparation.rows(table, log=log is None)
             if connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
-            num_rows = preparation.check(rows, connection.to_pyarrow)
+            num_rows = preparation.check(rows, run)
             expression = preparation.model_input(rows, log is None)
             events = [
-                (h, None if log is None else preparation.events(rows, log.table, h))
+                (h, None if log is None else preparation.events(rows, beside, h))
                 for h in histories
             ]
-        return _Prepared(part, num_rows, both, expression, events, connection)
+        known_by = self._fingerprint(fitted)
+        return _Prepared(part, num_rows, both, expression, events, connection, known_by)
 
 
 @dataclass(frozen=True)
@@ -471,6 +495,7 @@ class _Prepared:
     expression: Any
     events: Sequence[tuple[History, Any]]
     connection: Any
+    fingerprint: str
 
     def columns(self) -> dict[str, np.ndarray]:
         """Evaluates the expressions in memory."""

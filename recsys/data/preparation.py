@@ -5,7 +5,7 @@ which no column of the model input can be called; what joins need is called `//.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 import ibis
@@ -55,6 +55,68 @@ class Preparation:
         self.schema = schema
         self.fitted = fitted
         self.part = part
+
+    def settled(
+        self, table: Any, run: Callable[[Any], pa.Table], other: Any = None
+    ) -> Any:
+        """Returns raw rows whose columns have the types that missing values hid.
+
+        A column without any value has no type, or that of NaN; integers with a gap are
+        floating in pandas. What is of a wrong type otherwise stays as it is.
+
+        Args:
+            table: The raw rows, or the event log of their histories.
+            run: Evaluates an Ibis table.
+            other: The one of both that `table` is not, if any.
+        """
+        wanted = {
+            name: dtype
+            for name, dtype in self._types(table, other).items()
+            if name in table.columns and not _is_like(table[name].type(), dtype)
+        }
+        counts: dict[str, Any] = {}
+        for name in wanted:
+            counts |= _counts(table[name], name)
+        found = run(table.aggregate(**counts)).to_pylist()[0] if counts else {}
+        settled = {}
+        for name, dtype in wanted.items():
+            if not found[f"{name}/values"]:
+                settled[name] = _as_missing(table[name], dtype)
+            elif "int64" in dtype and not found[f"{name}/fractions"]:
+                settled[name] = _as_integers(table[name])
+        return table.mutate(**settled)
+
+    def _types(self, table: Any, other: Any) -> dict[str, str]:
+        """Raw column -> the Ibis type that its values should have."""
+        columns = [*self.part.columns]
+        histories = [column for column in columns if isinstance(column, History)]
+        columns += [column for h in histories for column in self._attributes(h)]
+        types: dict[str, str] = {}
+        for column in columns:
+            if isinstance(column, (Vocabulary, Hashed)):
+                kind = self.fitted.families.get(column.name)
+                if kind is None and not _is_floating(table, column.source):
+                    continue  # `fit` is about to see it
+                dtype = CATEGORIES[kind or "integer"]
+                if isinstance(column, MultiValue):
+                    dtype = _list_type(table, column, column.source, dtype)
+                types.setdefault(column.source, dtype)
+        for history in histories:
+            for source, kinds in ((history.user, CATEGORIES), (history.time, TIMES)):
+                types.setdefault(source, _known_type([other, table], source, kinds))
+        for source in self.part.groups.values():
+            types.setdefault(source, _known_type([table], source, CATEGORIES))
+        for column in columns:
+            if isinstance(column, (Numeric, Bucketed)):
+                types.setdefault(column.source, "float64")
+            if isinstance(column, MultiValue) and column.weight:
+                dtype = _list_type(table, column, column.weight, "float64")
+                types.setdefault(column.weight, dtype)
+        for label in self.part.labels:
+            types.setdefault(label.source, "float64")
+        if self.part.sample_weight:
+            types.setdefault(self.part.sample_weight, "float64")
+        return types
 
     def rows(self, table: Any, log: bool = False) -> Any:
         """Returns the raw columns, checked and cast, and the number of each row.
@@ -173,7 +235,7 @@ class Preparation:
             **_user_and_time(table, history), **self._events(table, history)
         )
         for name in (key(history, USER), key(history, TIME)):
-            if rows[name].type() != typed[name].type():
+            if _family(rows[name].type()) != _family(typed[name].type()):
                 raise ValueError(
                     f"{_who(history)}: {name.rpartition('/')[2]} must be of one type "
                     f"in rows and events. Received: {rows[name].type()} and "
@@ -421,6 +483,74 @@ def _weights(table: Any, column: MultiValue, source: str) -> Any:
     return value.cast("array<float64>")
 
 
+def _known_type(tables: Sequence[Any], source: str, kinds: Collection[str]) -> str:
+    """The type of a raw column in the first table where it has one of some kinds."""
+    for table in tables:
+        if table is not None and source in table.columns:
+            kind = _family(table[source].type())
+            if kind in kinds:
+                known = {"integer": "int64", "floating": "float64"}
+                return known.get(kind, str(table[source].type().copy(nullable=True)))
+    return "int64"
+
+
+def _is_floating(table: Any, source: str) -> bool:
+    dtype = table[source].type() if source in table.columns else None
+    dtype = dtype.value_type if dtype is not None and dtype.is_array() else dtype
+    return dtype is not None and bool(dtype.is_floating())
+
+
+def _list_type(table: Any, column: MultiValue, source: str, dtype: str) -> str:
+    """The type of a raw column of lists, or of strings that hold them."""
+    lists = source in table.columns and table[source].type().is_array()
+    return f"array<{dtype}>" if lists or column.separator is None else "string"
+
+
+def _is_like(dtype: Any, wanted: str) -> bool:
+    """Whether a column of a type can be cast to another without a look at it."""
+    like = ibis.dtype(wanted)
+    if dtype.is_array() and like.is_array():
+        return _is_like(dtype.value_type, str(like.value_type))
+    if like.is_floating() and _family(dtype) in NUMBERS:
+        return True
+    return _family(dtype) == _family(like)
+
+
+def _counts(column: Any, name: str) -> dict[str, Any]:
+    """How many values a column has, and how many of them are no exact integers."""
+
+    def known(value: Any) -> Any:
+        return ~value.isnan() if value.type().is_floating() else value.notnull()
+
+    def broken(value: Any) -> Any:
+        if not value.type().is_floating():
+            return known(value)
+        return known(value) & ~((value % 1 == 0) & (value.abs() <= 2.0**53))
+
+    counts = {"values": known, "fractions": broken}
+    if column.type().is_array():
+        return {
+            f"{name}/{what}": column.filter(which).length().sum()
+            for what, which in counts.items()
+        }
+    return {f"{name}/{what}": which(column).sum() for what, which in counts.items()}
+
+
+def _as_integers(column: Any) -> Any:
+    def whole(value: Any) -> Any:
+        return value.nullif(float("nan")).cast("int64")
+
+    return column.map(whole) if column.type().is_array() else whole(column)
+
+
+def _as_missing(column: Any, dtype: str) -> Any:
+    """A column of a type and without values; lists keep their lengths."""
+    if not (column.type().is_array() and ibis.dtype(dtype).is_array()):
+        return ibis.null(dtype)
+    missing = ibis.null(ibis.dtype(dtype).value_type)
+    return column.map(lambda value: value.isnull().ifelse(missing, missing))
+
+
 def _is_text(table: Any, column: RawColumn) -> bool:
     """Whether the values of a column are delimited in a string."""
     value = _raw(table, column, column.source)
@@ -444,11 +574,13 @@ def _user_and_time(table: Any, history: History) -> dict[str, Any]:
     user = _category(table, history, history.user)
     time = _typed(table, history, history.time, TIMES)
     kind = _family(time.type())
-    if kind in ("floating", "decimal"):
+    if kind == "floating":
         time = time.cast("float64")
         time = _is_finite(time).ifelse(time, ibis.null("float64"))
+    elif kind == "decimal":
+        time = time.cast("decimal(38, 12)")
     elif kind == "integer":
         time = time.cast("int64")
     elif kind == "timestamp":
-        time = time.cast("timestamp")
+        time = time.cast(f"timestamp({9 if time.type().scale == 9 else 6})")
     return {key(history, USER): user, key(history, TIME): time}

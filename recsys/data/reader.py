@@ -1,11 +1,23 @@
 """Frames of any kind as Arrow tables and as NumPy columns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+FINGERPRINT = "recsys_fingerprint"
+"""Where data says which fitted pipeline made it: a dataset as an attribute of that
+name, an Arrow table in its metadata."""
+
+
+def fingerprint_of(data: Any) -> str | None:
+    """Returns the fingerprint of the fitted pipeline that made some data, if known."""
+    if isinstance(data, pa.Table):
+        found = (data.schema.metadata or {}).get(FINGERPRINT.encode())
+        return None if found is None else found.decode()
+    return getattr(data, FINGERPRINT, None) if not is_frame(data) else None
 
 
 def as_columns(frame: Any) -> dict[str, np.ndarray]:
@@ -14,8 +26,8 @@ def as_columns(frame: Any) -> dict[str, np.ndarray]:
     Missing numbers become NaN, so an integer column with gaps becomes floating.
 
     Args:
-        frame: A pandas, polars or Arrow table, or a mapping of names to arrays. List
-            columns must hold lists of one length.
+        frame: A pandas, polars or Arrow table, a mapping of names to arrays, or a list
+            of rows, each a dict. List columns must hold lists of one length.
 
     Returns:
         Name -> `(rows,)`, or `(rows, length)` for a list column.
@@ -28,6 +40,8 @@ def as_columns(frame: Any) -> dict[str, np.ndarray]:
     >>> as_columns(pa.table({"user": [7, 8], "clicked": [[1, 2], [3, 0]]}))
     {'user': array([7, 8]), 'clicked': array([[1, 2], [3, 0]])}
     """
+    if is_rows(frame):
+        frame = _turned(frame)
     if isinstance(frame, Mapping):
         return {name: _as_array(name, values) for name, values in frame.items()}
     table = as_arrow(frame)
@@ -38,50 +52,65 @@ def as_columns(frame: Any) -> dict[str, np.ndarray]:
 
 
 def is_frame(data: Any) -> bool:
-    """Whether `as_columns` takes it: a table of some kind, or a mapping."""
+    """Whether `as_columns` takes it: a table of some kind, a mapping, or rows."""
     pandas = type(data).__module__.partition(".")[0] == "pandas"
     return (
         isinstance(data, Mapping)
+        or is_rows(data)
         or (pandas and hasattr(data, "columns"))
         or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"))
     )
 
 
+def is_rows(data: Any) -> bool:
+    """Whether data is a list of rows: dicts from names to values."""
+    listed = isinstance(data, (list, tuple)) and len(data) > 0
+    return listed and all(isinstance(row, Mapping) for row in data)
+
+
 def as_arrow(frame: Any) -> pa.Table:
-    """Returns a frame as an Arrow table, categories written out.
+    """Returns a frame as an Arrow table, categories written out, nanoseconds in UTC.
 
     Args:
-        frame: A pandas, polars or Arrow table, or a mapping of names to arrays.
+        frame: A pandas, polars or Arrow table, a mapping of names to arrays or lists,
+            or a list of rows, each a dict; what a row has not is missing.
 
     Raises:
         TypeError: If it is none of them.
         ValueError: If two columns have the same name, or a column has no one type.
     """
+    columns = hasattr(frame, "columns")  # a series has none
+    if is_rows(frame):
+        frame = _turned(frame)
     if isinstance(frame, Mapping):
-        arrays = {name: _as_array(name, values) for name, values in frame.items()}
-        table = pa.table({name: _from_numpy(array) for name, array in arrays.items()})
-    elif type(frame).__module__.partition(".")[0] == "pandas":
+        table = _from_mapping(frame)
+    elif type(frame).__module__.partition(".")[0] == "pandas" and columns:
         refuse_duplicates(frame.columns, "The frame")
         try:
             table = pa.Table.from_pandas(frame, preserve_index=False)
         except pa.ArrowException as error:
             text = " ".join(map(str, error.args))
             raise ValueError(f"The frame cannot be read: {text}") from error
-    elif hasattr(frame, "to_arrow"):  # polars; its stream has types Arrow cannot cast
+    elif (
+        hasattr(frame, "to_arrow") and columns
+    ):  # polars; its stream has types Arrow cannot cast
         table = frame.to_arrow()
-    elif hasattr(frame, "__arrow_c_stream__"):
+    elif hasattr(frame, "__arrow_c_stream__") and not hasattr(frame, "dtype"):
         table = pa.table(frame)
     else:
         raise TypeError(
             "Data must be a pandas, polars or Arrow table, an Ibis table, a mapping of "
-            f"names to arrays, or paths of files. Received: {type(frame)}"
+            "names to arrays, a list of dicts, or paths of files. "
+            f"Received: {type(frame)}"
         )
     refuse_duplicates(table.column_names, "The frame")
-    columns = zip(table.column_names, table.columns, strict=True)
-    for place, (name, column) in enumerate(columns):
+    named = zip(table.column_names, table.columns, strict=True)
+    for place, (name, column) in enumerate(named):
         if pa.types.is_dictionary(column.type):
-            plain = column.cast(column.type.value_type)
-            table = table.set_column(place, name, plain)
+            column = column.cast(column.type.value_type)
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            column = column.cast(pa.timestamp("ns"))  # DuckDB cuts those with a zone
+        table = table.set_column(place, name, column)
     return table
 
 
@@ -95,6 +124,44 @@ def refuse_duplicates(names: Iterable[str], who: str) -> None:
                 f"Received: {seen[name.lower()]!r} and {name!r}"
             )
         seen[name.lower()] = name
+
+
+def _turned(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """From rows to columns."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _from_mapping(frame: Mapping[str, Any]) -> pa.Table:
+    columns = {str(name): _to_arrow(name, values) for name, values in frame.items()}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len({*lengths.values()}) > 1:
+        raise ValueError(f"All columns must have as many rows. Received: {lengths}")
+    return pa.table(columns)
+
+
+def _to_arrow(name: str, values: Any) -> pa.Array:
+    listed = isinstance(values, (list, tuple))
+    array = np.empty(0) if listed else np.asarray(values)
+    if not listed and not array.ndim:
+        raise ValueError(
+            f"Column {name!r}: values must be an array or a list. Received: {values!r}"
+        )
+    try:
+        if all(array.shape):
+            return _from_numpy(array)
+        # NumPy would write 1 and NaN out where they stand among strings.
+        lists = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
+        column = pa.array(lists, from_pandas=True)
+        if pa.types.is_timestamp(column.type) and any(
+            getattr(value, "nanosecond", 0) for value in values
+        ):
+            column = pa.array(lists, pa.timestamp("ns", column.type.tz))
+        return column
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise ValueError(
+            f"Column {name!r}: values must be of one type. Received: {error}"
+        ) from error
 
 
 def _as_array(name: str, values: Any) -> np.ndarray:

@@ -71,9 +71,9 @@ def open_source(data: Any, connection: Any, texts: Sequence[str] = ()) -> Source
     """Opens data of any kind; nothing but heads and footers is read yet.
 
     Args:
-        data: A pandas, polars or Arrow table, a mapping of names to arrays, an Ibis
-            table of `connection`, or one or several paths or patterns of parquet or
-            CSV files.
+        data: A pandas, polars or Arrow table, a mapping of names to arrays, a list of
+            dicts, an Ibis table of `connection`, or one or several paths or patterns
+            of parquet or CSV files.
         connection: The Ibis backend.
         texts: Columns that are strings even if a CSV file looks otherwise.
 
@@ -84,7 +84,8 @@ def open_source(data: Any, connection: Any, texts: Sequence[str] = ()) -> Source
     if isinstance(data, ibis.Table):
         return Source(data)
     paths = [data] if isinstance(data, (str, Path)) else data
-    if not isinstance(paths, (list, tuple)):
+    listed = isinstance(paths, (list, tuple))
+    if not listed or not all(isinstance(path, (str, Path)) for path in paths):
         return Source(ibis.memtable(as_arrow(data)))
     files = [file for path in paths for file in _find(path)]
     if files and all(file.endswith(_PARQUET) for file in files):

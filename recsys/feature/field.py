@@ -57,6 +57,8 @@ class Field:
             the most recent. Models that know nothing of times or sessions take them
             as attributes.
         values: Most values of one behaviour of a history; they are pooled.
+        fingerprint: Of the fitted pipeline that makes the column. A model refuses data
+            that it knows to be of another one.
 
     Raises:
         ValueError: If an argument is outside the values above.
@@ -84,6 +86,7 @@ class Field:
     role: Role = "attribute"
     values: int = 1
     regularizer: Any = None
+    fingerprint: str | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.emb = self.emb or self.name

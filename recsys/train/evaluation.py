@@ -21,6 +21,7 @@ from recsys.metrics.relevance import repeated
 from recsys.metrics.sampled import estimated_rank
 from recsys.retrieval import check_excluded, top_k, top_k_of_scores
 from recsys.train.match_model import MatchModel, as_csr
+from recsys.train.rows import check_fingerprint
 
 Floats = NDArray[np.float64]
 METRICS: dict[str, Callable[[Queries], Floats]] = {
@@ -301,6 +302,7 @@ def _source(scores: Any, users: Any, reserved: int) -> _Vectors | _Table:
             f"Received: {type(scores).__name__}, users of type {type(users).__name__}"
         )
     if is_model:
+        check_fingerprint(scores.fingerprints, users)
         columns = as_columns(users)
 
         def of_model(rows: slice) -> Any:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from recsys.layers.column import InputColumn
 from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
 from recsys.layers.embedding import Embedding
 from recsys.metrics.breakdown import Breakdown
@@ -71,6 +72,9 @@ class Model(keras.Model):
       out of both (`auc_task_skipped`).
     - `compile(balance=...)` says how the losses of several tasks become one, see
       `recsys.train.balance`.
+    - Data that a pipeline made must be of the pipeline, and the `fit`, whose fields
+      the model was built from; arrays, and datasets that were changed since, do not
+      say whose they are.
     - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,
       so that training resumes to the same digits. A file appears when it is whole.
 
@@ -110,6 +114,12 @@ class Model(keras.Model):
     def columns(self) -> dict[str, Column]:
         """The columns the model reads."""
         return columns_of(self)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What the fitted pipelines whose fields it was built from are known by."""
+        columns = [each for each in self.layers if isinstance(each, InputColumn)]
+        return sorted({column.fingerprint for column in columns})
 
     @property
     def special_layer_variables(self) -> dict[str, list[Any]]:
@@ -336,6 +346,7 @@ class Model(keras.Model):
             if y is not None:
                 del rest["class_weight"]
                 weight = rows.weights_of_classes(self.heads, y, classes)
+        order = getattr(x, "recsys_order", None)
         train = self._prepared(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
@@ -353,6 +364,8 @@ class Model(keras.Model):
             valid = (feed.array_dataset(valid, size or 32, shuffle=False),)
         if self.balance is not None:
             rest["callbacks"] = _with_callback(rest, balances.AfterEpoch())
+        if order is not None:
+            rest["callbacks"] = _with_callback(rest, _BeforeEpoch(order))
         if rows.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
@@ -490,6 +503,7 @@ class Model(keras.Model):
                 for name, metric in metrics.items()
                 if hasattr(metric, "capacity")
             },
+            fingerprints=self.fingerprints,
         )
         return rows.prepared(needs, *parts, **options)
 
@@ -737,6 +751,17 @@ def _forward_pass() -> Iterator[bool]:
         yield depth == 0
     finally:
         _depth.value = depth
+
+
+class _BeforeEpoch(keras.callbacks.Callback):
+    """Tells a dataset of a pipeline whose epoch's order is wanted."""
+
+    def __init__(self, order: Any) -> None:
+        super().__init__()
+        self._order = order
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._order.epoch = epoch
 
 
 def _with_callback(arguments: Mapping[str, Any], callback: Any) -> Any:

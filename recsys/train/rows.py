@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from recsys.data.reader import as_columns, is_frame
+from recsys.data.reader import as_columns, fingerprint_of, is_frame
 from recsys.train import feed, routing
 from recsys.train.columns import Column, check_columns, check_groups, check_labels
 
@@ -25,6 +25,7 @@ class Needs:
         groups: Columns that metrics and losses group by.
         of_losses: Columns that loss layers read, e.g. what weighs the rows.
         capacities: Rows that each exact metric holds, by name.
+        fingerprints: Of the fitted pipelines whose fields the model was built from.
     """
 
     columns: Mapping[str, Column]
@@ -33,6 +34,7 @@ class Needs:
     groups: set[str]
     of_losses: Mapping[str, Column]
     capacities: Mapping[str, int]
+    fingerprints: Collection[str]
 
 
 def prepared(
@@ -55,8 +57,10 @@ def prepared(
         for_loss: Whether there is more to be done than to predict.
 
     Raises:
-        ValueError: If the model would not take a column, label or weight as it is.
+        ValueError: If the model would not take a column, label or weight as it is, or
+            the data is known to come from another pipeline than its fields.
     """
+    check_fingerprint(needs.fingerprints, x)
     if is_dataset(x):
         if not getattr(x, "recsys_checked", False):
             for batch in x if validate else x.take(1):
@@ -84,6 +88,18 @@ def prepared(
         if name in keep
     }
     return tuple(part for part in (x, labels, sample_weight) if part is not None)
+
+
+def check_fingerprint(wanted: Collection[str], data: Any) -> None:
+    """Raises `ValueError` if data says that it is of another fitted pipeline."""
+    found = fingerprint_of(data)
+    if wanted and found is not None and found not in wanted:
+        raise ValueError(
+            "Data must be made by the pipeline, and after the fit, whose fields() the "
+            "model was built from: another fit gives values other ids. Build a new "
+            "model from the fields of this one, or load the pipeline saved with the "
+            f"model. Received: data of {found}, a model of {', '.join(wanted)}"
+        )
 
 
 def is_dataset(x: Any) -> bool:

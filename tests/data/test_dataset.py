@@ -21,6 +21,7 @@ from recsys.data import (
     dataset,
 )
 from recsys.data import pipeline as pipeline_module
+from recsys.train.model import Model
 from tests.close import close
 
 ROWS = 1000
@@ -131,6 +132,73 @@ def test_seed_decides_the_epochs(streaming: bool) -> None:
     assert epochs(3) == epochs(3)
     assert epochs(3) != epochs(4)
     assert epochs(None) != epochs(None)
+
+
+def test_seed_decides_whatever_else_is_random(streaming: bool) -> None:
+    def epochs(seed_of_keras: int) -> list[list[int]]:
+        keras.utils.set_random_seed(seed_of_keras)
+        options = {"shuffle": True, "seed": 0, "streaming": streaming}
+        batches = PIPELINE.dataset(rows(), 70, **options)
+        keras.utils.set_random_seed(seed_of_keras + 1)
+        return [numbers(batches), numbers(batches)]
+
+    assert epochs(0) == epochs(5)
+
+
+def test_without_a_seed_that_of_keras_decides(streaming: bool) -> None:
+    def epoch() -> list[int]:
+        options = {"shuffle": True, "streaming": streaming}
+        return numbers(PIPELINE.dataset(rows(), 70, **options))
+
+    keras.utils.set_random_seed(5)
+    first = epoch()
+    assert epoch() != first
+    keras.utils.set_random_seed(5)
+    assert epoch() == first
+
+
+class Seen(keras.callbacks.Callback):
+    """The number of the first row of each batch of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: dict[int, list[float]] = {}
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        self.of_epoch = self.epochs.setdefault(epoch, [])
+
+
+def seen_by_runs(batches, *runs: dict) -> list[dict[int, list[float]]]:
+    """What models that are trained one after another see of one dataset."""
+    found = []
+    for run in runs:
+        seen = Seen()
+
+        class Spy(Model):
+            def train_step(self, data, seen=seen):
+                seen.of_epoch.append(float(data[0]["number"][0]))
+                return super().train_step(data)
+
+        number = keras.Input((), name="number")
+        out = keras.layers.Dense(1)(keras.layers.Reshape((1,))(number))
+        model = Spy({"number": number}, {"click": out})
+        model.compile("sgd", "mse", run_eagerly=True)
+        model.fit(batches, verbose=0, callbacks=[seen], **run)
+        found.append(seen.epochs)
+    return found
+
+
+def test_every_run_sees_the_same_epochs(streaming: bool) -> None:
+    pipeline = FeaturePipeline([Numeric("number")], ["click"]).fit(rows())
+    options = {"shuffle": True, "seed": 7, "streaming": streaming}
+    batches = pipeline.dataset(rows(), 50, **options)
+    numbers(batches)  # a pass of somebody's own
+    one, again, late = seen_by_runs(
+        batches, {"epochs": 3}, {"epochs": 3}, {"epochs": 3, "initial_epoch": 1}
+    )
+    assert one == again
+    assert {epoch: one[epoch] for epoch in (1, 2)} == late
+    assert len({tuple(epoch) for epoch in one.values()}) == 3
 
 
 def test_rows_travel_far_when_shuffled(streaming: bool) -> None:

@@ -3,10 +3,12 @@
 import datetime
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import ibis
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ from recsys.data import (
     History,
     MultiValue,
 )
+from recsys.data.reader import as_arrow
 
 CONNECTION = ibis.duckdb.connect()
 EVENTS = st.lists(
@@ -443,6 +446,64 @@ def test_kinds_of_time(times: list) -> None:
     pipeline = FeaturePipeline([Categorical("item"), history]).fit(data)
     got = pipeline.transform(data)["past_item"].to_pylist()
     assert got == [[0, 0], [0, 0], [2, 0]]
+
+
+def units(unit: str) -> np.ndarray:
+    return np.datetime64("2020-01-01", unit) + np.arange(2)
+
+
+MOMENTS = {
+    **{f"NumPy {unit}": units(unit) for unit in ("ns", "us", "ms", "s", "D")},
+    **{f"pandas {unit}": pd.Series(units(unit)) for unit in ("ns", "us", "ms", "s")},
+    **{
+        f"{unit} in Tokyo": pa.array(units(unit)).cast(pa.timestamp(unit, "Asia/Tokyo"))
+        for unit in ("ns", "us", "ms", "s")
+    },
+    "100 ns": units("ns") + np.array([0, 99], "timedelta64[ns]"),
+    "timestamps of pandas": [*map(pd.Timestamp, units("ns"))],
+    "those in Tokyo": [pd.Timestamp(t, tz="Asia/Tokyo") for t in units("ns")],
+    "days": [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)],
+    "large integers": [2**53, 2**53 + 1],
+    "floating seconds": [1.6e9, np.nextafter(1.6e9, 2e9)],
+    "float32": np.array([1.0, np.nextafter(np.float32(1), np.float32(2))], "float32"),
+    "decimals": [Decimal("12345678901234567.01"), Decimal("12345678901234567.02")],
+}
+
+
+@pytest.mark.parametrize("moments", MOMENTS)
+def test_times_as_near_as_their_type_can_tell_are_in_order(moments: str) -> None:
+    data = as_arrow({"user": ["u", "u"], "item": [1, 2], "time": MOMENTS[moments]})
+    history = History(
+        "past", of=["item"], length=2, user="user", time="time", ages=3, session_gap=9e9
+    )
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(data)
+    for events in (None, data):
+        got = pipeline.transform(data, events=events).to_pydict()
+        assert got["past_item"] == [[0, 0], [2, 0]]
+        assert got["past_session"] == [[0, 0], [1, 0]]
+        assert got["past_age"][0] == [0, 0] and got["past_age"][1][0] > 0
+
+
+def test_sessions_and_ages_in_nanoseconds() -> None:
+    times = units("ns")[0] + np.array([0, 400, 1000], "timedelta64[ns]")
+    data = {"user": [1, 1, 1], "item": [1, 2, 3], "time": times}
+    history = History(
+        "past", of=["item"], length=2, user="user", time="time", session_gap=5e-7
+    )
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(data)
+    later = {"user": [1], "item": [1], "time": times[-1:] + 1}
+    got = pipeline.transform(later, events=data)["past_session"].to_pylist()
+    assert got == [[2, 1]]
+
+
+def test_rows_and_events_of_different_units() -> None:
+    events = {"user": [1, 1], "item": [1, 2], "time": units("ns")}
+    history = History("past", of=["item"], length=2, user="user", time="time")
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(events)
+    for unit in ("s", "us"):
+        rows = {"user": [1, 1], "item": [1, 1], "time": units(unit)}
+        got = pipeline.transform(rows, events=events)["past_item"].to_pylist()
+        assert got == [[0, 0], [2, 3]]
 
 
 def test_attributes_by_hash_and_bucket() -> None:

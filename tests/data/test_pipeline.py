@@ -502,3 +502,13 @@ def test_from_a_schema_file(tmp_path: Path) -> None:
     assert pipeline.connection is CONNECTION
     got = pipeline.fit(tmp_path / "*.parquet").transform(log)
     assert got.equals(everything().fit(log).transform(log))
+
+
+def test_a_list_of_dicts_is_rows() -> None:
+    log = log_of(60)
+    pipeline = everything().fit(log.to_pylist())
+    wanted = everything().fit(log).transform(log)
+    assert pipeline.transform(log.to_pylist()).equals(wanted)
+    rows, (x, _) = log.to_pylist()[:7], next(iter(pipeline.dataset(log.to_pylist(), 7)))
+    found = pipeline.transform(rows, events=log.to_pylist())
+    np.testing.assert_array_equal(found["item_id"], x["item_id"])

@@ -9,7 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from recsys.data.reader import as_arrow, as_columns
+from recsys.data import FeaturePipeline, Numeric
+from recsys.data.reader import as_arrow, as_columns, is_frame
 
 COLUMNS = {
     "user": [1, 2, 3],
@@ -128,3 +129,43 @@ def test_imports_neither_tensorflow_nor_ibis() -> None:
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_list_of_dicts_is_rows() -> None:
+    rows = [{"a": 1, "b": ["x"]}, {"b": ["x", "y"]}, {"a": 3, "b": None, "c": 0.5}]
+    assert is_frame(rows) and not is_frame([]) and not is_frame([rows])
+    assert as_arrow(rows).to_pydict() == {
+        "a": [1, None, 3],
+        "b": [["x"], ["x", "y"], None],
+        "c": [None, None, 0.5],
+    }
+    columns = as_columns([{"a": 1, "b": [1, 2]}, {"b": [3, 4], "a": 2}])
+    assert columns["a"].tolist() == [1, 2] and columns["b"].tolist() == [[1, 2], [3, 4]]
+
+
+def test_lists_of_several_lengths_are_lists() -> None:
+    for values in ([["x"], ["x", "y"]], [["x"], None], [np.array(["x"]), np.empty(0)]):
+        lists = as_arrow({"a": values})["a"]
+        assert lists.to_pylist() == [None if v is None else [*v] for v in values]
+
+
+ODD = [
+    ({"a": 1.0}, ValueError, "Column 'a': values must be an array or a list. Rec"),
+    ({"a": "x"}, ValueError, "Column 'a': values must be an array or a list. Rec"),
+    ({"a": [1, 2], "b": [1]}, ValueError, "All columns must have as many rows. Rec"),
+    ({"a": ["x", 1]}, ValueError, "Column 'a': values must be of one type. Received"),
+    ({"a": [10**30]}, ValueError, "Column 'a': values must be of one type. Received"),
+    ({"a": np.array([1j])}, ValueError, "Column 'a': values must be of one type."),
+    ([{"a": 1}, 2], TypeError, "a list of dicts, or paths of files. Received: <cl"),
+    ([[1.0]], TypeError, "or paths of files. Received: <class 'list'>"),
+    (pd.Series([1.0]), TypeError, "or paths of files. Received: <class 'pandas"),
+    (pl.Series([1.0]), TypeError, "or paths of files. Received: <class 'polars"),
+    (None, TypeError, "or paths of files. Received: <class 'NoneType'>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "error", "text"), ODD)
+def test_odd_data(data, error, text: str) -> None:
+    with pytest.raises(error) as caught:
+        FeaturePipeline([Numeric("a")]).fit(data)
+    assert text in str(caught.value)

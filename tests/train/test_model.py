@@ -817,6 +817,13 @@ def test_callbacks_follow_and_stop_predictions(x):
     assert (seen.rows, seen.steps) == ([5, 5], 2)
 
 
+def test_a_list_of_dicts_is_predicted(x):
+    model = _model(A)
+    rows = [{"u": int(u), "f": f} for u, f in zip(x["u"], x["f"], strict=True)]
+    wanted = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(model.predict(rows, verbose=0), wanted)
+
+
 def test_no_rows_to_predict(x):
     with pytest.raises(ValueError, match="predict: there must be rows"):
         _model(A).predict({name: column[:0] for name, column in x.items()}, verbose=0)

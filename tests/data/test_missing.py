@@ -1,0 +1,164 @@
+"""Values that are missing: the type that `fit` saw decides, not what is left."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from recsys.data import (
+    Bucketed,
+    Categorical,
+    FeaturePipeline,
+    Hashed,
+    History,
+    Label,
+    MultiValue,
+    Numeric,
+)
+from recsys.data.reader import as_arrow
+
+DAYS = [datetime.date(2020, 1, day) for day in (1, 2)]
+COLUMNS = {
+    "mean": ([Numeric("a", fill="mean")], [1.0, 3.0], 2.0),
+    "filled": ([Numeric("a", fill=7)], [1, 3], 7.0),
+    "bucketed": ([Bucketed("a", num_buckets=2)], [1, 3], 1),
+    "integers": ([Categorical("a")], [1, 2], 1),
+    "strings": ([Categorical("a")], ["x", "y"], 1),
+    "booleans": ([Categorical("a")], [True, False], 1),
+    "dates": ([Categorical("a")], DAYS, 1),
+    "hashed": ([Hashed("a", num_buckets=9)], ["x", "y"], 1),
+    "lists": ([MultiValue("a", length=2)], [["x"], ["x", "y"]], [0, 0]),
+    "lists of integers": ([MultiValue("a", length=2)], [[1], [1, 2]], [0, 0]),
+    "texts": ([MultiValue("a", length=2, separator="|")], ["x", "x|y"], [0, 0]),
+}
+
+
+def kinds_of_nothing(column: list[Any]) -> dict[str, Any]:
+    dtype = as_arrow({"a": column})["a"].type
+    return {
+        "list": {"a": [None]},
+        "rows": [{"a": None}],
+        "row without": [{"a": None, "b": 1}, {"b": 2}],
+        "null column": pa.table({"a": pa.nulls(1)}),
+        "typed column": pa.table({"a": pa.nulls(1, dtype)}),
+        "object": pd.DataFrame({"a": [None]}, dtype=object),
+        "NaN": pd.DataFrame({"a": [np.nan]}),
+    }
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@pytest.mark.parametrize("nothing", kinds_of_nothing([0]))
+def test_one_row_whose_value_is_missing(kind: str, nothing: str) -> None:
+    columns, seen, wanted = COLUMNS[kind]
+    pipeline = FeaturePipeline(columns).fit({"a": seen})
+    found = pipeline.transform(kinds_of_nothing(seen)[nothing])
+    assert found["a"].to_pylist() == [wanted] * len(found)
+
+
+@pytest.mark.parametrize("kind", ["integers", "strings", "mean", "bucketed"])
+def test_csv_file_whose_values_are_missing(kind: str, tmp_path: Path) -> None:
+    columns, seen, wanted = COLUMNS[kind]
+    pipeline = FeaturePipeline(columns).fit({"a": seen})
+    (tmp_path / "rows.csv").write_text("a,b\n,1\n,2\n")
+    found = pipeline.transform(tmp_path / "rows.csv")
+    assert found["a"].to_pylist() == [wanted] * 2
+
+
+def test_integers_that_pandas_made_floating_by_a_gap() -> None:
+    gap = pd.DataFrame({"a": [1, None], "b": [7, None]})
+    assert gap["a"].dtype == "float64"
+    columns = [Categorical("a"), Hashed("b", num_buckets=100)]
+    pipeline = FeaturePipeline(columns, groups={"g": "a"})
+    pipeline.fit({"a": [1, 2], "b": [7, 8]})
+    whole = pipeline.transform({"a": [1, 1], "b": [7, 7]}).to_pylist()[0]
+    first, second = pipeline.transform(gap).to_pylist()
+    assert first == whole
+    assert second == {"a": 1, "b": 1, "g": 2**31 - 1}
+    assert pipeline.fit(gap).transform(gap)["a"].to_pylist() == [2, 1]
+
+
+@pytest.mark.parametrize("values", [[1.5, None], [2.0**60, None], [float("inf"), None]])
+def test_numbers_that_are_no_integers_stay_an_error(values: list[Any]) -> None:
+    pipeline = FeaturePipeline([Categorical("a")]).fit({"a": [1, 2]})
+    with pytest.raises(ValueError, match="must be of type integer.* Received: float64"):
+        pipeline.transform({"a": values})
+
+
+def test_lists_with_missing_values() -> None:
+    pipeline = FeaturePipeline([MultiValue("a", length=2)])
+    pipeline.fit({"a": [[1], [1, 2]]})
+    for values, wanted in (
+        ([[None]], [[1, 0]]),
+        ([[]], [[0, 0]]),
+        ([[], [2]], [[0, 0], [3, 0]]),
+        ([None, [None, None]], [[0, 0], [1, 1]]),
+        (pa.array([[1.0, None]]), [[2, 1]]),
+        ([[2, float("nan")]], [[3, 1]]),
+    ):
+        assert pipeline.transform({"a": values})["a"].to_pylist() == wanted
+
+
+@pytest.mark.parametrize("nothing", [None, [], [None]])
+def test_weights_of_missing_lists(nothing: Any) -> None:
+    pipeline = FeaturePipeline([MultiValue("a", length=2, weight="w")])
+    pipeline.fit({"a": [["x", "y"]], "w": [[0.5, 1.0]]})
+    found = pipeline.transform({"a": [nothing], "w": [nothing]})
+    assert found["a"].to_pylist() == [[1 if nothing else 0, 0]]
+    assert found["w"].to_pylist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("times", [[1, 2], [1.5, 2.5], DAYS, pd.to_datetime(DAYS)])
+@pytest.mark.parametrize("users", [[7, 7], ["u", "u"]])
+def test_histories_without_a_user_or_a_time(users: list[Any], times: Any) -> None:
+    log = pd.DataFrame({"i": ["x", "y"], "u": users, "t": times})
+    columns = [
+        Categorical("i"),
+        History("h", of=["i"], length=2, user="u", time="t"),
+    ]
+    pipeline = FeaturePipeline(columns).fit(log)
+    empty, full = [0, 0], [2, 3]
+    for change in ({"u": [None]}, {"t": [None]}, {"u": [np.nan], "t": [np.nan]}):
+        row = {"i": ["x"], "u": [users[0]], "t": [times[1]]} | change
+        for events in (None, log):
+            found = pipeline.transform(pd.DataFrame(row), events=events)
+            assert found["h_i"].to_pylist() == [empty]
+    later = {"i": ["x"], "u": [users[0]], "t": [None]}
+    found = pipeline.transform(log, events=pd.DataFrame(later))
+    assert found["h_i"].to_pylist() == [empty, empty]
+    if users == [7, 7] and [*times] == [1, 2]:  # which pandas makes floating by a gap
+        rows = pd.DataFrame({"i": ["x", "x"], "u": [7, None], "t": [9, None]})
+        found = pipeline.transform(rows, events=log)
+        assert found["h_i"].to_pylist() == [full, empty]
+
+
+def test_labels_weights_and_groups_that_are_missing() -> None:
+    pipeline = FeaturePipeline(
+        [Numeric("a")],
+        labels=["y", Label("count", belong="count")],
+        groups=["g"],
+    ).fit({"a": [1.0], "y": [1], "count": [3], "g": ["x"]})
+    missing = {"y": [None], "count": [None], "g": [None]}
+    found = pipeline.transform({"a": [1.0], **missing}).to_pylist()[0]
+    assert np.isnan([found["y"], found["count"]]).all()
+    assert found["g"] == 2**31 - 1
+    weighted = FeaturePipeline([Numeric("a")], sample_weight="w")
+    weighted.fit({"a": [1.0], "w": [1.0]})
+    with pytest.raises(ValueError, match="'w' must be finite.*Received: missing"):
+        weighted.transform({"a": [1.0], "w": [None]})
+
+
+def test_numbers_without_a_fill_say_so() -> None:
+    pipeline = FeaturePipeline([Numeric("a")]).fit({"a": [1.0]})
+    with pytest.raises(ValueError, match="values must be finite, or the schema must"):
+        pipeline.transform({"a": [None]})
+
+
+def test_nan_among_strings_is_missing() -> None:
+    pipeline = FeaturePipeline([Categorical("a")]).fit({"a": ["x", "nan"]})
+    frame = pd.DataFrame({"a": ["x", np.nan]})
+    for data in (frame, frame.to_dict("records"), frame.to_dict("list")):
+        assert pipeline.transform(data)["a"].to_pylist() == [3, 1]
