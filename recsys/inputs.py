@@ -22,7 +22,7 @@ from recsys.feature import Field
 from recsys.layers.aggregation import get_agg_layer
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Bias, Split, Zeros
-from recsys.layers.embedding import DenseEmbedding, Embedding, Recency
+from recsys.layers.embedding import DenseEmbedding, Embedding, PiecewiseLinear, Recency
 from recsys.layers.grouped import KnownIds
 from recsys.layers.masking import ValidPositions
 from recsys.layers.search import TakeSteps
@@ -603,7 +603,7 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
                 f"Received: {owner} and {field}"
             )
         if not owner.is_table:
-            _agree(owner, field, "vocabulary_size", "dim")
+            _agree(owner, field, "vocabulary_size", "dim", "edges")
         by_name[name] = replace(
             field,
             vocabulary_size=owner.vocabulary_size,
@@ -689,6 +689,15 @@ def _id_column(group: Sequence[Field]) -> Field:
 def _table(field: Field, name: str, several: bool) -> Any:
     """The layer from a column, of one or several values, to its embedding."""
     initializer = _fresh(field.initializer, name)
+    if field.edges is not None:
+        return PiecewiseLinear(
+            field.dim,
+            field.edges,
+            initializer,
+            field.l2_reg,
+            field.regularizer,
+            name=name,
+        )
     if not field.is_table:
         vector = several and field.belong != "history"
         return DenseEmbedding(

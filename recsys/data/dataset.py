@@ -36,11 +36,10 @@ class Order:
         self.seed = random.getrandbits(63) if seed is None else seed % 2**64
         self.epoch = 0
 
-    def next_epoch(self) -> np.int64:
+    def next_epoch(self) -> int:
         """Returns the epoch of a pass that begins."""
-        epoch = self.epoch
         self.epoch += 1
-        return np.int64(epoch)
+        return self.epoch - 1
 
     def of_chunks(self, epoch: int, number: int) -> np.ndarray:
         """Returns the order of the chunks of an epoch."""
@@ -115,7 +114,7 @@ def on_disk(
     widths = [sum(s.width for s in slots if s.kind == kind) for kind in KINDS]
 
     def read() -> Iterator[tuple[Block, np.ndarray]]:
-        epoch, block = int(order.next_epoch()), 0
+        epoch, block = order.next_epoch(), 0
         rows = [
             np.memmap(path / file, kind, "r", shape=(num_rows, width))
             if width

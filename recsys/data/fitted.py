@@ -1,7 +1,7 @@
 """What a pipeline learned from the data of `fit`."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys.feature.schema import FIRST_ID, Bucketed, Column, Hashed, Vocabulary
+from recsys.feature.schema import (
+    FIRST_ID,
+    Bucketed,
+    Column,
+    Hashed,
+    Numeric,
+    Vocabulary,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,8 @@ class Fitted:
         vocabularies: Column -> Arrow table of `value` and `count`, the value of id 2
             first.
         unseen: Column -> how many values got the id of unseen ones.
-        statistics: Column -> its `mean` and `std`, or its `edges`.
+        statistics: Column -> its `mean` and `std`, and its `edges`: of buckets in raw
+            units, of bins in those of the model input.
     """
 
     families: Mapping[str, str]
@@ -61,6 +69,13 @@ class Fitted:
         if isinstance(owner, Bucketed):
             return FIRST_ID + len(self.statistics[owner.name]["edges"]) + 1
         return 1
+
+    def bins(self, column: Column) -> Sequence[float] | None:
+        """Returns the edges of the bins of a number that the model encodes, if any."""
+        if isinstance(column, Numeric) and column.bins is not None:
+            edges: Sequence[float] = self.statistics[column.name]["edges"]
+            return edges
+        return None
 
     def counts(self, owner: Column) -> np.ndarray | None:
         """Returns how often `fit` saw each id, `(vocabulary_size,)`, if it counted."""

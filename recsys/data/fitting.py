@@ -1,8 +1,11 @@
 """Learns vocabularies and statistics from the data of `fit`."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -71,26 +74,88 @@ def _statistics(
     schema: Schema, rows: Any, run: Callable[[Any], pa.Table]
 ) -> dict[str, dict[str, Any]]:
     wanted: dict[str, Any] = {}
-    for column in schema.columns:
-        if isinstance(column, Numeric) and (
-            column.standardize or column.fill == "mean"
-        ):
-            value = rows[f"/{column.name}"]
-            value = log1p(value) if column.log1p else value
-            wanted[f"{column.name}/mean"] = value.mean()
-            wanted[f"{column.name}/std"] = value.std(how="pop")
-        elif isinstance(column, Bucketed):
-            shares = [i / column.num_buckets for i in range(1, column.num_buckets)]
-            wanted[f"{column.name}/edges"] = rows[f"/{column.name}"].quantile(shares)
-    if not wanted:
-        return {}
+    numbers = [c for c in schema.columns if isinstance(c, (Numeric, Bucketed))]
+    for column in numbers:
+        value = rows[f"/{column.name}"]
+        num_cuts = _num_cuts(column)
+        if num_cuts:
+            wanted[f"{column.name}/edges"] = value.quantile(_shares(num_cuts))
+        if isinstance(column, Numeric):
+            scaled = log1p(value) if column.log1p else value
+            if column.standardize or column.fill == "mean":
+                wanted[f"{column.name}/mean"] = scaled.mean()
+                wanted[f"{column.name}/std"] = scaled.std(how="pop")
+            if column.bins is not None:
+                wanted[f"{column.name}/range"] = ibis.array([value.min(), value.max()])
     statistics: dict[str, dict[str, Any]] = {}
-    for key, found in run(rows.aggregate(**wanted)).to_pylist()[0].items():
+    found = run(rows.aggregate(**wanted)).to_pylist()[0] if wanted else {}
+    for key, value in found.items():
         name, _, statistic = key.rpartition("/")
-        if found is None:
+        if value is None:
             raise ValueError(
                 f"Column {name!r}: the data must have finite values. Received: none"
             )
-        found = sorted({*found}) if statistic == "edges" else found
-        statistics.setdefault(name, {})[statistic] = found
+        statistics.setdefault(name, {})[statistic] = value
+    for column in numbers:
+        of = statistics.get(column.name, {})
+        if isinstance(column, Bucketed) and column.edges is not None:
+            statistics[column.name] = {"edges": [*column.edges]}
+        elif "edges" in of:
+            values = rows.select(value=f"/{column.name}")
+            of["edges"] = _edges(values, of["edges"], _num_cuts(column), run)
+        if isinstance(column, Numeric) and column.bins is not None:
+            of["edges"] = _bins(column, of)
     return statistics
+
+
+def _num_cuts(column: Numeric | Bucketed) -> int:
+    """How many quantiles a column is cut at, at most."""
+    most = column.bins if isinstance(column, Numeric) else column.num_buckets
+    return 0 if most is None else most - 1
+
+
+def _shares(num_cuts: int) -> list[float]:
+    return [i / (num_cuts + 1) for i in range(1, num_cuts + 1)]
+
+
+def _edges(
+    values: Any, quantiles: list[float], num_cuts: int, run: Callable[[Any], pa.Table]
+) -> list[float]:
+    """Returns the edges that `Bucketed` documents.
+
+    Args:
+        values: Table of `value`.
+        quantiles: Those of all values, `num_cuts` of them.
+        num_cuts: Most edges.
+        run: Evaluates an Ibis table.
+    """
+    edges: set[float] = set()  # of frequent values, and the next above each
+    frequent: set[float] = set()
+    while again := {q for q, times in Counter(quantiles).items() if times > 1}:
+        frequent |= again
+        rest = values.filter(~values.value.isin([*frequent]))
+        above = {
+            f"above/{i}": values.value.min(where=values.value > value)
+            for i, value in enumerate(sorted(frequent))
+        }
+        ends = run(values.aggregate(least=values.value.min(), **above)).to_pylist()[0]
+        edges = {*frequent, *ends.values()} - {None, ends["least"]}
+        left = max(num_cuts - len(edges), 0)
+        quantiles = []
+        if left:
+            found = run(rest.aggregate(found=rest.value.quantile(_shares(left))))
+            quantiles = found["found"][0].as_py() or []
+    return sorted(edges | {*quantiles}) or sorted(frequent)
+
+
+def _bins(column: Numeric, statistics: dict[str, Any]) -> list[float]:
+    """Returns the edges of the bins of what the model is given, the ends included."""
+    edges = np.unique([*statistics["edges"], *statistics.pop("range")])
+    if column.log1p:
+        edges = np.sign(edges) * np.log(np.abs(edges) + 1)
+    if column.standardize:
+        edges = (edges - statistics["mean"]) / (statistics["std"] or 1.0)
+    edges = np.unique(edges.astype("float32"))
+    if len(edges) < 2:
+        edges = np.array([edges[0], edges[0] + 1])
+    return [float(edge) for edge in edges]

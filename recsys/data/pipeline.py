@@ -225,6 +225,7 @@ class FeaturePipeline:
                 counts=cast("Sequence[int] | None", fitted.counts(owner)),
                 reserved=FIRST_ID,
                 fingerprint=fingerprint,
+                edges=fitted.bins(column),
                 **options,
             )
 

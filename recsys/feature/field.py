@@ -1,5 +1,6 @@
 """What a column of the input is."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral
@@ -57,6 +58,9 @@ class Field:
             the most recent. Models that know nothing of times or sessions take them
             as attributes.
         values: Most values of one behaviour of a history; they are pooled.
+        edges: Of a number (`vocabulary_size=1`), the edges `b_0 < ... < b_T` of its
+            bins. Its embedding is then linear in each bin: a linear map of the
+            piecewise linear encoding of Gorishniy et al. 2022, see `PiecewiseLinear`.
         fingerprint: Of the fitted pipeline that makes the column. A model refuses data
             that it knows to be of another one.
 
@@ -86,10 +90,13 @@ class Field:
     role: Role = "attribute"
     values: int = 1
     regularizer: Any = None
+    edges: Sequence[float] | None = field(default=None, repr=False)
     fingerprint: str | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.emb = self.emb or self.name
+        if self.edges is not None:
+            self.edges = tuple(map(float, self.edges))
         self.check()
 
     @property
@@ -133,6 +140,14 @@ class Field:
             self._refuse("dtype", "an integer type for a field of ids", self.dtype)
         if self.belong == "history" and self.length < 1:
             self._refuse("length", "at least 1 for a history", self.length)
+        if self.edges is not None:
+            if self.vocabulary_size != 1 or (
+                self.length > 1 and self.belong != "history"
+            ):
+                self._refuse("edges", "None for all but a number", self.edges)
+            rising = all(a < b for a, b in itertools.pairwise(self.edges))
+            if len(self.edges) < 2 or not rising:
+                self._refuse("edges", "two or more that rise", self.edges)
         if self.counts is not None and len(self.counts) != self.vocabulary_size:
             self._refuse(
                 "counts", f"of length {self.vocabulary_size}", len(self.counts)

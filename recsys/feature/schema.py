@@ -18,6 +18,7 @@ Ids are 0 for padding, 1 for unseen or missing values, and 2 and more for the re
 """
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from numbers import Integral, Real
@@ -172,6 +173,8 @@ class Numeric(RawColumn):
         fill: What stands for a missing value: a number in the units of the raw column,
             or `"mean"`, the mean of the data of `fit` (after `log1p`). Without it
             missing values are an error.
+        bins: Most bins of a piecewise linear encoding, cut at quantiles of the data of
+            `fit` as in `Bucketed`. The model encodes the number, see `Field.edges`.
 
     Raises:
         ValueError: If an argument has another type or value than described.
@@ -180,6 +183,7 @@ class Numeric(RawColumn):
     log1p: bool = False
     standardize: bool = False
     fill: float | Literal["mean"] | None = None
+    bins: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,29 +195,54 @@ class Numeric(RawColumn):
         )
         if self.fill not in (None, "mean"):
             object.__setattr__(self, "fill", float(self.fill))
+        if self.bins is not None:
+            self._require_counts(bins=2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucketed(RawColumn):
-    """A number turned into an id by quantiles of the data of `fit`.
+    """A number turned into an id by its bucket.
 
-    The edges are the quantiles `1/n, ..., (n-1)/n`, equal ones taken once. The id is
-    2 + the number of edges at or below the value; 1 for missing values (null, NaN,
-    infinite, beyond float32).
+    The id is 2 + the number of edges at or below the value; 1 for missing values (null,
+    NaN, infinite, beyond float32).
+
+    The edges are given, or the quantiles `1/n, ..., (n-1)/n` of the data of `fit`. A
+    value so frequent that several of these are equal to it has a bucket of its own,
+    from it to the next larger value; the quantiles are then those of the other values,
+    of so many buckets as are left.
 
     Args:
         name: As in `Categorical`, like `source` and `belong`.
-        num_buckets: `n`, the most buckets.
+        num_buckets: `n`, the most buckets; or else
+        edges: What lies between the buckets, rising.
 
     Raises:
         ValueError: If an argument has another type or value than described.
+
+    Example:
+    >>> from recsys.data import FeaturePipeline
+    >>> pipeline = FeaturePipeline([Bucketed("age", edges=[18, 65])])
+    >>> pipeline.fit({"age": [30]}).transform({"age": [17, 18, 70, None]}).to_pydict()
+    {'age': [2, 3, 4, 1]}
     """
 
-    num_buckets: int
+    num_buckets: int | None = None
+    edges: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_counts(num_buckets=2)
+        one = (self.num_buckets is None) != (self.edges is None)
+        self._require("num_buckets", one, "given, or else edges")
+        if self.num_buckets is not None:
+            self._require_counts(num_buckets=2)
+        if self.edges is not None:
+            listed = isinstance(self.edges, Sequence) and len(self.edges) > 0
+            numbers = listed and all(isinstance(edge, Real) for edge in self.edges)
+            inf = float("inf")
+            edges = [-inf, *map(float, self.edges), inf] if numbers else []
+            rising = all(a < b for a, b in itertools.pairwise(edges))
+            self._require("edges", numbers and rising, "finite numbers that rise")
+            object.__setattr__(self, "edges", tuple(edges[1:-1]))
 
 
 @dataclass(frozen=True, kw_only=True)

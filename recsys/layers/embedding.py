@@ -1,8 +1,10 @@
 """From ids and numbers to vectors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from recsys.layers.core import shapes_may_vary, split
@@ -231,6 +233,97 @@ class DenseEmbedding(keras.layers.Layer):
             ),
             "l2_reg": self.l2_reg,
             "length": self.length,
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
+        }
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class PiecewiseLinear(keras.layers.Layer):
+    r"""Embeds a number by a function that is linear in each of its bins.
+
+        e_t = 0                                    if x < b_{t-1} and t > 1
+              1                                    if x >= b_t and t < T
+              (x - b_{t-1}) / (b_t - b_{t-1})      otherwise            (eq. 1)
+        y = \sum_t e_t v_t
+
+    So the first and the last piece go on outside of the bins. There is no bias.
+
+    Args:
+        dim: Width of y.
+        edges: `b_0 < ... < b_T`; they become a weight that is not trained.
+        embeddings_initializer: Keras name or instance.
+        l2_reg: L2 penalty `l2_reg / 2 * sum of ||v_t||^2`.
+        embeddings_regularizer: Keras name or instance, instead of `l2_reg`.
+    Call arguments:
+        inputs: `(batch,)`; of a history of numbers `(batch, steps)`.
+    Returns:
+        `(batch, dim)`, of a history `(batch, steps, dim)`.
+    Example:
+    >>> layer = PiecewiseLinear(1, [0.0, 1.0, 3.0], "ones")
+    >>> layer(np.array([-1.0, 0.5, 2.0, 5.0], "float32")).numpy().T
+    array([[-1. ,  0.5,  1.5,  3. ]], dtype=float32)
+
+    Reference:
+        Gorishniy, Rubachev and Babenko, NeurIPS 2022, https://arxiv.org/abs/2203.05556
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        edges: Sequence[float],
+        embeddings_initializer: Any = "uniform",
+        l2_reg: float = 0.0,
+        embeddings_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.edges = [float(edge) for edge in edges]
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.l2_reg = l2_reg
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+
+    def build(self, input_shape: Any) -> None:
+        regularizer = self.embeddings_regularizer
+        if self.l2_reg:
+            regularizer = keras.regularizers.L2(self.l2_reg / 2)
+        self.embeddings = self.add_weight(
+            shape=(len(self.edges) - 1, self.dim),
+            initializer=self.embeddings_initializer,
+            regularizer=regularizer,
+            name="embeddings",
+        )
+        self.bin_edges = self.add_weight(
+            shape=(len(self.edges),),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            name="edges",
+        )
+        self.bin_edges.assign(np.asarray(self.edges, "float32"))
+
+    def call(self, inputs: Any) -> Any:
+        edges = ops.convert_to_tensor(self.bin_edges)
+        x = ops.expand_dims(ops.cast(inputs, "float32"), -1)
+        share = (x - edges[:-1]) / (edges[1:] - edges[:-1])
+        last = len(self.edges) - 2
+        most = float(np.finfo("float32").max)
+        least = np.array([-most] + [0.0] * last, "float32")
+        encoded = ops.clip(share, least, np.array([1.0] * last + [most], "float32"))
+        return ops.matmul(ops.cast(encoded, self.compute_dtype), self.embeddings)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "edges": self.edges,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.embeddings_initializer
+            ),
+            "l2_reg": self.l2_reg,
             "embeddings_regularizer": keras.regularizers.serialize(
                 self.embeddings_regularizer
             ),

@@ -123,7 +123,7 @@ def deep_crossing(
     stacked, embedded = [], []
     for part in embed(fields, history_agg, agg_kwargs).parts:
         field = part.fields[0]
-        if field.belong == "history":
+        if field.belong == "history" or field.edges is not None:
             embedded.append(part.tensor)
         elif not field.is_table:
             number = keras.layers.Reshape((field.length,))

@@ -85,12 +85,18 @@ def dlrm(
     embed = FieldEmbedder(fields)
     parts = embed(fields, history_agg, agg_kwargs).parts
     ids = [p for p in parts if p.fields[0].is_table or p.fields[0].belong == "history"]
-    numbers = [p.fields[0] for p in parts if p not in ids]
+    numbers = [p for p in parts if p not in ids]
     vectors = Embeddings(ids).of_one_dim()
     dense = []
     if numbers:
-        raw = [keras.layers.Reshape((f.length,))(embed.column(f.name)) for f in numbers]
-        dim = vectors[0].shape[-1] if vectors else numbers[0].dim
+        raw = [
+            keras.layers.Reshape((field.length,))(embed.column(field.name))
+            if field.edges is None
+            else part.tensor
+            for part in numbers
+            for field in part.fields
+        ]
+        dim = vectors[0].shape[-1] if vectors else numbers[0].fields[0].dim
         bottom = FeedForwardLayer(
             (*bottom_hidden_units, dim),
             activation,

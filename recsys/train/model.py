@@ -448,7 +448,7 @@ class Model(keras.Model):
                 steps=number,
                 model=self,
             )
-        with self._turn:
+        with self._turn:  # else each of them traces one
             self.make_predict_function()
         self.stop_predicting = False
         callbacks.on_predict_begin()

@@ -139,27 +139,77 @@ def test_hash_of_other_types() -> None:
     assert pipeline.fields()[0].counts is None
 
 
-@settings(max_examples=30, deadline=None)
+def documented_edges(values: list[float], num_buckets: int) -> list[float]:
+    """The edges that `Bucketed` documents, value by value."""
+    values = sorted(values)
+    frequent: set[float] = set()
+    while True:
+        edges = {v for v in frequent if v != values[0]}
+        for value in frequent:
+            edges |= {*[v for v in values if v > value][:1]}
+        rest = [v for v in values if v not in frequent]
+        left = num_buckets - len(edges)
+        shares = [i / left for i in range(1, left)] if left > 1 else []
+        cuts = [float(np.quantile(rest, share)) for share in shares] if rest else []
+        again = {cut for cut in cuts if cuts.count(cut) > 1}
+        if not again:
+            return sorted({*edges, *cuts}) or sorted(frequent)
+        frequent |= again
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    seen=st.lists(st.floats(-100, 100), min_size=1, max_size=30),
+    seen=st.lists(
+        st.integers(-4, 4).map(float) | st.floats(-100, 100), min_size=1, max_size=40
+    ),
+    zeros=st.integers(0, 60),
     new=st.lists(st.floats(), max_size=10),
-    num_buckets=st.integers(2, 6),
+    num_buckets=st.integers(2, 9),
 )
-def test_buckets_are_quantiles(seen, new, num_buckets) -> None:
+def test_buckets_are_quantiles(seen, zeros, new, num_buckets) -> None:
+    seen = [*seen, *[0.0] * zeros]
     declared = Bucketed("a", num_buckets=num_buckets)
     pipeline = FeaturePipeline([declared], connection=CONNECTION)
     pipeline.fit({"a": np.array(seen)})
     values = np.array([*seen, *new])
     got = pipeline.transform({"a": values})["a"].to_numpy()
     edges = np.array(pipeline._fitted.statistics["a"]["edges"])
-    quantiles = np.quantile(seen, np.arange(1, num_buckets) / num_buckets)
-    assert (np.diff(edges) > 0).all()
-    distance = np.abs(quantiles[:, None] - edges[None, :])
+    wanted_edges = np.array(documented_edges(seen, num_buckets))
+    distance = np.abs(wanted_edges[:, None] - edges[None, :])
+    assert (np.diff(edges) > 0).all() and len(edges) < num_buckets
     assert distance.min(0).max() < 1e-9 and distance.min(1).max() < 1e-9
     finite = np.isfinite(values) & (np.abs(values) <= np.finfo("float32").max)
     wanted = np.where(finite, 2 + np.searchsorted(edges, values, "right"), 1)
     np.testing.assert_array_equal(got, wanted)
     assert pipeline.fields()[0].vocabulary_size == 2 + len(edges) + 1
+
+
+def test_a_frequent_value_has_a_bucket_of_its_own_and_others_the_rest() -> None:
+    random = np.random.default_rng(0)
+    gains = np.where(random.random(5000) < 0.92, 0, random.lognormal(8, 1, 5000))
+    pipeline = FeaturePipeline([Bucketed("gain", num_buckets=34)]).fit({"gain": gains})
+    ids = pipeline.transform({"gain": gains})["gain"].to_numpy()
+    assert pipeline.fields()[0].vocabulary_size == 2 + 34
+    assert (gains[ids == 2] == 0).all() and (gains[ids != 2] > 0).all()
+    sizes = np.bincount(ids)[3:]
+    assert len(sizes) == 33 and sizes.max() - sizes.min() <= 2
+    middle = np.concatenate([gains, -gains])
+    ids = pipeline.fit({"gain": middle}).transform({"gain": middle})["gain"].to_numpy()
+    (zero,) = {*ids[middle == 0]}
+    assert (middle[ids == zero] == 0).all()
+    assert len({*ids}) >= 33
+
+
+def test_edges_that_are_given(tmp_path) -> None:
+    declared = Bucketed("a", edges=[0, 1.5])
+    pipeline = FeaturePipeline([declared, Bucketed("b", num_buckets=2)])
+    pipeline.fit({"a": [7, 7, 7], "b": [1, 2, 3]})
+    pipeline.save(tmp_path / "pipeline")
+    for one in (pipeline, FeaturePipeline.load(tmp_path / "pipeline")):
+        got = one.transform({"a": [-1, 0, 1.4, 1.5, None], "b": [1] * 5})["a"]
+        assert got.to_pylist() == [2, 3, 3, 4, 1]
+        assert one.fields()[0].vocabulary_size == 5
+        assert one.schema.columns[0] == declared
 
 
 def test_bucket_edges_by_hand() -> None:

@@ -27,7 +27,9 @@ WHOLE = Schema(
         Hashed("device", num_buckets=7, belong="context"),
         Numeric("price", log1p=True, standardize=True, fill=0.5),
         Numeric("age", fill="mean"),
+        Numeric("height", log1p=True, bins=8),
         Bucketed("age_bucket", source="age", num_buckets=4),
+        Bucketed("age_group", source="age", edges=[18, 65.5]),
         MultiValue("tags", length=3, separator="|", weight="tag_weights"),
         MultiValue("seen", emb="item_id", length=5, belong="history", group="seen"),
         History(
@@ -98,6 +100,7 @@ def test_declarations_are_frozen() -> None:
         Categorical("a").min_count = 3  # type: ignore[misc]
 
 
+NAN = float("nan")
 BAD_COLUMNS = [
     (lambda: Categorical("a/b"), "name must be a non-empty string without '/' and '.'"),
     (lambda: Categorical(""), "name must be a non-empty"),
@@ -110,6 +113,13 @@ BAD_COLUMNS = [
     (lambda: Categorical("a", emb="b", max_size=2), "must be left to 'b'"),
     (lambda: Hashed("a", num_buckets=0), "num_buckets must be an integer of at least"),
     (lambda: Bucketed("a", num_buckets=1), "num_buckets must be an integer of at leas"),
+    (lambda: Bucketed("a"), "num_buckets must be given, or else edges. Received: num_"),
+    (lambda: Bucketed("a", num_buckets=2, edges=[1.0]), "must be given, or else edges"),
+    (lambda: Bucketed("a", edges=[]), "edges must be finite numbers that rise"),
+    (lambda: Bucketed("a", edges=[1, 1]), "edges must be finite numbers that rise"),
+    (lambda: Bucketed("a", edges=[NAN]), "edges must be finite numbers that rise"),
+    (lambda: Bucketed("a", edges="12"), "edges must be finite numbers that rise"),
+    (lambda: Numeric("a", bins=1), "bins must be an integer of at least 2"),
     (lambda: Numeric("a", log1p="yes"), "log1p must be true or false"),
     (lambda: Numeric("a", fill="median"), "fill must be a finite number or 'mean'"),
     (lambda: Numeric("a", fill=float("nan")), "fill must be a finite number or 'mean'"),
@@ -252,12 +262,12 @@ def test_missing_file() -> None:
 
 
 def test_owner_and_outputs() -> None:
-    seen, clicked = WHOLE.columns[7:9]
+    seen, clicked = WHOLE.columns[9:11]
     assert WHOLE.owner(seen).name == "item_id"
     assert WHOLE.owner(WHOLE.columns[0]) is WHOLE.columns[0]
     attributes = ("clicked_item_id", "clicked_device", "clicked_tags")
     assert clicked.outputs == (*attributes, "clicked_age", "clicked_session")
-    assert WHOLE.columns[6].outputs == ("tags", "tag_weights")
+    assert WHOLE.columns[8].outputs == ("tags", "tag_weights")
 
 
 def test_nearest_lists_all_names() -> None:
