@@ -15,6 +15,9 @@ from recsys.data import (
 from recsys.data.synthetic import click_log
 from tests import zoo
 
+# Match models get the fields of all.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 @pytest.fixture(scope="module")
 def log():
