@@ -16,6 +16,9 @@ from recsys.data.synthetic import click_log
 from tests import zoo
 from tests.close import close
 
+# Match models get the fields of all.
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
+
 
 @pytest.fixture(scope="module")
 def log():

@@ -1,5 +1,6 @@
 """What is known of each item, inside the model."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,8 +57,11 @@ class Catalogue(keras.layers.Layer):
     def fill(self, columns: Mapping[str, Any]) -> None:
         """Takes the columns, `(vocabulary_size, *shape)` each, in order of id.
 
+        It warns, in one sentence, of columns that the model does not read.
+
         Raises:
-            ValueError: If one is missing or has another shape.
+            ValueError: If one is missing or has another shape; that of a catalogue
+                with new items is too long.
         """
         for name, value in self.values.items():
             if name not in columns:
@@ -69,8 +73,15 @@ class Catalogue(keras.layers.Layer):
             if column.shape != tuple(value.shape):
                 raise ValueError(
                     f"Field {name!r}: the catalogue must have a value for each item "
-                    f"id, shape {tuple(value.shape)}. Received: shape {column.shape}"
+                    f"id of the model, shape {tuple(value.shape)}; new items need a "
+                    f"model of more ids. Received: shape {column.shape}"
                 )
+        if unread := sorted(set(columns) - self.values.keys()):
+            warnings.warn(
+                f"The catalogue has columns {unread} that the model does not read: "
+                "what they tell has no effect on it",
+                stacklevel=2,
+            )
         for name, value in self.values.items():
             value.assign(np.asarray(columns[name]))
 

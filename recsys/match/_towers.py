@@ -1,5 +1,6 @@
 """What every match model is assembled from: one item, its catalogue, two vectors."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -71,6 +72,12 @@ class Towers:
             self.embed.provide(layer(self.item_ids))
             if catalogue is not None:
                 layer.fill(catalogue)
+        elif catalogue is not None and len(catalogue):
+            warnings.warn(
+                f"{needed_by} has no item fields besides the item, and does not read "
+                f"the catalogue. Received: columns {[*catalogue]}",
+                stacklevel=2,
+            )
 
     @property
     def item_ids(self) -> Any:

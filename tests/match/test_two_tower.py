@@ -80,7 +80,7 @@ def test_a_catalogue_can_come_later_and_must_come():
     model.compile("sgd")
     with pytest.raises(ValueError, match=r"two_tower reads \['category'\].*catalogue"):
         model.fit(zoo.rows(8), verbose=0)
-    with pytest.raises(ValueError, match=r"shape \(30,\). Received: shape \(29,\)"):
+    with pytest.raises(ValueError, match=r"shape \(30,\);.* Received: shape \(29,\)"):
         model.set_catalogue({"category": zoo.CATALOGUE["category"][1:]})
     with pytest.raises(ValueError, match="'category': the catalogue has no such"):
         model.set_catalogue({"brand": zoo.CATALOGUE["category"]})
@@ -89,6 +89,30 @@ def test_a_catalogue_can_come_later_and_must_come():
     plain = two_tower([f for f in zoo.fields() if f.name != "category"][:-1], (6,))
     with pytest.raises(ValueError, match="takes no catalogue"):
         plain.set_catalogue(zoo.CATALOGUE)
+
+
+def test_a_catalogue_with_new_items_or_columns_is_not_taken_in_silence():
+    model, category = two_tower(zoo.fields(), (10, 6)), zoo.CATALOGUE["category"]
+    more = np.concatenate([category, [1, 2]])
+    with pytest.raises(
+        ValueError,
+        match=r"new items need a model of more ids. Receiv"
+        r"ed: shape \(32,\)",
+    ):
+        model.set_catalogue({"category": more})
+    both = {**zoo.CATALOGUE, "brand": category, "age": category}
+    with pytest.warns(
+        UserWarning,
+        match=r"columns \['age', 'brand'\] that the model "
+        "does not read",
+    ):
+        model.set_catalogue(both)
+    layer = model.get_layer("catalogue")
+    np.testing.assert_array_equal(layer.values["category"], category)
+    alone = [field for field in zoo.fields() if field.name in ("user_id", "item_id")]
+    with pytest.warns(UserWarning, match="two_tower has no item fields besides.*'cat"):
+        two_tower(alone, (6,), catalogue=zoo.CATALOGUE)
+    two_tower(alone, (6,), catalogue={})
 
 
 def test_parameters():

@@ -109,7 +109,7 @@ def test_two_optimizers_as_in_the_paper():
 
 def test_it_learns_a_cross_without_a_deep_part():
     planted.assert_learns(
-        lambda fields: wide_deep(fields, crosses=["abc"], hidden_units=()),
+        lambda fields: wide_deep(fields, crosses=[("a", "b", "c")], hidden_units=()),
         planted.cross,
         learning_rate=0.1,
     )

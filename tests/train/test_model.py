@@ -248,6 +248,7 @@ def test_wrong_labels(x, y, labels, error):
         model.fit(x, labels(y), verbose=0)
 
 
+@pytest.mark.filterwarnings("ignore:.* does not read the columns")
 def test_sample_weights_without_labels_are_an_error(x):
     model = youtube_dnn(zoo.fields())
     model.compile("sgd")
@@ -508,6 +509,7 @@ def _with_all_state():
     return model
 
 
+@pytest.mark.filterwarnings("ignore:.* does not read the columns")
 @pytest.mark.parametrize("how", ["file", "weights", "checkpoint"])
 def test_training_resumes_to_the_same_digits(how, tmp_path):
     """With dropout and a sampler in the model, and two optimizers."""
