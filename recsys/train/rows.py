@@ -149,6 +149,8 @@ def weights_of_classes(
     heads: routing.Heads, y: Any, class_weight: Mapping[int, float]
 ) -> NDArray[Any]:
     """Returns sample weights that are those of the labels' classes, `(rows,)`."""
+    if isinstance(y, Mapping):
+        routing.check_names("class_weight", routing.tasks(heads), y)
     label = np.asarray(next(iter(routing.labels_by_output(y, heads).values())))
     label = label.reshape(-1)
     weights = np.ones(len(label), "float32")
@@ -167,13 +169,15 @@ def _labels(needs: Needs, y: Any, sample_weight: Any) -> tuple[Any, Any]:
             )
         return None, None
     names = routing.tasks(needs.heads)
-    labels = routing.labels_by_output(as_columns(y) if is_frame(y) else y, needs.heads)
+    y = as_columns(y) if is_frame(y) else y
+    labels = routing.labels_by_output(y, needs.heads)
+    given = y if isinstance(y, Mapping) else labels  # also those of no output
     labels = {
         name: _upright(label)
         for name, label in labels.items()
         if name in names or name != routing.LOGIT
     }
-    routing.check_names("the model", [n for n in names if n in needs.losses], labels)
+    routing.check_names("the model", [n for n in names if n in needs.losses], given)
     check_labels(labels, needs.heads)
     if isinstance(sample_weight, Mapping):
         ones = np.ones(len(next(iter(labels.values()))), "float32")
