@@ -253,6 +253,7 @@ def test_calls_of_version_1_with_one_task(build):
     before = model.get_weights()
     model.fit(data, labels, batch_size=32, epochs=1, verbose=0)
     assert any(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert all(np.isfinite(model.evaluate(data, labels, verbose=0)))
     found = model.predict(data, verbose=0)
     called = model({name: column[:10] for name, column in data.items()})
     if outputs == ["ctr"]:
@@ -261,6 +262,155 @@ def test_calls_of_version_1_with_one_task(build):
     for name in outputs:
         assert found[name].shape == (90, 1)
         close(called[name], found[name][:10], terms=1000)
+
+
+def _two_histories(**groups):
+    """The columns with categories; some, by name, in groups."""
+    from recsys.feature import Field
+
+    fields = [
+        *_columns(),
+        Field("cate_id", vocabulary_size=9, belong="item"),
+        Field(
+            "his_cate_id", vocabulary_size=9, emb="cate_id", length=6, belong="history"
+        ),
+    ]
+    for field in fields:
+        field.group = groups.get(field.name, field.group)
+    return fields
+
+
+def _in_three_groups():
+    return _two_histories(uid="one", item_id="two", cate_id="three", context_id="three")
+
+
+def _dcn_of_matrices(task):
+    from recsys.rank.dcn import dcn
+
+    return dcn(_two_histories(), task=task, cross_type="matrix")
+
+
+def _din(task):
+    from recsys.rank.din import din
+
+    return din(_two_histories(), task=task)
+
+
+def _fibinet_of_defaults(task):
+    from recsys.rank.fibinet import fibinet
+
+    return fibinet(_two_histories(), task=task)
+
+
+def _pnn_of_one_network(task):
+    from recsys.rank.pnn import pnn
+
+    of_kernel = {"net_size": 16, "net_activation": "relu"}
+    return pnn(_two_histories(), task=task, outer_product=True, **of_kernel)
+
+
+def _gwpfm_without_mlp(task):
+    from recsys.rank.gwpfm import gwpfm
+
+    return gwpfm(_in_three_groups(), task=task)
+
+
+def _hmoe_by_name(task):
+    from recsys.layers.interaction import InteractionExpert
+    from recsys.rank.hmoe import hmoe
+
+    crosses = {InteractionExpert.CrossNet: {}}
+    pairs = {
+        InteractionExpert.ProductLayer: {"outer": True},
+        InteractionExpert.GwPFM: {},
+    }
+    return hmoe(
+        _in_three_groups(),
+        task=task,
+        expert_group=(crosses, pairs),
+        gate_weighted=True,
+    )
+
+
+def _tin_of_defaults(task):
+    from recsys.rank.tin import tin
+
+    return tin(_two_histories())
+
+
+def _adaf2m2_of_raw_states(task):
+    from recsys.layers.interaction import InteractionExpert
+    from recsys.rank.adaf2m2 import Field, adaf2m2
+
+    raw = {"vocabulary_size": 0}
+    return adaf2m2(
+        _two_histories(),
+        state_id_fields=[Field("uid", **raw), Field("item_id", belong="item", **raw)],
+        state_non_id_fields=[
+            Field(name, dtype="float32", **raw) for name in ("days", "visits")
+        ],
+        num_sample=3,
+        interaction=InteractionExpert.ProductLayer,
+        interaction_params={"outer": True},
+        task=task,
+    )
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        _dcn_of_matrices,
+        _din,
+        _fibinet_of_defaults,
+        _pnn_of_one_network,
+        _gwpfm_without_mlp,
+        _hmoe_by_name,
+        _tin_of_defaults,
+        _adaf2m2_of_raw_states,
+    ],
+)
+def test_calls_of_version_1_with_two_histories(build, capsys):
+    """With defaults, a summary, one optimizer, and metrics in each of their forms.
+
+    A warning is an error here, of columns that are not read for example.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from recsys.feature import Task
+    from recsys.train.losses import AugmentedBinaryCrossentropy
+
+    rng = np.random.default_rng(0)
+    data = {
+        "uid": rng.integers(0, 100, [90]),
+        "item_id": rng.integers(0, 20, [90]),
+        "cate_id": rng.integers(0, 9, [90]),
+        "his_item_id": rng.integers(0, 20, [90, 6]),
+        "his_cate_id": rng.integers(0, 9, [90, 6]),
+        "context_id": rng.integers(0, 20, [90]),
+        "days": rng.integers(0, 30, [90]),
+        "visits": rng.integers(0, 100, [90]),
+    }
+    labels = rng.integers(0, 2, [90])
+    task = Task(name="ctr", belong="binary")
+    model = build(task)
+    assert model.summary() is None and "his_cate_id" in capsys.readouterr().out
+    bce = tf.keras.losses.BinaryCrossentropy()
+    more = {"loss": bce, "metrics": tf.keras.metrics.AUC()}
+    if build is _tin_of_defaults:
+        more["metrics"] = ["accuracy"]
+    if build is _adaf2m2_of_raw_states:
+        more["loss"] = [bce, AugmentedBinaryCrossentropy()]
+        more |= {"loss_weights": [1.0, 0.2], "metrics": {task.name: more["metrics"]}}
+    else:
+        del data["days"], data["visits"]
+    model.compile(optimizer="adam", **more)
+    before = model.get_weights()
+    history = model.fit(data, labels, batch_size=32, epochs=1, verbose=0).history
+    assert any(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
+    loss, metric = model.evaluate(data, labels, verbose=0)
+    assert np.isfinite(loss) and 0 <= metric <= 1 and len(history) == 2
+    assert set(model.input) == set(data)
 
 
 def _mmoe(tasks):
@@ -305,13 +455,16 @@ def _stem_al(tasks):
 def _m2m(tasks):
     from recsys.multidomain.m2m import Field, m2m
 
-    fields = [
-        *_columns(),
-        Field(
-            "his_cate_id", vocabulary_size=9, emb="cate_id", length=6, belong="history"
-        ),
-        Field("domain_id", vocabulary_size=3, belong="domain"),
-    ]
+    history = Field(
+        "his_cate_id",
+        vocabulary_size=9,
+        emb="cate_id",
+        belong="history",
+        length=6,
+        group="categories",
+    )
+    domain = Field("domain_id", vocabulary_size=3, belong="domain")
+    fields = [*_columns(), history, domain]
     for task in tasks:
         own = {"belong": "task", "group": task.name}
         name = f"{task.name}_id"
@@ -320,6 +473,17 @@ def _m2m(tasks):
         own["dtype"] = "float32"
         fields.append(Field(name, vocabulary_size=1, emb="task_count", **own))
     return m2m(fields, tasks, 3)
+
+
+def _pepnet(tasks):
+    from recsys.multidomain.pepnet import Field, pepnet
+
+    fields = [
+        *_columns(),
+        Field("domain_id", vocabulary_size=3, belong="domain"),
+        Field("domain_rate", vocabulary_size=1, belong="domain", dtype="float32"),
+    ]
+    return pepnet(fields, tasks, [16, 8], history_agg="attention", agg_kwargs={})
 
 
 def _star(tasks):
@@ -338,6 +502,7 @@ def _star(tasks):
         (_stem_of_widths, "binary", "BinaryCrossentropy"),
         (_stem_al, "binary", "BinaryCrossentropy"),
         (_m2m, "regression", "MeanSquaredError"),
+        (_pepnet, "binary", "BinaryCrossentropy"),
         (_star, "binary", "BinaryCrossentropy"),
     ],
 )
@@ -357,6 +522,7 @@ def test_calls_of_version_1_with_several_tasks_or_domains(build, kind, loss):
         "his_cate_id": rng.integers(0, 9, [90, 6]),
         "context_id": rng.integers(0, 20, [90]),
         "domain_id": np.ones([90], dtype="int32"),
+        "domain_rate": rng.random([90]),
     }
     for i, task in enumerate(tasks):
         data |= {f"{task.name}_id": np.ones([90]) * i}
