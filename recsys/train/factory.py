@@ -70,10 +70,10 @@ def _check(model: str, name: str, value: Any, kind: Any) -> None:
             f"task_list. Received: {name}={value!r}"
         )
     wanted = re.sub(r"\w+\.", "", inspect.formatannotation(kind))
-    raise ValueError(
-        f"{model}: {name} must be {wanted.replace('Sequence[', 'list[')}. "
-        f"Received: {name}={value!r}"
-    )
+    wanted = wanted.replace("Sequence[", "list[")
+    if get_origin(kind) is Literal:
+        wanted = f"one of {get_args(kind)}"
+    raise ValueError(f"{model}: {name} must be {wanted}. Received: {name}={value!r}")
 
 
 def _fits(value: Any, kind: Any) -> bool:
