@@ -1,6 +1,7 @@
 """The model class: Keras' functional model, with tasks in place of bare outputs."""
 
 import contextlib
+import importlib.util
 import inspect
 import threading
 from collections.abc import Iterator, Mapping
@@ -270,6 +271,11 @@ class Model(keras.Model):
         if not isinstance(outputs, dict):  # a bare tensor would be named by its place
             outputs = dict(zip(self.output_names, [outputs], strict=True))
         if format == "onnx":  # else Keras wants a model that was called
+            if not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
+                raise ImportError(
+                    "An export as ONNX needs onnx and tf2onnx: pip install "
+                    "'deep-rec-kit[export]'"
+                )
             specs = {
                 name: keras.InputSpec(tensor.dtype, tensor.shape, name=name)
                 for name, tensor in self.input.items()
