@@ -333,7 +333,7 @@ def test_bad_options(options, text: str) -> None:
 
 def test_a_group_that_a_dataset_has_not_is_named():
     data = {"a": [1, 2, 3, 1], "y": [0, 1, 1, 0]}
-    pipeline = FeaturePipeline([Categorical("a")], ["y"], groups=["a"]).fit(data)
+    pipeline = FeaturePipeline([Categorical("a")], ["y"]).fit(data)
     model = create_model("lr", pipeline.fields(dim=2), task=Task("y"))
     model.compile("sgd", "binary_crossentropy", metrics=[GAUC("usr", capacity=9)])
     with pytest.raises(ValueError, match="Column 'usr' is missing, which a metric"):
