@@ -42,7 +42,7 @@ class TopSteps(keras.layers.Layer):
                 f"Layer {self.name!r}: k must be an integer of at least 1. "
                 f"Received: k={k!r}"
             )
-        self.k = k
+        self.k: int = k
 
     def call(self, scores: Any, valid: Any) -> Any:
         length = scores.shape[1]
