@@ -165,6 +165,50 @@ def test_the_values_of_a_dict_and_an_array_are_lists_of_fields():
 
 
 @each_model
+def test_no_fields_and_no_tasks_are_refused_in_words(entry):
+    several = {"task_list": TASKS} if entry.several_tasks else {}
+    texts = [_refusal(entry, [], **several)]
+    if several:
+        texts.append(_refusal(entry, IDS, task_list=[]))
+    for text in texts:
+        assert "Received: " in text and "Exception encountered" not in text
+
+
+@_each([entry for entry in zoo.ENTRIES if entry.family != "match"])
+def test_a_task_and_a_field_of_one_name_are_both_named(entry):
+    task = Task("item_id")
+    given = {"task_list": [task, TASKS[0]]} if entry.several_tasks else {"task": task}
+    text = _refusal(entry, entry.fields(), **given)
+    assert "a field and a task must not have one name" in text, text
+    assert text.endswith("Received: field 'item_id' and task 'item_id'")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: stem({Task("a"): []}), "a field at least. Received: {'a': []}"),
+        (lambda: stem([], task_list=TASKS), "Received: {'t0': [], 't1': []}"),
+        (lambda: stem({TASKS[0]: IDS}, {TASKS[1]: []}), "'t1': []}"),
+        (lambda: stem({TASKS[0]: IDS}, shared_group=[]), "'shared': []}"),
+        (lambda: stem({"a": IDS}), "Received: task_group={'a': "),
+        (lambda: stem({("a",): IDS}), "Received: task_group={('a',): "),
+        (lambda: stem({}), "Received: []"),
+        (lambda: create_model(None, IDS), "Received: name=None"),
+        (lambda: create_model(["deepfm"], IDS), "Received: name=['deepfm']"),
+        (lambda: create_model("DeepFM", IDS), "nearest names are deepfm"),
+        (
+            lambda: create_model("esmm", [*IDS, Field("cvr", vocabulary_size=3)]),
+            "esmm: a field and a task must not have one name. Received: field 'cvr'",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_said(call, text):
+    with pytest.raises(ValueError) as refused:
+        call()
+    assert text in str(refused.value)
+
+
+@each_model
 def test_numbers_without_embeddings_build_or_are_refused_in_words(entry):
     given = {"task_list": TASKS} if entry.several_tasks else {}
     place = IDS[2:] if entry.family == "multidomain" else []
