@@ -136,9 +136,9 @@ def judge(
             `(num_queries, length)`; -1 fills lists that are shorter.
         groups: The query of each row, `(num_rows,)`.
         k: Where to cut the lists; `None` is nowhere.
-        sample_weight: Rows: weights, `(num_rows,)`; those of weight 0 are in no list,
-            and the weight of a query is the mean of its rows'. Lists: weights of the
-            queries, `(num_queries,)`.
+        sample_weight: Rows: weights, `(num_rows,)`, or one; those of weight 0 are in no
+            list, and the weight of a query is the mean of its rows'. Lists: weights of
+            the queries, `(num_queries,)`.
         ties: Rows of one query with equal scores: `"expected"` is the mean over all
             their orders, `"pessimistic"` puts the least relevant first. A model that
             gives all items one score is at the level of chance, or below.
