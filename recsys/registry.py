@@ -59,8 +59,12 @@ def create_model(name: str, fields: Sequence[Field], **kwargs: Any) -> "keras.Mo
         ValueError: If no model has that name; the error lists the nearest.
     """
     owners = _owners()
+    if not isinstance(name, str):
+        raise ValueError(
+            f"create_model: name must be one of list_models(). Received: name={name!r}"
+        )
     if name not in owners:
-        near = difflib.get_close_matches(name, owners) or sorted(owners)
+        near = difflib.get_close_matches(name.lower(), owners) or sorted(owners)
         raise ValueError(
             f"There is no model {name!r}; the nearest names are {', '.join(near)}."
         )

@@ -4,6 +4,7 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -196,7 +197,7 @@ def diversify(
         where a user has less than k candidates.
 
     Raises:
-        ValueError: If shapes do not fit, or a number is out of range.
+        ValueError: If shapes do not fit, a score is NaN, or a number is out of range.
 
     Example:
     >>> diversify([[5, 3, 4]], [[0.9, 0.8, 0.7]], [0, 0, 0, 1, 2, 1], 2, 0.15)
@@ -204,17 +205,24 @@ def diversify(
     """
     ids, scores = np.asarray(ids, np.int32), np.asarray(scores)
     categories = np.asarray(categories)
-    if ids.shape != scores.shape or ids.ndim != 2 or not 1 <= k <= ids.shape[1]:
+    fits = ids.shape == scores.shape and ids.ndim == 2 and isinstance(k, Integral)
+    if not fits or not 1 <= k <= ids.shape[1]:
         raise ValueError(
-            "ids and scores must have one shape (num_users, pool), pool at least k. "
+            "ids and scores must have one shape (num_users, pool), pool at least k, an "
+            "integer of at least 1. "
             f"Received: shapes {ids.shape} and {scores.shape}, k={k!r}"
+        )
+    if np.isnan(scores[ids >= 0]).any():
+        raise ValueError(
+            "scores must not be NaN. Received: NaN for ids "
+            f"{np.unique(ids[(ids >= 0) & np.isnan(scores)])}"
         )
     if categories.shape[:1] <= (ids.max(initial=0),) or categories.ndim != 1:
         raise ValueError(
             f"categories must be one for each item id, up to {ids.max(initial=0)}. "
             f"Received: shape {categories.shape}"
         )
-    if not 0 <= weight < np.inf:
+    if not isinstance(weight, Real) or not 0 <= weight < np.inf:
         raise ValueError(
             f"weight must be finite and at least 0. Received: weight={weight!r}"
         )
@@ -296,7 +304,13 @@ def check_excluded(
     """
     if exclude is None:
         return np.zeros(num_users + 1, np.intp), np.empty(0, np.intp)
-    offsets, ids = (np.asarray(part, np.intp) for part in exclude)
+    parts = [np.asarray(part) for part in exclude]
+    if any(part.size and part.dtype.kind not in "iu" for part in parts):
+        raise ValueError(
+            "exclude must be (offsets, ids), both integers. "
+            f"Received: dtypes {[str(part.dtype) for part in parts]}"
+        )
+    offsets, ids = (part.astype(np.intp) for part in parts)
     if (
         offsets.shape != (num_users + 1,)
         or offsets[0] != 0
@@ -316,9 +330,10 @@ def check_excluded(
 
 
 def _check_numbers(k: int, reserved: int) -> None:
-    if k < 1 or reserved < 0:
+    whole = isinstance(k, Integral) and isinstance(reserved, Integral)
+    if not whole or k < 1 or reserved < 0:
         raise ValueError(
-            "k must be at least 1 and reserved at least 0. "
+            "k must be an integer of at least 1 and reserved one of at least 0. "
             f"Received: k={k!r}, reserved={reserved!r}"
         )
 

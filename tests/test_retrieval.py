@@ -141,14 +141,17 @@ def test_memory_is_bounded(order, whom):
         ({"users": [1.0]}, "users must have shape"),
         ({"users": [[1.0, 2.0]]}, "users must have shape"),
         ({"items": [1.0]}, "items .num_items, dim."),
-        ({"k": 0}, "k must be at least 1"),
-        ({"reserved": -1}, "reserved at least 0"),
+        ({"k": 0}, "k must be an integer of at least 1"),
+        ({"reserved": -1}, "reserved one of at least 0"),
         ({"interest_mask": [[True, True]]}, r"shape \(1, 1\)"),
         ({"users": [[np.nan]]}, "users must be finite"),
         ({"items": [[0.0], [np.nan]]}, "items must be finite"),
         ({"items": [[0.0], [-np.inf]]}, "items must be finite"),
         ({"exclude": ([0, 1], [3])}, r"Excluded ids must be in \[0, 3\)"),
         ({"exclude": ([0, 1], [-1])}, r"Excluded ids must be in \[0, 3\)"),
+        ({"k": 1.5}, "k must be an integer of at least 1.*k=1.5"),
+        ({"reserved": 1.5}, "reserved one of at least 0.*reserved=1.5"),
+        ({"exclude": ([0, 1], [2.5])}, "both integers.*float64"),
         ({"exclude": ([0], [])}, "2 offsets rise from 0"),
         ({"exclude": ([0, 2], [1])}, "2 offsets rise from 0"),
         ({"exclude": ([1, 1], [1])}, "2 offsets rise from 0"),
@@ -173,9 +176,23 @@ def test_diversify_gives_no_item_twice_where_fewer_than_k_are_left(dtype):
     assert found.dtype == dtype and ids.dtype == "int32"
 
 
-@pytest.mark.parametrize("weight", [-1, np.inf, np.nan])
+def test_diversify_refuses_scores_that_are_not_numbers():
+    scores = [[np.nan, 0.5, 0.4]]
+    with pytest.raises(ValueError, match=r"scores must not be NaN.*ids \[3\]"):
+        diversify([[3, 5, 4]], scores, [0, 0, 0, 1, 2, 1], 3, 0.1)
+    ids, _ = diversify([[-1, 5, 4]], scores, [0, 0, 0, 1, 2, 1], 3, 0.1)
+    np.testing.assert_array_equal(ids, [[5, 4, -1]])  # of no item a score means nothing
+
+
+@pytest.mark.parametrize("k", [0, 3, 1.5, 2.0, None, "2"])
+def test_diversify_refuses_a_k_that_is_no_integer_of_the_pool(k):
+    with pytest.raises(ValueError, match=f"integer of at least 1.*k={k!r}"):
+        diversify([[1, 2]], [[0.5, 0.4]], [0, 0, 0], k, 0.1)
+
+
+@pytest.mark.parametrize("weight", [-1, np.inf, np.nan, "1", None])
 def test_diversify_refuses_weights_that_make_no_order(weight):
-    with pytest.raises(ValueError, match=f"finite and at least 0.*weight={weight}"):
+    with pytest.raises(ValueError, match=f"finite and at least 0.*weight={weight!r}"):
         diversify([[1, 2]], [[0.5, 0.4]], [0, 0, 0], 2, weight)
 
 

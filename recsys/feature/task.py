@@ -1,6 +1,7 @@
 """What a model is asked: one task, one logit or one logit per class."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 Kind = Literal["binary", "regression", "multiclass", "count"]
@@ -43,6 +44,12 @@ class Task:
                 f"Task {self.name!r}: belong must be one of {get_args(Kind)}. "
                 f"Received: belong={self.belong!r}"
             )
+        if not isinstance(self.num_classes, Integral):
+            raise ValueError(
+                f"Task {self.name!r}: num_classes must be an integer. "
+                f"Received: num_classes={self.num_classes!r}"
+            )
+        object.__setattr__(self, "num_classes", int(self.num_classes))
         if (self.belong == "multiclass") != (self.num_classes > 1):
             raise ValueError(
                 f"Task {self.name!r}: num_classes must be 2 or more for a multiclass "

@@ -1,6 +1,7 @@
 """Which few behaviours of a long history a target asks for."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -36,11 +37,12 @@ class TopSteps(keras.layers.Layer):
 
     def __init__(self, k: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if k < 1:
+        if not isinstance(k, Integral) or k < 1:
             raise ValueError(
-                f"Layer {self.name!r}: k must be at least 1. Received: k={k}"
+                f"Layer {self.name!r}: k must be an integer of at least 1. "
+                f"Received: k={k!r}"
             )
-        self.k = k
+        self.k: int = k
 
     def call(self, scores: Any, valid: Any) -> Any:
         length = scores.shape[1]

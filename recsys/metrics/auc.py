@@ -20,7 +20,7 @@ def auc(
     Args:
         y_true: Labels 0 or 1, `(num_rows,)`; NaN is missing, such rows do not count.
         y_score: Scores, `(num_rows,)`; infinite ones are allowed. float32 is fastest.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
 
     Returns:
         The area, in [0, 1]; NaN if one of the classes has no row or no weight.

@@ -37,7 +37,7 @@ def average_precision(
     Args:
         y_true: Labels 0 or 1, `(num_rows,)`; NaN is missing, such rows do not count.
         y_score: Scores, `(num_rows,)`.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
         interpolation: `"step"` as above; `"trapezoid"` is the area under straight
             lines between the points (R, P), from (0, 1), which is too good.
 

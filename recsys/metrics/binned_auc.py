@@ -41,7 +41,7 @@ def binned_auc(
     Args:
         y_true: Labels 0 or 1, `(num_rows,)`; NaN is missing, such rows do not count.
         logits: Logits, `(num_rows,)`.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
         bins: Number of bins.
 
     Returns:

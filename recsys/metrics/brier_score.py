@@ -14,7 +14,7 @@ def brier_score(
     Args:
         y_true: Labels in [0, 1], `(num_rows,)`; NaN is missing, such rows do not count.
         y_prob: Probabilities, `(num_rows,)`.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
 
     Returns:
         The mean, in [0, 1]; NaN if no row counts.

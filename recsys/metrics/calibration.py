@@ -87,7 +87,7 @@ def ece(
     Args:
         y_true: Labels in [0, 1], `(num_rows,)`; NaN is missing, such rows do not count.
         y_prob: Probabilities, `(num_rows,)`.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
         bins: Number of bins. Empty ones do not count.
         strategy: `"quantile"`: bins of equal weight, where rows of equal probability
             stay together, in the bin that the middle of their weight is in.

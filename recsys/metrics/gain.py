@@ -27,7 +27,7 @@ def gain_curve(
     Args:
         y_true: Labels 0 or 1, `(num_rows,)`; NaN is missing, such rows do not count.
         y_score: Scores, `(num_rows,)`.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
 
     Returns:
         One point for each distinct score, and (0, 0); no point if no row is positive.

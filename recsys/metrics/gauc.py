@@ -88,7 +88,7 @@ def gauc(
         y_true: Labels 0 or 1, `(num_rows,)`; NaN is missing, such rows do not count.
         y_score: Scores, `(num_rows,)`; infinite ones are allowed. float32 is fastest.
         groups: Group of each row, `(num_rows,)`, in any order. Integers are fastest.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
         weight_by: What `w_u` is: `"impressions"`, the weight of the rows of u, as in
             the paper; `"clicks"`, that of its positive rows; `"uniform"`, 1.
 

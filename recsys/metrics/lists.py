@@ -1,9 +1,23 @@
 """Lists of recommended ids, and what is known of the ids."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+def check_k(k: int | None, who: str = "") -> None:
+    """Raises `ValueError` if lists cannot be cut at k; `None` is nowhere."""
+    if k is not None and (not isinstance(k, Integral) or k < 1):
+        raise ValueError(f"{who}k must be an integer of at least 1. Received: k={k!r}")
+
+
+def check_integers(name: str, ids: ArrayLike) -> None:
+    """Raises `ValueError` if ids are anything but integers."""
+    array = np.asarray(ids)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers. Received: dtype {array.dtype}")
 
 
 def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
@@ -11,7 +25,7 @@ def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
 
     Raises:
         ValueError: If `ranked` is no array of lists of integers, a list has an id
-            twice, or k is less than 1.
+            twice, or k is no integer of at least 1.
     """
     ids = np.asarray(ranked)
     if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
@@ -19,8 +33,7 @@ def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
             "ranked must have shape (num_lists, length) and hold integers. "
             f"Received: shape {ids.shape}, dtype {ids.dtype}"
         )
-    if k is not None and k < 1:
-        raise ValueError(f"k must be at least 1. Received: k={k!r}")
+    check_k(k)
     ids = ids.astype(np.int64)
     ordered = np.sort(ids, axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)

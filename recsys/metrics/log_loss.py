@@ -29,7 +29,7 @@ def log_loss(
             rows do not count.
         y_prob: Probabilities, `(num_rows,)`. Give these or `logits`.
         logits: Logits, `(num_rows,)`, finite.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
 
     Returns:
         The mean in nats; NaN if no row counts.

@@ -4,7 +4,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.codes import sum_by
-from recsys.metrics.lists import cut_lists, look_up, mean_of_defined, means_of_lists
+from recsys.metrics.lists import (
+    check_integers,
+    cut_lists,
+    look_up,
+    mean_of_defined,
+    means_of_lists,
+)
 
 HEAD = 0.8
 """Share of all interactions that the head of the catalogue holds."""
@@ -137,6 +143,7 @@ def popularity_lifts(
 ) -> NDArray[np.float64]:
     """Lift of each list, `(num_users,)`; NaN where it is undefined."""
     ids = cut_lists(ranked, k)
+    check_integers("ids of history", history[1])
     offsets, past = np.asarray(history[0]), np.asarray(history[1], np.int64)
     if len(offsets) != len(ids) + 1 or offsets[-1] != len(past):
         raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.codes import first_of_each, group_codes, score_codes, sum_by
+from recsys.metrics.lists import check_k
 from recsys.metrics.relevance import Relevance, Relevant, place_in_query
 from recsys.metrics.rows import valid_rows
 
@@ -135,9 +136,9 @@ def judge(
             `(num_queries, length)`; -1 fills lists that are shorter.
         groups: The query of each row, `(num_rows,)`.
         k: Where to cut the lists; `None` is nowhere.
-        sample_weight: Rows: weights, `(num_rows,)`; those of weight 0 are in no list,
-            and the weight of a query is the mean of its rows'. Lists: weights of the
-            queries, `(num_queries,)`.
+        sample_weight: Rows: weights, `(num_rows,)`, or one; those of weight 0 are in no
+            list, and the weight of a query is the mean of its rows'. Lists: weights of
+            the queries, `(num_queries,)`.
         ties: Rows of one query with equal scores: `"expected"` is the mean over all
             their orders, `"pessimistic"` puts the least relevant first. A model that
             gives all items one score is at the level of chance, or below.
@@ -152,8 +153,7 @@ def judge(
     >>> queries.above, queries.num_relevant, queries.coverage()
     (array([0, 2]), array([2, 0]), 0.5)
     """
-    if k is not None and k < 1:
-        raise ValueError(f"k must be at least 1. Received: k={k!r}")
+    check_k(k)
     if ties not in get_args(Ties):
         raise ValueError(
             f"ties must be one of {get_args(Ties)}. Received: ties={ties!r}"

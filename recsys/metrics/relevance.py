@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.metrics.lists import cut_lists
+from recsys.metrics.lists import check_integers, cut_lists
 
 Relevant = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 
@@ -15,7 +15,7 @@ class Relevance:
         relevant: `(offsets, ids)` or `(offsets, ids, grades)`: the rows of a CSR
             matrix, `offsets` being `(num_queries + 1,)`. `ids[offsets[q]:offsets[q+1]]`
             are the items of query q, distinct and not negative. Grades default to 1;
-            an item of grade 0 or less is not relevant.
+            an item of grade 0 is not relevant.
 
     Attributes:
         num_relevant: Relevant items of each query, `(num_queries,)`.
@@ -23,11 +23,12 @@ class Relevance:
             each relevant item, `(num_relevant.sum(),)`.
 
     Raises:
-        ValueError: If the arrays do not fit together, or a query has an id twice or
-            a negative one.
+        ValueError: If the arrays do not fit together, a query has an id twice or a
+            negative one, or as `check_judged`.
     """
 
     def __init__(self, relevant: Relevant) -> None:
+        check_judged(*relevant[1:])
         offsets, ids = np.asarray(relevant[0]), np.asarray(relevant[1], np.int64)
         grades = np.ones(len(ids)) if len(relevant) == 2 else np.asarray(relevant[2])
         lengths = np.diff(offsets)
@@ -97,6 +98,20 @@ class Relevance:
         hit = (self._keys[place] == keys) & (0 <= ids) & (ids < self._num_ids)
         grades[hit] = self._grades[place[hit]]
         return grades, length
+
+
+def check_judged(ids: ArrayLike, grades: ArrayLike = ()) -> None:
+    """Raises `ValueError` if ids are no integers, or a grade is negative or infinite.
+
+    A grade must not be NaN either: what is not judged is not in the list.
+    """
+    check_integers("ids of relevant items", ids)
+    grades = np.asarray(grades)
+    if grades.size and not ((grades >= 0) & (grades < np.inf)).all():
+        raise ValueError(
+            "Grades of relevant items must be finite and at least 0. "
+            f"Received: {grades.min():g} to {grades.max():g}"
+        )
 
 
 def repeated(query: NDArray[np.intp], ids: NDArray[np.int64]) -> tuple[int, int] | None:

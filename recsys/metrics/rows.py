@@ -28,7 +28,8 @@ def valid_rows(
     Args:
         y_true: Labels, `(num_rows,)` or `(num_rows, 1)`, as all other arguments.
         y_score: Scores, probabilities or logits.
-        sample_weight: Weights, finite and at least 0. Default: 1 for every row.
+        sample_weight: Weights, finite and at least 0, or one number for all rows.
+            Default: 1.
         groups: The group of each row.
 
     Raises:
@@ -40,6 +41,8 @@ def valid_rows(
     if sample_weight is None:
         weight = np.ones(len(label))
     else:
+        if np.ndim(sample_weight) == 0:
+            sample_weight = np.broadcast_to(sample_weight, len(label))
         weight = _column("sample_weight", sample_weight).astype(np.float64)
     group = None if groups is None else _column("groups", groups)
     for name, column in (("y_score", score), ("weight", weight), ("groups", group)):

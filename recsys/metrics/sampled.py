@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.hit_rate import log_factorials
+from recsys.metrics.lists import check_k
 
 OfRank = Literal["hit_rate", "ndcg", "mrr"]
 
@@ -40,12 +41,14 @@ def expected_sampled(
         The expectation of each query, `(num_queries,)`.
 
     Raises:
-        ValueError: If a rank is not in [1, num_items], or `metric` is unknown.
+        ValueError: If a rank is not in [1, num_items], `metric` is unknown, or k is no
+            integer of at least 1.
 
     Example:
     >>> expected_sampled("hit_rate", [1, 51], num_items=101, num_negatives=1, k=1)
     array([1. , 0.5])
     """
+    check_k(k)
     r = np.asarray(rank, np.float64)
     if metric not in get_args(OfRank) or not ((1 <= r) & (r <= num_items)).all():
         raise ValueError(

@@ -22,7 +22,7 @@ def accuracy(
         y_true: Labels 0 or 1, `(num_rows,)`; NaN is missing, such rows do not count.
         y_score: Scores, `(num_rows,)`.
         threshold: Scores above it mean 1.
-        sample_weight: Weights of at least 0, `(num_rows,)`.
+        sample_weight: Weights of at least 0, `(num_rows,)`, or one for all.
 
     Returns:
         The share by weight, in [0, 1]; NaN if no row counts.

@@ -17,7 +17,13 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
-from recsys.layers.core import FeedForwardLayer, Stack, Unstack, task_towers
+from recsys.layers.core import (
+    FeedForwardLayer,
+    Stack,
+    Unstack,
+    check_tasks,
+    task_towers,
+)
 from recsys.layers.experts import Experts
 from recsys.layers.meta import MetaAttention, MetaTower
 from recsys.train.factory import factory
@@ -107,6 +113,7 @@ def m2m(
         ValueError: If there is no domain field, nothing for the experts to read, or a
             task field of no task.
     """
+    check_tasks(task_list)
     if agg_kwargs is None:
         concat = {"position_merge": "concat"}
         agg_kwargs = concat if history_agg == "transformer" else {}

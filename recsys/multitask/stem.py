@@ -140,8 +140,8 @@ def stem(
 
     Raises:
         ValueError: If tasks and fields are not given in one of the two ways, groups
-            disagree about a column, there is no level or are no experts, or tasks
-            share a name, see `check_tasks`.
+            have no field or disagree about a column, there is no level or are no
+            experts, or tasks share a name, see `check_tasks`.
     """
     if isinstance(task_group, Mapping) == (task_list is not None):
         raise ValueError(
@@ -161,6 +161,16 @@ def stem(
     main, auxiliary = flexible_group(given), flexible_group(auxiliary_task_group)
     tasks = [*chain(*main, *auxiliary)]
     check_tasks(tasks)
+    names = {
+        ", ".join(task.name for task in group): [field.name for field in fields]
+        for group, fields in chain(main.items(), auxiliary.items())
+    }
+    if shared_group is not None:
+        names["shared"] = [field.name for field in shared_group]
+    if not all(names.values()):
+        raise ValueError(
+            f"stem: each group must have a field at least. Received: {names}"
+        )
     if shared_group is None and not auxiliary:
         shared_group = assign_field_for_shared([*main.values()])
 

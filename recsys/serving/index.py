@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.storage import whole_file
+from recsys.metrics.lists import check_k
 from recsys.metrics.recall import recall
 from recsys.retrieval import check_excluded, top_k
 from recsys.train.match_model import as_csr
@@ -194,8 +195,7 @@ class FaissIndex(Index):
                 f"users must have dim {self._index.d} and interest_mask their shape. "
                 f"Received: shapes {np.shape(users)} and {exists.shape}"
             )
-        if k < 1:
-            raise ValueError(f"k must be at least 1. Received: k={k!r}")
+        check_k(k)
         offsets, gone = check_excluded(
             None if exclude is None else as_csr(exclude), num_users, len(self)
         )

@@ -1,7 +1,8 @@
 """Metrics of recommended lists: the whole catalogue ranked, or a sample of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def evaluate(
         users: Columns of the user model, or a frame.
         exclude: Items a user must not get, e.g. those already seen: a list, or
             `(offsets, ids)`. Reserved ids among them change nothing.
-        k: Lengths of the lists.
+        k: Lengths of the lists, one or several.
         metrics: Names out of `METRICS` and `"coverage"`, the share of the catalogue
             that is recommended to anybody.
         reserved: Ids below this one are no items, see `top_k`; a match model knows its
@@ -109,7 +110,7 @@ def evaluate(
     >>> evaluate(scores, [[3], [4]], exclude=[[2], []], k=2, metrics=["recall", "mrr"])
     {'recall@2': 0.5, 'mrr@2': 0.5}
     """
-    cuts = _check(k, metrics, (*METRICS, COVERAGE))
+    cuts, metrics = _check(k, metrics, (*METRICS, COVERAGE))
     source = _source(scores, users, reserved)
     judged = as_csr(relevant)
     num_users = len(judged[0]) - 1
@@ -126,7 +127,7 @@ def evaluate(
             listed = ids[:, :cut]
             shown[cut] += np.bincount(listed[listed >= 0], minlength=num_items)
             at_cut = replace(queries, k=cut)
-            for name in set(metrics) - {COVERAGE}:
+            for name in {*metrics} - {COVERAGE}:
                 total[f"{name}@{cut}"] += np.nansum(METRICS[name](at_cut))
     means = {name: value / asked if asked else np.nan for name, value in total.items()}
     if COVERAGE in metrics and num_users:
@@ -186,7 +187,7 @@ def evaluate_sampled(
     Reference:
         Krichene and Rendle, KDD 2020, https://doi.org/10.1145/3394486.3403226
     """
-    cuts = _check(k, metrics, OF_RANK)
+    cuts, metrics = _check(k, metrics, OF_RANK)
     offsets, positives = as_csr(relevant)[:2]
     num_users = len(offsets) - 1
     if (np.diff(offsets) != 1).any():
@@ -238,7 +239,10 @@ def evaluate_sampled(
                 total[sampled] += float(METRICS[name](at_cut) @ known[rows])
                 estimate = OF_RANK[name](rank) * (rank <= cut)
                 total[corrected] += float(estimate @ known[rows])
-    return {name: float(value / num_users) for name, value in total.items()}
+    return {
+        name: value / num_users if num_users else np.nan
+        for name, value in total.items()
+    }
 
 
 class _Vectors:
@@ -381,18 +385,22 @@ def _rows(csr: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
     return offsets - offsets[0], *(x[offsets[0] : offsets[-1]] for x in csr[1:])
 
 
-def _check(k: int | Sequence[int], metrics: Sequence[str], known: Any) -> list[int]:
-    cuts = [k] if isinstance(k, int) else [*k]
-    if not cuts or min(cuts) < 1 or isinstance(metrics, str):
+def _check(
+    k: int | Sequence[int], metrics: Sequence[str], known: Any
+) -> tuple[list[int], list[str]]:
+    """Returns the distinct lengths and names of metrics, in their order."""
+    cuts = [*k] if isinstance(k, Iterable) else [k]
+    wrong = any(not isinstance(cut, Integral) or cut < 1 for cut in cuts)
+    if not cuts or wrong or isinstance(metrics, str):
         raise ValueError(
-            "k must be lengths of at least 1, and metrics a list of names. "
-            f"Received: k={k!r}, metrics={metrics!r}"
+            "k must be an integer of at least 1 or a list of them, and metrics a list "
+            f"of names. Received: k={k!r}, metrics={metrics!r}"
         )
     if unknown := set(metrics) - set(known):
         raise ValueError(
             f"metrics must be out of {[*known]}. Received: {sorted(unknown)}"
         )
-    return cuts
+    return [*dict.fromkeys(map(int, cuts))], [*dict.fromkeys(metrics)]
 
 
 def _unseen(ids: ArrayLike, reserved: int, num_items: int) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import inspect
 import pkgutil
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
@@ -21,15 +21,16 @@ from recsys.train.model import Model
 P = ParamSpec("P")
 M = TypeVar("M", bound=Model)
 
-_NUMBERS: dict[Any, Any] = {int: Integral, float: Real, bool: (Integral, np.bool_)}
+_NUMBERS: dict[Any, Any] = {int: Integral, float: Real}
 
 
 def factory(build: Callable[P, M]) -> Callable[P, M]:
     """Returns a factory of models that says what is wrong with its arguments.
 
     It raises `TypeError` if there is no argument of a name, and `ValueError` if one is
-    not what its annotation says. It warns, in one sentence, of columns that the model
-    does not read.
+    not what its annotation says. Numbers of NumPy become Python's, and what is a list
+    in all but its type becomes one. It warns, in one sentence, of columns that the
+    model does not read.
     """
     signature = inspect.signature(build)
     model_name = build.__name__
@@ -44,18 +45,39 @@ def factory(build: Callable[P, M]) -> Callable[P, M]:
                     f"{', '.join(near or signature.parameters)}."
                 )
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{model_name}: {error}") from None
+        given = bound.arguments
         for name, value in given.items():
             kind = signature.parameters[name].annotation
             if kind is not inspect.Parameter.empty:
-                _check(model_name, name, value, kind)
-        model = build(*args, **kwargs)
+                given[name] = _plain(value, kind)
+                _check(model_name, name, given[name], kind)
+        make: Callable[..., M] = build
+        model = make(*bound.args, **bound.kwargs)
         _warn_of_unread(model_name, model, given.values())
         return model
 
     return checked
+
+
+def _plain(value: Any, kind: Any = None) -> Any:
+    """Python's numbers and lists in place of others, which Keras cannot save."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) is dict:
+        return {key: _plain(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    no_list = (Sequence, Mapping, set, frozenset)  # a set has no order
+    if (
+        Sequence in {get_origin(kind), *map(get_origin, get_args(kind))}
+        and isinstance(value, Collection)
+        and not isinstance(value, no_list)
+    ):
+        return [*map(_plain, value)]
+    return value
 
 
 def _check(model: str, name: str, value: Any, kind: Any) -> None:
@@ -86,13 +108,21 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is Sequence:
         several = isinstance(value, Sequence) and not isinstance(value, str)
         return several and all(_fits(each, arguments[0]) for each in value)
-    if origin is Mapping and arguments[1] is not Any:
-        several = isinstance(value, Mapping)
-        return several and all(_fits(each, arguments[1]) for each in value.values())
+    if origin is tuple and arguments[1:] == (...,):
+        return type(value) is tuple and all(_fits(each, arguments[0]) for each in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(
+            _fits(key, arguments[0]) and _fits(each, arguments[1])
+            for key, each in value.items()
+        )
+    if kind is bool:
+        return isinstance(value, Integral) and value in (0, 1)
+    if kind in _NUMBERS and isinstance(value, bool):
+        return False
     if (
         isinstance(kind, type)
         and origin is None
-        and kind is not inspect.Parameter.empty
+        and kind not in (Any, inspect.Parameter.empty)
     ):
         return isinstance(value, _NUMBERS.get(kind, kind))
     return True

@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.retrieval import MatchLoss
+from recsys.metrics.relevance import check_judged
 from recsys.retrieval import diversify, top_k
 from recsys.train.model import Model
 
@@ -27,7 +28,8 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
             returned as they are.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If it is neither, ids are no integers, or a grade is negative, NaN
+            or infinite.
 
     Example:
     >>> as_csr([[3, 4], [], [5]])
@@ -47,6 +49,7 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
                 f"the number of ids. Received: offsets {offsets}, "
                 f"{[len(other) for other in others]} ids"
             )
+        check_judged(*others)
         return ids
     arrays = [np.asarray(each) for each in ids]
     for user, each in enumerate(arrays):

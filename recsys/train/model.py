@@ -85,11 +85,15 @@ class Model(keras.Model):
         inputs: `{name: keras.Input}`.
         outputs: One tensor, or `{task: tensor}`.
         name: Name of the model.
+
+    Raises:
+        ValueError: If an input and an output have one name.
     """
 
     _plan = _Plan()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _check_names(**dict(zip(("inputs", "outputs"), args, strict=False), **kwargs))
         super().__init__(*args, **kwargs)
         self._turn = threading.Lock()
         self._metrics_turn = threading.RLock()  # their state is of one run at a time
@@ -786,3 +790,19 @@ def _with_callback(arguments: Mapping[str, Any], callback: Any) -> Any:
         given.append(callback)
         return given
     return [callback, *(given if isinstance(given, (list, tuple)) else [given])]
+
+
+def _check_names(inputs: Any = None, outputs: Any = None, **others: Any) -> None:
+    """Raises `ValueError` if a column and a task have one name.
+
+    Args:
+        inputs, outputs, **others: Of `Model`.
+    """
+    read = {t._keras_history.operation for t in keras.tree.flatten(inputs)}
+    made = {t._keras_history.operation for t in keras.tree.flatten(outputs)}
+    both = {each.name for each in read} & {each.name for each in made - read}
+    if both:
+        raise ValueError(
+            f"{others.get('name', 'Model')}: a field and a task must not have one "
+            f"name. Received: field {min(both)!r} and task {min(both)!r}"
+        )

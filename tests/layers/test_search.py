@@ -74,7 +74,9 @@ def test_bits_that_differ_measure_the_angle():
 
 
 def test_sizes_are_checked():
-    with pytest.raises(ValueError, match="k must be at least 1. Received: k=0"):
+    with pytest.raises(ValueError, match="k must be an integer.*k=0"):
         TopSteps(0)
+    with pytest.raises(ValueError, match="k must be an integer.*k=1.5"):
+        TopSteps(1.5)
     with pytest.raises(ValueError, match="num_bits must be at least 1"):
         SimHash(0)

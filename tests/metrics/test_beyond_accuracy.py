@@ -144,8 +144,18 @@ def test_recommending_the_most_popular_is_most_popular():
         (lambda: metrics.novelty([[1, 0, 1]], counts=[1, 1]), "twice in one list"),
         (lambda: metrics.coverage([[1.5]], catalogue=[1]), "hold integers"),
         (lambda: metrics.novelty([[3]], counts=[1, 2]), "2 rows and id 3"),
-        (lambda: metrics.novelty([[0]], counts=[1], k=0), "k must be at least 1"),
+        (
+            lambda: metrics.novelty([[0]], counts=[1], k=0),
+            "k must be an integer of at least 1",
+        ),
+        (lambda: metrics.novelty([[0]], counts=[1], k=1.5), "k must be .*k=1.5"),
+        (lambda: metrics.Coverage([1], k=1.5), "Coverage: k must be .*k=1.5"),
+        (lambda: metrics.Novelty([1], k=0), "Novelty: k must be .*k=0"),
         (lambda: metrics.popularity_lift([[0]], ([0], []), counts=[1]), "0 histories"),
+        (
+            lambda: metrics.popularity_lift([[0]], ([0, 1], [0.5]), counts=[1]),
+            "ids of history must be integers.*float64",
+        ),
     ],
 )
 def test_refuses(call, message):

@@ -24,6 +24,27 @@ def columns(rows):
     return np.array(rows).reshape(-1, 3).T
 
 
+@pytest.mark.parametrize(
+    ("function", "of_class"),
+    [
+        (metrics.auc, metrics.AUC),
+        (metrics.log_loss, metrics.LogLoss),
+        (metrics.brier_score, metrics.BrierScore),
+        (metrics.normalized_entropy, metrics.NormalizedEntropy),
+        (metrics.pcoc, metrics.PCOC),
+        (metrics.calibration_bias, metrics.CalibrationBias),
+        (metrics.average_precision, metrics.AveragePrecision),
+    ],
+)
+def test_one_weight_for_all_rows_is_that_of_each(function, of_class):
+    y, p = np.array([1, 0, 0, 1]), np.array([0.75, 0.5, 0.25, 0.125])
+    value = function(y, p, sample_weight=2.0)
+    close(value, function(y, p, sample_weight=[2.0] * 4), dtype="float64")
+    metric = of_class()
+    metric.update_state(y, p, sample_weight=2.0)
+    close(float(metric.result()), value, terms=4)
+
+
 @given(rows)
 @settings(deadline=None)
 def test_equals_scikit_learn(rows):

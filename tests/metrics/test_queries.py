@@ -204,7 +204,18 @@ def test_ranks_past_a_million_keep_their_digits():
         (([0, np.inf], [1, 2]), {"groups": [1, 1]}, "must be finite"),
         (([0, 1], [1, np.nan]), {"groups": [1, 1]}, "must not be NaN"),
         (([0, 1], [1, 2]), {"groups": [1]}, "groups must have as many rows"),
-        (([0, 1], [1, 2]), {"groups": [1, 1], "k": 0}, "k must be at least 1"),
+        (
+            ([0, 1], [1, 2]),
+            {"groups": [1, 1], "k": 0},
+            "k must be an integer of at least 1",
+        ),
+        (([0, 1], [1, 2]), {"groups": [1, 1], "k": 1.5}, "integer of at least 1.*1.5"),
+        (([0, 1], [1, 2]), {"groups": [1, 1], "k": "1"}, "integer of at least 1.*'1'"),
+        ((([0, 1], [1]), [[1]]), {"k": 2.0}, "k must be an integer.*k=2.0"),
+        ((([0, 1], [1.5]), [[1]]), {}, "must be integers.*float64"),
+        ((([0, 1], [1], [np.nan]), [[1]]), {}, "Grades.*at least 0.*nan to nan"),
+        ((([0, 1], [1], [-1]), [[1]]), {}, "Grades.*at least 0. Received: -1 to -1"),
+        ((([0, 1], [1], [np.inf]), [[1]]), {}, "Grades.*must be finite"),
         (([0, 1], [1, 2]), {"groups": [1, 1], "ties": "row"}, "ties must be one of"),
         (([0, 1], [1, 2]), {"groups": [1, 1], "empty": "one"}, "empty must be one of"),
         ((([0, 1], [1]), [[1]]), {"sample_weight": [1, 2]}, r"must have shape \(1,\)"),
@@ -213,6 +224,17 @@ def test_ranks_past_a_million_keep_their_digits():
 def test_refuses(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         metrics.hit_rate(*arguments, **options)
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_lists_are_cut_at_integers_only(name, options):
+    metric = getattr(metrics, name)
+    of = (([0, 2], [1, 2]), [[1, 3]])
+    assert metric(*of, k=np.int64(1), **options) == metric(*of, k=1, **options)
+    for rows in ((([0, 2], [1, 2]), [[1, 3]]), ([1, 0], [1, 2])):
+        groups = {} if isinstance(rows[0], tuple) else {"groups": [0, 0]}
+        with pytest.raises(ValueError, match=r"k must be an integer.*k=1\.5"):
+            metric(*rows, k=1.5, **groups, **options)
 
 
 @pytest.mark.filterwarnings("error")

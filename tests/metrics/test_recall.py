@@ -54,7 +54,7 @@ def test_items_of_grade_zero_are_not_relevant():
 @pytest.mark.parametrize(
     ("relevant", "ranked", "k", "message"),
     [
-        (([0, 1], [1]), [[1]], 0, "k must be at least 1"),
+        (([0, 1], [1]), [[1]], 0, "k must be an integer of at least 1"),
         (([0, 1], [1]), [1], 1, r"shape \(1, length\).*Received: shape \(1,\)"),
         (([0, 1], [1]), [[1], [1]], 1, r"Received: shape \(2, 1\)"),
         (([0, 1], [1, 2]), [[1]], 1, "offsets rise from 0"),

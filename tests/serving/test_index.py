@@ -126,8 +126,10 @@ def test_refuses():
         index.add(ITEMS[:, :3])
     with pytest.raises(ValueError, match="dim 8"):
         index.search(USERS[:, :3], 2)
-    with pytest.raises(ValueError, match="k must be at least 1"):
+    with pytest.raises(ValueError, match="k must be an integer of at least 1"):
         index.search(USERS, 0)
+    with pytest.raises(ValueError, match="k must be an integer.*k=1.5"):
+        index.search(USERS, 1.5)
     with pytest.raises(ValueError, match="41 offsets rise.*1 ids"):
         index.search(USERS, 1, exclude=[[1]])
     for wrong in (-1, len(ITEMS)):  # that would be an item of the next user

@@ -261,6 +261,34 @@ def test_a_user_with_nothing_to_draw_is_named_behind_the_first_block():
         )
 
 
+def test_a_length_or_a_metric_given_twice_counts_once():
+    once = evaluate(SCORES, RELEVANT, k=2)
+    assert evaluate(SCORES, RELEVANT, k=[2, 2], metrics=[*METRICS, *METRICS]) == {
+        name: value for name, value in once.items() if "coverage" not in name
+    }
+    assert evaluate(SCORES, RELEVANT, k=[2, np.int32(2)]) == once
+    once = evaluate_sampled(SCORES, ONE, k=3)
+    assert evaluate_sampled(SCORES, ONE, k=[3, 3]) == once
+    twice = ("hit_rate", "ndcg", "mrr", "ndcg")
+    assert evaluate_sampled(SCORES, ONE, k=3, metrics=twice) == once
+
+
+def test_lengths_may_be_numbers_of_numpy():
+    wanted = evaluate(SCORES, RELEVANT, k=[2, 3])
+    assert evaluate(SCORES, RELEVANT, k=np.array([2, 3])) == wanted
+    one = evaluate(SCORES, RELEVANT, k=np.int64(2))
+    assert one == evaluate(SCORES, RELEVANT, k=2)
+
+
+def test_metrics_of_no_users_are_undefined():
+    for values in (
+        evaluate(SCORES[:0], []),
+        evaluate_sampled(lambda _, ids: ids, [], num_items=ITEMS),
+        evaluate_sampled(SCORES[:0], []),
+    ):
+        assert values and np.isnan([*values.values()]).all()
+
+
 def test_sampled_scores_of_vectors_and_of_a_table_agree():
     of_vectors = evaluate_sampled((VECTORS, MATRIX), ONE, exclude=SEEN)
     assert evaluate_sampled(SCORES, ONE, exclude=SEEN) == of_vectors
@@ -269,7 +297,19 @@ def test_sampled_scores_of_vectors_and_of_a_table_agree():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: evaluate(SCORES, RELEVANT, k=0), "k must be lengths"),
+        (lambda: evaluate(SCORES, RELEVANT, k=0), "k must be an integer"),
+        (lambda: evaluate(SCORES, RELEVANT, k=2.0), "k must be an .* k=2.0"),
+        (lambda: evaluate(SCORES, RELEVANT, k=[1, 1.5]), "k must be an .*1.5"),
+        (lambda: evaluate(SCORES, RELEVANT, k=None), "k must be an .*None"),
+        (lambda: evaluate(SCORES, RELEVANT, k="10"), "k must be an .*'10'"),
+        (lambda: evaluate_sampled(SCORES, ONE, k=1.5), "k must be an .*1.5"),
+        (lambda: evaluate(SCORES[:1], ([0, 1], [2.5])), "be integers.*float64"),
+        (lambda: evaluate_sampled(SCORES[:1], ([0, 1], [2.5])), "be integers.*float64"),
+        (lambda: evaluate(SCORES[:1], [[2]], exclude=([0, 1], [3.5])), "be integers"),
+        *(
+            (lambda g=g: evaluate(SCORES[:1], ([0, 2], [2, 3], [g, 1])), "Grades.*at l")
+            for g in (np.nan, -1, np.inf)
+        ),
         (lambda: evaluate(SCORES, RELEVANT, metrics=["auc"]), "out of .*'auc'"),
         (lambda: evaluate(SCORES, RELEVANT, block=0), "block must be"),
         (lambda: evaluate(SCORES, [[0, 1]] * USERS), r"in \[2, 40\).*0 to 0"),

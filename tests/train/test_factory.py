@@ -4,10 +4,11 @@ import importlib
 import inspect
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
-from recsys import Field, Task, create_model, list_models
+from recsys import Field, Task, create_model, list_models, load_model
 from recsys.multitask.stem import stem
 from recsys.rank.deepfm import deepfm
 from recsys.rank.fm import fm
@@ -103,6 +104,11 @@ def test_a_task_in_the_place_of_a_list_of_fields():
         ({"hidden_units": (8, 2.5)}, r"hidden_units must be list[int]. Received: "),
         ({"dropout": "0.5"}, "dropout must be float. Received: dropout='0.5'"),
         ({"use_bn": "yes"}, "use_bn must be bool. Received: use_bn='yes'"),
+        ({"use_bn": 2}, "use_bn must be bool. Received: use_bn=2"),
+        ({"hidden_units": [True]}, "hidden_units must be list[int]. Received: "),
+        ({"hidden_units": {8, 4}}, "hidden_units must be list[int]. Received: "),
+        ({"hidden_units": (8 for _ in "a")}, "hidden_units must be list[int]. Recei"),
+        ({"dropout": True}, "dropout must be float. Received: dropout=True"),
         ({"history_agg": None}, "history_agg must be str. Received: history_agg=None"),
     ],
 )
@@ -112,8 +118,94 @@ def test_an_argument_of_a_wrong_type_is_named(wrong, text):
     assert str(refused.value).startswith(f"deepfm: {text}")
 
 
-def test_numbers_of_numpy_are_numbers():
-    deepfm(IDS, dropout=np.float32(0.5), use_bn=np.True_)
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("deepfm", {"dropout": np.float32(0.5), "use_bn": np.True_}),
+        ("deepfm", {"hidden_units": [np.int64(4)], "l2_reg": np.float32(0.1)}),
+        ("deepfm", {"hidden_units": np.array([4, 3])}),
+        ("din", {"task": Task("m", "multiclass", np.int64(3))}),
+        ("autoint", {"num_heads": np.int64(2)}),
+        ("mmoe", {"task_list": TASKS, "num_experts": np.int64(2)}),
+        ("deepfm", {"agg_kwargs": {"ffn_hidden_units": (np.int64(4),)}}),
+    ],
+)
+def test_numbers_of_numpy_are_numbers_and_are_saved(name, numbers, tmp_path):
+    fields = [*IDS, Field("seen", emb="item", belong="history", length=3)]
+    model = create_model(name, fields, **numbers)
+    model.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    x = {field.name: np.ones((2, field.length), int) for field in fields}
+    for field in IDS:
+        x[field.name] = x[field.name][:, 0]
+    for value, wanted in zip(
+        keras.tree.flatten(loaded.predict(x, verbose=0)),
+        keras.tree.flatten(model.predict(x, verbose=0)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(value, wanted)
+
+
+def test_classes_of_a_task_are_an_integer():
+    assert type(Task("m", "multiclass", np.int64(3)).num_classes) is int
+    for wrong in (3.0, "3", None):
+        with pytest.raises(ValueError, match="'m': num_classes must be an integer"):
+            Task("m", "multiclass", wrong)
+
+
+def test_the_values_of_a_dict_and_an_array_are_lists_of_fields():
+    by_name = {field.name: field for field in IDS}
+    fields = np.empty(len(IDS), object)
+    fields[:] = IDS
+    for given in (by_name.values(), fields):
+        assert [*fm(given).input] == [*by_name]
+    for wrong in (by_name, iter(IDS), "user"):
+        with pytest.raises(ValueError, match="^fm: fields must be list"):
+            fm(wrong)
+
+
+@each_model
+def test_no_fields_and_no_tasks_are_refused_in_words(entry):
+    several = {"task_list": TASKS} if entry.several_tasks else {}
+    texts = [_refusal(entry, [], **several)]
+    if several:
+        texts.append(_refusal(entry, IDS, task_list=[]))
+    for text in texts:
+        assert "Received: " in text and "Exception encountered" not in text
+
+
+@_each([entry for entry in zoo.ENTRIES if entry.family != "match"])
+def test_a_task_and_a_field_of_one_name_are_both_named(entry):
+    task = Task("item_id")
+    given = {"task_list": [task, TASKS[0]]} if entry.several_tasks else {"task": task}
+    text = _refusal(entry, entry.fields(), **given)
+    assert "a field and a task must not have one name" in text, text
+    assert text.endswith("Received: field 'item_id' and task 'item_id'")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: stem({Task("a"): []}), "a field at least. Received: {'a': []}"),
+        (lambda: stem([], task_list=TASKS), "Received: {'t0': [], 't1': []}"),
+        (lambda: stem({TASKS[0]: IDS}, {TASKS[1]: []}), "'t1': []}"),
+        (lambda: stem({TASKS[0]: IDS}, shared_group=[]), "'shared': []}"),
+        (lambda: stem({"a": IDS}), "Received: task_group={'a': "),
+        (lambda: stem({("a",): IDS}), "Received: task_group={('a',): "),
+        (lambda: stem({}), "Received: []"),
+        (lambda: create_model(None, IDS), "Received: name=None"),
+        (lambda: create_model(["deepfm"], IDS), "Received: name=['deepfm']"),
+        (lambda: create_model("DeepFM", IDS), "nearest names are deepfm"),
+        (
+            lambda: create_model("esmm", [*IDS, Field("cvr", vocabulary_size=3)]),
+            "esmm: a field and a task must not have one name. Received: field 'cvr'",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_said(call, text):
+    with pytest.raises(ValueError) as refused:
+        call()
+    assert text in str(refused.value)
 
 
 @each_model

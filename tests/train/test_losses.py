@@ -137,6 +137,20 @@ def test_one_weight_is_that_of_every_row(name, reduction):
             close(wanted, factor * plain, terms=len(y) ** 2)
 
 
+@pytest.mark.parametrize(
+    "loss", [FocalLoss, PoissonOfLogits, WatchTimeLoss, WeightedBinaryCrossentropy]
+)
+def test_losses_of_rows_take_one_logit_a_row(loss):
+    loss = loss(name="mine")
+    for shape in ((3, 2), (3, 1, 1)):
+        with pytest.raises(ValueError) as refused:
+            loss(np.ones(3), np.zeros(shape))
+        assert str(refused.value) == (
+            f"Loss 'mine' takes logits of shape (batch, 1). Received: shape {shape}"
+        )
+    close(loss(np.ones(3), np.zeros((3, 1))), loss(np.ones((3, 1)), np.zeros(3)))
+
+
 def test_a_weight_of_two_doubles_what_each_row_adds():
     close(JRCLoss()([1, 0], np.zeros((2, 2)), sample_weight=2.0), 2 * np.log(2))
     combined = CombinedLoss()([1, 0], np.zeros((2, 1)), sample_weight=2.0)

@@ -13,6 +13,7 @@ from keras import ops
 
 from recsys.metrics.diversity import category_distances, cosine_distances
 from recsys.metrics.exposure import coverage_of, entropy_of, exposure, gini_of
+from recsys.metrics.lists import check_k
 from recsys.metrics.popularity import in_tail, means_of, popularity_lifts, surprise
 from recsys.metrics.streaming.sums import SumMetric
 
@@ -22,6 +23,7 @@ class _OfLists(keras.metrics.Metric):
 
     def _keep(self, name_of_table: str, table: Any, k: int | None) -> None:
         """Keeps the table, and the name of its argument for the config."""
+        check_k(k, f"{type(self).__name__}: ")
         self.name_of_table = name_of_table
         self.table = np.asarray(table)
         self.k = k

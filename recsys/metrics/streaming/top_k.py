@@ -7,6 +7,7 @@ import keras
 
 from recsys.metrics.f1 import f1
 from recsys.metrics.hit_rate import hit_rate
+from recsys.metrics.lists import check_k
 from recsys.metrics.mean_average_precision import mean_average_precision
 from recsys.metrics.mrr import mrr
 from recsys.metrics.ndcg import Gain, check_gain, ndcg
@@ -48,10 +49,7 @@ class TopK(RowMetric):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if k is not None and k < 1:
-            raise ValueError(
-                f"{type(self).__name__}: k must be at least 1. Received: k={k!r}"
-            )
+        check_k(k, f"{type(self).__name__}: ")
         if ties not in get_args(Ties) or empty not in get_args(Empty):
             raise ValueError(
                 f"{type(self).__name__}: ties must be one of {get_args(Ties)} and "

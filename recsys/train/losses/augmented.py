@@ -33,6 +33,8 @@ class AugmentedBinaryCrossentropy(RowLoss):
         AdaF2M2, DASFAA 2025, https://arxiv.org/abs/2501.15816
     """
 
+    one_logit = False
+
     def __init__(
         self,
         reduction_copies: str = "mean",

@@ -27,13 +27,25 @@ class RowLoss(keras.losses.Loss):
 
     Attributes:
         from_logits: True: `recsys.train.Model` passes logits.
+        one_logit: Whether a row has one logit only.
     """
 
     from_logits = True
+    one_logit = True
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Returns the loss of a batch."""
-        y_true = ops.convert_to_tensor(y_true)
+        """Returns the loss of a batch.
+
+        Raises:
+            ValueError: If there are several logits for a row of a loss of one.
+        """
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        shape = tuple(y_pred.shape)
+        if self.one_logit and shape[1:] not in ((), (1,), (None,)):
+            raise ValueError(
+                f"Loss {self.name!r} takes logits of shape (batch, 1). "
+                f"Received: shape {shape}"
+            )
         if sample_weight is not None:
             rows = ops.shape(y_true)[0]
             sample_weight = weights_of_rows(sample_weight, rows, self.dtype)

@@ -150,6 +150,8 @@ class FullSoftmax(RowLoss):
     1.0986
     """
 
+    one_logit = False
+
     def __init__(
         self,
         reserved: int = 1,
