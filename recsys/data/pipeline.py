@@ -341,8 +341,11 @@ class FeaturePipeline:
             shuffle: Whether each epoch has an order of its own. For `predict` leave it
                 off: the order is then that of the data.
             seed: Seed of the orders; the same seed gives the same epochs, whatever else
-                is random. Each pass is the next epoch, but every `fit` of a model
-                begins with its `initial_epoch`. By default it is drawn.
+                is random. Each pass is the next epoch, but each epoch of a `fit` is the
+                one of its number, from `initial_epoch`. Over a dataset derived from
+                this one by methods (`prefetch`, `map`, `repeat`), `fit` begins with
+                `initial_epoch` and each pass is the next; over one that a function
+                returns (`interleave`), it goes on. By default the seed is drawn.
             drop_remainder: Whether to leave out a last batch that is not full.
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
                 streams files whose model input is larger than 2 GiB.

@@ -63,9 +63,10 @@ def prepared(
     check_fingerprint(needs.fingerprints, x)
     if is_dataset(x):
         if not getattr(x, "recsys_checked", False):
-            for batch in x if validate else x.take(1):
-                parts = batch if isinstance(batch, tuple) else (batch,)
-                prepared(needs, *map(_to_numpy, parts), for_loss=for_loss)
+            with feed.looking(x):
+                for batch in x if validate else x.take(1):
+                    parts = batch if isinstance(batch, tuple) else (batch,)
+                    prepared(needs, *map(_to_numpy, parts), for_loss=for_loss)
         return (feed.prompt(x) if keras.backend.backend() == "tensorflow" else x,)
     if not is_frame(x):  # a generator or data loader: nothing to look at yet
         return tuple(part for part in (x, y, sample_weight) if part is not None)

@@ -21,6 +21,7 @@ from recsys.data import (
     dataset,
 )
 from recsys.data import pipeline as pipeline_module
+from recsys.train import feed
 from recsys.train.model import Model
 from tests.close import close
 
@@ -199,6 +200,50 @@ def test_every_run_sees_the_same_epochs(streaming: bool) -> None:
     assert one == again
     assert {epoch: one[epoch] for epoch in (1, 2)} == late
     assert len({tuple(epoch) for epoch in one.values()}) == 3
+
+
+DERIVED = {
+    "prefetch": lambda batches: batches.prefetch(1),
+    "map": lambda batches: batches.map(lambda x, y: (x, y)),
+    "take": lambda batches: batches.take(3),
+    "repeat": lambda batches: batches.prefetch(1).repeat(),
+}
+
+
+@pytest.mark.parametrize("by", DERIVED)
+def test_derived_datasets_begin_with_the_same_epochs(by: str, streaming: bool) -> None:
+    pipeline = FeaturePipeline([Numeric("number")], ["click"]).fit(rows())
+    options = {"shuffle": True, "seed": 7, "streaming": streaming}
+    batches = pipeline.dataset(rows(), 50, **options)
+    plain, late = seen_by_runs(
+        batches, {"epochs": 3}, {"epochs": 3, "initial_epoch": 1}
+    )
+    derived, steps = DERIVED[by](batches), {}
+    if by == "repeat":
+        steps["steps_per_epoch"] = len(batches)
+    one, again, checked, resumed = seen_by_runs(
+        derived,
+        {"epochs": 3, **steps},
+        {"epochs": 3, **steps},
+        {"epochs": 3, "validate": by != "repeat", **steps},
+        {"epochs": 3, "initial_epoch": 1, **steps},
+    )
+    if by == "take":
+        plain = {epoch: seen[:3] for epoch, seen in plain.items()}
+        late = {epoch: seen[:3] for epoch, seen in late.items()}
+    assert one == again == checked == plain
+    assert resumed == late
+
+
+def test_looking_at_a_derived_dataset_is_no_epoch() -> None:
+    pipeline = FeaturePipeline([Numeric("number")], ["click"]).fit(rows())
+    batches = pipeline.dataset(rows(), 50, shuffle=True, seed=7)
+    zipped = tf.data.Dataset.zip((batches, batches)).map(lambda one, _: one)
+    orders = feed.orders(zipped)
+    with feed.looking(zipped):
+        assert len([*zipped.take(1)]) == 1
+        assert orders[0].epoch == 2
+    assert orders[0].epoch == 0
 
 
 def test_rows_travel_far_when_shuffled(streaming: bool) -> None:
