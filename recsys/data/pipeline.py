@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -362,17 +363,22 @@ class FeaturePipeline:
         """
         from recsys.data.dataset import Order, batches, in_memory, on_disk
 
-        if type(batch_size) is not int or batch_size < 1:
+        if not _is_integer(batch_size) or batch_size < 1:
             raise ValueError(
                 "dataset: batch_size must be an integer of at least 1. "
                 f"Received: batch_size={batch_size!r}"
             )
+        if seed is not None and not _is_integer(seed):
+            raise ValueError(
+                f"dataset: seed must be an integer or None. Received: seed={seed!r}"
+            )
+        batch_size = int(batch_size)
         if streaming not in (True, False, "auto"):
             raise ValueError(
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
-        order = Order(seed)
+        order = Order(None if seed is None else int(seed))  # NumPy's would overflow
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
@@ -551,6 +557,10 @@ class _Prepared:
             ]
             log = None if events is None else self.connection.to_pyarrow(events)
             yield Windows.of(history, rows, log, slots, here.to_pyarrow)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _width(dim: Dim, table: str, vocabulary_size: int) -> int:

@@ -135,6 +135,14 @@ def test_seed_decides_the_epochs(streaming: bool) -> None:
     assert epochs(None) != epochs(None)
 
 
+def test_numpy_integers_are_integers(streaming: bool) -> None:
+    def epoch(of: type) -> list[int]:
+        options = {"shuffle": True, "seed": of(3), "streaming": streaming}
+        return numbers(PIPELINE.dataset(rows(), of(70), **options))
+
+    assert epoch(int) == epoch(np.int64) == epoch(np.uint8)
+
+
 def test_seed_decides_whatever_else_is_random(streaming: bool) -> None:
     def epochs(seed_of_keras: int) -> list[list[int]]:
         keras.utils.set_random_seed(seed_of_keras)
@@ -363,6 +371,10 @@ def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) 
             "batch_size must be an integer of at least 1. Received: bat",
         ),
         ({"batch_size": 2.0}, "batch_size must be an integer of at least 1"),
+        ({"batch_size": True}, "batch_size must be an integer of at least 1"),
+        ({"seed": 1.5}, "dataset: seed must be an integer or None. .*=1.5"),
+        ({"seed": "a"}, "seed must be an integer or None. .*='a'"),
+        ({"seed": True}, "dataset: seed must be an integer or None"),
         (
             {"batch_size": 2, "streaming": "no"},
             "streaming must be True, False or 'auto'",
@@ -371,4 +383,4 @@ def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) 
 )
 def test_bad_options(options, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        PIPELINE.dataset(rows(), **options)
+        PIPELINE.dataset(rows(), **{"batch_size": 2, **options})
