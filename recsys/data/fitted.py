@@ -18,6 +18,9 @@ from recsys.feature.schema import (
     Vocabulary,
 )
 
+LARGEST = float(np.finfo("float32").max)
+SMALLEST = float(np.finfo("float32").tiny)
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -80,9 +83,13 @@ class Fitted:
             edges = np.sign(edges) * np.log(np.abs(edges) + 1)
         if column.standardize:
             edges = (edges - of["mean"]) / (of["std"] or 1.0)
+        # Float32 holds the width of a bin between halves of its largest numbers, and
+        # between multiples of its smallest normal one.
+        most = LARGEST / 2
+        edges = np.clip(np.round(edges / SMALLEST) * SMALLEST, -most, most)
         edges = np.unique(edges.astype("float32"))
         if len(edges) < 2:
-            edges = np.array([edges[0], edges[0] + 1])
+            edges = np.array([edges[0], edges[0] + max(1, abs(edges[0]) / 2**22)])
         return [float(edge) for edge in edges]
 
     def counts(self, owner: Column) -> np.ndarray | None:
