@@ -3,7 +3,7 @@
 # Each first installs what it needs into .venv; `make setup` does nothing else.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-TRIED := 3.11
+TESTED := 3.11
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 
@@ -13,7 +13,7 @@ setup: .venv/dev-done
 setup-all: .venv/all-done
 
 .venv/core-done: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v in "$(TRIED)".split() or sys.exit("recsys is tried on Python $(TRIED), not on " + v + ": make PYTHON=... names another one")'
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v in "$(TESTED)".split() or sys.exit("recsys is tested on Python $(TESTED). Received: " + v + "; make PYTHON=... names another one")'
 	$(PYTHON) -m venv .venv
 	$(INSTALL) .
 	@touch $@

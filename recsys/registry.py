@@ -4,6 +4,7 @@ import difflib
 import importlib
 import pkgutil
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from recsys.feature import Field
 if TYPE_CHECKING:
     import keras
 
+_LOADING = threading.Lock()  # the registry of Keras is one for all threads
 FAMILIES = ("rank", "multitask", "multidomain", "match")
 
 
@@ -85,12 +87,13 @@ def load_model(path: str | Path) -> "keras.Model":
     for module in (*modules, "recsys.metrics.streaming"):  # registers their classes
         importlib.import_module(module)
     registered = keras.saving.get_custom_objects()
-    before = {**registered}
-    registered.update(_own_classes())  # a scope would come after what is registered
-    try:
-        return keras.models.load_model(path)
-    finally:
-        registered.update(before)
+    with _LOADING:
+        before = {**registered}
+        registered.update(_own_classes())  # a scope would come after what is registered
+        try:
+            return keras.models.load_model(path)
+        finally:
+            registered.update(before)
 
 
 def _own_classes() -> dict[str, type]:

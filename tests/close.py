@@ -54,4 +54,5 @@ def close(
 def _array(values: Any) -> np.ndarray:
     if keras.ops.is_tensor(values) or isinstance(values, keras.Variable):
         values = keras.ops.convert_to_numpy(values)
-    return np.asarray(values, "float64")
+    values = np.asarray(values)
+    return values.astype("complex128" if values.dtype.kind == "c" else "float64")

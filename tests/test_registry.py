@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -57,3 +58,13 @@ def test_a_file_is_loaded_with_the_classes_of_the_library(foreign, tmp_path):
     assert keras.saving.get_custom_objects()["recsys>FeedForwardLayer"] is foreign
     x = zoo.rows(9)
     np.testing.assert_array_equal(zoo.predictions(loaded, x), zoo.predictions(model, x))
+
+
+def test_threads_that_load_leave_the_users_classes(foreign, tmp_path):
+    entry = next(entry for entry in zoo.ENTRIES if entry.name == "finalmlp")
+    entry.build().save(tmp_path / "model.keras")
+    with ThreadPoolExecutor(8) as pool:
+        models = [*pool.map(lambda _: load_model(tmp_path / "model.keras"), range(16))]
+    for model in models:
+        assert not any(isinstance(layer, foreign) for layer in model.layers)
+    assert keras.saving.get_custom_objects()["recsys>FeedForwardLayer"] is foreign

@@ -91,7 +91,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
 ) -> None:
     """Train a match and a rank model on MovieLens-100K, and write a report."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from recsys.cli.demo import run
 
     run(folder, seed)

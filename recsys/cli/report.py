@@ -49,7 +49,8 @@ class Grid:
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
             for row in self.rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+        return f'<div class="wide"><table>{table}</table></div>'
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,7 @@ th, td { padding: .35rem .9rem; text-align: right; }
 th, td { border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
 tbody tr:nth-child(odd) { background: var(--soft); }
+.wide { overflow-x: auto; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; }
 figure { flex: 1 1 440px; margin: .6rem 0; }
 figcaption span { margin-left: .9rem; white-space: nowrap; }

@@ -7,6 +7,8 @@ vocabulary/<name>.parquet  value and count; the first row has id 2
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,21 @@ def write_pipeline(path: str | Path, schema: Schema, fitted: Fitted) -> None:
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yields where to write a file that appears under its name when it is whole.
+
+    Any number of threads and processes may write one file: the last one stays.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_pipeline(path: str | Path) -> tuple[Schema, Fitted]:

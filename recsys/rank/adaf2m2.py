@@ -229,7 +229,7 @@ def adaf2m2(
         num_sample: Masked copies of each row, K.
         interaction: What the features interact by; the method works with any.
         interaction_params: Arguments of that layer.
-        task: Any but a multiclass one.
+        task: A binary or regression task.
         min_probability: Least probability that a feature of a copy is masked.
         max_probability: The largest.
         mask_history: Whether pooled histories are masked too.

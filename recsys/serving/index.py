@@ -8,7 +8,6 @@ An id is the number of a row, as in `recsys.retrieval.top_k`.
 """
 
 import math
-import os
 import threading
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.data.storage import whole_file
 from recsys.metrics.recall import recall
 from recsys.retrieval import check_excluded, top_k
 from recsys.train.match_model import as_csr
@@ -75,7 +75,7 @@ class ExactIndex(Index):
     def __init__(self, items: ArrayLike, reserved: int = 2) -> None:
         self.items = np.asarray(items, np.float32)
         self.reserved = reserved
-        self._adding = threading.Lock()
+        self._adding = _Turn()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -151,7 +151,7 @@ class FaissIndex(Index):
             factory = f"IVF{lists},Flat"
             parameters = parameters or f"nprobe={max(1, lists // 16)}"
         self.reserved = reserved
-        self._turn = threading.Lock()
+        self._turn = _Turn()
         self._index = faiss.index_factory(
             items.shape[1], factory, faiss.METRIC_INNER_PRODUCT
         )
@@ -261,7 +261,7 @@ def load_index(path: str | Path) -> ExactIndex | FaissIndex:
             return ExactIndex(file["items"], reserved)
         index = FaissIndex.__new__(FaissIndex)
         index.reserved = reserved
-        index._turn = threading.Lock()
+        index._turn = _Turn()
         index._index = _faiss().deserialize_index(file["faiss"])
         return index
 
@@ -279,15 +279,25 @@ def index_recall(index: Index, exact: Index, users: ArrayLike, k: int) -> float:
     return recall(as_csr([ids[ids >= 0] for ids in wanted]), found, k=k)
 
 
+class _Turn:
+    """A lock; with a copy of what holds it comes a new one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type["_Turn"], tuple[()]]:
+        return _Turn, ()
+
+
 def _save(path: str | Path, **arrays: Any) -> None:
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _faiss() -> Any:

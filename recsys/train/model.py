@@ -1,8 +1,8 @@
 """The model class: Keras' functional model, with tasks in place of bare outputs."""
 
 import contextlib
+import importlib.util
 import inspect
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from recsys.data.storage import whole_file
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
 from recsys.layers.embedding import Embedding
@@ -75,6 +76,8 @@ class Model(keras.Model):
     - Data that a pipeline made must be of the pipeline, and the `fit`, whose fields
       the model was built from; arrays, and datasets that were changed since, do not
       say whose they are.
+    - Any number of threads may ask one model: they predict at once, and evaluate and
+      train one after another, for metrics have one state.
     - `.keras` files and `tf.train.Checkpoint` hold the state of random generators,
       so that training resumes to the same digits. A file appears when it is whole.
 
@@ -89,6 +92,7 @@ class Model(keras.Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._turn = threading.Lock()
+        self._metrics_turn = threading.RLock()  # their state is of one run at a time
         self._hang_state()
         for layer in self._loss_layers():
             layer.bind(self)
@@ -252,12 +256,8 @@ class Model(keras.Model):
         if path.suffix != ".keras":
             super().save(filepath, *args, **kwargs)
             return
-        part = path.with_name(f".{path.stem}.{os.getpid()}.part.keras")
-        try:
+        with whole_file(path) as part:
             super().save(part, *args, **kwargs)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kw: Any) -> None:
         """Exports the model; see `keras.Model.export`.
@@ -271,6 +271,11 @@ class Model(keras.Model):
         if not isinstance(outputs, dict):  # a bare tensor would be named by its place
             outputs = dict(zip(self.output_names, [outputs], strict=True))
         if format == "onnx":  # else Keras wants a model that was called
+            if not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
+                raise ImportError(
+                    "An export as ONNX needs onnx and tf2onnx: pip install "
+                    "'deep-rec-kit[export]'"
+                )
             specs = {
                 name: keras.InputSpec(tensor.dtype, tensor.shape, name=name)
                 for name, tensor in self.input.items()
@@ -374,9 +379,10 @@ class Model(keras.Model):
         x, y, sample_weight = (*train, None, None)[:3]
         if valid is not None:
             valid = valid if len(valid) > 1 else valid[0]
-        history = super().fit(
-            x, y, sample_weight=sample_weight, validation_data=valid, **rest
-        )
+        with self._metrics_turn:
+            history = super().fit(
+                x, y, sample_weight=sample_weight, validation_data=valid, **rest
+            )
         self._refresh()
         return history
 
@@ -400,9 +406,18 @@ class Model(keras.Model):
                 parts = (feed.array_dataset(parts, batch_size or 32, shuffle=False),)
                 batch_size = None
             x, y, sample_weight = (*parts, None, None)[:3]
-        logs = super().evaluate(
-            x, y, batch_size, verbose, sample_weight, steps, callbacks, True, **kwargs
-        )
+        with self._metrics_turn:
+            logs = super().evaluate(
+                x,
+                y,
+                batch_size,
+                verbose,
+                sample_weight,
+                steps,
+                callbacks,
+                True,
+                **kwargs,
+            )
         if return_dict:
             return logs
         values = [logs[name] for name in self._plan.order]  # Keras sorts logs

@@ -67,6 +67,10 @@ def prepared(
                 for batch in x if validate else x.take(1):
                     parts = batch if isinstance(batch, tuple) else (batch,)
                     prepared(needs, *map(_to_numpy, parts), for_loss=for_loss)
+        elif for_loss and isinstance(x.element_spec, tuple):
+            specs = x.element_spec[0].items()
+            none = {n: np.empty(0, spec.dtype.as_numpy_dtype) for n, spec in specs}
+            check_groups(needs.groups, none)
         return (feed.prompt(x) if keras.backend.backend() == "tensorflow" else x,)
     if not is_frame(x):  # a generator or data loader: nothing to look at yet
         return tuple(part for part in (x, y, sample_weight) if part is not None)

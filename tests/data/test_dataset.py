@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
+from recsys import Task, create_model
 from recsys.data import (
     Categorical,
     FeaturePipeline,
@@ -21,6 +22,7 @@ from recsys.data import (
     dataset,
 )
 from recsys.data import pipeline as pipeline_module
+from recsys.metrics import GAUC
 from recsys.train import feed
 from recsys.train.model import Model
 from tests.close import close
@@ -384,3 +386,12 @@ def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) 
 def test_bad_options(options, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         PIPELINE.dataset(rows(), **{"batch_size": 2, **options})
+
+
+def test_a_group_that_a_dataset_has_not_is_named():
+    data = {"a": [1, 2, 3, 1], "y": [0, 1, 1, 0]}
+    pipeline = FeaturePipeline([Categorical("a")], ["y"]).fit(data)
+    model = create_model("lr", pipeline.fields(dim=2), task=Task("y"))
+    model.compile("sgd", "binary_crossentropy", metrics=[GAUC("usr", capacity=9)])
+    with pytest.raises(ValueError, match="Column 'usr' is missing, which a metric"):
+        model.fit(pipeline.dataset(data, 2), verbose=0)

@@ -1,5 +1,7 @@
 """One interface to exact and approximate search."""
 
+import copy
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -78,6 +80,20 @@ def test_threads_add_to_an_index_that_others_search(build):
         assert sorted(added) == [*range(1000, 1100)]
         for mine in found:
             np.testing.assert_array_equal(mine, wanted)
+
+
+def test_a_copy_is_an_index_of_its_own(build, tmp_path):
+    index = build(ITEMS)
+    for copied in (copy.deepcopy(index), pickle.loads(pickle.dumps(index))):
+        copied.add(ITEMS[:3])
+        assert len(copied) == len(index) + 3
+        np.testing.assert_array_equal(
+            copied.search(USERS, 5)[1].max(), index.search(USERS, 5)[1].max()
+        )
+    path = tmp_path / "index"
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(lambda _: index.save(path), range(16))] == [None] * 16
+    assert [each.name for each in tmp_path.iterdir()] == ["index"]
 
 
 def test_fewer_items_than_asked(build):

@@ -66,3 +66,10 @@ def test_a_model_that_nobody_called_exports_with_named_outputs(
     expected = model.predict(x, verbose=0)
     expected = expected if isinstance(expected, dict) else {names[0]: expected}
     close(found, expected, terms=300)
+
+
+def test_onnx_names_the_extra_it_needs(monkeypatch, tmp_path):
+    entry = next(entry for entry in zoo.ENTRIES if entry.name == "lr")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"deep-rec-kit\[export\]"):
+        entry.build().export(tmp_path / "m.onnx", format="onnx")

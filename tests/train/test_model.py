@@ -811,6 +811,25 @@ def test_threads_ask_one_model(x, eager):
             np.testing.assert_array_equal(mine[name], value)
 
 
+def test_threads_evaluate_and_save_one_model(x, y, tmp_path):
+    model = _model(A, B)
+    model.compile("adam", "binary_crossentropy", metrics=[metrics.AUC(100)])
+    sizes = [4 + i % N for i in range(24)]
+    given = [({k: v[:n] for k, v in part.items()} for part in (x, y)) for n in sizes]
+    given = [tuple(each) for each in given]
+    wanted = [model.evaluate(*each, verbose=0) for each in given]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda each: model.evaluate(*each, verbose=0), given)
+        np.testing.assert_array_equal([*found], wanted)
+        path = tmp_path / "model.keras"
+        assert [*pool.map(lambda _: model.save(path), range(16))] == [None] * 16
+    assert [each.name for each in tmp_path.iterdir()] == ["model.keras"]
+    np.testing.assert_array_equal(
+        load_model(path).predict(x, verbose=0)[A.name],
+        model.predict(x, verbose=0)[A.name],
+    )
+
+
 def test_callbacks_follow_and_stop_predictions(x):
     model = _model(A, B)
     seen = Recorder()
