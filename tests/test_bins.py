@@ -58,9 +58,55 @@ def test_config_and_weights_survive() -> None:
     close(layer.losses[0], half)
 
 
+NARROW = [  # or wide: in float32 a width is 0, infinite or NaN
+    [1.0, float("inf")],
+    [float("-inf"), 0.0, 1.0],
+    [float("nan"), 1.0],
+    [0.0, 1.0, 1e39],
+    [-3e38, 3e38],
+    [1.0, 1.0 + 1e-9],
+    [0.0, 1e-40, 1.0],
+]
+
+
+@pytest.mark.parametrize("edges", NARROW)
+def test_the_layer_refuses_bins_that_float32_cannot_hold(edges: list[float]) -> None:
+    with pytest.raises(ValueError, match="PiecewiseLinear: edges must be two or more"):
+        PiecewiseLinear(2, edges)
+
+
+@pytest.mark.parametrize("scaled", [{}, {"log1p": True}, {"standardize": True}])
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.arange(1, 9) * 1e-40,
+        np.array([-3e38, 3e38]),
+        np.array([-3.4e38, 0, 1e-42, 1, 1 + 1e-9, 3.4e38]),
+        np.array([-3e38, -3e38, 1.0]),
+        np.full(3, 1e30),
+        np.full(3, 3.4e38),
+        np.full(3, -3.4e38),
+        np.full(3, 1.7e12),
+    ],
+    ids=str,
+)
+def test_numbers_of_any_size_have_bins(x: np.ndarray, scaled: Any) -> None:
+    pipeline = FeaturePipeline([Numeric("x", bins=4, **scaled)]).fit({"x": x})
+    (field,) = pipeline.fields(dim=2)
+    found = PiecewiseLinear(2, field.edges, "ones")(
+        pipeline.transform({"x": x})["x"].to_numpy()
+    )
+    assert np.isfinite(found).all()
+
+
 BAD = [
-    ({"edges": [1.0]}, "edges must be two or more that rise. Received: edges=(1.0,)"),
+    (
+        {"edges": [1.0]},
+        "edges must be two or more that rise by normal float32 numbers. "
+        "Received: edges=(1.0,)",
+    ),
     ({"edges": [1.0, 1.0]}, "edges must be two or more that rise"),
+    *(({"edges": edges}, "edges must be two or more that rise") for edges in NARROW),
     ({"edges": EDGES, "vocabulary_size": 5}, "edges must be None for all but a number"),
     ({"edges": EDGES, "vocabulary_size": 0}, "edges must be None for all but a number"),
     ({"edges": EDGES, "length": 3}, "edges must be None for all but a number"),

@@ -116,6 +116,42 @@ def test_whatever_changes_the_input_changes_the_fingerprint() -> None:
     assert len(found) == len(fitted)
 
 
+@pytest.mark.parametrize(
+    "column", [Bucketed("t", num_buckets=8), Numeric("t", bins=8, fill="mean")]
+)
+def test_edges_far_from_zero_change_the_fingerprint(column: Any) -> None:
+    times = np.random.default_rng(0).integers(0, 3_600_000, 500) + 1.7e12
+    found = set()
+    for hour in (0.0, 3.6e6):
+        pipeline = FeaturePipeline([column]).fit({"t": times + hour})
+        found.add(pipeline.fields()[0].fingerprint)
+    assert len(found) == 2
+
+
+NUMBERS = np.random.default_rng(0).normal(size=4001)
+SPREAD = {
+    "centred": NUMBERS - NUMBERS.mean(),
+    "symmetric": np.concatenate([NUMBERS, -NUMBERS]),
+    "far from zero": 1.7e12 + 1e6 * NUMBERS,
+    "constant": np.full(1_000_000, 0.1),
+}
+
+
+@pytest.mark.parametrize("spread", SPREAD)
+def test_order_of_rows_does_not_change_the_fingerprint(spread: str) -> None:
+    columns = [
+        Numeric("scaled", source="x", standardize=True),
+        Numeric("filled", source="x", fill="mean"),
+        Numeric("bins", source="x", standardize=True, bins=8),
+    ]
+    found = set()
+    for seed in range(6):
+        rows = np.random.default_rng(seed).permutation(SPREAD[spread])
+        pipeline = FeaturePipeline(columns).fit({"x": rows})
+        found.add(pipeline.fields()[0].fingerprint)
+    assert len(found) == 1
+
+
 def test_match_models_know_their_pipeline() -> None:
     columns = [Categorical("user_id"), Categorical("item_id", belong="item")]
     pipeline = FeaturePipeline(columns).fit(DAYS[0])

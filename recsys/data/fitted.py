@@ -18,6 +18,9 @@ from recsys.feature.schema import (
     Vocabulary,
 )
 
+LARGEST = float(np.finfo("float32").max)
+SMALLEST = float(np.finfo("float32").tiny)
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -29,8 +32,8 @@ class Fitted:
         vocabularies: Column -> Arrow table of `value` and `count`, the value of id 2
             first.
         unseen: Column -> how many values got the id of unseen ones.
-        statistics: Column -> its `mean` and `std`, and its `edges`: of buckets in raw
-            units, of bins in those of the model input.
+        statistics: Column -> its `mean` and `std`, and the `edges` of its buckets or
+            bins in raw units.
     """
 
     families: Mapping[str, str]
@@ -42,14 +45,14 @@ class Fitted:
     def fingerprint(self) -> str:
         """What changes when ids or numbers of the model input change their meaning.
 
-        How often values occur does not count, nor the last digits of statistics, which
-        depend on the order of a sum.
+        How often values occur does not count. Edges count to their last digit. Those
+        of sums depend on the order of the rows: a standard deviation counts to four
+        digits, and a mean to about 1e-4 of it.
         """
-        statistics = {
-            f"{name}/{key}": [f"{number:.6g}" for number in np.ravel(value)]
+        statistics = [
+            (name, _scale(of), [float(edge) for edge in of.get("edges", ())])
             for name, of in sorted(self.statistics.items())
-            for key, value in sorted(of.items())
-        }
+        ]
         digest = hashlib.sha256(
             repr([sorted(self.families.items()), statistics]).encode()
         )
@@ -71,11 +74,23 @@ class Fitted:
         return 1
 
     def bins(self, column: Column) -> Sequence[float] | None:
-        """Returns the edges of the bins of a number that the model encodes, if any."""
-        if isinstance(column, Numeric) and column.bins is not None:
-            edges: Sequence[float] = self.statistics[column.name]["edges"]
-            return edges
-        return None
+        """Returns the edges of the bins of a number in the model input, if any."""
+        if not isinstance(column, Numeric) or column.bins is None:
+            return None
+        of = self.statistics[column.name]
+        edges = np.array(of["edges"], "float64")
+        if column.log1p:
+            edges = np.sign(edges) * np.log(np.abs(edges) + 1)
+        if column.standardize:
+            edges = (edges - of["mean"]) / (of["std"] or 1.0)
+        # Float32 holds the width of a bin between halves of its largest numbers, and
+        # between multiples of its smallest normal one.
+        most = LARGEST / 2
+        edges = np.clip(np.round(edges / SMALLEST) * SMALLEST, -most, most)
+        edges = np.unique(edges.astype("float32"))
+        if len(edges) < 2:
+            edges = np.array([edges[0], edges[0] + max(1, abs(edges[0]) / 2**22)])
+        return [float(edge) for edge in edges]
 
     def counts(self, owner: Column) -> np.ndarray | None:
         """Returns how often `fit` saw each id, `(vocabulary_size,)`, if it counted."""
@@ -83,3 +98,15 @@ class Fitted:
             return None
         counts = self.vocabularies[owner.name]["count"].to_numpy()
         return np.concatenate([[0, self.unseen[owner.name]], counts])
+
+
+def _scale(statistics: Mapping[str, Any]) -> list[str]:
+    """The mean and standard deviation of a column, if any, without rounding errors."""
+    if "std" not in statistics:
+        return []
+    mean, std = statistics["mean"], statistics["std"]
+    if not std:
+        return [f"{mean:.4g}"]
+    rounded = f"{std:.3e}"
+    places = 4 - int(rounded.partition("e")[2])
+    return [rounded, f"{round(mean, places) + 0.0}"]  # -0 is 0

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import ibis
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -104,7 +103,7 @@ def _statistics(
             values = rows.select(value=f"/{column.name}")
             of["edges"] = _edges(values, of["edges"], _num_cuts(column), run)
         if isinstance(column, Numeric) and column.bins is not None:
-            of["edges"] = _bins(column, of)
+            of["edges"] = sorted({*of["edges"], *of.pop("range")})
     return statistics
 
 
@@ -146,16 +145,3 @@ def _edges(
             found = run(rest.aggregate(found=rest.value.quantile(_shares(left))))
             quantiles = found["found"][0].as_py() or []
     return sorted(edges | {*quantiles}) or sorted(frequent)
-
-
-def _bins(column: Numeric, statistics: dict[str, Any]) -> list[float]:
-    """Returns the edges of the bins of what the model is given, the ends included."""
-    edges = np.unique([*statistics["edges"], *statistics.pop("range")])
-    if column.log1p:
-        edges = np.sign(edges) * np.log(np.abs(edges) + 1)
-    if column.standardize:
-        edges = (edges - statistics["mean"]) / (statistics["std"] or 1.0)
-    edges = np.unique(edges.astype("float32"))
-    if len(edges) < 2:
-        edges = np.array([edges[0], edges[0] + 1])
-    return [float(edge) for edge in edges]

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -341,8 +342,11 @@ class FeaturePipeline:
             shuffle: Whether each epoch has an order of its own. For `predict` leave it
                 off: the order is then that of the data.
             seed: Seed of the orders; the same seed gives the same epochs, whatever else
-                is random. Each pass is the next epoch, but every `fit` of a model
-                begins with its `initial_epoch`. By default it is drawn.
+                is random. Each pass is the next epoch, but each epoch of a `fit` is the
+                one of its number, from `initial_epoch`. Over a dataset derived from
+                this one by methods (`prefetch`, `map`, `repeat`), `fit` begins with
+                `initial_epoch` and each pass is the next; over one that a function
+                returns (`interleave`), it goes on. By default the seed is drawn.
             drop_remainder: Whether to leave out a last batch that is not full.
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
                 streams files whose model input is larger than 2 GiB.
@@ -359,17 +363,22 @@ class FeaturePipeline:
         """
         from recsys.data.dataset import Order, batches, in_memory, on_disk
 
-        if type(batch_size) is not int or batch_size < 1:
+        if not _is_integer(batch_size) or batch_size < 1:
             raise ValueError(
                 "dataset: batch_size must be an integer of at least 1. "
                 f"Received: batch_size={batch_size!r}"
             )
+        if seed is not None and not _is_integer(seed):
+            raise ValueError(
+                f"dataset: seed must be an integer or None. Received: seed={seed!r}"
+            )
+        batch_size = int(batch_size)
         if streaming not in (True, False, "auto"):
             raise ValueError(
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
-        order = Order(seed)
+        order = Order(None if seed is None else int(seed))  # NumPy's would overflow
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
@@ -548,6 +557,10 @@ class _Prepared:
             ]
             log = None if events is None else self.connection.to_pyarrow(events)
             yield Windows.of(history, rows, log, slots, here.to_pyarrow)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _width(dim: Dim, table: str, vocabulary_size: int) -> int:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 import ibis
-import numpy as np
 import pyarrow as pa
 
-from recsys.data.fitted import Fitted
+from recsys.data.fitted import LARGEST, Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part
 from recsys.data.vocabulary import bucketed, group_key, hashed, with_ids
@@ -39,7 +38,6 @@ CATEGORIES = {
 }
 NUMBERS = ("integer", "floating", "decimal", "boolean")
 TIMES = ("integer", "floating", "decimal", "date", "timestamp")
-LARGEST = float(np.finfo("float32").max)
 
 
 class Preparation:

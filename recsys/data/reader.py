@@ -69,7 +69,9 @@ def is_rows(data: Any) -> bool:
 
 
 def as_arrow(frame: Any) -> pa.Table:
-    """Returns a frame as an Arrow table, categories written out, nanoseconds in UTC.
+    """Returns a frame as an Arrow table of types that all engines have.
+
+    Categories are written out, nanoseconds in UTC, and float16 is float32.
 
     Args:
         frame: A pandas, polars or Arrow table, a mapping of names to arrays or lists,
@@ -110,8 +112,20 @@ def as_arrow(frame: Any) -> pa.Table:
             column = column.cast(column.type.value_type)
         if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
             column = column.cast(pa.timestamp("ns"))  # DuckDB cuts those with a zone
+        column = column.cast(_without_halves(column.type))
         table = table.set_column(place, name, column)
     return table
+
+
+def _without_halves(dtype: pa.DataType) -> pa.DataType:
+    """A type with float32 for float16, which DuckDB does not have."""
+    if pa.types.is_float16(dtype):
+        return pa.float32()
+    if pa.types.is_fixed_size_list(dtype):
+        return pa.list_(_without_halves(dtype.value_type), dtype.list_size)
+    if pa.types.is_list(dtype):
+        return pa.list_(_without_halves(dtype.value_type))
+    return dtype
 
 
 def refuse_duplicates(names: Iterable[str], who: str) -> None:
@@ -148,7 +162,7 @@ def _to_arrow(name: str, values: Any) -> pa.Array:
             f"Column {name!r}: values must be an array or a list. Received: {values!r}"
         )
     try:
-        if all(array.shape):
+        if all(array.shape) and array.dtype != object:
             return _from_numpy(array)
         # NumPy would write 1 and NaN out where they stand among strings.
         lists = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import ibis
+import ibis.expr.operations as ops
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -49,7 +50,8 @@ def engine(connection: Any, data: Sequence[Any]) -> Iterator[Any]:
 
     DuckDB refuses a call while it answers another. Frames and files are read by a
     cursor of its own, which forgets them in the end; of Ibis tables a cursor may know
-    nothing, so that one thread after another uses their connection.
+    nothing, so that one thread after another uses their connection. Views that this
+    adds to it are dropped.
 
     Args:
         connection: The Ibis backend.
@@ -64,7 +66,29 @@ def engine(connection: Any, data: Sequence[Any]) -> Iterator[Any]:
         return
     # On the connection itself, which several pipelines may share.
     with vars(connection).setdefault("_recsys_lock", threading.Lock()):
-        yield connection
+        if connection.name != "duckdb":
+            yield connection
+            return
+        before = _views(connection) | _memtables(data)
+        try:
+            yield connection
+        finally:
+            for name in _views(connection) - before:
+                connection.con.unregister(name)  # else it would hold the frame
+                connection.con.execute(f'drop view if exists "{name}"')
+
+
+def _views(connection: Any) -> set[str]:
+    found = connection.con.execute(
+        "select view_name from duckdb_views() where temporary"
+    )
+    return {name for (name,) in found.fetchall()}
+
+
+def _memtables(data: Sequence[Any]) -> set[str]:
+    """Names of the views of the user's own frames, which Ibis adds but once."""
+    tables = [one.op() for one in data if isinstance(one, ibis.Table)]
+    return {of.name for table in tables for of in table.find(ops.InMemoryTable)}
 
 
 def open_source(data: Any, connection: Any, texts: Sequence[str] = ()) -> Source:

@@ -1,14 +1,26 @@
 """What a column of the input is."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 Belong = Literal["history", "user", "item", "domain", "context", "task"]
 Pooling = Literal["mean", "sum", "max"]
 Role = Literal["attribute", "time", "session"]
+
+BINS = "two or more that rise by normal float32 numbers"
+
+
+def are_bins(edges: Sequence[float]) -> bool:
+    """Whether edges are `BINS`: a model divides by the width of each bin."""
+    with np.errstate(all="ignore"):
+        widths = np.diff(np.asarray(edges, "float32"))
+    kind = np.finfo("float32")
+    normal = (widths >= kind.tiny) & (widths <= kind.max)
+    return len(widths) > 0 and bool(normal.all())
 
 
 @dataclass
@@ -59,8 +71,9 @@ class Field:
             as attributes.
         values: Most values of one behaviour of a history; they are pooled.
         edges: Of a number (`vocabulary_size=1`), the edges `b_0 < ... < b_T` of its
-            bins. Its embedding is then linear in each bin: a linear map of the
-            piecewise linear encoding of Gorishniy et al. 2022, see `PiecewiseLinear`.
+            bins, whose widths float32 must hold. Its embedding is then linear in each
+            bin: a linear map of the piecewise linear encoding of Gorishniy et al. 2022,
+            see `PiecewiseLinear`.
         fingerprint: Of the fitted pipeline that makes the column. A model refuses data
             that it knows to be of another one.
 
@@ -145,9 +158,8 @@ class Field:
                 self.length > 1 and self.belong != "history"
             ):
                 self._refuse("edges", "None for all but a number", self.edges)
-            rising = all(a < b for a, b in itertools.pairwise(self.edges))
-            if len(self.edges) < 2 or not rising:
-                self._refuse("edges", "two or more that rise", self.edges)
+            if not are_bins(self.edges):
+                self._refuse("edges", BINS, self.edges)
         if self.counts is not None and len(self.counts) != self.vocabulary_size:
             self._refuse(
                 "counts", f"of length {self.vocabulary_size}", len(self.counts)

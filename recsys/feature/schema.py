@@ -25,6 +25,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
 import yaml
 
 from recsys.feature.field import Belong, Pooling
@@ -175,6 +176,7 @@ class Numeric(RawColumn):
             missing values are an error.
         bins: Most bins of a piecewise linear encoding, cut at quantiles of the data of
             `fit` as in `Bucketed`. The model encodes the number, see `Field.edges`.
+            Bins whose width float32 cannot hold are left out.
 
     Raises:
         ValueError: If an argument has another type or value than described.
@@ -236,8 +238,9 @@ class Bucketed(RawColumn):
         if self.num_buckets is not None:
             self._require_counts(num_buckets=2)
         if self.edges is not None:
-            listed = isinstance(self.edges, Sequence) and len(self.edges) > 0
-            numbers = listed and all(isinstance(edge, Real) for edge in self.edges)
+            listed = isinstance(self.edges, Sequence) or np.ndim(self.edges) == 1
+            known = listed and len(self.edges) > 0
+            numbers = known and all(isinstance(edge, Real) for edge in self.edges)
             inf = float("inf")
             edges = [-inf, *map(float, self.edges), inf] if numbers else []
             rising = all(a < b for a, b in itertools.pairwise(edges))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from recsys.feature.field import BINS, are_bins
 from recsys.layers.core import shapes_may_vary, split
 from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
@@ -252,7 +253,8 @@ class PiecewiseLinear(keras.layers.Layer):
 
     Args:
         dim: Width of y.
-        edges: `b_0 < ... < b_T`; they become a weight that is not trained.
+        edges: `b_0 < ... < b_T`, whose widths float32 must hold; they become a weight
+            that is not trained.
         embeddings_initializer: Keras name or instance.
         l2_reg: L2 penalty `l2_reg / 2 * sum of ||v_t||^2`.
         embeddings_regularizer: Keras name or instance, instead of `l2_reg`.
@@ -260,6 +262,8 @@ class PiecewiseLinear(keras.layers.Layer):
         inputs: `(batch,)`; of a history of numbers `(batch, steps)`.
     Returns:
         `(batch, dim)`, of a history `(batch, steps, dim)`.
+    Raises:
+        ValueError: If the edges do not rise, or not by normal float32 numbers.
     Example:
     >>> layer = PiecewiseLinear(1, [0.0, 1.0, 3.0], "ones")
     >>> layer(np.array([-1.0, 0.5, 2.0, 5.0], "float32")).numpy().T
@@ -281,6 +285,10 @@ class PiecewiseLinear(keras.layers.Layer):
         super().__init__(**kwargs)
         self.dim = dim
         self.edges = [float(edge) for edge in edges]
+        if not are_bins(self.edges):
+            raise ValueError(
+                f"PiecewiseLinear: edges must be {BINS}. Received: edges={self.edges}"
+            )
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.l2_reg = l2_reg
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)

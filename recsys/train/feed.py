@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +94,24 @@ def prompt(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def orders(dataset: Any) -> list[Any]:
+    """Returns the orders of the pipelines' datasets that a dataset is derived from."""
+    if hasattr(dataset, "recsys_order"):
+        return [dataset.recsys_order]
+    return [order for source in dataset._inputs() for order in orders(source)]
+
+
+@contextmanager
+def looking(dataset: Any) -> Iterator[None]:
+    """Has passes over a dataset not count as epochs of a pipeline's."""
+    before = [(order, order.epoch) for order in orders(dataset)]
+    try:
+        yield
+    finally:
+        for order, epoch in before:
+            order.epoch = epoch
 
 
 def batches(

@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -355,7 +355,7 @@ class Model(keras.Model):
             if y is not None:
                 del rest["class_weight"]
                 weight = rows.weights_of_classes(self.heads, y, classes)
-        order = getattr(x, "recsys_order", None)
+        orders = feed.orders(x) if rows.is_dataset(x) else []
         train = self._prepared(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
@@ -373,8 +373,10 @@ class Model(keras.Model):
             valid = (feed.array_dataset(valid, size or 32, shuffle=False),)
         if self.balance is not None:
             rest["callbacks"] = _with_callback(rest, balances.AfterEpoch())
-        if order is not None:
-            rest["callbacks"] = _with_callback(rest, _BeforeEpoch(order))
+        if orders:
+            derived = not hasattr(x, "recsys_order")
+            before = _BeforeEpoch(orders, first_only=derived)
+            rest["callbacks"] = _with_callback(rest, before)
         if rows.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
@@ -773,14 +775,24 @@ def _forward_pass() -> Iterator[bool]:
 
 
 class _BeforeEpoch(keras.callbacks.Callback):
-    """Tells a dataset of a pipeline whose epoch's order is wanted."""
+    """Tells datasets of a pipeline whose epoch's order is wanted.
 
-    def __init__(self, order: Any) -> None:
+    Args:
+        orders: Those of the datasets.
+        first_only: Whether they count on by themselves, since an epoch of `fit` may be
+            several passes over them, or a part of one.
+    """
+
+    def __init__(self, orders: Sequence[Any], first_only: bool) -> None:
         super().__init__()
-        self._order = order
+        self._orders = orders
+        self._first_only = first_only
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._order.epoch = epoch
+        for order in self._orders:
+            order.epoch = epoch
+        if self._first_only:
+            self._orders = []
 
 
 def _with_callback(arguments: Mapping[str, Any], callback: Any) -> Any:

@@ -63,9 +63,10 @@ def prepared(
     check_fingerprint(needs.fingerprints, x)
     if is_dataset(x):
         if not getattr(x, "recsys_checked", False):
-            for batch in x if validate else x.take(1):
-                parts = batch if isinstance(batch, tuple) else (batch,)
-                prepared(needs, *map(_to_numpy, parts), for_loss=for_loss)
+            with feed.looking(x):
+                for batch in x if validate else x.take(1):
+                    parts = batch if isinstance(batch, tuple) else (batch,)
+                    prepared(needs, *map(_to_numpy, parts), for_loss=for_loss)
         elif for_loss and isinstance(x.element_spec, tuple):
             specs = x.element_spec[0].items()
             none = {n: np.empty(0, spec.dtype.as_numpy_dtype) for n, spec in specs}

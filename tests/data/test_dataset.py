@@ -23,6 +23,7 @@ from recsys.data import (
 )
 from recsys.data import pipeline as pipeline_module
 from recsys.metrics import GAUC
+from recsys.train import feed
 from recsys.train.model import Model
 from tests.close import close
 
@@ -136,6 +137,14 @@ def test_seed_decides_the_epochs(streaming: bool) -> None:
     assert epochs(None) != epochs(None)
 
 
+def test_numpy_integers_are_integers(streaming: bool) -> None:
+    def epoch(of: type) -> list[int]:
+        options = {"shuffle": True, "seed": of(3), "streaming": streaming}
+        return numbers(PIPELINE.dataset(rows(), of(70), **options))
+
+    assert epoch(int) == epoch(np.int64) == epoch(np.uint8)
+
+
 def test_seed_decides_whatever_else_is_random(streaming: bool) -> None:
     def epochs(seed_of_keras: int) -> list[list[int]]:
         keras.utils.set_random_seed(seed_of_keras)
@@ -201,6 +210,50 @@ def test_every_run_sees_the_same_epochs(streaming: bool) -> None:
     assert one == again
     assert {epoch: one[epoch] for epoch in (1, 2)} == late
     assert len({tuple(epoch) for epoch in one.values()}) == 3
+
+
+DERIVED = {
+    "prefetch": lambda batches: batches.prefetch(1),
+    "map": lambda batches: batches.map(lambda x, y: (x, y)),
+    "take": lambda batches: batches.take(3),
+    "repeat": lambda batches: batches.prefetch(1).repeat(),
+}
+
+
+@pytest.mark.parametrize("by", DERIVED)
+def test_derived_datasets_begin_with_the_same_epochs(by: str, streaming: bool) -> None:
+    pipeline = FeaturePipeline([Numeric("number")], ["click"]).fit(rows())
+    options = {"shuffle": True, "seed": 7, "streaming": streaming}
+    batches = pipeline.dataset(rows(), 50, **options)
+    plain, late = seen_by_runs(
+        batches, {"epochs": 3}, {"epochs": 3, "initial_epoch": 1}
+    )
+    derived, steps = DERIVED[by](batches), {}
+    if by == "repeat":
+        steps["steps_per_epoch"] = len(batches)
+    one, again, checked, resumed = seen_by_runs(
+        derived,
+        {"epochs": 3, **steps},
+        {"epochs": 3, **steps},
+        {"epochs": 3, "validate": by != "repeat", **steps},
+        {"epochs": 3, "initial_epoch": 1, **steps},
+    )
+    if by == "take":
+        plain = {epoch: seen[:3] for epoch, seen in plain.items()}
+        late = {epoch: seen[:3] for epoch, seen in late.items()}
+    assert one == again == checked == plain
+    assert resumed == late
+
+
+def test_looking_at_a_derived_dataset_is_no_epoch() -> None:
+    pipeline = FeaturePipeline([Numeric("number")], ["click"]).fit(rows())
+    batches = pipeline.dataset(rows(), 50, shuffle=True, seed=7)
+    zipped = tf.data.Dataset.zip((batches, batches)).map(lambda one, _: one)
+    orders = feed.orders(zipped)
+    with feed.looking(zipped):
+        assert len([*zipped.take(1)]) == 1
+        assert orders[0].epoch == 2
+    assert orders[0].epoch == 0
 
 
 def test_rows_travel_far_when_shuffled(streaming: bool) -> None:
@@ -320,6 +373,10 @@ def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) 
             "batch_size must be an integer of at least 1. Received: bat",
         ),
         ({"batch_size": 2.0}, "batch_size must be an integer of at least 1"),
+        ({"batch_size": True}, "batch_size must be an integer of at least 1"),
+        ({"seed": 1.5}, "dataset: seed must be an integer or None. .*=1.5"),
+        ({"seed": "a"}, "seed must be an integer or None. .*='a'"),
+        ({"seed": True}, "dataset: seed must be an integer or None"),
         (
             {"batch_size": 2, "streaming": "no"},
             "streaming must be True, False or 'auto'",
@@ -328,7 +385,7 @@ def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) 
 )
 def test_bad_options(options, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        PIPELINE.dataset(rows(), **options)
+        PIPELINE.dataset(rows(), **{"batch_size": 2, **options})
 
 
 def test_a_group_that_a_dataset_has_not_is_named():

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from recsys.data import FeaturePipeline, Numeric
+from recsys.data import Categorical, FeaturePipeline, MultiValue, Numeric
 from recsys.data.reader import as_arrow, as_columns, is_frame
 
 COLUMNS = {
@@ -54,6 +54,42 @@ def test_fixed_size_nested_and_sliced_lists() -> None:
     columns = as_columns(table.slice(1))
     np.testing.assert_array_equal(columns["fixed"], [[2, 3], [4, 5]])
     np.testing.assert_array_equal(columns["nested"], [[[3], [4]], [[5], [6]]])
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_arrays_of_objects_have_missing_values(missing) -> None:
+    pipeline = FeaturePipeline([Categorical("a")]).fit({"a": ["x", "y", "x"]})
+    values = np.array(["x", missing], object)
+    assert pipeline.transform({"a": values})["a"].to_pylist() == [2, 1]
+    tags = FeaturePipeline([MultiValue("a", length=2)]).fit({"a": [["x", "y"]]})
+    assert tags.transform({"a": values[None]})["a"].to_pylist() == [[2, 1]]
+
+
+HALVES = np.array([0.5, 65504.0, 6e-8, np.nan], "float16")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"a": HALVES, "w": HALVES[:, None]},
+        {"a": [*HALVES], "w": [*HALVES[:, None]]},
+        pd.DataFrame({"a": HALVES, "w": [*HALVES[:, None]]}),
+        pa.table({"a": HALVES, "w": pa.array([*HALVES[:, None]])}),
+    ],
+)
+def test_half_precision_is_read_without_loss(frame) -> None:
+    pipeline = FeaturePipeline(
+        [
+            Numeric("a", fill=-1),
+            MultiValue("m", length=2, weight="w", source="i"),
+        ]
+    )
+    ids = [[1], [2], [3], [4]]
+    table = as_arrow(frame).append_column("i", [ids])
+    found = pipeline.fit(table).transform(table)
+    exact = HALVES.astype("float32")[:3].tolist()
+    assert found["a"].to_pylist() == [*exact, -1]
+    assert [weights[0] for weights in found["w"].to_pylist()] == [*exact, 0]
 
 
 def test_chunked_and_empty() -> None:

@@ -91,6 +91,34 @@ def test_threads_ask_for_a_connection_first_together() -> None:
     assert len({id(connection) for connection in found}) == 1
 
 
+def test_views_do_not_stay_in_the_connection_of_the_user(tmp_path: Path) -> None:
+    connection = ibis.duckdb.connect()
+    table = connection.create_table("log", ibis.memtable(LOG))
+    pq.write_table(LOG, tmp_path / "log.parquet")
+    own = connection.read_parquet(tmp_path / "log.parquet")
+    frame = ibis.memtable(LOG)
+
+    def views() -> set[str]:
+        names = "select view_name from duckdb_views() where not internal"
+        return {name for (name,) in connection.con.sql(names).fetchall()}
+
+    before = views()
+    pipeline = fitted(connection, table)
+    for data in (table, own):
+        for events in (None, LOG, tmp_path / "log.parquet", table):
+            wanted = pipeline.transform(data, events=events)
+            assert wanted.num_rows == len(LOG)
+    pipeline.dataset(table, 64)
+    with pytest.raises(ValueError, match="must be of type"):
+        pipeline.transform(table.mutate(item_id=ibis.literal("a")))
+    assert views() == before
+    for _ in range(2):  # what is the user's stays readable
+        assert pipeline.transform(frame).equals(wanted)
+        assert connection.to_pyarrow(frame).num_rows == len(LOG)
+        assert connection.to_pyarrow(own).num_rows == len(LOG)
+    assert len(views() - before) == 1
+
+
 def test_frames_do_not_stay_in_the_connection() -> None:
     pipeline = fitted()
 

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -273,3 +274,11 @@ def test_owner_and_outputs() -> None:
 def test_nearest_lists_all_names() -> None:
     assert nearest("itm", ["user", "item"]) == "item, user (nearest: item)"
     assert nearest("zzz", ["user", "item"]) == "item, user"
+
+
+def test_edges_of_buckets_may_be_an_array() -> None:
+    assert Bucketed("a", edges=np.array([18, 65])) == Bucketed("a", edges=[18, 65])
+    assert Bucketed("a", edges=np.float32([0.5])).edges == (0.5,)
+    for edges in (np.array([]), np.array([[1, 2]]), np.array(["a"]), np.array(3)):
+        with pytest.raises(ValueError, match="Bucketed 'a': edges must be finite num"):
+            Bucketed("a", edges=edges)
