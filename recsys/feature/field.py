@@ -5,8 +5,6 @@ from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 Belong = Literal["history", "user", "item", "domain", "context", "task"]
 Pooling = Literal["mean", "sum", "max"]
 Role = Literal["attribute", "time", "session"]
@@ -16,6 +14,8 @@ BINS = "two or more that rise by normal float32 numbers"
 
 def are_bins(edges: Sequence[float]) -> bool:
     """Whether edges are `BINS`: a model divides by the width of each bin."""
+    import numpy as np  # late: `import recsys` loads nothing heavy
+
     with np.errstate(all="ignore"):
         widths = np.diff(np.asarray(edges, "float32"))
     kind = np.finfo("float32")

@@ -25,7 +25,6 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-import numpy as np
 import yaml
 
 from recsys.feature.field import Belong, Pooling
@@ -238,7 +237,9 @@ class Bucketed(RawColumn):
         if self.num_buckets is not None:
             self._require_counts(num_buckets=2)
         if self.edges is not None:
-            listed = isinstance(self.edges, Sequence) or np.ndim(self.edges) == 1
+            listed = (
+                isinstance(self.edges, Sequence) or getattr(self.edges, "ndim", 0) == 1
+            )
             known = listed and len(self.edges) > 0
             numbers = known and all(isinstance(edge, Real) for edge in self.edges)
             inf = float("inf")
