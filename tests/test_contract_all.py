@@ -49,7 +49,7 @@ def test_saved_model(model, feed, tmp_path):
         outputs = loaded.serve({k: tf.constant(v) for k, v in batch.items()})
         assert set(outputs) == set(model.output_names)
         found = _side_by_side([outputs[name] for name in model.output_names])
-        close(found, zoo.predictions(model, batch), terms=100)
+        close(found, zoo.predictions(model, batch), terms=100, scale=8)
 
 
 def test_onnx(model, feed, tmp_path):
@@ -64,7 +64,7 @@ def test_onnx(model, feed, tmp_path):
         assert set(names) == set(model.output_names)
         named = dict(zip(names, outputs, strict=True))
         found = _side_by_side([named[name] for name in model.output_names])
-        close(found, zoo.predictions(model, batch), terms=1_000)
+        close(found, zoo.predictions(model, batch), terms=1_000, scale=3)
 
 
 def test_litert(model, feed, tmp_path):
@@ -76,7 +76,7 @@ def test_litert(model, feed, tmp_path):
         outputs = run(**row)
         assert set(outputs) == set(model.output_names)
         found = _side_by_side([outputs[name] for name in model.output_names])
-        close(found, zoo.predictions(model, row), terms=1_000)
+        close(found, zoo.predictions(model, row), terms=1_000, scale=3)
 
 
 def test_compiled_training_equals_plain_training(entry):
@@ -111,7 +111,7 @@ def test_mixed_precision_is_near_and_its_head_float32(entry):
         assert found[-1].dtype == np.float32
         loss = model.fit(x, y, batch_size=32, verbose=0).history["loss"]
         assert np.isfinite(loss).all()
-    assert found[0] == pytest.approx(found[1], rel=0.1, abs=0.05)
+    assert (np.abs(found[0] - found[1]) <= 0.05 + 0.1 * np.abs(found[1])).all()
 
 
 def test_training_goes_on_in_a_graph_from_a_file(entry, tmp_path):
