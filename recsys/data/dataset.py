@@ -30,11 +30,18 @@ class Order:
 
     Args:
         seed: Of all orders; `None` draws one.
+        epoch: The epoch of the first pass.
+        step: Batches of it to leave out.
+
+    Attributes:
+        drawn: Whether nobody gave a seed; `Model.fit` then takes that of the model.
     """
 
-    def __init__(self, seed: int | None) -> None:
+    def __init__(self, seed: int | None, epoch: int = 0, step: int = 0) -> None:
         self.seed = random.getrandbits(63) if seed is None else seed % 2**64
-        self.epoch = 0
+        self.drawn = seed is None
+        self.start = self.epoch = epoch
+        self.step = step
 
     def next_epoch(self) -> int:
         """Returns the epoch of a pass that begins."""
@@ -51,15 +58,37 @@ class Order:
         return state.astype("int64")
 
 
+def salts(order: Order) -> "tf.data.Dataset":
+    """Returns a dataset of one element, the salt of the next epoch, `(2,)`."""
+    import tensorflow as tf
+
+    def salt(_: Any) -> Any:
+        drawn = tf.numpy_function(lambda: order.salt(order.next_epoch()), [], tf.int64)
+        return tf.ensure_shape(drawn, (2,))
+
+    return tf.data.Dataset.range(1).map(salt)
+
+
 def in_memory(block: Block, order: Order) -> "tf.data.Dataset":
     """Returns a dataset of one block, all rows, and its salt."""
     import tensorflow as tf
 
-    def salted(*block: Any) -> Any:
-        salt = tf.numpy_function(lambda: order.salt(order.next_epoch()), [], tf.int64)
-        return block, tf.ensure_shape(salt, (2,))
+    return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(block), salts(order)))
 
-    return tf.data.Dataset.from_tensors(block).map(salted)
+
+def from_step(dataset: "tf.data.Dataset", order: Order) -> "tf.data.Dataset":
+    """Returns the same batches, but for those that the first pass leaves out."""
+    import tensorflow as tf
+
+    def left_out() -> int:
+        step, order.step = order.step, 0
+        return step
+
+    def rest(_: Any) -> Any:
+        step = tf.numpy_function(left_out, [], tf.int64)
+        return dataset.skip(tf.ensure_shape(step, ()))
+
+    return tf.data.Dataset.range(1).flat_map(rest)
 
 
 def write_packed(

@@ -327,6 +327,7 @@ class FeaturePipeline:
         seed: int | None = None,
         drop_remainder: bool = False,
         streaming: bool | Literal["auto"] = "auto",
+        start: tuple[int, int] = (0, 0),
     ) -> "tf.data.Dataset":
         """Returns the model input as batches for `fit`, `evaluate` and `predict`.
 
@@ -346,10 +347,14 @@ class FeaturePipeline:
                 one of its number, from `initial_epoch`. Over a dataset derived from
                 this one by methods (`prefetch`, `map`, `repeat`), `fit` begins with
                 `initial_epoch` and each pass is the next; over one that a function
-                returns (`interleave`), it goes on. By default the seed is drawn.
+                returns (`interleave`), it goes on. By default the seed is drawn, and
+                `fit` takes that of the model, which is in its files, and for each epoch
+                the one that the model has not seen.
             drop_remainder: Whether to leave out a last batch that is not full.
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
                 streams files whose model input is larger than 2 GiB.
+            start: Epoch of the first pass, and how many of its batches to leave out.
+                `fit` begins with that epoch too, unless `initial_epoch` says otherwise.
 
         Returns:
             Dataset of known cardinality that yields `(x, y)`, or `(x, y,
@@ -361,7 +366,7 @@ class FeaturePipeline:
         Raises:
             RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`.
         """
-        from recsys.data.dataset import Order, batches, in_memory, on_disk
+        from recsys.data.dataset import Order, batches, from_step, in_memory, on_disk
 
         if not _is_integer(batch_size) or batch_size < 1:
             raise ValueError(
@@ -378,7 +383,13 @@ class FeaturePipeline:
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
-        order = Order(None if seed is None else int(seed))  # NumPy's would overflow
+        if not _is_pair(start):
+            raise ValueError(
+                "dataset: start must be (epoch, step), integers of at least 0. "
+                f"Received: start={start!r}"
+            )
+        # NumPy's integers would overflow.
+        order = Order(None if seed is None else int(seed), *map(int, start))
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
@@ -404,9 +415,14 @@ class FeaturePipeline:
             shuffle=shuffle,
             drop_remainder=drop_remainder,
         )
-        setattr(dataset, FINGERPRINT, prepared.fingerprint)
-        dataset.recsys_order = order  # `Model.fit` sets its epoch
-        dataset.recsys_checked = True  # `Model` need not check these inputs again
+        whole = dataset
+        if order.step:
+            dataset = from_step(whole, order)
+            dataset.recsys_whole = whole  # `Model.fit` leaves the batches out itself
+        for each in (dataset, whole):
+            setattr(each, FINGERPRINT, prepared.fingerprint)
+            each.recsys_order = order  # `Model.fit` sets its epoch
+            each.recsys_checked = True  # `Model` need not check these inputs again
         return dataset
 
     @classmethod
@@ -561,6 +577,11 @@ class _Prepared:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_pair(value: Any) -> bool:
+    listed = isinstance(value, (tuple, list)) and len(value) == 2
+    return listed and all(_is_integer(each) and each >= 0 for each in value)
 
 
 def _width(dim: Dim, table: str, vocabulary_size: int) -> int:

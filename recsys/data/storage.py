@@ -1,67 +1,61 @@
 """A fitted pipeline as a folder of readable files.
 
-pipeline.yaml              the schema, the statistics, and what is in the vocabularies
-vocabulary/<name>.parquet  value and count; the first row has id 2
+pipeline.yaml                  the schema, the statistics, what is in the vocabularies,
+                               and the number of their folder
+vocabulary-<n>/<name>.parquet  value and count; the first row has id 2
+
+`pipeline.yaml` is replaced last: before that the folder is what it was, after that it
+is the new one.
 """
 
-import os
+import re
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from filelock import FileLock
 
 from recsys.data.fitted import Fitted
+from recsys.data.writing import LEFT, LOCK, sync, whole_file
 from recsys.feature.schema import Schema
 
-FORMAT = "recsys.FeaturePipeline 1"
+FORMATS = ("recsys.FeaturePipeline 1", "recsys.FeaturePipeline 2")
+MANIFEST = "pipeline.yaml"
+VERSIONS = "vocabulary-*"
 
 
 def write_pipeline(path: str | Path, schema: Schema, fitted: Fitted) -> None:
     """Writes a folder that `read_pipeline` reads; whole or not at all.
 
+    Writers take turns. Readers see one pipeline or the other.
+
     Raises:
         FileExistsError: If the path exists and is anything but a saved pipeline.
     """
     path = Path(path)
-    if path.exists() and not _is_replaceable(path):
-        raise FileExistsError(
-            f"{path} must not exist, or be a saved pipeline and nothing else"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (path.parent / f".{path.name}-{uuid.uuid4().hex}" for _ in range(2))
-    try:
-        _write(new, schema, fitted)
-        if path.exists():
-            os.rename(path, old)
-        os.rename(new, path)
-    except BaseException:
-        if old.exists() and not path.exists():
-            os.rename(old, path)
-        raise
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yields where to write a file that appears under its name when it is whole.
-
-    Any number of threads and processes may write one file: the last one stays.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    if path.exists() and not (path / LOCK).exists():  # else others may be writing
+        _check_replaceable(path)
+    path.mkdir(parents=True, exist_ok=True)
+    with FileLock(path / LOCK):
+        _check_replaceable(path)
+        kept = _current(path)
+        numbers = [int(each.name.rpartition("-")[2]) for each in path.glob(VERSIONS)]
+        new = f"vocabulary-{max(numbers, default=0) + 1}"
+        try:
+            _write_vocabularies(path / new, fitted)
+            with whole_file(path / MANIFEST) as part:
+                part.write_text(_manifest(new, schema, fitted), encoding="utf-8")
+            kept = new
+        finally:
+            for other in path.glob("vocabulary*"):
+                if other.name != kept:
+                    shutil.rmtree(other)
+            if kept is None:
+                shutil.rmtree(path)
 
 
 def read_pipeline(path: str | Path) -> tuple[Schema, Fitted]:
@@ -71,41 +65,71 @@ def read_pipeline(path: str | Path) -> tuple[Schema, Fitted]:
         ValueError: If the folder is missing, is something else or is damaged.
     """
     path = Path(path)
-    try:
-        saved = yaml.safe_load((path / "pipeline.yaml").read_text(encoding="utf-8"))
-        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-            raise ValueError(f"pipeline.yaml must begin with 'format: {FORMAT}'")
-        vocabularies = {
-            name: _read_vocabulary(path, name, words["size"])
-            for name, words in saved["vocabularies"].items()
-        }
-        unseen = {
-            name: words["unseen"] for name, words in saved["vocabularies"].items()
-        }
-        fitted = Fitted(saved["families"], vocabularies, unseen, saved["statistics"])
-        return Schema.from_dict(saved["schema"]), fitted
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        yaml.YAMLError,
-        pa.ArrowException,
-    ) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(
-            f"{path} must be a folder that FeaturePipeline.save wrote. "
-            f"Received: {reason}"
-        ) from error
+    while True:
+        text = None
+        try:
+            text = (path / MANIFEST).read_text(encoding="utf-8")
+            return _read(path, text)
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            yaml.YAMLError,
+            pa.ArrowException,
+        ) as error:
+            if text is not None and text != _text(path):
+                continue  # it was replaced meanwhile
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"{path} must be a folder that FeaturePipeline.save wrote. "
+                f"Received: {reason}"
+            ) from error
 
 
-def _write(path: Path, schema: Schema, fitted: Fitted) -> None:
-    (path / "vocabulary").mkdir(parents=True)
+def _read(path: Path, text: str) -> tuple[Schema, Fitted]:
+    saved = yaml.safe_load(text)
+    if not isinstance(saved, dict) or saved.get("format") not in FORMATS:
+        raise ValueError(f"{MANIFEST} must begin with 'format: {FORMATS[-1]}'")
+    folder = path / saved.get("folder", "vocabulary")  # its name in format 1
+    vocabularies = {
+        name: _read_vocabulary(folder, name, words["size"])
+        for name, words in saved["vocabularies"].items()
+    }
+    unseen = {name: words["unseen"] for name, words in saved["vocabularies"].items()}
+    fitted = Fitted(saved["families"], vocabularies, unseen, saved["statistics"])
+    return Schema.from_dict(saved["schema"]), fitted
+
+
+def _text(path: Path) -> str | None:
+    with suppress(OSError, UnicodeDecodeError):
+        return (path / MANIFEST).read_text(encoding="utf-8")
+    return None
+
+
+def _current(path: Path) -> str | None:
+    """The folder of the vocabularies of the pipeline that is saved there, if any."""
+    with suppress(yaml.YAMLError):
+        saved = yaml.safe_load(_text(path) or "")
+        if isinstance(saved, dict):
+            return str(saved.get("folder", "vocabulary"))
+    return None
+
+
+def _write_vocabularies(folder: Path, fitted: Fitted) -> None:
+    folder.mkdir()
     for name, words in fitted.vocabularies.items():
-        pq.write_table(words, _file(path, name), write_page_checksum=True)
+        file = folder / f"{name}.parquet"
+        pq.write_table(words, file, write_page_checksum=True)
+        sync(file)
+    sync(folder)
+
+
+def _manifest(folder: str, schema: Schema, fitted: Fitted) -> str:
     saved: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMATS[-1],
+        "folder": folder,
         "schema": schema.to_dict(),
         "families": dict(fitted.families),
         "vocabularies": {
@@ -114,33 +138,39 @@ def _write(path: Path, schema: Schema, fitted: Fitted) -> None:
         },
         "statistics": dict(fitted.statistics),
     }
-    text = yaml.safe_dump(saved, sort_keys=False, allow_unicode=True)
-    (path / "pipeline.yaml").write_text(text, encoding="utf-8")
+    text: str = yaml.safe_dump(saved, sort_keys=False, allow_unicode=True)
+    return text
 
 
-def _read_vocabulary(path: Path, name: str, size: int) -> pa.Table:
-    words = pq.read_table(_file(path, name), page_checksum_verification=True)
+def _read_vocabulary(folder: Path, name: str, size: int) -> pa.Table:
+    file = folder / f"{name}.parquet"
+    words = pq.read_table(file, page_checksum_verification=True)
     if words.column_names != ["value", "count"] or len(words) != size:
         raise ValueError(f"the vocabulary of {name!r} must have {size} rows")
     return words
 
 
-def _file(path: Path, name: str) -> Path:
-    return path / "vocabulary" / f"{name}.parquet"
+def _check_replaceable(path: Path) -> None:
+    """Raises `FileExistsError` if there is something that is not of a saved pipeline.
 
-
-def _is_replaceable(path: Path) -> bool:
-    """Whether nothing is lost that `read_pipeline` does not know."""
+    Other versions, and what is hidden, are left of writers that were killed.
+    """
+    error = FileExistsError(
+        f"{path} must not exist, or be a saved pipeline and nothing else"
+    )
     if not path.is_dir():
-        return False
+        raise error
     names = [p.relative_to(path).as_posix() for p in path.rglob("*")]
-    if not names:
-        return True
-    known = {"pipeline.yaml", "vocabulary"}
-    try:
-        known |= {
-            f"vocabulary/{name}.parquet" for name in read_pipeline(path)[1].vocabularies
-        }
-    except ValueError:
-        return False
-    return set(names) <= known
+    known = {MANIFEST, LOCK}
+    current = _current(path)
+    if MANIFEST in names:
+        try:
+            words = read_pipeline(path)[1].vocabularies
+        except ValueError:
+            raise error from None
+        known |= {current, *(f"{current}/{name}.parquet" for name in words)}
+    left = re.compile(rf"vocabulary-\d+(/[^/]+\.parquet)?|\.{MANIFEST}{LEFT}.*")
+    for name in names:
+        of_current = name.partition("/")[0] == current
+        if name not in known and (of_current or not left.fullmatch(name)):
+            raise error

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.data.storage import whole_file
+from recsys.data.writing import whole_file
 from recsys.metrics.lists import check_k
 from recsys.metrics.recall import recall
 from recsys.retrieval import check_excluded, top_k

@@ -5,6 +5,9 @@ from typing import Any
 import keras
 
 from recsys.train.evaluation import evaluate
+from recsys.train.resume import Resume
+
+__all__ = ["CatalogueMetrics", "Resume"]
 
 
 class CatalogueMetrics(keras.callbacks.Callback):

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.dataset import Order, salts
 from recsys.data.layout import apart, side_by_side
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset":
+def array_dataset(
+    data: Any, batch_size: int, order: Order | None = None
+) -> "tf.data.Dataset":
     """Returns whole batches of arrays, in a new order in each epoch.
 
     Much faster than Keras' own, which slices row by row.
@@ -22,30 +25,30 @@ def array_dataset(data: Any, batch_size: int, shuffle: bool) -> "tf.data.Dataset
     Args:
         data: Arrays of one length, in dicts and tuples.
         batch_size: Rows of a batch; the last may have fewer.
-        shuffle: Whether the order is random; `keras.utils.set_random_seed` fixes it.
+        order: Says the order of each epoch; `None` leaves the rows as they are.
     """
     import tensorflow as tf
 
     arrays = [np.asarray(array) for array in tf.nest.flatten(data)]
     rows = len(arrays[0])
-    batch_of = _shuffled(arrays) if shuffle else _in_order(arrays)
+    batch_of = _in_order(arrays) if order is None else _shuffled(arrays)
 
     def epoch(salt: Any) -> Any:
-        order = None
-        if shuffle:
-            seed = [salt, 0]  # an op with a state would begin anew in each epoch
-            order = tf.random.experimental.stateless_shuffle(tf.range(rows), seed)
+        chosen = None
+        if order is not None:
+            # An op with a state would begin anew in each epoch.
+            chosen = tf.random.experimental.stateless_shuffle(tf.range(rows), salt)
 
         def batch(start: Any) -> Any:
             here = slice(start, start + batch_size)
-            parts = batch_of(here if order is None else order[here])
+            parts = batch_of(here if chosen is None else chosen[here])
             return tf.nest.pack_sequence_as(data, parts)
 
         starts = tf.data.Dataset.range(0, rows, batch_size)
         return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
-    salts = tf.data.Dataset.random(rerandomize_each_iteration=True)
-    dataset = salts.take(1).flat_map(epoch)
+    one = tf.data.Dataset.range(1) if order is None else salts(order)
+    dataset = one.flat_map(epoch)
     batches = tf.data.experimental.assert_cardinality(-(-rows // batch_size))
     return prompt(dataset.apply(batches).prefetch(tf.data.AUTOTUNE))
 
@@ -96,7 +99,7 @@ def prompt(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     return dataset.with_options(options)
 
 
-def orders(dataset: Any) -> list[Any]:
+def orders(dataset: Any) -> list[Order]:
     """Returns the orders of the pipelines' datasets that a dataset is derived from."""
     if hasattr(dataset, "recsys_order"):
         return [dataset.recsys_order]

@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import inspect
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.data.storage import whole_file
+from recsys.data.dataset import Order
+from recsys.data.writing import whole_file, whole_folder
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
 from recsys.layers.embedding import Embedding
@@ -21,10 +22,11 @@ from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
-from recsys.train import feed, optimizers, routing, rows
+from recsys.train import feed, optimizers, resume, routing, rows
 from recsys.train.balance import Balance, GradientBalance, Recorded
 from recsys.train.columns import Column, all_layers, check_columns, columns_of
 from recsys.train.losses.joint import per_replica
+from recsys.train.order import Epochs, ModelOrder
 
 
 @dataclass
@@ -97,6 +99,8 @@ class Model(keras.Model):
         super().__init__(*args, **kwargs)
         self._turn = threading.Lock()
         self._metrics_turn = threading.RLock()  # their state is of one run at a time
+        self._step_turn = threading.RLock()  # files are of the end of a step
+        self._orders = ModelOrder()
         self._hang_state()
         for layer in self._loss_layers():
             layer.bind(self)
@@ -253,15 +257,47 @@ class Model(keras.Model):
         """Compiles as `get_compile_config` says."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves the model; see `keras.Model.save`. The file appears when whole."""
-        self._refresh()
-        path = Path(filepath)
-        if path.suffix != ".keras":
-            super().save(filepath, *args, **kwargs)
-            return
-        with whole_file(path) as part:
-            super().save(part, *args, **kwargs)
+    def save(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Saves the model; see `keras.Model.save`. The file appears when whole.
+
+        Another thread may train meanwhile: the file is of the end of a step.
+
+        Raises:
+            FileExistsError: If there is one, and `overwrite=False`.
+        """
+        with self._written(filepath, overwrite, ".keras", zipped is False) as part:
+            super().save(part, zipped=zipped, **kwargs)
+
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None
+    ) -> None:
+        """Saves the weights; see `keras.Model.save_weights`, and `save`."""
+        several = max_shard_size is not None
+        with self._written(filepath, overwrite, ".weights.h5", several) as part:
+            super().save_weights(part, max_shard_size=max_shard_size)
+
+    @contextlib.contextmanager
+    def _written(
+        self, path: Any, overwrite: bool, ending: str, several: bool
+    ) -> Iterator[Any]:
+        """Yields where Keras may write a file: of several files, where they belong."""
+        if not overwrite and Path(path).exists():
+            raise FileExistsError(
+                f"{path} must not exist, as overwrite=False. Received: one that does"
+            )
+        with self._step_turn:
+            self._refresh()
+            if several or not str(path).endswith(ending):
+                yield path
+                return
+            with whole_file(path) as part:
+                yield part
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kw: Any) -> None:
         """Exports the model; see `keras.Model.export`.
@@ -292,13 +328,15 @@ class Model(keras.Model):
                 **kw,
             }
         named = keras.Model(self.input, outputs, name=self.name)
-        named.export(filepath, format, **kw)
+        whole = whole_folder if format == "tf_saved_model" else whole_file
+        with whole(filepath) as part:
+            named.export(part, format, **kw)
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves what no layer has: the state of random generators, and of `balance`."""
+        """Saves what no layer has: random generators, `balance`, the order of rows."""
         for i, state in enumerate(self._random_state()):
             store[f"random_{i}"] = state
-        for variable in self.balance.variables if self.balance else ():
+        for variable in self._own_variables():
             store[variable.name] = variable
 
     def load_own_variables(self, store: Any) -> None:
@@ -306,9 +344,13 @@ class Model(keras.Model):
         for i, state in enumerate(self._random_state()):
             if f"random_{i}" in store:
                 state.assign(store[f"random_{i}"])
-        for variable in self.balance.variables if self.balance else ():
+        for variable in self._own_variables():
             if variable.name in store:
                 variable.assign(store[variable.name])
+
+    def _own_variables(self) -> list[Any]:
+        balance = self.balance.variables if self.balance else ()
+        return [*balance, self._orders.variable]
 
     def _random_state(self) -> list[Any]:
         others = {id(v) for v in (*self.weights, *self.metrics_variables)}
@@ -324,6 +366,7 @@ class Model(keras.Model):
 
             self._checkpointed = tf.Module()
             self._checkpointed.state = [variable.value for variable in self.variables]
+            self._checkpointed.orders = self._orders.variable.value
 
     # Fit, evaluate, predict: checks first.
 
@@ -355,7 +398,11 @@ class Model(keras.Model):
             if y is not None:
                 del rest["class_weight"]
                 weight = rows.weights_of_classes(self.heads, y, classes)
+        x = getattr(x, "recsys_whole", x)
         orders = feed.orders(x) if rows.is_dataset(x) else []
+        if orders and "initial_epoch" not in rest:
+            rest["initial_epoch"] = orders[0].start
+        derived = bool(orders) and not hasattr(x, "recsys_order")
         train = self._prepared(x, y, weight, validate=validate)
         valid = rest.pop("validation_data", None)
         if valid is not None:
@@ -366,17 +413,15 @@ class Model(keras.Model):
             share = rest.pop("validation_split", 0.0)
             if share and valid is None:
                 train, valid = feed.split_off(train, share)
-            shuffle = rest.pop("shuffle", True)
-            train = (feed.array_dataset(train, rest.get("batch_size") or 32, shuffle),)
+            if rest.pop("shuffle", True):
+                orders = [Order(None)]
+            size = rest.get("batch_size") or 32
+            train = (feed.array_dataset(train, size, *orders),)
         if valid is not None and self._feeds_itself(valid):
             size = rest.pop("validation_batch_size", None) or rest.get("batch_size")
-            valid = (feed.array_dataset(valid, size or 32, shuffle=False),)
-        if self.balance is not None:
-            rest["callbacks"] = _with_callback(rest, balances.AfterEpoch())
-        if orders:
-            derived = not hasattr(x, "recsys_order")
-            before = _BeforeEpoch(orders, first_only=derived)
-            rest["callbacks"] = _with_callback(rest, before)
+            valid = (feed.array_dataset(valid, size or 32),)
+        epochs = Epochs(orders, self._orders, first_only=derived)
+        rest["callbacks"] = resume.callbacks(self, train[0], epochs, rest)
         if rows.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
@@ -384,9 +429,12 @@ class Model(keras.Model):
         if valid is not None:
             valid = valid if len(valid) > 1 else valid[0]
         with self._metrics_turn:
-            history = super().fit(
-                x, y, sample_weight=sample_weight, validation_data=valid, **rest
-            )
+            try:
+                history = super().fit(
+                    x, y, sample_weight=sample_weight, validation_data=valid, **rest
+                )
+            finally:
+                self._initial_epoch = None  # of this `fit` only
         self._refresh()
         return history
 
@@ -407,7 +455,7 @@ class Model(keras.Model):
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
             parts = self._prepared(x, y, sample_weight)
             if self._feeds_itself(parts) and not steps:
-                parts = (feed.array_dataset(parts, batch_size or 32, shuffle=False),)
+                parts = (feed.array_dataset(parts, batch_size or 32),)
                 batch_size = None
             x, y, sample_weight = (*parts, None, None)[:3]
         with self._metrics_turn:
@@ -485,6 +533,20 @@ class Model(keras.Model):
         if not found:
             raise ValueError("predict: there must be rows. Received: none")
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Compiles what `fit` runs. A file is not written while a step changes it."""
+        made = self.train_function is None or force
+        super().make_train_function(force)
+        if made:
+            step = self.train_function
+
+            def in_turn(*args: Any) -> Any:
+                with self._step_turn:
+                    return step(*args)
+
+            self.train_function = in_turn
+        return self.train_function
 
     def make_predict_function(self, force: bool = False) -> Any:
         """Compiles what `predict` runs, on TensorFlow once for all sizes of a batch."""
@@ -772,36 +834,6 @@ def _forward_pass() -> Iterator[bool]:
         yield depth == 0
     finally:
         _depth.value = depth
-
-
-class _BeforeEpoch(keras.callbacks.Callback):
-    """Tells datasets of a pipeline whose epoch's order is wanted.
-
-    Args:
-        orders: Those of the datasets.
-        first_only: Whether they count on by themselves, since an epoch of `fit` may be
-            several passes over them, or a part of one.
-    """
-
-    def __init__(self, orders: Sequence[Any], first_only: bool) -> None:
-        super().__init__()
-        self._orders = orders
-        self._first_only = first_only
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        for order in self._orders:
-            order.epoch = epoch
-        if self._first_only:
-            self._orders = []
-
-
-def _with_callback(arguments: Mapping[str, Any], callback: Any) -> Any:
-    """Returns the callbacks of `fit` with one before them."""
-    given = arguments.get("callbacks") or []
-    if isinstance(given, keras.callbacks.CallbackList):
-        given.append(callback)
-        return given
-    return [callback, *(given if isinstance(given, (list, tuple)) else [given])]
 
 
 def _check_names(inputs: Any = None, outputs: Any = None, **others: Any) -> None:

@@ -1,5 +1,9 @@
 """A pipeline on disk: readable, whole or absent, and never over something else."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from recsys.data import Bucketed, Categorical, FeaturePipeline, Numeric, storage
+from recsys.data import Bucketed, Categorical, FeaturePipeline, Numeric
 
 DATA = pa.table({"a": ["x", "y", "x", None], "b": [True, False, True, True],
                  "n": [1.0, 0.1, 0.3, 7.7]})  # fmt: skip
@@ -44,12 +48,13 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_files_are_readable(tmp_path: Path) -> None:
     fitted().save(tmp_path / "p")
-    names = ["pipeline.yaml", "vocabulary/a.parquet", "vocabulary/b.parquet"]
-    assert sorted(contents(tmp_path / "p")) == names
-    words = pq.read_table(tmp_path / "p" / "vocabulary" / "a.parquet").to_pydict()
+    words = ["vocabulary-1/a.parquet", "vocabulary-1/b.parquet"]
+    assert sorted(contents(tmp_path / "p")) == [".lock", "pipeline.yaml", *words]
+    words = pq.read_table(tmp_path / "p" / "vocabulary-1" / "a.parquet").to_pydict()
     assert words == {"value": ["x", "y"], "count": [2, 1]}
     saved = yaml.safe_load((tmp_path / "p" / "pipeline.yaml").read_text())
-    assert saved["format"] == "recsys.FeaturePipeline 1"
+    assert saved["format"] == "recsys.FeaturePipeline 2"
+    assert saved["folder"] == "vocabulary-1"
     assert saved["vocabularies"]["a"] == {"size": 2, "unseen": 1}
     assert saved["schema"]["columns"][0] == {"kind": "categorical", "name": "a"}
 
@@ -60,7 +65,8 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
     other = FeaturePipeline([Categorical("n", source="a")]).fit(DATA)
     other.save(path)
     assert FeaturePipeline.load(path).schema == other.schema
-    assert sorted(contents(path)) == ["pipeline.yaml", "vocabulary/n.parquet"]
+    names = [".lock", "pipeline.yaml", "vocabulary-2/n.parquet"]
+    assert sorted(contents(path)) == names
     assert [file.name for file in tmp_path.iterdir()] == ["p"]
 
 
@@ -70,7 +76,9 @@ def test_empty_folder_is_used(tmp_path: Path) -> None:
     FeaturePipeline.load(tmp_path / "p")
 
 
-@pytest.mark.parametrize("stranger", ["model.keras", "vocabulary/notes.txt", ".hidden"])
+@pytest.mark.parametrize(
+    "stranger", ["model.keras", "vocabulary-1/notes.txt", ".hidden"]
+)
 def test_other_files_are_never_lost(tmp_path: Path, stranger: str) -> None:
     path = tmp_path / "p"
     fitted().save(path)
@@ -92,16 +100,39 @@ def test_other_folders_and_files_are_never_lost(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+def of_format_1(path: Path) -> None:
+    """Makes a saved folder what it was before versions."""
+    (path / "vocabulary-1").rename(path / "vocabulary")
+    saved = yaml.safe_load((path / "pipeline.yaml").read_text())
+    saved["format"] = "recsys.FeaturePipeline 1"
+    del saved["folder"]
+    (path / "pipeline.yaml").write_text(yaml.safe_dump(saved))
+    (path / ".lock").unlink()
+
+
+def test_folders_of_format_1_are_read_and_replaced(tmp_path: Path) -> None:
+    path, pipeline = tmp_path / "p", fitted()
+    pipeline.save(path)
+    of_format_1(path)
+    again = FeaturePipeline.load(path)
+    assert again.transform(DATA).equals(pipeline.transform(DATA))
+    again.save(path)
+    assert not (path / "vocabulary").exists()
+    assert FeaturePipeline.load(path).transform(DATA).equals(pipeline.transform(DATA))
+
+
+STEPS = [(pq, "write_table"), (os, "fsync"), (os, "replace")]
+
+
 @pytest.mark.parametrize("exists", [False, True])
 @pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("step", ["write_table", "rename"])
+@pytest.mark.parametrize(("owner", "step"), STEPS, ids=[step for _, step in STEPS])
 def test_nothing_half_written_stays(
-    tmp_path: Path, monkeypatch, step: str, call: int, exists: bool
+    tmp_path: Path, monkeypatch, owner, step: str, call: int, exists: bool
 ) -> None:
     if exists:
         fitted().save(tmp_path / "p")
     before = contents(tmp_path)
-    owner = {"write_table": storage.pq, "rename": storage.os}[step]
     real, calls = getattr(owner, step), []
 
     def fail(*args, **options) -> None:
@@ -112,13 +143,73 @@ def test_nothing_half_written_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, step, fail)
-        if (step, call, exists) == ("rename", 2, False):
-            fitted().save(tmp_path / "p")  # a new folder is moved but once
+        if (step, call) == ("replace", 2):
+            fitted().save(tmp_path / "p")  # one file is replaced
             return
         with pytest.raises(KeyboardInterrupt):
             fitted().save(tmp_path / "p")
     assert contents(tmp_path) == before
     assert len(calls) >= call
+
+
+KILLED = """
+import os, sys
+import pyarrow as pa, pyarrow.parquet as pq
+from recsys.data import Categorical, FeaturePipeline
+owner, step, call, path = sys.argv[1:]
+pipeline = FeaturePipeline([Categorical("a"), Categorical("b", source="a")])
+pipeline.fit({"a": ["z", "z", "w"]})
+owner, calls = {"os": os, "pq": pq}[owner], []
+real = getattr(owner, step)
+def kill(*args, **options):
+    calls.append(args)
+    if len(calls) == int(call):
+        os._exit(9)
+    return real(*args, **options)
+setattr(owner, step, kill)
+pipeline.save(path)
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "step", "call"),
+    [
+        ("pq", "write_table", 2),
+        ("os", "fsync", 4),
+        ("os", "fsync", 5),
+    ],
+)
+def test_a_killed_writer_leaves_one_whole_pipeline(
+    tmp_path: Path, owner: str, step: str, call: int
+) -> None:
+    path = tmp_path / "p"
+    fitted().save(path)
+    arguments = [owner, step, str(call), str(path)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments])
+    assert killed.returncode == 9
+    names = FeaturePipeline.load(path).schema.columns
+    assert len(names) == (2 if (step, call) == ("fsync", 5) else 4)
+    fitted().save(path)
+    assert {name.partition("/")[0] for name in contents(path)} == {
+        ".lock",
+        "pipeline.yaml",
+        yaml.safe_load((path / "pipeline.yaml").read_text())["folder"],
+    }
+
+
+def test_writers_take_turns_and_readers_see_one_of_them(tmp_path: Path) -> None:
+    one, other = fitted(), FeaturePipeline([Categorical("n", source="a")]).fit(DATA)
+    one.save(tmp_path / "p")
+
+    def use(number: int) -> int:
+        if number % 2:
+            (one, other)[number // 2 % 2].save(tmp_path / "p")
+        return len(FeaturePipeline.load(tmp_path / "p").schema.columns)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(use, range(64))]
+    assert {*found} == {1, 4}
+    assert len([*(tmp_path / "p").iterdir()]) == 3
 
 
 def damage_yaml(path: Path) -> None:
@@ -128,16 +219,16 @@ def damage_yaml(path: Path) -> None:
 
 def other_format(path: Path) -> None:
     file = path / "pipeline.yaml"
-    file.write_text(file.read_text().replace("FeaturePipeline 1", "FeaturePipeline 9"))
+    file.write_text(file.read_text().replace("FeaturePipeline 2", "FeaturePipeline 9"))
 
 
 def cut_vocabulary(path: Path) -> None:
-    file = path / "vocabulary" / "a.parquet"
+    file = path / "vocabulary-1" / "a.parquet"
     pq.write_table(pq.read_table(file).slice(0, 1), file)
 
 
 def damage_vocabulary(path: Path) -> None:
-    file = path / "vocabulary" / "a.parquet"
+    file = path / "vocabulary-1" / "a.parquet"
     content = bytearray(file.read_bytes())
     content[content.index(b"x")] = ord("z")
     file.write_bytes(content)
@@ -145,7 +236,7 @@ def damage_vocabulary(path: Path) -> None:
 
 DAMAGE = [
     (lambda path: (path / "pipeline.yaml").unlink(), "pipeline.yaml"),
-    (lambda path: (path / "vocabulary" / "a.parquet").unlink(), "a.parquet"),
+    (lambda path: (path / "vocabulary-1" / "a.parquet").unlink(), "a.parquet"),
     (lambda path: (path / "pipeline.yaml").write_text("a: ["), "Error"),
     (
         lambda path: (path / "pipeline.yaml").write_text("- 1"),
@@ -155,7 +246,7 @@ DAMAGE = [
         lambda path: (path / "pipeline.yaml").write_bytes(b"\xff\xfe"),
         "UnicodeDecodeErr",
     ),
-    (other_format, "must begin with 'format: recsys.FeaturePipeline 1'"),
+    (other_format, "must begin with 'format: recsys.FeaturePipeline 2'"),
     (damage_yaml, "Error"),
     (cut_vocabulary, "the vocabulary of 'a' must have 2 rows"),
     (damage_vocabulary, "CRC checksum"),

@@ -1,0 +1,108 @@
+"""How files and folders are written: whole or not at all, by any number of writers.
+
+What is not yet whole lies in a hidden folder beside its place, with a lock in it that
+its writer holds. A folder whose lock is free is left of a process that was killed; the
+next writer to the same place removes it.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
+LEFT = ".recsys-"
+OLD = "old"
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yields where to write a file that appears under its name when it is whole.
+
+    Any number of threads and processes may write one file: the last one stays.
+
+    Raises:
+        FileNotFoundError: If there is no folder for it.
+    """
+    path = Path(path).resolve()
+    with _beside(path) as part:
+        yield part
+        sync(part)
+        os.replace(part, path)
+        sync(path.parent)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Yields where to write a folder that appears under its name when it is whole.
+
+    One that is there is replaced. No call does that at once: readers may find neither
+    for a moment.
+
+    Raises:
+        FileNotFoundError: If there is no folder for it.
+    """
+    path = Path(path).resolve()
+    with _beside(path) as part:
+        yield part
+        for written in part.rglob("*"):
+            sync(written)
+        old = part.with_name(f"{path.name}-{OLD}")
+        while True:
+            with suppress(FileNotFoundError):
+                os.rename(path, old)
+            try:
+                os.rename(part, path)
+                break
+            except OSError as error:  # another writer was between the two
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                shutil.rmtree(old)
+        sync(path.parent)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yields a free path of the same name, in a hidden folder that ends with this."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{path} cannot be written: {path.parent} must be a folder"
+        )
+    prefix = f".{path.name}{LEFT}"
+    for left in path.parent.glob(f"{escape(prefix)}*"):
+        _remove_left(left, path)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+        lock = FileLock(folder / LOCK)
+        with suppress(FileNotFoundError):  # another writer took it for one that is left
+            lock.acquire()
+            break
+    try:
+        yield folder / path.name
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left(folder: Path, path: Path) -> None:
+    """Removes what a killed process left; first gives back the only copy there is."""
+    with suppress(Timeout, OSError), FileLock(folder / LOCK, blocking=False):
+        for old in folder.glob(f"*-{OLD}"):
+            if not path.exists():
+                os.rename(old, path)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

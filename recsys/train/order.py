@@ -1,0 +1,97 @@
+"""In which order rows come: a function of a seed and of the number of the epoch."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from recsys.data.dataset import Order
+
+
+class ModelOrder:
+    """The seed of the orders in which a model sees rows, and how many epochs it has.
+
+    It is of arrays, and of datasets without a seed of their own, and it is in the
+    files of the model: who goes on with one sees the order that was next.
+
+    Attributes:
+        variable: `(2,)` int32: the seed, 0 before it is drawn, and the epochs.
+    """
+
+    def __init__(self) -> None:
+        self.variable = keras.Variable(
+            np.zeros(2), trainable=False, dtype="int32", name="orders"
+        )
+
+    @property
+    def seed(self) -> int:
+        """The seed; drawn, from that of Keras if it has one, when first asked for."""
+        seed, epochs = self._state()
+        if not seed:
+            seed = random.randrange(1, 2**31)
+            self.variable.assign([seed, epochs])
+        return seed
+
+    @property
+    def epochs(self) -> int:
+        """Epochs the model has been trained for."""
+        return self._state()[1]
+
+    def next_epoch(self) -> None:
+        """Counts an epoch."""
+        seed, epochs = self._state()
+        self.variable.assign([seed, epochs + 1])
+
+    def _state(self) -> tuple[int, int]:
+        seed, epochs = keras.ops.convert_to_numpy(self.variable)
+        return int(seed), int(epochs)
+
+
+class Epochs(keras.callbacks.Callback):
+    """Tells orders which epoch is wanted.
+
+    Args:
+        orders: Those of the rows that `fit` reads. What has no seed of its own gets
+            one of the model, and counts the model's epochs; others those of `fit`.
+        of: The model's.
+        first_only: Whether they count on by themselves, since an epoch of `fit` may be
+            several passes over them, or a part of one.
+
+    Attributes:
+        step: Of the first epoch, where `fit` is to begin.
+    """
+
+    def __init__(
+        self, orders: Sequence[Order], of: ModelOrder, first_only: bool = False
+    ) -> None:
+        super().__init__()
+        self.of = of
+        self._orders = orders
+        self._first_only = first_only
+        self.step = max((order.step for order in orders), default=0)
+        self._first = True
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Sets the epoch of the orders."""
+        if self._first or not self._first_only:
+            for place, order in enumerate(self._orders):
+                order.epoch = epoch
+                if order.drawn:
+                    order.epoch = self.of.epochs
+                    order.seed = self.of.seed + place
+        self._first = False
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Counts the epoch."""
+        self.of.next_epoch()
+
+    def state(self) -> list[list[int | None]]:
+        """Returns the seed that each order was given, if any, and its next epoch."""
+        return [[None if o.drawn else o.seed, o.epoch] for o in self._orders]
+
+    def restore(self, state: Sequence[Sequence[Any]]) -> None:
+        """Has the orders be what they were."""
+        for order, (_, epoch) in zip(self._orders, state, strict=True):
+            order.epoch = epoch
