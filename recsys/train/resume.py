@@ -74,7 +74,7 @@ class Resume(keras.callbacks.Callback):
         files = self._files()
         for file in files:
             try:
-                with np.load(file) as saved:
+                with file.open("rb") as opened, np.load(opened) as saved:
                     arrays = [saved[f"a{i}"] for i in range(len(saved.files) - 1)]
                     state: dict[str, Any] = json.loads(bytes(saved["state"]))
                     return state, arrays

@@ -68,7 +68,7 @@ def _model(pipeline: FeaturePipeline) -> keras.Model:
     model.compile(
         {"embedding": "adagrad", "default": "adam"},
         "binary_crossentropy",
-        metrics=[keras.metrics.AUC(num_thresholds=20)],
+        metrics=[keras.metrics.AUC(num_thresholds=20, name="auc")],
     )
     return model
 
@@ -100,7 +100,7 @@ def _run(kind, pipeline, *callbacks, seed=None, epochs=EPOCHS, **options):
         epochs=epochs,
         verbose=0,
         callbacks=[stop, *callbacks],
-        validation_data=_data("memory", pipeline, 0)[0],
+        validation_data=pipeline.dataset(_rows(), 50),
         **more,
         **options,
     )
@@ -119,7 +119,7 @@ def _same(one, other):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stops", [[(0, 1), (1, 4)], [(1, None), (1, STEPS - 1)]])
+@pytest.mark.parametrize("stops", [[(0, 1), (1, 4)], [(0, None), (1, STEPS - 1)]])
 def test_a_stopped_run_ends_as_one_that_was_not(kind, stops, tmp_path):
     pipeline = _pipeline()
     whole = _run(kind, pipeline)
@@ -143,10 +143,16 @@ def test_a_run_that_has_ended_gives_its_results_and_goes_on_with_more_epochs(tmp
 
 def test_what_stopped_early_has_ended(tmp_path):
     pipeline = _pipeline(["click"])
-    for _ in range(2):
+
+    def run():
         early = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=9.0)
-        model, history, _ = _run("arrays", pipeline, early, Resume(tmp_path))
-        assert history.epoch == [0, 1]
+        return _run("arrays", pipeline, early, Resume(tmp_path))
+
+    first = run()
+    assert first[1].epoch == [0, 1]
+    with pytest.warns(UserWarning, match="had ended after 2 epochs"):
+        again = run()
+    _same(again, first)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "memory", "streamed"])
@@ -293,7 +299,7 @@ def test_saves_while_another_thread_trains_are_of_the_end_of_a_step(tmp_path):
     training = threading.Thread(
         target=model.fit,
         args=(x, y),
-        kwargs={"epochs": 40, "verbose": 0, "callbacks": [Weights()], **options},
+        kwargs={"epochs": 20, "verbose": 0, "callbacks": [Weights()], **options},
     )
     training.start()
     files = []
@@ -331,27 +337,25 @@ model = _model(_pipeline(["click"]))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
-    getattr(model, sys.argv[1])(sys.argv[2])
+    model.save(sys.argv[1])
 except OSError as error:
     print("refused", type(error).__name__)
 """
 
 
-@pytest.mark.parametrize("save", ["save", "save_weights"])
-def test_a_disk_that_is_full_leaves_the_old_file(save, tmp_path):
-    name = {"save": "m.keras", "save_weights": "m.weights.h5"}[save]
-    model = _model(_pipeline(["click"]))
-    getattr(model, save)(tmp_path / name)
-    before = (tmp_path / name).read_bytes()
+def test_a_disk_that_is_full_leaves_the_old_file(tmp_path):
+    path = tmp_path / "m.keras"
+    _model(_pipeline(["click"])).save(path)
+    before = path.read_bytes()
     run = subprocess.run(
-        [sys.executable, "-c", FULL, save, str(tmp_path / name)],
+        [sys.executable, "-c", FULL, str(path)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )
     assert "refused OSError" in run.stdout, run.stderr[-2000:]
-    assert (tmp_path / name).read_bytes() == before
-    assert os.listdir(tmp_path) == [name]
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["m.keras"]
 
 
 def test_tf_checkpoints_have_the_order(tmp_path: Path):
