@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from recsys.feature import Field
+from recsys.feature._names import layer_name
 from recsys.layers.aggregation import get_agg_layer
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Bias, Split, Zeros
@@ -339,7 +340,7 @@ class FieldEmbedder:
                 times, num = self.column(field.name), field.vocabulary_size
                 history = replace(history, times=times, num_times=num)
             elif "time" in apart:
-                name = f"recency_{members[0].name}"
+                name = layer_name(f"recency_{members[0].name}")
                 times = self._once(name, lambda: Recency(name=name)(valid))  # noqa: B023
                 history = replace(history, times=times, num_times=history.length + 1)
             histories.append(history)
@@ -455,7 +456,7 @@ class FieldEmbedder:
         column = self.inputs[name]
         if field.emb not in self._num_known:
             return column
-        known = KnownIds(self._num_known[field.emb], name=f"known_{name}")
+        known = KnownIds(self._num_known[field.emb], name=layer_name(f"known_{name}"))
         return self._once(known.name, lambda: known(column))
 
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
@@ -495,7 +496,8 @@ class FieldEmbedder:
     def _embedded(self, field: Field, table: str, column: Any, valid: Any) -> Any:
         """Embeds a column; the values of one behaviour are pooled."""
         name = table + field.emb
-        layer = self._once(name, lambda: _table(field, name, len(column.shape) > 1))
+        several = len(column.shape) > 1
+        layer = self._once(name, lambda: _table(field, layer_name(name), several))
         if valid is None or not field.is_table:
             return layer(column)
         if field.values == 1:
@@ -519,7 +521,7 @@ class FieldEmbedder:
             if field.weight:
                 kwargs["weights"] = self.column(field.weight)
         name = f"pool_{table}{field.name}"
-        layer = get_agg_layer(f"{pooling}_pooling", name=name)
+        layer = get_agg_layer(f"{pooling}_pooling", name=layer_name(name))
         return self._once(name, lambda: layer(rows, **kwargs))
 
     def _target(self, members: Sequence[Field], fields: Sequence[Field]) -> Any:
@@ -538,7 +540,7 @@ class FieldEmbedder:
         )
 
     def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
-        name = f"dnn_his_{agg}_{self._set}{history.group}"
+        name = layer_name(f"dnn_his_{agg}_{self._set}{history.group}")
         layer = get_agg_layer(agg, name=name, **kwargs)
         if agg.endswith("_pooling"):
             inputs = history.sequence
