@@ -9,6 +9,7 @@ embed.linear(fields)      # first-order logit, with the model's one bias
 embed.inputs              # {name: keras.Input}
 """
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -569,11 +570,12 @@ def shape_and_type(field: Field) -> tuple[tuple[int, ...], str]:
 def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
     """Checks the lists; returns the fields by name.
 
-    Each has the attributes of its table, which are those of the first field that
-    declares the table's size.
+    Each has the attributes of its table, which are those of the fields that declare
+    the table's size. Others may leave them out.
     """
     by_name: dict[str, Field] = {}
     owners: dict[str, Field] = {}
+    counted: dict[str, Field] = {}
     for fields in field_lists:
         names = [field.name for field in fields]
         if not names or len(set(names)) < len(names):
@@ -589,12 +591,18 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
                     f"Received: {by_name[field.name]} and {field}"
                 )
             if field.is_table:
-                owner = owners.setdefault(field.emb, field)
-                _agree(owner, field, "vocabulary_size", "dim")
+                owners.setdefault(field.emb, field)
+            if field.counts is not None:
+                _agree(counted.setdefault(field.emb, field), field, "counts")
     for field in list(by_name.values()):
         if field.weight:  # a column of its own, that no table embeds
             weight = Field(field.weight, vocabulary_size=0, length=field.length)
-            by_name.setdefault(field.weight, weight)
+            column = by_name.setdefault(field.weight, weight)
+            if shape_and_type(column) != shape_and_type(weight):
+                raise ValueError(
+                    f"Field {field.name!r}: weight must name a column of "
+                    f"{field.length} numbers a row. Received: {column}"
+                )
     for name, field in by_name.items():
         owner = owners.setdefault(field.emb, field)
         numbers = field.vocabulary_size == 0 or "int" not in field.dtype
@@ -604,18 +612,27 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
                 f"{field.emb!r}: ids have rows, numbers have not. "
                 f"Received: {owner} and {field}"
             )
-        if not owner.is_table:
-            _agree(owner, field, "vocabulary_size", "dim", "edges")
+        keys = [*_DEFAULTS]
+        if owner.is_table and not field.is_table:  # what it leaves out it does not say
+            keys = [k for k in keys if not _alike(getattr(field, k), _DEFAULTS[k])]
+        else:
+            keys += ["vocabulary_size", "edges"]
+        _agree(owner, field, *keys)
         by_name[name] = replace(
             field,
             vocabulary_size=owner.vocabulary_size,
-            dim=owner.dim,
-            l2_reg=owner.l2_reg,
-            regularizer=owner.regularizer,
-            initializer=owner.initializer,
-            counts=owner.counts,
+            counts=counted.get(field.emb, owner).counts,
+            **{key: getattr(owner, key) for key in _DEFAULTS},
         )
     return by_name
+
+
+_DEFAULTS = {
+    each.name: each.default
+    for each in dataclasses.fields(Field)
+    if each.name in ("dim", "l2_reg", "regularizer", "initializer")
+}
+"""What a field says of its table besides its size."""
 
 
 def _with_unknown(field: Field) -> Field:
@@ -630,12 +647,21 @@ def _widened(fields: Mapping[str, Field], times: int) -> dict[str, Field]:
 
 def _agree(one: Field, other: Field, *keys: str) -> None:
     for key in keys:
-        if getattr(one, key) != getattr(other, key):
+        values = getattr(one, key), getattr(other, key)
+        if not _alike(*values):
+            if key == "counts":
+                values = np.asarray(values[0]), np.asarray(values[1])  # shown in short
             raise ValueError(
                 f"Fields {one.name!r} and {other.name!r} share the table {one.emb!r} "
-                f"and must agree on {key}. "
-                f"Received: {getattr(one, key)} and {getattr(other, key)}"
+                f"and must agree on {key}. Received: {values[0]} and {values[1]}"
             )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values of an option of a table say the same."""
+    if type(one) is type(other) and hasattr(one, "get_config"):
+        return bool(one.get_config() == other.get_config())
+    return bool(one is other or np.array_equal(one, other))
 
 
 def _same_column(one: Field, other: Field) -> None:
