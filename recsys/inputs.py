@@ -577,6 +577,7 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
     owners: dict[str, Field] = {}
     counted: dict[str, Field] = {}
     for fields in field_lists:
+        _check_fields(fields)
         names = [field.name for field in fields]
         if not names or len(set(names)) < len(names):
             raise ValueError(
@@ -761,6 +762,13 @@ def _fresh(initializer: Any, name: str) -> Any:
     return initializer.__class__.from_config(config)
 
 
+def _check_fields(fields: Sequence[Field]) -> None:
+    """Raises `ValueError` if this is no list of fields."""
+    listed = isinstance(fields, (list, tuple))
+    if not listed or not all(isinstance(field, Field) for field in fields):
+        raise ValueError(f"fields must be a list of Field. Received: fields={fields!r}")
+
+
 def check_embedded(fields: Sequence[Field]) -> None:
     """Raises `ValueError` if no field has an embedding to interact with others."""
     if not any(field.vocabulary_size for field in fields):
@@ -829,6 +837,7 @@ def build_feature_embeddings(
     Raises:
         ValueError: If a field belongs to a disabled kind.
     """
+    _check_fields(fields)
     refused = [disable] if isinstance(disable, str) else list(disable or ())
     for field in fields:
         if field.belong in refused:

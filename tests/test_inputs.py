@@ -457,3 +457,20 @@ def test_the_weights_of_a_field_are_no_other_kind_of_column():
             with pytest.raises(ValueError, match=text):
                 FieldEmbedder(fields)
     FieldEmbedder([tags, Field("w", vocabulary_size=0, length=3, dtype="float32")])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, ID, "user", 3, {"i": ID}, [ID, "j"], [ID, None], (f for f in [ID])],
+    ids=repr,
+)
+def test_an_embedder_takes_lists_of_fields(wrong):
+    text = r"^fields must be a list of Field\. Received: fields="
+    for given in ([wrong], [[ID], wrong]):
+        with pytest.raises(ValueError, match=text):
+            FieldEmbedder(*given)
+    if wrong is not None:  # there: as the embedder has them
+        with pytest.raises(ValueError, match=text):
+            FieldEmbedder([ID]).another("b", fields=wrong)
+    with pytest.raises(ValueError, match=text):
+        build_feature_embeddings(wrong)
