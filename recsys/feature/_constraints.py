@@ -71,7 +71,11 @@ class Number:
     def accepts(self, value: Any) -> bool:
         if not isinstance(value, Real) or isinstance(value, bool):
             return False
-        return self.above < value < self.below and value >= self.least
+        try:
+            number = float(value)
+        except OverflowError:  # Python's integers have no end
+            return False
+        return self.above < number < self.below and number >= self.least
 
     def plain(self, value: Any) -> float:
         return float(value)

@@ -40,7 +40,7 @@ _DTYPES = (
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
     "float16", "float32", "float64", "bool",
 )  # fmt: skip
-NAME = Name("/.")  # '/' ends a Keras scope, '.' a path of nested columns
+NAME = Name("/.\0")  # '/' ends a scope, '.' a nested column, NUL the text of a file
 
 
 @dataclass

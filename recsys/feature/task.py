@@ -36,7 +36,7 @@ class Task:
     return_logit: bool = False
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
-        "name": Name("/"),
+        "name": Name("/\0"),
         "belong": OneOf(get_args(Kind)),
         "num_classes": Integer(1),
         "return_logit": Flag(),

@@ -96,7 +96,8 @@ class Model(keras.Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         _check_names(**dict(zip(("inputs", "outputs"), args, strict=False), **kwargs))
         super().__init__(*args, **kwargs)
-        self.output_names = [*map(given_name, self.output_names)]
+        made_by = [tensor._keras_history.operation for tensor in self.outputs]
+        self.output_names = [given_name(each.name) for each in made_by]
         self._turn = threading.Lock()
         self._metrics_turn = threading.RLock()  # their state is of one run at a time
         self._hang_state()

@@ -46,7 +46,7 @@ def bad_values(constraint: Any) -> list[Any]:
         case constraints.Number(least, above, below):
             edges = [edge for edge in (above, below) if abs(edge) < INF]
             edges += [] if least == -INF else [np.nextafter(least, -INF)]
-            return [*anything, *edges, None, True, np.False_, INF, -INF, "1.0", [1.0]]
+            return [*anything, *edges, None, True, INF, -INF, "1.0", [1.0], 10**400]
         case constraints.OneOf(options):
             near = [options[0].upper(), f"{options[0]} ", [options[0]], options]
             return [*anything, *near, None, True, 3, ""]
