@@ -41,14 +41,16 @@ class Integer:
     """An integer, of NumPy's too, but no bool."""
 
     least: int
+    most: float = INFINITY
 
     @property
     def wanted(self) -> str:
-        return f"an integer of at least {self.least}"
+        most = f" and at most {self.most}" if self.most < INFINITY else ""
+        return f"an integer of at least {self.least}{most}"
 
     def accepts(self, value: Any) -> bool:
         is_integer = isinstance(value, AnyInteger) and not isinstance(value, bool)
-        return is_integer and value >= self.least
+        return is_integer and self.least <= value <= self.most
 
     def plain(self, value: Any) -> int:
         return int(value)
@@ -61,10 +63,16 @@ class Number:
     least: float = -INFINITY
     above: float = -INFINITY
     below: float = INFINITY
+    most: float = INFINITY
 
     @property
     def wanted(self) -> str:
-        bounds = {"of at least": self.least, "above": self.above, "below": self.below}
+        bounds = {
+            "of at least": self.least,
+            "above": self.above,
+            "below": self.below,
+            "at most": self.most,
+        }
         said = [f"{k} {v:g}" for k, v in bounds.items() if abs(v) < INFINITY]
         return " ".join(["a finite number", " and ".join(said)]).rstrip()
 
@@ -75,7 +83,7 @@ class Number:
             number = float(value)
         except OverflowError:  # Python's integers have no end
             return False
-        return self.above < number < self.below and number >= self.least
+        return self.above < number < self.below and self.least <= number <= self.most
 
     def plain(self, value: Any) -> float:
         return float(value)

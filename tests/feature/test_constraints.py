@@ -40,11 +40,13 @@ def bad_values(constraint: Any) -> list[Any]:
     """Values of other types, and those just beyond the bounds."""
     anything = [object(), 1j, b"text", NAN, {3: 4}, {"": "a"}, (x for x in "ab")]
     match constraint:
-        case constraints.Integer(least):
-            near = [least - 1, least + 0.5, str(least), [least], np.float32(least)]
+        case constraints.Integer(least, most):
+            near = [] if most == INF else [most + 1]
+            near += [least - 1, least + 0.5, str(least), [least], np.float32(least)]
             return [*anything, *near, None, True, False, np.True_, INF, -INF, ""]
-        case constraints.Number(least, above, below):
+        case constraints.Number(least, above, below, most):
             edges = [edge for edge in (above, below) if abs(edge) < INF]
+            edges += [] if most == INF else [np.nextafter(most, INF)]
             edges += [] if least == -INF else [np.nextafter(least, -INF)]
             return [*anything, *edges, None, True, INF, -INF, "1.0", [1.0], 10**400]
         case constraints.OneOf(options):
