@@ -10,6 +10,7 @@ embed.inputs              # {name: keras.Input}
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -21,13 +22,14 @@ import numpy as np
 
 from recsys.feature import Field
 from recsys.feature._names import layer_name
-from recsys.layers.aggregation import get_agg_layer
+from recsys.layers.aggregation import AGGREGATIONS, get_agg_layer
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Bias, Split, Zeros
 from recsys.layers.embedding import DenseEmbedding, Embedding, PiecewiseLinear, Recency
 from recsys.layers.grouped import KnownIds
 from recsys.layers.masking import ValidPositions
 from recsys.layers.search import TakeSteps
+from recsys.train.factory import check_arguments
 
 
 @dataclass(frozen=True)
@@ -542,6 +544,9 @@ class FieldEmbedder:
 
     def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
         name = layer_name(f"dnn_his_{agg}_{self._set}{history.group}")
+        if agg in AGGREGATIONS:  # else the next line says so
+            takes = inspect.signature(AGGREGATIONS[agg])
+            kwargs = check_arguments(f"history_agg {agg!r}", takes, kwargs)
         layer = get_agg_layer(agg, name=name, **kwargs)
         if agg.endswith("_pooling"):
             inputs = history.sequence

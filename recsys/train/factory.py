@@ -51,18 +51,38 @@ def factory(build: Callable[P, M]) -> Callable[P, M]:
         except TypeError as error:
             raise TypeError(f"{model_name}: {error}") from None
         given = bound.arguments
-        for name, value in given.items():
-            kind = signature.parameters[name].annotation
-            if kind is not inspect.Parameter.empty:
-                given[name] = _plain(value, kind)
-                _check(model_name, name, given[name], kind)
-                _check_numbers(model_name, name, given[name], kind)
+        given |= check_arguments(model_name, signature, given)
         make: Callable[..., M] = build
         model = make(*bound.args, **bound.kwargs)
         _warn_of_unread(model_name, model, given.values())
         return model
 
     return checked
+
+
+def check_arguments(
+    who: str, signature: inspect.Signature, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns arguments in Python's own types, by name.
+
+    Args:
+        who: Whose they are, for errors.
+        signature: Whose annotations say what they may be.
+        given: The arguments; those that it does not name are left as they are.
+
+    Raises:
+        ValueError: If one is not what its annotation says, or a number that cannot be
+            meant.
+    """
+    made = dict(given)
+    kinds = {name: p.annotation for name, p in signature.parameters.items()}
+    for name in given:
+        kind = kinds.get(name, inspect.Parameter.empty)
+        if kind is not inspect.Parameter.empty:
+            made[name] = _plain(given[name], kind)
+            _check(who, name, made[name], kind)
+            _check_numbers(who, name, made[name], kind)
+    return made
 
 
 def _plain(value: Any, kind: Any = None) -> Any:
@@ -119,7 +139,7 @@ def _of_numbers(name: str, kind: Any) -> Constraint | None:
         return None if name == "seed" else Integer(0)
     if float not in kinds:
         return None
-    if name.endswith("dropout"):
+    if re.fullmatch("(.*_)?dropout(_rate)?", name):
         return Number(0, below=1)
     return Number(0) if re.fullmatch("l2_reg|.*_weights?", name) else Number()
 

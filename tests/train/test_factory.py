@@ -340,3 +340,22 @@ def test_a_number_that_cannot_be_meant_is_named(entry):
 def test_every_model_has_numbers_to_be_wrong_in():
     found = {name for entry in zoo.ENTRIES for name, *_ in _numbers(entry)}
     assert {"hidden_units", "dropout", "l2_reg", "num_heads", "temperature"} <= found
+
+
+@pytest.mark.parametrize(
+    ("agg", "wrong"),
+    [
+        ("transformer", {"num_heads": 2.5}),
+        ("transformer", {"num_layers": -1}),
+        ("transformer", {"dropout_rate": float("nan")}),
+        ("attention", {"ffn_hidden_units": (8, True)}),
+        ("tim", {"dropout_rate": 1.0}),
+        ("tim", {"d_model": "8"}),
+    ],
+)
+def test_a_bad_argument_of_how_histories_are_pooled_is_named(agg, wrong):
+    past = Field("past", emb="item", length=3, belong="history")
+    ((name, value),) = wrong.items()
+    text = f"history_agg {agg!r}: {name} must be .*Received: {name}="
+    with pytest.raises(ValueError, match=text):
+        deepfm([*IDS[:2], past], history_agg=agg, agg_kwargs=wrong)
