@@ -9,6 +9,8 @@ embed.linear(fields)      # first-order logit, with the model's one bias
 embed.inputs              # {name: keras.Input}
 """
 
+import dataclasses
+import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -19,13 +21,15 @@ import keras
 import numpy as np
 
 from recsys.feature import Field
-from recsys.layers.aggregation import get_agg_layer
+from recsys.feature._names import layer_name
+from recsys.layers.aggregation import AGGREGATIONS, get_agg_layer
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Bias, Split, Zeros
 from recsys.layers.embedding import DenseEmbedding, Embedding, PiecewiseLinear, Recency
 from recsys.layers.grouped import KnownIds
 from recsys.layers.masking import ValidPositions
 from recsys.layers.search import TakeSteps
+from recsys.train.factory import check_arguments
 
 
 @dataclass(frozen=True)
@@ -339,7 +343,7 @@ class FieldEmbedder:
                 times, num = self.column(field.name), field.vocabulary_size
                 history = replace(history, times=times, num_times=num)
             elif "time" in apart:
-                name = f"recency_{members[0].name}"
+                name = layer_name(f"recency_{members[0].name}")
                 times = self._once(name, lambda: Recency(name=name)(valid))  # noqa: B023
                 history = replace(history, times=times, num_times=history.length + 1)
             histories.append(history)
@@ -455,7 +459,7 @@ class FieldEmbedder:
         column = self.inputs[name]
         if field.emb not in self._num_known:
             return column
-        known = KnownIds(self._num_known[field.emb], name=f"known_{name}")
+        known = KnownIds(self._num_known[field.emb], name=layer_name(f"known_{name}"))
         return self._once(known.name, lambda: known(column))
 
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
@@ -495,7 +499,8 @@ class FieldEmbedder:
     def _embedded(self, field: Field, table: str, column: Any, valid: Any) -> Any:
         """Embeds a column; the values of one behaviour are pooled."""
         name = table + field.emb
-        layer = self._once(name, lambda: _table(field, name, len(column.shape) > 1))
+        several = len(column.shape) > 1
+        layer = self._once(name, lambda: _table(field, layer_name(name), several))
         if valid is None or not field.is_table:
             return layer(column)
         if field.values == 1:
@@ -519,7 +524,7 @@ class FieldEmbedder:
             if field.weight:
                 kwargs["weights"] = self.column(field.weight)
         name = f"pool_{table}{field.name}"
-        layer = get_agg_layer(f"{pooling}_pooling", name=name)
+        layer = get_agg_layer(f"{pooling}_pooling", name=layer_name(name))
         return self._once(name, lambda: layer(rows, **kwargs))
 
     def _target(self, members: Sequence[Field], fields: Sequence[Field]) -> Any:
@@ -538,7 +543,10 @@ class FieldEmbedder:
         )
 
     def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
-        name = f"dnn_his_{agg}_{self._set}{history.group}"
+        name = layer_name(f"dnn_his_{agg}_{self._set}{history.group}")
+        if agg in AGGREGATIONS:  # else the next line says so
+            takes = inspect.signature(AGGREGATIONS[agg])
+            kwargs = check_arguments(f"history_agg {agg!r}", takes, kwargs)
         layer = get_agg_layer(agg, name=name, **kwargs)
         if agg.endswith("_pooling"):
             inputs = history.sequence
@@ -567,12 +575,14 @@ def shape_and_type(field: Field) -> tuple[tuple[int, ...], str]:
 def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
     """Checks the lists; returns the fields by name.
 
-    Each has the attributes of its table, which are those of the first field that
-    declares the table's size.
+    Each has the attributes of its table, which are those of the fields that declare
+    the table's size. Others may leave them out.
     """
     by_name: dict[str, Field] = {}
     owners: dict[str, Field] = {}
+    counted: dict[str, Field] = {}
     for fields in field_lists:
+        _check_fields(fields)
         names = [field.name for field in fields]
         if not names or len(set(names)) < len(names):
             raise ValueError(
@@ -587,12 +597,18 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
                     f"Received: {by_name[field.name]} and {field}"
                 )
             if field.is_table:
-                owner = owners.setdefault(field.emb, field)
-                _agree(owner, field, "vocabulary_size", "dim")
+                owners.setdefault(field.emb, field)
+            if field.counts is not None:
+                _agree(counted.setdefault(field.emb, field), field, "counts")
     for field in list(by_name.values()):
         if field.weight:  # a column of its own, that no table embeds
             weight = Field(field.weight, vocabulary_size=0, length=field.length)
-            by_name.setdefault(field.weight, weight)
+            column = by_name.setdefault(field.weight, weight)
+            if shape_and_type(column) != shape_and_type(weight):
+                raise ValueError(
+                    f"Field {field.name!r}: weight must name a column of "
+                    f"{field.length} numbers a row. Received: {column}"
+                )
     for name, field in by_name.items():
         owner = owners.setdefault(field.emb, field)
         numbers = field.vocabulary_size == 0 or "int" not in field.dtype
@@ -602,18 +618,27 @@ def _resolve(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
                 f"{field.emb!r}: ids have rows, numbers have not. "
                 f"Received: {owner} and {field}"
             )
-        if not owner.is_table:
-            _agree(owner, field, "vocabulary_size", "dim", "edges")
+        keys = [*_DEFAULTS]
+        if owner.is_table and not field.is_table:  # what it leaves out it does not say
+            keys = [k for k in keys if not _alike(getattr(field, k), _DEFAULTS[k])]
+        else:
+            keys += ["vocabulary_size", "edges"]
+        _agree(owner, field, *keys)
         by_name[name] = replace(
             field,
             vocabulary_size=owner.vocabulary_size,
-            dim=owner.dim,
-            l2_reg=owner.l2_reg,
-            regularizer=owner.regularizer,
-            initializer=owner.initializer,
-            counts=owner.counts,
+            counts=counted.get(field.emb, owner).counts,
+            **{key: getattr(owner, key) for key in _DEFAULTS},
         )
     return by_name
+
+
+_DEFAULTS = {
+    each.name: each.default
+    for each in dataclasses.fields(Field)
+    if each.name in ("dim", "l2_reg", "regularizer", "initializer")
+}
+"""What a field says of its table besides its size."""
 
 
 def _with_unknown(field: Field) -> Field:
@@ -628,12 +653,21 @@ def _widened(fields: Mapping[str, Field], times: int) -> dict[str, Field]:
 
 def _agree(one: Field, other: Field, *keys: str) -> None:
     for key in keys:
-        if getattr(one, key) != getattr(other, key):
+        values = getattr(one, key), getattr(other, key)
+        if not _alike(*values):
+            if key == "counts":
+                values = np.asarray(values[0]), np.asarray(values[1])  # shown in short
             raise ValueError(
                 f"Fields {one.name!r} and {other.name!r} share the table {one.emb!r} "
-                f"and must agree on {key}. "
-                f"Received: {getattr(one, key)} and {getattr(other, key)}"
+                f"and must agree on {key}. Received: {values[0]} and {values[1]}"
             )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values of an option of a table say the same."""
+    if type(one) is type(other) and hasattr(one, "get_config"):
+        return bool(one.get_config() == other.get_config())
+    return bool(one is other or np.array_equal(one, other))
 
 
 def _same_column(one: Field, other: Field) -> None:
@@ -733,6 +767,13 @@ def _fresh(initializer: Any, name: str) -> Any:
     return initializer.__class__.from_config(config)
 
 
+def _check_fields(fields: Sequence[Field]) -> None:
+    """Raises `ValueError` if this is no list of fields."""
+    listed = isinstance(fields, (list, tuple))
+    if not listed or not all(isinstance(field, Field) for field in fields):
+        raise ValueError(f"fields must be a list of Field. Received: fields={fields!r}")
+
+
 def check_embedded(fields: Sequence[Field]) -> None:
     """Raises `ValueError` if no field has an embedding to interact with others."""
     if not any(field.vocabulary_size for field in fields):
@@ -801,6 +842,7 @@ def build_feature_embeddings(
     Raises:
         ValueError: If a field belongs to a disabled kind.
     """
+    _check_fields(fields)
     refused = [disable] if isinstance(disable, str) else list(disable or ())
     for field in fields:
         if field.belong in refused:

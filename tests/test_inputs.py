@@ -380,3 +380,97 @@ def test_times_and_nested_values_do_not_tell_padding(kwargs):
     fields = [TARGET, Field("seen", vocabulary_size=9, **SEEN, **kwargs)]
     with pytest.raises(ValueError, match="ids whose 0 is padding"):
         FieldEmbedder(fields).histories(fields)
+
+
+L2, OTHER_L2 = keras.regularizers.L2(0.1), keras.regularizers.L2(0.2)
+TABLE = Field("i", vocabulary_size=9)
+SHARED = {
+    "dim": (8, 16),
+    "l2_reg": (0.1, 0.2),
+    "regularizer": (L2, OTHER_L2),
+    "initializer": ("zeros", keras.initializers.RandomNormal(stddev=0.1)),
+    "counts": ([1] * 9, [2] * 9),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "sized"),
+    [
+        (key, sized)
+        for key in SHARED
+        for sized in (True, False)
+        if sized or key != "counts"
+    ],
+)
+def test_fields_of_one_table_that_say_different_things_of_it_are_refused(key, sized):
+    one, other = SHARED[key]
+    first = replace(TABLE, **{key: one})
+    size = {"vocabulary_size": 9} if sized else {}
+    text = f"Fields 'i' and 'j' share the table 'i' and must agree on {key}. Received: "
+    for order in (1, -1):
+        second = Field("j", "i", **size, **{key: other})
+        names = "'i' and 'j'" if order == 1 or not sized else "'j' and 'i'"
+        with pytest.raises(ValueError, match=text.replace("'i' and 'j'", names)):
+            FieldEmbedder([first, second][::order])
+
+
+@pytest.mark.parametrize("key", ["dim", "l2_reg", "regularizer", "initializer"])
+def test_a_field_that_declares_the_same_table_otherwise_by_default_is_refused(key):
+    second = Field("j", "i", vocabulary_size=9)
+    with pytest.raises(ValueError, match=f"must agree on {key}"):
+        FieldEmbedder([replace(TABLE, **{key: SHARED[key][0]}), second])
+
+
+@pytest.mark.parametrize("key", ["l2_reg", "regularizer", "initializer"])
+def test_numbers_of_one_table_that_say_different_things_of_it_are_refused(key):
+    fields = [
+        Field(name, "t", dtype="float32", **{key: value})
+        for name, value in zip("ij", SHARED[key], strict=True)
+    ]
+    with pytest.raises(ValueError, match=f"'i' and 'j' .* must agree on {key}"):
+        FieldEmbedder(fields)
+
+
+def test_a_field_that_only_names_a_table_leaves_all_to_it():
+    fresh = keras.regularizers.L2(0.1)  # another object that says the same
+    said = {"dim": 8, "regularizer": L2, "initializer": "zeros", "counts": [1] * 9}
+    fields = [
+        Field("past", "i", length=2, belong="history"),
+        replace(TABLE, **said),
+        Field("again", "i", length=2, regularizer=fresh),
+    ]
+    for order in (1, -1):
+        for field in FieldEmbedder(fields[::order]).resolve(fields):
+            assert {key: getattr(field, key) for key in said} == said
+
+
+def test_the_weights_of_a_field_are_no_other_kind_of_column():
+    tags = Field("tags", vocabulary_size=9, length=3, weight="w")
+    for other in (
+        Field("w", vocabulary_size=9),
+        Field("w", vocabulary_size=9, length=3),
+        Field("w", dtype="float32"),
+        Field("other", vocabulary_size=9, length=4, weight="w"),
+    ):
+        text = "Field '(tags|other)': weight must name a column of [34] numbers"
+        for fields in ([tags, other], [other, tags]):
+            with pytest.raises(ValueError, match=text):
+                FieldEmbedder(fields)
+    FieldEmbedder([tags, Field("w", vocabulary_size=0, length=3, dtype="float32")])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, ID, "user", 3, {"i": ID}, [ID, "j"], [ID, None], (f for f in [ID])],
+    ids=repr,
+)
+def test_an_embedder_takes_lists_of_fields(wrong):
+    text = r"^fields must be a list of Field\. Received: fields="
+    for given in ([wrong], [[ID], wrong]):
+        with pytest.raises(ValueError, match=text):
+            FieldEmbedder(*given)
+    if wrong is not None:  # there: as the embedder has them
+        with pytest.raises(ValueError, match=text):
+            FieldEmbedder([ID]).another("b", fields=wrong)
+    with pytest.raises(ValueError, match=text):
+        build_feature_embeddings(wrong)

@@ -1,9 +1,22 @@
 """What a column of the input is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
+
+from recsys.feature._constraints import (
+    Constraint,
+    Integer,
+    KerasObject,
+    Maybe,
+    Name,
+    Number,
+    Numbers,
+    OneOf,
+    Text,
+    check,
+    refuse,
+)
 
 Belong = Literal["history", "user", "item", "domain", "context", "task"]
 Pooling = Literal["mean", "sum", "max"]
@@ -21,6 +34,13 @@ def are_bins(edges: Sequence[float]) -> bool:
     kind = np.finfo("float32")
     normal = (widths >= kind.tiny) & (widths <= kind.max)
     return len(widths) > 0 and bool(normal.all())
+
+
+_DTYPES = (
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "float16", "float32", "float64", "bool",
+)  # fmt: skip
+NAME = Name("/.\0")  # '/' ends a scope, '.' a nested column, NUL the text of a file
 
 
 @dataclass
@@ -59,7 +79,7 @@ class Field:
         pooling: How a multi-value field becomes one vector, and the values of one
             behaviour of a history. How a history does is up to the model.
         weight: Name of a `(batch, length)` column that weighs the values of a
-            multi-value field. Models do not read that of a history.
+            multi-value field, in a mean or a sum. Models do not read that of a history.
         counts: How often each id occurs in the training data, `(vocabulary_size,)`.
             Divides the L2 penalty of a row (DIN, section 5.1); of the item, says how
             often `sampler="unigram"` draws it as a negative.
@@ -106,10 +126,30 @@ class Field:
     edges: Sequence[float] | None = field(default=None, repr=False)
     fingerprint: str | None = field(default=None, repr=False, compare=False)
 
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
+        "name": NAME,
+        "emb": NAME,
+        "dim": Integer(1),
+        "vocabulary_size": Integer(0),
+        "l2_reg": Number(0),
+        "initializer": KerasObject("initializer"),
+        "belong": OneOf(get_args(Belong)),
+        "length": Integer(0),
+        "group": Text(),
+        "dtype": OneOf(_DTYPES),
+        "pooling": OneOf(get_args(Pooling)),
+        "weight": Maybe(NAME),
+        "counts": Maybe(Numbers("a list of finite numbers of at least 0", 0)),
+        "reserved": Integer(0),
+        "role": OneOf(get_args(Role)),
+        "values": Integer(1),
+        "regularizer": Maybe(KerasObject("regularizer")),
+        "edges": Maybe(Numbers(BINS)),
+        "fingerprint": Maybe(Text()),
+    }
+
     def __post_init__(self) -> None:
         self.emb = self.emb or self.name
-        if self.edges is not None:
-            self.edges = tuple(map(float, self.edges))
         self.check()
 
     @property
@@ -119,59 +159,33 @@ class Field:
 
     def check(self) -> None:
         """Raises `ValueError` if an attribute has a value no model can use."""
-        for key, value in (("name", self.name), ("emb", self.emb)):
-            # '/' ends a Keras scope, '.' a torch parameter name.
-            if not isinstance(value, str) or not value or set("/.") & set(value):
-                self._refuse(key, "a non-empty string without '/' and '.'", value)
-        for key, least in (
-            ("dim", 1),
-            ("vocabulary_size", 0),
-            ("length", 0),
-            ("reserved", 0),
-            ("values", 1),
-        ):
-            value = getattr(self, key)
-            if not isinstance(value, Integral) or value < least:
-                self._refuse(key, f"an integer of at least {least}", value)
-        if self.belong not in get_args(Belong):
-            self._refuse("belong", f"one of {get_args(Belong)}", self.belong)
-        if self.pooling not in get_args(Pooling):
-            self._refuse("pooling", f"one of {get_args(Pooling)}", self.pooling)
-        if self.role not in get_args(Role):
-            self._refuse("role", f"one of {get_args(Role)}", self.role)
+        check(self)
         if self.belong != "history" and (self.role, self.values) != ("attribute", 1):
-            self._refuse(
-                "belong", "'history' where role or values are given", self.belong
-            )
-        if not self.l2_reg >= 0:
-            self._refuse("l2_reg", "a number of at least 0", self.l2_reg)
+            refuse(self, "belong", "'history' where role or values are given")
         if self.l2_reg and self.regularizer is not None:
-            self._refuse("l2_reg", "0 where a regularizer is given", self.l2_reg)
-        if self.dtype not in _DTYPES:
-            self._refuse("dtype", f"one of {_DTYPES}", self.dtype)
+            refuse(self, "l2_reg", "0 where a regularizer is given")
         if self.is_table and "int" not in self.dtype:
-            self._refuse("dtype", "an integer type for a field of ids", self.dtype)
+            refuse(self, "dtype", "an integer type for a field of ids")
         if self.belong == "history" and self.length < 1:
-            self._refuse("length", "at least 1 for a history", self.length)
+            refuse(self, "length", "at least 1 for a history")
+        if self.weight == self.name:
+            refuse(self, "weight", "the name of another column")
+        if (
+            self.weight is not None
+            and self.pooling == "max"
+            and self.belong != "history"
+        ):
+            refuse(self, "weight", "None where pooling='max', which takes no weights")
         if self.edges is not None:
+            self.edges = tuple(map(float, self.edges))
             if self.vocabulary_size != 1 or (
                 self.length > 1 and self.belong != "history"
             ):
-                self._refuse("edges", "None for all but a number", self.edges)
+                refuse(self, "edges", "None for all but a number")
             if not are_bins(self.edges):
-                self._refuse("edges", BINS, self.edges)
+                refuse(self, "edges", BINS)
         if self.counts is not None and len(self.counts) != self.vocabulary_size:
-            self._refuse(
-                "counts", f"of length {self.vocabulary_size}", len(self.counts)
+            raise ValueError(
+                f"Field {self.name!r}: counts must be of length "
+                f"{self.vocabulary_size}. Received: {len(self.counts)} counts"
             )
-
-    def _refuse(self, key: str, wanted: str, value: Any) -> None:
-        raise ValueError(
-            f"Field {self.name!r}: {key} must be {wanted}. Received: {key}={value!r}"
-        )
-
-
-_DTYPES = (
-    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
-    "float16", "float32", "float64", "bool",
-)  # fmt: skip

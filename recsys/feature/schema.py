@@ -18,16 +18,28 @@ Ids are 0 for padding, 1 for unseen or missing values, and 2 and more for the re
 """
 
 import difflib
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import yaml
 
-from recsys.feature.field import Belong, Pooling
+from recsys.feature._constraints import (
+    Constraint,
+    Flag,
+    Integer,
+    ListOf,
+    MapOf,
+    Maybe,
+    Number,
+    Numbers,
+    OneOf,
+    Text,
+    check,
+    refuse,
+)
+from recsys.feature.field import NAME, Belong, Pooling
 from recsys.feature.task import Kind, Task
 
 PADDING, UNSEEN, FIRST_ID = 0, 1, 2
@@ -39,38 +51,15 @@ class Column:
 
     name: str
 
+    _constraints: ClassVar[Mapping[str, Constraint]] = {"name": NAME}
+
     def __post_init__(self) -> None:
-        # '/' ends a Keras scope, '.' a torch parameter name.
-        named = (
-            isinstance(self.name, str) and self.name and not set("/.") & {*self.name}
-        )
-        self._require("name", named, "a non-empty string without '/' and '.'")
+        check(self)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the columns that the model reads."""
         return (self.name,)
-
-    def _require(self, key: str, holds: object, wanted: str) -> None:
-        if not holds:
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r}: {key} must be {wanted}. "
-                f"Received: {key}={getattr(self, key)!r}"
-            )
-
-    def _require_counts(self, **least: int) -> None:
-        for key, smallest in least.items():
-            value = getattr(self, key)
-            counts = isinstance(value, Integral) and not isinstance(value, bool)
-            self._require(
-                key, counts and value >= smallest, f"an integer of at least {smallest}"
-            )
-            object.__setattr__(self, key, int(value))  # a NumPy one cannot be dumped
-
-    def _require_text(self, *keys: str) -> None:
-        for key in keys:
-            value = getattr(self, key)
-            self._require(key, value and isinstance(value, str), "a non-empty string")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +69,15 @@ class RawColumn(Column):
     source: str = ""
     belong: Belong = "user"
 
+    _constraints = {
+        **Column._constraints,
+        "source": Text(),
+        "belong": OneOf(get_args(Belong)),
+    }
+
     def __post_init__(self) -> None:
-        super().__post_init__()
         object.__setattr__(self, "source", self.source or self.name)
-        self._require_text("source")
-        belongs = get_args(Belong)
-        self._require("belong", self.belong in belongs, f"one of {belongs}")
+        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,17 +88,22 @@ class Vocabulary(RawColumn):
     min_count: int = 1
     max_size: int | None = None
 
+    _constraints = {
+        **RawColumn._constraints,
+        "emb": Text(),
+        "min_count": Integer(1),
+        "max_size": Maybe(Integer(1)),
+    }
+
     def __post_init__(self) -> None:
-        super().__post_init__()
         object.__setattr__(self, "emb", self.emb or self.name)
-        self._require_text("emb")
-        self._require_counts(min_count=1)
-        if self.max_size is not None:
-            self._require_counts(max_size=1)
+        super().__post_init__()
         if self.emb != self.name:
             own = f"left to {self.emb!r}, which owns the vocabulary"
-            self._require("min_count", self.min_count == 1, own)
-            self._require("max_size", self.max_size is None, own)
+            if self.min_count != 1:
+                refuse(self, "min_count", own)
+            if self.max_size is not None:
+                refuse(self, "max_size", own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +150,7 @@ class Hashed(RawColumn):
 
     num_buckets: int
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require_counts(num_buckets=1)
+    _constraints = {**RawColumn._constraints, "num_buckets": Integer(1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,18 +181,13 @@ class Numeric(RawColumn):
     fill: float | Literal["mean"] | None = None
     bins: int | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("log1p", "standardize"):
-            self._require(key, isinstance(getattr(self, key), bool), "true or false")
-        number = isinstance(self.fill, Real) and abs(self.fill) < float("inf")
-        self._require(
-            "fill", self.fill in (None, "mean") or number, "a finite number or 'mean'"
-        )
-        if self.fill not in (None, "mean"):
-            object.__setattr__(self, "fill", float(self.fill))
-        if self.bins is not None:
-            self._require_counts(bins=2)
+    _constraints = {
+        **RawColumn._constraints,
+        "log1p": Flag(),
+        "standardize": Flag(),
+        "fill": Maybe(Number(), OneOf(("mean",))),
+        "bins": Maybe(Integer(2)),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,23 +220,18 @@ class Bucketed(RawColumn):
     num_buckets: int | None = None
     edges: Sequence[float] | None = None
 
+    _constraints = {
+        **RawColumn._constraints,
+        "num_buckets": Maybe(Integer(2)),
+        "edges": Maybe(Numbers("finite numbers that rise", rising=True)),
+    }
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        one = (self.num_buckets is None) != (self.edges is None)
-        self._require("num_buckets", one, "given, or else edges")
-        if self.num_buckets is not None:
-            self._require_counts(num_buckets=2)
+        if (self.num_buckets is None) == (self.edges is None):
+            refuse(self, "num_buckets", "given, or else edges")
         if self.edges is not None:
-            listed = (
-                isinstance(self.edges, Sequence) or getattr(self.edges, "ndim", 0) == 1
-            )
-            known = listed and len(self.edges) > 0
-            numbers = known and all(isinstance(edge, Real) for edge in self.edges)
-            inf = float("inf")
-            edges = [-inf, *map(float, self.edges), inf] if numbers else []
-            rising = all(a < b for a, b in itertools.pairwise(edges))
-            self._require("edges", numbers and rising, "finite numbers that rise")
-            object.__setattr__(self, "edges", tuple(edges[1:-1]))
+            object.__setattr__(self, "edges", tuple(map(float, self.edges)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +251,7 @@ class MultiValue(Vocabulary):
             empty string has no values.
         weight: Name of a raw column of as many numbers per row, lists or delimited
             strings as the values are. It becomes a column of the same name,
-            padded with 0; weights that are not finite are 0.
+            padded with 0; weights that are not finite are 0. For a mean or a sum.
         group: Histories of one group are one sequence with several attributes.
         pooling: How the embeddings become one vector, as in `Field`.
 
@@ -280,15 +265,27 @@ class MultiValue(Vocabulary):
     group: str = "default"
     pooling: Pooling = "mean"
 
+    _constraints = {
+        **Vocabulary._constraints,
+        "length": Integer(1),
+        "separator": Maybe(Text()),
+        "weight": Maybe(NAME),
+        "group": Text(),
+        "pooling": OneOf(get_args(Pooling)),
+    }
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_counts(length=1 if self.belong == "history" else 2)
-        self._require_text("group")
-        for key in ("separator", "weight"):
-            if getattr(self, key) is not None:
-                self._require_text(key)
-        poolings = get_args(Pooling)
-        self._require("pooling", self.pooling in poolings, f"one of {poolings}")
+        if self.length < 2 and self.belong != "history":
+            refuse(self, "length", Integer(2).wanted)
+        if self.weight == self.name:
+            refuse(self, "weight", "the name of another column")
+        if (
+            self.weight is not None
+            and self.pooling == "max"
+            and self.belong != "history"
+        ):
+            refuse(self, "weight", "None where pooling='max', which takes no weights")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -341,28 +338,24 @@ class History(Column):
     ages: int | None = None
     session_gap: float | None = None
 
+    _constraints = {
+        **Column._constraints,
+        "of": ListOf(Text(), "a list of names of columns"),
+        "length": Integer(1),
+        "user": Text(),
+        "time": Text(),
+        "where": MapOf(None, "a mapping of raw columns to values"),
+        "ages": Maybe(Integer(3)),
+        "session_gap": Maybe(Number(above=0)),
+    }
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_counts(length=1)
-        self._require_text("user", "time")
-        names = isinstance(self.of, Sequence) and not isinstance(self.of, str)
-        self._require("of", names and self.of, "a list of names of columns")
-        object.__setattr__(self, "of", tuple(self.of))
-        maps = isinstance(self.where, Mapping)
-        self._require("where", maps, "a mapping of raw columns to values")
         where = {
             key: [*value] if isinstance(value, (list, tuple, set)) else value
             for key, value in self.where.items()
         }
         object.__setattr__(self, "where", where)
-        if self.ages is not None:
-            self._require_counts(ages=3)
-        if self.session_gap is not None:
-            gap = self.session_gap
-            number = isinstance(gap, Real) and not isinstance(gap, bool)
-            good = number and 0 < gap < float("inf")
-            self._require("session_gap", good, "a finite number above 0")
-            object.__setattr__(self, "session_gap", float(gap))
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -407,9 +400,15 @@ class Label:
     belong: Kind = field(default="binary", kw_only=True)
     num_classes: int = field(default=1, kw_only=True)
 
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
+        **{key: Task._constraints[key] for key in ("name", "belong", "num_classes")},
+        "source": Text(),
+    }
+
     def __post_init__(self) -> None:
-        Task(self.name, self.belong, self.num_classes)  # raises its own errors
         object.__setattr__(self, "source", self.source or self.name)
+        check(self)
+        Task(self.name, self.belong, self.num_classes)  # whether these go together
 
 
 @dataclass(frozen=True)
@@ -434,6 +433,11 @@ class Schema:
     sample_weight: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
 
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
+        "sample_weight": Maybe(Text()),
+        "groups": MapOf(Text(), "a mapping of names to raw columns"),
+    }
+
     def __post_init__(self) -> None:
         for key, wanted in (("columns", Column), ("labels", Label)):
             values = getattr(self, key)
@@ -443,11 +447,7 @@ class Schema:
                     f"Schema: {key} must be a list of declarations. "
                     f"Received: {key}={values!r}"
                 )
-        if not isinstance(self.groups, Mapping):
-            raise ValueError(
-                "Schema: groups must be a mapping of names to raw columns. "
-                f"Received: groups={self.groups!r}"
-            )
+        check(self)
         object.__setattr__(self, "columns", tuple(self.columns))
         object.__setattr__(self, "labels", tuple(self.labels))
         self._check_names()

@@ -1,8 +1,10 @@
 """What a model is asked: one task, one logit or one logit per class."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
+
+from recsys.feature._constraints import Constraint, Flag, Integer, Name, OneOf, check
 
 Kind = Literal["binary", "regression", "multiclass", "count"]
 
@@ -33,23 +35,15 @@ class Task:
     num_classes: int = 1
     return_logit: bool = False
 
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
+        "name": Name("/\0"),
+        "belong": OneOf(get_args(Kind)),
+        "num_classes": Integer(1),
+        "return_logit": Flag(),
+    }
+
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name or "/" in self.name:
-            raise ValueError(
-                f"Task {self.name!r}: name must be a non-empty string without '/'. "
-                f"Received: name={self.name!r}"
-            )
-        if self.belong not in get_args(Kind):
-            raise ValueError(
-                f"Task {self.name!r}: belong must be one of {get_args(Kind)}. "
-                f"Received: belong={self.belong!r}"
-            )
-        if not isinstance(self.num_classes, Integral):
-            raise ValueError(
-                f"Task {self.name!r}: num_classes must be an integer. "
-                f"Received: num_classes={self.num_classes!r}"
-            )
-        object.__setattr__(self, "num_classes", int(self.num_classes))
+        check(self)
         if (self.belong == "multiclass") != (self.num_classes > 1):
             raise ValueError(
                 f"Task {self.name!r}: num_classes must be 2 or more for a multiclass "

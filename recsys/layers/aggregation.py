@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._names import layer_name
 from recsys.layers.activation import get_activation, serialize_activation
 from recsys.layers.core import FeedForwardLayer, as_shapes
 from recsys.layers.embedding import PositionalEmbedding, positions_from_end
@@ -443,10 +444,12 @@ def history_embedding_aggregation(
     pooled = [
         get_agg_layer(
             aggregation,
-            name="_".join(
-                part
-                for part in (prefix, aggregation, len(groups) > 1 and group)
-                if part
+            name=layer_name(
+                "_".join(
+                    part
+                    for part in (prefix, aggregation, len(groups) > 1 and group)
+                    if part
+                )
             ),
             **kwargs,
         )([target_embeddings, history])

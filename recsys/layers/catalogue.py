@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from recsys.feature._names import layer_name
 from recsys.layers.embedding import gather_rows
 
 
@@ -44,7 +45,7 @@ class Catalogue(keras.layers.Layer):
                 dtype=dtype,
                 trainable=False,
                 autocast=False,
-                name=name,
+                name=layer_name(name),
             )
             for name, shape, dtype in self.columns
         }

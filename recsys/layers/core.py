@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Task
+from recsys.feature._names import given_name, layer_name
 from recsys.layers.activation import Dice, get_activation, serialize_activation
 from recsys.layers.kept import Kept
 
@@ -496,7 +497,7 @@ class PredictLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
-        Task(self.name, task, num_classes)  # type: ignore[arg-type]  # checks them
+        Task(given_name(self.name), task, num_classes)  # type: ignore[arg-type]  # checks them
         self.task = task
         self.num_classes = num_classes
         self.as_logit = as_logit
@@ -510,14 +511,14 @@ class PredictLayer(keras.layers.Layer):
         widths = {shape[-1] for shape in shapes}
         if self.num_classes > 1 and 1 in widths:
             raise ValueError(
-                f"Task {self.name!r}: this model computes one logit a row, for any but "
-                "a multiclass task, which has one for each class. Received: "
-                f"belong={self.task!r}, num_classes={self.num_classes}"
+                f"Task {given_name(self.name)!r}: this model computes one logit a row, "
+                "for any but a multiclass task, which has one for each class. "
+                f"Received: belong={self.task!r}, num_classes={self.num_classes}"
             )
         if len(widths) > 1:
             raise ValueError(
-                f"Task {self.name!r}: logits that are summed must have one width. "
-                f"Received: widths {sorted(widths)}"
+                f"Task {given_name(self.name)!r}: logits that are summed must have one "
+                f"width. Received: widths {sorted(widths)}"
             )
         if widths != {self.num_classes}:
             self.dense = keras.layers.Dense(
@@ -566,16 +567,18 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Any:
         ValueError: See `check_tasks`.
     """
     if isinstance(task, Task):
-        head = PredictLayer(task.belong, task.num_classes, name=task.name)
+        head = _head(task)
         if not task.return_logit:
             return head(logits)
         logit = PredictLayer(task.belong, as_logit=True, name="logit")(logits)
         return {task.name: head(logit), "logit": logit}
     check_tasks(task)
-    return {
-        t.name: PredictLayer(t.belong, t.num_classes, name=t.name)(logit)
-        for t, logit in zip(task, logits, strict=True)
-    }
+    return {t.name: _head(t)(logit) for t, logit in zip(task, logits, strict=True)}
+
+
+def _head(task: Task) -> PredictLayer:
+    name = layer_name(task.name)
+    return PredictLayer(task.belong, task.num_classes, name=name)
 
 
 def check_tasks(task_list: Sequence[Task]) -> None:
@@ -620,7 +623,7 @@ def task_towers(
             dropout,
             use_bn,
             num_logits=task.num_classes,
-            name=f"dnn_tower_{task.name}",
+            name=layer_name(f"dnn_tower_{task.name}"),
         )(x)
         for task, x in zip(task_list, inputs, strict=True)
     ]

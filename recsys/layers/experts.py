@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._names import layer_name
 from recsys.layers.activation import get_activation, serialize_activation
 from recsys.layers.core import FeedForwardLayer, as_shapes, batch_norm, dropout
 
@@ -421,10 +422,12 @@ def extract(
 
     def mixture(stream: Any, key: str, groups: Sequence[Any]) -> Any:
         n = sum(group.shape[1] for group in groups)
-        return GatingNetwork(n, name=f"{name}_gate_{key}", **gate)([stream, *groups])
+        return GatingNetwork(n, name=layer_name(f"{name}_gate_{key}"), **gate)(
+            [stream, *groups]
+        )
 
     def experts(stream: Any, key: str, number: int) -> list[Any]:
-        layer = Experts(number, **expert, name=f"{name}_experts_{key}")
+        layer = Experts(number, **expert, name=layer_name(f"{name}_experts_{key}"))
         return [layer(stream)]
 
     own = {

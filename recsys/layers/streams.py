@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Task
+from recsys.feature._names import layer_name
 from recsys.layers.activation import serialize_activation
 from recsys.layers.core import as_shapes, predict
 from recsys.layers.experts import Experts
@@ -327,7 +328,7 @@ def domain_towers(
             dropout,
             use_bn,
             task.num_classes,
-            name=f"dnn_tower_{task.name}",
+            name=layer_name(f"dnn_tower_{task.name}"),
         )([x, ids])
         for task, x in zip(task_list, inputs, strict=True)
     ]

@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from recsys.feature import Field
+from recsys.feature._names import layer_name
 from recsys.inputs import concat
 from recsys.layers.core import Split
 from recsys.layers.masking import masked_softmax, masked_sum
@@ -180,9 +181,9 @@ def sdm(
         sets = Split(dims)(history.sequence)
         for field, values in zip(history.fields, sets, strict=True):
             dense = keras.layers.Dense(
-                width, use_bias=False, name=f"dnn_past_{field.name}"
+                width, use_bias=False, name=layer_name(f"dnn_past_{field.name}")
             )
-            attend = UserAttention(name=f"past_{field.name}_of_user")
+            attend = UserAttention(name=layer_name(f"past_{field.name}_of_user"))
             parts.append(attend([dense(values), user], valid=history.valid))
     long = keras.layers.Dense(width, "tanh", name="dnn_past")(concat(parts))
 

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.feature._constraints import Integer
 from recsys.metrics.codes import first_of_each, sum_by
 from recsys.metrics.probability import probability_rows
 
@@ -13,10 +14,10 @@ Strategy = Literal["quantile", "uniform"]
 
 def check_bins(bins: int, strategy: str) -> None:
     """Raises `ValueError` if rows cannot be put in such bins."""
-    if bins < 1 or strategy not in get_args(Strategy):
+    if not Integer(1).accepts(bins) or strategy not in get_args(Strategy):
         raise ValueError(
-            f"bins must be at least 1 and strategy one of {get_args(Strategy)}. "
-            f"Received: bins={bins!r}, strategy={strategy!r}"
+            "bins must be an integer of at least 1 and strategy one of "
+            f"{get_args(Strategy)}. Received: bins={bins!r}, strategy={strategy!r}"
         )
 
 

@@ -1,16 +1,18 @@
 """Lists of recommended ids, and what is known of the ids."""
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.feature._constraints import Integer, Maybe
+
 
 def check_k(k: int | None, who: str = "") -> None:
     """Raises `ValueError` if lists cannot be cut at k; `None` is nowhere."""
-    if k is not None and (not isinstance(k, Integral) or k < 1):
-        raise ValueError(f"{who}k must be an integer of at least 1. Received: k={k!r}")
+    allowed = Maybe(Integer(1))
+    if not allowed.accepts(k):
+        raise ValueError(f"{who}k must be {allowed.wanted}. Received: k={k!r}")
 
 
 def check_integers(name: str, ids: ArrayLike) -> None:

@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.core import (
     FeedForwardLayer,
@@ -145,9 +146,13 @@ def m2m(
     for name in names:
         own = [field for field in of_task if field.group == name]
         if own:
-            tasks.append(view(view_dim, f"dnn_task_{name}")(embed(own).concat()))
+            tasks.append(
+                view(view_dim, layer_name(f"dnn_task_{name}"))(embed(own).concat())
+            )
         else:
-            tasks.append(LearnedView(view_dim, name=f"dnn_task_{name}")(scenario))
+            tasks.append(
+                LearnedView(view_dim, name=layer_name(f"dnn_task_{name}"))(scenario)
+            )
 
     refined = []
     together = [tasks] if meta_unit_shared else [[task] for task in tasks]
@@ -158,7 +163,7 @@ def m2m(
             activation,
             dropout,
             l2_reg,
-            name=f"dnn_meta_attention{ending}",
+            name=layer_name(f"dnn_meta_attention{ending}"),
         )([experts, Stack()(some), scenario])
         tower = MetaTower(
             meta_tower_depth,
@@ -166,7 +171,7 @@ def m2m(
             activation,
             dropout,
             l2_reg,
-            name=f"dnn_meta_tower{ending}",
+            name=layer_name(f"dnn_meta_tower{ending}"),
         )
         refined += Unstack()(tower([mixed, scenario]))
     outputs = task_towers(task_list, refined, (), activation, 0.0, 0.0, False)

@@ -19,6 +19,7 @@ from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
 from recsys.layers.activation import serialize_activation
 from recsys.layers.aggregation import AttentionLayer
@@ -505,7 +506,7 @@ def sar_net(
             attention_hidden_units,
             attention_activation,
             renormalise,
-            name=f"dnn_attention_{history.group}",
+            name=layer_name(f"dnn_attention_{history.group}"),
         )
         attended.append(attend(inputs, valid=history.valid))
 

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork
@@ -129,7 +130,7 @@ def adatt(
                 l2_reg,
                 dropout,
                 use_bn,
-                name=f"dnn_level_{level}_experts_{name}",
+                name=layer_name(f"dnn_level_{level}_experts_{name}"),
             )(streams[name])
             for name, number in numbers.items()
         }
@@ -139,7 +140,7 @@ def adatt(
                 continue
             gate = GatingNetwork(
                 sum(numbers.values()),
-                f"dnn_level_{level}_gate_{name}",
+                layer_name(f"dnn_level_{level}_gate_{name}"),
                 l2_reg,
                 use_bias=True,
             )
@@ -147,7 +148,7 @@ def adatt(
             if self_residual:
                 add = NativeExperts(
                     free=max(numbers.values()) > 1,
-                    name=f"dnn_level_{level}_native_{name}",
+                    name=layer_name(f"dnn_level_{level}_native_{name}"),
                 )
                 mixed = add([mixed, experts[name]])
             fused[name] = mixed

@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import FeedForwardLayer, LossLayer, Tower, check_tasks, predict
 from recsys.layers.rows import mean_of_rows
@@ -165,7 +166,7 @@ def aitm(
             l2_reg,
             dropout,
             use_bn,
-            name=f"dnn_bottom_{task.name}",
+            name=layer_name(f"dnn_bottom_{task.name}"),
         )(x)
         if z is not None:
             handed_on = FeedForwardLayer(
@@ -173,12 +174,12 @@ def aitm(
                 "relu",
                 l2_reg,
                 dropout,
-                name=f"dnn_transfer_{task.name}",
+                name=layer_name(f"dnn_transfer_{task.name}"),
             )(z)
-            attend = shared or AdaptiveTransfer(name=f"dnn_ait_{task.name}")
+            attend = shared or AdaptiveTransfer(name=layer_name(f"dnn_ait_{task.name}"))
             q = attend([handed_on, q])
         z = q
-        logits.append(Tower((), name=f"dnn_tower_{task.name}")(z))
+        logits.append(Tower((), name=layer_name(f"dnn_tower_{task.name}"))(z))
     if len(task_list) > 1:
         names = [task.name for task in task_list]
         calibrate = BehavioralExpectation(names, calibration, name="dnn_calibrator")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import task_towers
 from recsys.layers.experts import Experts, GatingNetwork
@@ -104,7 +105,7 @@ def ame(
         chosen = affinity.get(task.name, sets)
         gate = GatingNetwork(
             num_experts * len(chosen),
-            f"dnn_gate_{task.name}",
+            layer_name(f"dnn_gate_{task.name}"),
             l2_reg,
             dropout,
             use_bn,

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import PredictLayer, Tower, check_tasks
 from recsys.train.factory import factory
@@ -58,7 +59,7 @@ def towers(names: Sequence[str], x: Any, *tower: Any) -> list[Any]:
         x: What all of them read, `(batch, width)`.
         *tower: Arguments of each `Tower`.
     """
-    return [Tower(*tower, name=f"dnn_tower_{name}")(x) for name in names]
+    return [Tower(*tower, name=layer_name(f"dnn_tower_{name}"))(x) for name in names]
 
 
 def entire_space(task_list: Sequence[Task], cvr: str, a: Any, c: Any) -> dict[str, Any]:
@@ -73,9 +74,11 @@ def entire_space(task_list: Sequence[Task], cvr: str, a: Any, c: Any) -> dict[st
     click, conversion = (task.name for task in task_list)
     both = ProductLogit(name="dnn_product")([a, c])
     return {
-        click: PredictLayer("binary", name=click)(a),
-        conversion: PredictLayer("binary", requires=click, name=conversion)(both),
-        cvr: PredictLayer("binary", is_task=False, name=cvr)(c),
+        click: PredictLayer("binary", name=layer_name(click))(a),
+        conversion: PredictLayer("binary", requires=click, name=layer_name(conversion))(
+            both
+        ),
+        cvr: PredictLayer("binary", is_task=False, name=layer_name(cvr))(c),
     }
 
 

@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork, Mixture
@@ -202,7 +203,9 @@ def home(
 
     def experts(name: str, x: Any, number: int) -> Any:
         if feature_gate:
-            x = FeatureGate(number, l2_reg=l2_reg, name=f"dnn_feature_gate_{name}")(x)
+            x = FeatureGate(
+                number, l2_reg=l2_reg, name=layer_name(f"dnn_feature_gate_{name}")
+            )(x)
         return Experts(
             number,
             experts_dim,
@@ -210,17 +213,19 @@ def home(
             l2_reg,
             dropout,
             use_bn,
-            name=f"dnn_experts_{name}",
+            name=layer_name(f"dnn_experts_{name}"),
         )(x)
 
     def mixture(name: str, x: Any, seen: Sequence[Any], own: Any, at: Any) -> Any:
         gate = GatingNetwork(
-            sum(group.shape[1] for group in seen), f"dnn_gate_{name}", l2_reg
+            sum(group.shape[1] for group in seen),
+            layer_name(f"dnn_gate_{name}"),
+            l2_reg,
         )
         mixed = gate([x, *seen])
         if not self_gate:
             return mixed
-        added = SelfGate(name=f"dnn_self_gate_{name}")([at, own])
+        added = SelfGate(name=layer_name(f"dnn_self_gate_{name}"))([at, own])
         return keras.layers.Add()([mixed, added])
 
     embed = FieldEmbedder(fields)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import task_towers
 from recsys.layers.experts import Experts, GatingNetwork
@@ -94,7 +95,7 @@ def mmoe(
     if one_gate:
         mixed = [mixture("dnn_gate")] * len(task_list)
     else:
-        mixed = [mixture(f"dnn_gate_{task.name}") for task in task_list]
+        mixed = [mixture(layer_name(f"dnn_gate_{task.name}")) for task in task_list]
     outputs = task_towers(
         task_list, mixed, hidden_units, activation, l2_reg, dropout, use_bn
     )

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import StopGradient, check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork
@@ -195,13 +196,13 @@ def stem(
                 l2_reg,
                 dropout,
                 use_bn,
-                name=f"dnn_level_{at}_experts_{name}",
+                name=layer_name(f"dnn_level_{at}_experts_{name}"),
             )(x)
 
         def mixture(name: str, x: Any, groups: Sequence[Any], at: int = level) -> Any:
             gate = GatingNetwork(
                 sum(group.shape[1] for group in groups),
-                f"dnn_level_{at}_gate_{name}",
+                layer_name(f"dnn_level_{at}_gate_{name}"),
                 l2_reg,
                 dropout,
                 use_bn,

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers import core
 from recsys.layers.core import Tower, predict
@@ -195,7 +196,7 @@ def bst(
             dff,
             dropout,
             output,
-            name=f"dnn_transformer_{history.group}",
+            name=layer_name(f"dnn_transformer_{history.group}"),
         )
         parts.append(
             transformer(

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Tower, predict
 from recsys.layers.masking import masked_sum
@@ -141,7 +142,7 @@ def can(
     valid = {history.group: history.valid for history in histories}
     parts = [embed(fields, "attention").concat()]
     for weigher, weighed in _pairs(fields, pairs):
-        name = f"dnn_coaction_{weigher.name}_{weighed.name}"
+        name = layer_name(f"dnn_coaction_{weigher.name}_{weighed.name}")
         unit = CoAction(units, orders, order_indep, name=name)
         # Small: the powers of an order explode.
         small = keras.initializers.RandomNormal(stddev=0.1)

@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
 from recsys.layers.core import LossLayer, Tower, predict
 from recsys.layers.embedding import gather_rows
@@ -187,11 +188,15 @@ def dien(
     parts = [embed([f for f in fields if f.belong != "history"]).concat()]
     for history in histories:
         name, valid = history.group, history.valid
-        states = GRUStates(name=f"dnn_extractor_{name}")(history.sequence, valid)
+        states = GRUStates(name=layer_name(f"dnn_extractor_{name}"))(
+            history.sequence, valid
+        )
         if auxiliary:
             states = _interest_loss(embed, history, states, auxiliary, catalogue or {})
-        attend = BilinearAttention(name=f"dnn_attention_{name}")
-        evolve = AttentionGRU(states.shape[-1], evolution, name=f"dnn_evolution_{name}")
+        attend = BilinearAttention(name=layer_name(f"dnn_attention_{name}"))
+        evolve = AttentionGRU(
+            states.shape[-1], evolution, name=layer_name(f"dnn_evolution_{name}")
+        )
         attention = attend([history.target, states], valid=valid)
         parts.append(evolve(states, attention, valid))
     logit = Tower(
@@ -218,13 +223,16 @@ def _interest_loss(
     item = history.item
     others = [field for field in history.fields if field.name in catalogue]
     layer = InterestLoss(
-        f"embedding_{item.emb}",
+        layer_name(f"embedding_{item.emb}"),
         item.vocabulary_size,
         int(start[item.name]),
         item.reserved,
-        [(f"embedding_{field.emb}", int(start[field.name])) for field in others],
+        [
+            (layer_name(f"embedding_{field.emb}"), int(start[field.name]))
+            for field in others
+        ],
         weight=weight,
-        name=f"dnn_interest_{history.group}",
+        name=layer_name(f"dnn_interest_{history.group}"),
     )
     states = layer(
         [states, history.sequence, embed.column(item.name)], valid=history.valid

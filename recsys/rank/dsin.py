@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
 from recsys.layers.core import Tower, predict
 from recsys.layers.embedding import positions_from_end
@@ -240,9 +241,9 @@ def dsin(
             num_heads,
             dff,
             dropout,
-            name=f"dnn_sessions_{name}",
+            name=layer_name(f"dnn_sessions_{name}"),
         )(history.sequence, valid=history.valid, sessions=history.sessions)
-        mixed = SessionInteraction(merge, name=f"dnn_lstm_{name}")(
+        mixed = SessionInteraction(merge, name=layer_name(f"dnn_lstm_{name}"))(
             interests, valid=there
         )
         for kind, vectors in (("sessions", interests), ("interaction", mixed)):
@@ -261,6 +262,8 @@ def dsin(
 
 def _activated(history: History, vectors: Any, there: Any, name: str) -> Any:
     """The vectors of sessions by how much they have to do with the target."""
-    attend = BilinearAttention(name=f"dnn_activation_{name}")
+    attend = BilinearAttention(name=layer_name(f"dnn_activation_{name}"))
     attention = attend([history.target, vectors], valid=there)
-    return keras.layers.Dot(axes=1, name=f"dnn_interest_{name}")([attention, vectors])
+    return keras.layers.Dot(axes=1, name=layer_name(f"dnn_interest_{name}"))(
+        [attention, vectors]
+    )

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
 from recsys.layers.core import Tower, predict
 from recsys.layers.masking import zero_if_empty
@@ -141,13 +142,13 @@ def eta(
     parts = [embed(short, "attention").concat()]
     for history in embed.histories(long, needed_by="eta"):
         name, target = history.group, history.target
-        agreement = Agreement(num_bits, seed, name=f"dnn_hash_{name}")(
+        agreement = Agreement(num_bits, seed, name=layer_name(f"dnn_hash_{name}"))(
             [target, history.sequence]
         )
-        top = TopSteps(k, name=f"dnn_top_{name}")
+        top = TopSteps(k, name=layer_name(f"dnn_top_{name}"))
         index, found = top(agreement, history.valid)
         nearest = embed.select(history, index, found).sequence
-        attend = TargetAttention(num_heads, name=f"dnn_attention_{name}")
+        attend = TargetAttention(num_heads, name=layer_name(f"dnn_attention_{name}"))
         parts.append(attend([target, nearest], valid=found))
     logit = Tower(
         hidden_units,

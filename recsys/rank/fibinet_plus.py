@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import (
     Stack,
@@ -112,5 +113,7 @@ def _normalised(
         by_name |= dict(zip(ids, Unstack()(stacked), strict=True))
     for name in names:
         if name not in of_ids:
-            by_name[name] = layer_norm(name=f"dnn_norm_{name}")(by_name[name])
+            by_name[name] = layer_norm(name=layer_name(f"dnn_norm_{name}"))(
+                by_name[name]
+            )
     return [by_name[name] for name in names]

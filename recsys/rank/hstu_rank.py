@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.core import Tower, layer_norm, predict
 from recsys.layers.hstu import HSTULayer
@@ -134,17 +135,19 @@ def hstu_rank(
         actions = [f for f in group if f not in items]
         timed = any(field.role == "time" for field in group)
 
-        order = TopSteps(history.length, name=f"dnn_order_{name}")
+        order = TopSteps(history.length, name=layer_name(f"dnn_order_{name}"))
         index, found = order(history.valid, history.valid)  # the most recent first
         behaviours = embed.select(history, index, found)
-        of_item = keras.layers.Dense(d_model, name=f"dnn_item_{name}")
+        of_item = keras.layers.Dense(d_model, name=layer_name(f"dnn_item_{name}"))
         kinds = [of_item(history.target), of_item(behaviours.sequence)]
         if actions:
             done = embed.select(
                 replace(history, fields=tuple(embed.resolve(actions))), index, found
             ).sequence
-            kinds.append(keras.layers.Dense(d_model, name=f"dnn_action_{name}")(done))
-        x, valid, times = TargetFirst(name=f"dnn_tokens_{name}")(
+            kinds.append(
+                keras.layers.Dense(d_model, name=layer_name(f"dnn_action_{name}"))(done)
+            )
+        x, valid, times = TargetFirst(name=layer_name(f"dnn_tokens_{name}"))(
             kinds, valid=found, times=behaviours.times
         )
         for i in range(num_layers):
@@ -154,10 +157,10 @@ def hstu_rank(
                 v_dim,
                 history.num_times if timed else 0,
                 dropout,
-                name=f"dnn_hstu_{name}_{i}",
+                name=layer_name(f"dnn_hstu_{name}_{i}"),
             )
             x = layer(x, valid=valid, times=times)
-        parts.append(First(name=f"dnn_first_{name}")(x))
+        parts.append(First(name=layer_name(f"dnn_first_{name}"))(x))
     logit = Tower(
         hidden_units,
         activation,

@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, check_embedded, concat
 from recsys.layers.core import Tower, layer_norm, predict
 from recsys.train.factory import factory
@@ -132,7 +133,7 @@ def masknet(
     raw = features.raw()
     e = concat(embeddings)
     normed = [
-        layer_norm(name=f"dnn_norm_{name}")(tensor)
+        layer_norm(name=layer_name(f"dnn_norm_{name}"))(tensor)
         for name, tensor in zip(features.names(), embeddings, strict=True)
     ]
     x = concat(normed)

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
 from recsys.layers.core import Tower, predict
 from recsys.layers.search import SimHash
@@ -124,7 +125,7 @@ def sdim(
     parts = [embed(short, "attention").concat()]
     for history in embed.histories(long, needed_by="sdim"):
         attend = HashAttention(
-            num_bits, signature_bits, seed, name=f"dnn_hash_{history.group}"
+            num_bits, signature_bits, seed, name=layer_name(f"dnn_hash_{history.group}")
         )
         pair = [history.target, history.sequence]
         parts.append(attend(pair, valid=history.valid))

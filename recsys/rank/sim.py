@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat, split_histories
 from recsys.layers.core import LossLayer, Tower, predict
 from recsys.layers.embedding import Embedding
@@ -235,20 +236,24 @@ def sim(
         if search == "hard":
             candidates = relevance = _same_category(embed, history, long, category)
         else:
-            relevance, summed = SoftSearch(name=f"dnn_search_{name}")(
+            relevance, summed = SoftSearch(name=layer_name(f"dnn_search_{name}"))(
                 [history.target, history.sequence], valid=history.valid
             )
             if own_loss:
-                tower = Tower(*mlp, name=f"dnn_search_mlp_{name}")
+                tower = Tower(*mlp, name=layer_name(f"dnn_search_mlp_{name}"))
                 logit = tower(concat([summed, history.target, others]))
-                own = SearchLoss(weight=search_weight, name=f"dnn_search_loss_{name}")
+                own = SearchLoss(
+                    weight=search_weight, name=layer_name(f"dnn_search_loss_{name}")
+                )
                 relevance = own([relevance, logit])
-        index, found = TopSteps(k, name=f"dnn_top_{name}")(relevance, candidates)
-        behaviours = embed.select(history, index, found)
-        times = Embedding(history.num_times, time_dim, name=f"embedding_time__{name}")(
-            behaviours.times
+        index, found = TopSteps(k, name=layer_name(f"dnn_top_{name}"))(
+            relevance, candidates
         )
-        exact = ExactSearch(num_heads, name=f"dnn_exact_{name}")
+        behaviours = embed.select(history, index, found)
+        times = Embedding(
+            history.num_times, time_dim, name=layer_name(f"embedding_time__{name}")
+        )(behaviours.times)
+        exact = ExactSearch(num_heads, name=layer_name(f"dnn_exact_{name}"))
         z = concat([behaviours.sequence, times])
         parts.append(exact([history.target, z], valid=found))
     logit = Tower(*mlp, num_logits=task.num_classes, name="dnn_mlp")(concat(parts))
@@ -270,5 +275,5 @@ def _same_category(
         )
     columns = [embed.column(by_table[chosen[-1].emb].name)]
     columns.append(embed.column(chosen[-1].name))
-    same = SameCategory(name=f"dnn_search_{history.group}")
+    same = SameCategory(name=layer_name(f"dnn_search_{history.group}"))
     return same(columns, valid=history.valid)

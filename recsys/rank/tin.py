@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.aggregation import TIM
 from recsys.layers.core import Tower, predict
@@ -56,7 +57,7 @@ def tin(
     parts = [embed([f for f in fields if f.belong != "history"]).concat()]
     for history in histories:
         kwargs = {"max_len": history.num_times - 1, **(attention_kwargs or {})}
-        module = TIM(**kwargs, name=f"dnn_tim_{history.group}")
+        module = TIM(**kwargs, name=layer_name(f"dnn_tim_{history.group}"))
         parts.append(
             module(
                 [history.target, history.sequence],

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field, Task
+from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import Tower, predict
 from recsys.layers.embedding import Embedding
@@ -154,6 +155,10 @@ def _cross(
             f"{sorted(single)}. Received: {tuple(names)}"
         )
     name = "_x_".join(names)
-    cross = CrossProduct([single[n] for n in names], buckets, name=f"cross_{name}")
-    table = Embedding(cross.size, num_logits, "zeros", name=f"embedding_linear__{name}")
+    cross = CrossProduct(
+        [single[n] for n in names], buckets, name=layer_name(f"cross_{name}")
+    )
+    table = Embedding(
+        cross.size, num_logits, "zeros", name=layer_name(f"embedding_linear__{name}")
+    )
     return table(cross([embed.column(n) for n in names]))

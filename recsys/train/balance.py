@@ -16,6 +16,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Integer, MapOf, Maybe, Number, Text, check
 from recsys.layers.kept import Kept
 
 
@@ -123,8 +124,11 @@ class DWA(Balance):
         average).
     """
 
+    _constraints = {"temperature": Number(above=0)}
+
     def __init__(self, temperature: float = 2.0) -> None:
         self.temperature = temperature
+        check(self)
 
     def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
         unknown = keras.initializers.Constant(
@@ -164,13 +168,11 @@ class Decay(Balance):
         Progressive Layered Extraction, RecSys 2020, section 4.4.
     """
 
+    _constraints = {"gamma": MapOf(Number(above=0), "a number above 0 for each task")}
+
     def __init__(self, gamma: Mapping[str, float]) -> None:
-        for name, value in gamma.items():
-            if value <= 0:
-                raise ValueError(
-                    f"Task {name!r}: gamma must be above 0. Received: gamma={value}"
-                )
-        self.gamma = dict(gamma)
+        self.gamma = gamma
+        check(self)
 
     def build(self, model: Any, kinds: Mapping[str, str]) -> None:
         if unknown := self.gamma.keys() - kinds.keys():
@@ -247,12 +249,19 @@ class GradNorm(GradientBalance):
         1-2, algorithm 1.
     """
 
+    _constraints = {
+        "alpha": Number(0),
+        "learning_rate": Number(0),
+        "layer": Maybe(Text()),
+    }
+
     def __init__(
         self, alpha: float = 1.5, learning_rate: float = 0.025, layer: str | None = None
     ) -> None:
         self.alpha = alpha
         self.learning_rate = learning_rate
         self.layer = layer
+        check(self)
 
     def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
         shape = (len(self.kinds),)
@@ -337,8 +346,11 @@ class PCGrad(GradientBalance):
         Gradient Surgery for Multi-Task Learning, NeurIPS 2020, algorithm 1.
     """
 
+    _constraints = {"seed": Integer(0)}
+
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
+        check(self)
 
     def gradients(self, tape: Any, model: Any, scale: Any) -> list[Any]:
         import tensorflow as tf

@@ -15,6 +15,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 import numpy as np
 
 from recsys.feature import Field, Task
+from recsys.feature._constraints import Constraint, Integer, Number
 from recsys.layers.catalogue import Catalogue
 from recsys.train.model import Model
 
@@ -28,9 +29,10 @@ def factory(build: Callable[P, M]) -> Callable[P, M]:
     """Returns a factory of models that says what is wrong with its arguments.
 
     It raises `TypeError` if there is no argument of a name, and `ValueError` if one is
-    not what its annotation says. Numbers of NumPy become Python's, and what is a list
-    in all but its type becomes one. It warns, in one sentence, of columns that the
-    model does not read.
+    not what its annotation says, or a number that cannot be meant: no size is negative,
+    nothing is NaN or infinite, and what is dropped is a fraction. Numbers of NumPy
+    become Python's, and what is a list in all but its type becomes one. It warns, in
+    one sentence, of columns that the model does not read.
     """
     signature = inspect.signature(build)
     model_name = build.__name__
@@ -49,17 +51,38 @@ def factory(build: Callable[P, M]) -> Callable[P, M]:
         except TypeError as error:
             raise TypeError(f"{model_name}: {error}") from None
         given = bound.arguments
-        for name, value in given.items():
-            kind = signature.parameters[name].annotation
-            if kind is not inspect.Parameter.empty:
-                given[name] = _plain(value, kind)
-                _check(model_name, name, given[name], kind)
+        given |= check_arguments(model_name, signature, given)
         make: Callable[..., M] = build
         model = make(*bound.args, **bound.kwargs)
         _warn_of_unread(model_name, model, given.values())
         return model
 
     return checked
+
+
+def check_arguments(
+    who: str, signature: inspect.Signature, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns arguments in Python's own types, by name.
+
+    Args:
+        who: Whose they are, for errors.
+        signature: Whose annotations say what they may be.
+        given: The arguments; those that it does not name are left as they are.
+
+    Raises:
+        ValueError: If one is not what its annotation says, or a number that cannot be
+            meant.
+    """
+    made = dict(given)
+    kinds = {name: p.annotation for name, p in signature.parameters.items()}
+    for name in given:
+        kind = kinds.get(name, inspect.Parameter.empty)
+        if kind is not inspect.Parameter.empty:
+            made[name] = _plain(given[name], kind)
+            _check(who, name, made[name], kind)
+            _check_numbers(who, name, made[name], kind)
+    return made
 
 
 def _plain(value: Any, kind: Any = None) -> Any:
@@ -96,6 +119,29 @@ def _check(model: str, name: str, value: Any, kind: Any) -> None:
     if get_origin(kind) is Literal:
         wanted = f"one of {get_args(kind)}"
     raise ValueError(f"{model}: {name} must be {wanted}. Received: {name}={value!r}")
+
+
+def _check_numbers(model: str, name: str, value: Any, kind: Any) -> None:
+    constraint = _of_numbers(name, kind)
+    several = isinstance(value, (list, tuple))
+    for each in value if several else [value]:
+        if isinstance(each, Real) and constraint and not constraint.accepts(each):
+            wanted = f"{'a list, each ' if several else ''}{constraint.wanted}"
+            raise ValueError(
+                f"{model}: {name} must be {wanted}. Received: {name}={value!r}"
+            )
+
+
+def _of_numbers(name: str, kind: Any) -> Constraint | None:
+    """What numbers may be in an argument: its word means the same in every model."""
+    kinds = {kind, *get_args(kind), *(k for a in get_args(kind) for k in get_args(a))}
+    if int in kinds:
+        return None if name == "seed" else Integer(0)
+    if float not in kinds:
+        return None
+    if re.fullmatch("(.*_)?dropout(_rate)?", name):
+        return Number(0, below=1)
+    return Number(0) if re.fullmatch("l2_reg|.*_weights?", name) else Number()
 
 
 def _fits(value: Any, kind: Any) -> bool:

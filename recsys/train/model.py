@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.data.dataset import Order
 from recsys.data.writing import whole_file, whole_folder
+from recsys.feature._names import given_name, layer_name
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
 from recsys.layers.embedding import Embedding
@@ -97,6 +98,8 @@ class Model(keras.Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         _check_names(**dict(zip(("inputs", "outputs"), args, strict=False), **kwargs))
         super().__init__(*args, **kwargs)
+        made_by = [tensor._keras_history.operation for tensor in self.outputs]
+        self.output_names = [given_name(each.name) for each in made_by]
         self._turn = threading.Lock()
         self._metrics_turn = threading.RLock()  # their state is of one run at a time
         self._step_turn = threading.RLock()  # files are of the end of a step
@@ -178,8 +181,10 @@ class Model(keras.Model):
         recorded = {name: Recorded(fn) for name, fn in losses.items() if balancing}
         super().compile(
             optimizer,
-            recorded or losses or None,
-            {name: weights.get(name, 1.0) for name in losses} if weights else None,
+            _by_layer(recorded or losses) or None,
+            _by_layer({name: weights.get(name, 1.0) for name in losses})
+            if weights
+            else None,
             **kwargs,
         )
         for layer, fn in zip(layers, of_layers, strict=False):
@@ -200,6 +205,8 @@ class Model(keras.Model):
             *routing.task_metrics(metrics, heads, prefixed, weighted=False),
             *routing.task_metrics(weighted_metrics, heads, prefixed, weighted=True),
         ]
+        if prefixed:
+            routing.check_logs(losses, entries)
         self._plan = _Plan(losses, entries, config, balancing, recorded, weights)
         self._plan.rows = {
             (entry.output, entry.weighted): SumMetric(1, name="rows")
@@ -303,24 +310,29 @@ class Model(keras.Model):
         """Exports the model; see `keras.Model.export`.
 
         Outputs have the names of the tasks, of a single one too; those of a user or
-        item model are named after its vectors. LiteRT runs recurrent layers (DIEN,
-        DSIN) on one row at a time.
+        item model are named after its vectors. Inputs have the names of the columns; in
+        TensorFlow's signatures what it does not take is written as in a URL, with '>'
+        for '%': `user id` is `user>20id`. LiteRT runs recurrent layers (DIEN, DSIN) on
+        one row at a time.
         """
         self._refresh()
         outputs = self.output
         if not isinstance(outputs, dict):  # a bare tensor would be named by its place
             outputs = dict(zip(self.output_names, [outputs], strict=True))
-        if format == "onnx":  # else Keras wants a model that was called
-            if not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
-                raise ImportError(
-                    "An export as ONNX needs onnx and tf2onnx: pip install "
-                    "'deep-rec-kit[export]'"
-                )
-            specs = {
-                name: keras.InputSpec(tensor.dtype, tensor.shape, name=name)
-                for name, tensor in self.input.items()
-            }
-            kw = {"input_signature": [specs], **kw}
+        onnx = format == "onnx"
+        if onnx and not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
+            raise ImportError(
+                "An export as ONNX needs onnx and tf2onnx: pip install "
+                "'deep-rec-kit[export]'"
+            )
+        # Without it ONNX wants a model that was called; TensorFlow takes few names.
+        specs = {
+            name: keras.InputSpec(
+                tensor.dtype, tensor.shape, name=name if onnx else layer_name(name)
+            )
+            for name, tensor in self.input.items()
+        }
+        kw = {"input_signature": [specs], **kw}
         if format == "litert":  # else it wants operations of TensorFlow for them
             kw = {
                 "_experimental_lower_tensor_list_ops": True,
@@ -650,19 +662,23 @@ class Model(keras.Model):
         if plan.losses:
             total = super().compute_loss(
                 x,
-                {name: labels[name] for name in plan.losses},
-                {
-                    name: logits.get(name, predictions[name])
-                    if routing.takes_logits(loss)
-                    else predictions[name]
-                    for name, loss in plan.losses.items()
-                },
-                {
-                    name: masked[name]
-                    if getattr(loss, "joint", False)
-                    else of_mean[name]
-                    for name, loss in plan.losses.items()
-                },
+                _by_layer({name: labels[name] for name in plan.losses}),
+                _by_layer(
+                    {
+                        name: logits.get(name, predictions[name])
+                        if routing.takes_logits(loss)
+                        else predictions[name]
+                        for name, loss in plan.losses.items()
+                    }
+                ),
+                _by_layer(
+                    {
+                        name: masked[name]
+                        if getattr(loss, "joint", False)
+                        else of_mean[name]
+                        for name, loss in plan.losses.items()
+                    }
+                ),
                 training,
             )
         balance = plan.balance if training else None
@@ -784,7 +800,7 @@ class Model(keras.Model):
         for metric in self.metrics:
             if id(metric) in rows:
                 continue
-            name = compiled.get(id(metric), metric.name)
+            name = compiled.get(id(metric), given_name(metric.name))
             while name in named:
                 name = f"{name}_1"
             named[name] = metric
@@ -812,6 +828,11 @@ class Model(keras.Model):
         return [each for each in all_layers(self) if isinstance(each, Embedding)]
 
 
+def _by_layer(of_outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is by output by names that Keras takes for scopes."""
+    return {layer_name(name): each for name, each in of_outputs.items()}
+
+
 def _of_rank(shape: tuple[int | None, ...], value: Any) -> Any:
     """Returns a column as the model's input has it, if batches of two ranks came.
 
@@ -837,16 +858,31 @@ def _forward_pass() -> Iterator[bool]:
 
 
 def _check_names(inputs: Any = None, outputs: Any = None, **others: Any) -> None:
-    """Raises `ValueError` if a column and a task have one name.
+    """Raises `ValueError` if two of columns, tasks and layers have one name.
 
     Args:
         inputs, outputs, **others: Of `Model`.
     """
-    read = {t._keras_history.operation for t in keras.tree.flatten(inputs)}
-    made = {t._keras_history.operation for t in keras.tree.flatten(outputs)}
-    both = {each.name for each in read} & {each.name for each in made - read}
-    if both:
-        raise ValueError(
-            f"{others.get('name', 'Model')}: a field and a task must not have one "
-            f"name. Received: field {min(both)!r} and task {min(both)!r}"
-        )
+    read = [tensor._keras_history for tensor in keras.tree.flatten(inputs)]
+    ahead = [tensor._keras_history for tensor in keras.tree.flatten(outputs)]
+    kinds = {made.operation: "task" for made in ahead}
+    kinds |= {made.operation: "field" for made in read}
+    named = {made.operation.name: made.operation for made in read}
+    seen = set()
+    while ahead:
+        operation, node_index, _ = ahead.pop()
+        node = operation._inbound_nodes[node_index]
+        if node in seen:
+            continue
+        seen.add(node)
+        ahead += [tensor._keras_history for tensor in node.input_tensors]
+        name = operation.name
+        if kinds.get(operation) != "field":
+            name = given_name(name)
+        other = named.setdefault(name, operation)
+        if other is not operation:
+            a, b = sorted(kinds.get(each, "layer") for each in (operation, other))
+            raise ValueError(
+                f"{others.get('name', 'Model')}: a {a} and a {b} must not have one "
+                f"name. Received: {a} {name!r} and {b} {name!r}"
+            )

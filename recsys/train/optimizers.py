@@ -20,6 +20,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._names import layer_name
 from recsys.layers.initial import in_place
 
 LARGE_TABLE = 100_000
@@ -395,7 +396,8 @@ class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
             matching = [
                 key
                 for key in self._by_key
-                if key != "default" and component.startswith(key.replace("/", "_"))
+                if key != "default"
+                and component.startswith(layer_name(key.replace("/", "_")))
             ]
             if matching:
                 return max(matching, key=len)

@@ -191,6 +191,30 @@ def task_metrics(
     return entries
 
 
+def check_logs(losses: Iterable[str], entries: Sequence[TaskMetric]) -> None:
+    """Raises `ValueError` if two logs of a model of several outputs have one name.
+
+    What is logged of validation is called as in training, with `val_` before it.
+    """
+    of = [(f"{output}_loss", output) for output in losses]
+    of += [(entry.name, entry.output) for entry in entries]
+    owners = {"loss": "all tasks"}
+    for name, output in of:
+        if owners.setdefault(name, output) != output:
+            raise ValueError(
+                "The logs of tasks must differ in name: rename a task or a metric. "
+                f"Received: {name!r} of {owners[name]!r} and of {output!r}"
+            )
+    for name, output in of:
+        of_validation = owners.get(name.removeprefix("val_"))
+        if name.startswith("val_") and of_validation is not None:
+            raise ValueError(
+                "The logs of tasks must differ in name: rename a task or a metric. "
+                f"Received: {name!r} of {output!r} and of the validation of "
+                f"{of_validation!r}"
+            )
+
+
 def _metric(entry: Any, head: PredictLayer | None) -> Any:
     """Resolves a name or function, `"accuracy"` by the kind of task."""
     multiclass = head is not None and head.task == "multiclass"

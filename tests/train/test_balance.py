@@ -181,7 +181,7 @@ def test_decay_counts_epochs_from_the_weights_of_the_caller(x, y):
     close(_step(model, x, y), expected, terms=1_000)
     with pytest.raises(ValueError, match=f"{NAMES[0]!r}.*'other'"):
         _compiled(Decay({"other": 0.5}))
-    with pytest.raises(ValueError, match="'a': gamma must be above 0.*gamma=0"):
+    with pytest.raises(ValueError, match="gamma must be a number above 0.*'a': 0"):
         Decay({"a": 0})
 
 

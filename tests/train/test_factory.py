@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import warnings
 
 import keras
@@ -301,3 +302,60 @@ def test_groups_of_stem_must_be_dicts_of_tasks_and_fields(wrong):
     for name in ("task_group", "auxiliary_task_group"):
         with pytest.raises(ValueError, match=f"^stem: {name} must be Mapping"):
             stem(**{"task_group": {Task("a"): IDS}, name: wrong})
+
+
+def _numbers(entry):
+    """The arguments that hold numbers, one or several, and of which kind."""
+    module = importlib.import_module(f"recsys.{entry.family}.{entry.name}")
+    parameters = inspect.signature(getattr(module, entry.name)).parameters
+    one = {
+        p.name: str(p.annotation).removeprefix("<class '") for p in parameters.values()
+    }
+    for name, kind in one.items():
+        for number in ("int", "float"):
+            if re.match(f"{number}\\b(?! \\| (str|bool))", kind):
+                yield name, number, False
+            elif f"Sequence[{number}]" in kind and "Mapping" not in kind:
+                yield name, number, True
+
+
+@each_model
+def test_a_number_that_cannot_be_meant_is_named(entry):
+    given = {"task_list": TASKS} if entry.several_tasks else {}
+    for name, number, several in _numbers(entry):
+        wrong = [float("nan"), float("inf"), -float("inf"), True, "3", 1j]
+        if number == "int":
+            wrong += [2.5] if name == "seed" else [2.5, -1]
+        elif name.endswith("dropout"):
+            wrong += [1.0, 1.5, -0.1]
+        elif name == "l2_reg" or "weight" in name:
+            wrong += [-0.1]
+        for value in wrong:
+            value = [value] if several else value
+            text = _refusal(entry, IDS, **given, **{name: value})
+            assert text.startswith(f"{entry.name}: {name} must be "), text
+            assert text.endswith(f"Received: {name}={value!r}"), text
+
+
+def test_every_model_has_numbers_to_be_wrong_in():
+    found = {name for entry in zoo.ENTRIES for name, *_ in _numbers(entry)}
+    assert {"hidden_units", "dropout", "l2_reg", "num_heads", "temperature"} <= found
+
+
+@pytest.mark.parametrize(
+    ("agg", "wrong"),
+    [
+        ("transformer", {"num_heads": 2.5}),
+        ("transformer", {"num_layers": -1}),
+        ("transformer", {"dropout_rate": float("nan")}),
+        ("attention", {"ffn_hidden_units": (8, True)}),
+        ("tim", {"dropout_rate": 1.0}),
+        ("tim", {"d_model": "8"}),
+    ],
+)
+def test_a_bad_argument_of_how_histories_are_pooled_is_named(agg, wrong):
+    past = Field("past", emb="item", length=3, belong="history")
+    ((name, value),) = wrong.items()
+    text = f"history_agg {agg!r}: {name} must be .*Received: {name}="
+    with pytest.raises(ValueError, match=text):
+        deepfm([*IDS[:2], past], history_agg=agg, agg_kwargs=wrong)

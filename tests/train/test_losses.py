@@ -420,12 +420,21 @@ class TestSoftmax:
     ("make", "message"),
     [
         (lambda: RankingLoss(temperature=0), "'ranking_loss': temperature must be"),
-        (lambda: HingeRankingLoss(margin=-1), "margin must be above 0"),
-        (lambda: JRCLoss(alpha=2), r"alpha must be in \[0, 1\]"),
-        (lambda: CombinedLoss(alpha=-1), r"alpha must be in \[0, 1\]"),
-        (lambda: FocalLoss(gamma=-1), "gamma must be at least 0"),
-        (lambda: WeightedBinaryCrossentropy(0), "pos_weight must be above 0"),
-        (lambda: AugmentedBinaryCrossentropy("max"), "must be 'mean' or 'sum'"),
+        (lambda: HingeRankingLoss(margin=-1), "margin must be a finite number above 0"),
+        (
+            lambda: JRCLoss(alpha=2),
+            "alpha must be a finite number of at least 0 and at",
+        ),
+        (lambda: CombinedLoss(alpha=-1), "alpha must be a finite number of at least 0"),
+        (lambda: FocalLoss(gamma=-1), "gamma must be a finite number of at least 0"),
+        (
+            lambda: WeightedBinaryCrossentropy(0),
+            "pos_weight must be a finite number ab",
+        ),
+        (
+            lambda: AugmentedBinaryCrossentropy("max"),
+            r"must be one of \('mean', 'sum'\)",
+        ),
         (lambda: undo_downsampling(0.0, 0), r"keep_rate must be in \(0, 1\]"),
         (lambda: RankingLoss()(np.eye(2), np.eye(2)), r"\(batch, 1\).*\(2, 2\)"),
         (lambda: JRCLoss()(np.ones(2), np.ones(2)), r"\(batch, 2\).*\(2, 1\)"),

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Integer, Number, check
 from recsys.metrics.auc import auc
 from recsys.metrics.binned_auc import BINS, LIMIT, BinnedArea, area_of_bins
 from recsys.metrics.rela_impr import rela_impr
@@ -60,6 +61,8 @@ class RelaImpr(AUC):
     25.0
     """
 
+    _constraints = {**AUC._constraints, "auc_base": Number(0, most=1)}
+
     def __init__(
         self,
         auc_base: float,
@@ -67,8 +70,8 @@ class RelaImpr(AUC):
         name: str = "rela_impr",
         **kwargs: Any,
     ) -> None:
-        super().__init__(capacity, name=name, **kwargs)
         self.auc_base = auc_base
+        super().__init__(capacity, name=name, **kwargs)
 
     def value(self, **rows: Any) -> float:
         return rela_impr(super().value(**rows), self.auc_base)
@@ -100,11 +103,14 @@ class BinnedAUC(SumMetric):
     exact = True  # to be read at the end, as that takes a pass over all bins
     from_logits = True
 
+    _constraints = {"bins": Integer(1)}
+
     def __init__(
         self, bins: int = BINS, name: str = "binned_auc", **kwargs: Any
     ) -> None:
-        super().__init__(2 * bins, name=name, **kwargs)
         self.bins = bins
+        check(self)
+        super().__init__(2 * self.bins, name=name, **kwargs)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the rows of a batch.

@@ -1,9 +1,12 @@
 """Exact metrics: every row is held, and the value is computed once, at the end."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
+
+from recsys.feature._constraints import Constraint, Integer, Maybe, Text, check
 
 _MOST_ROWS = 2**30
 
@@ -39,6 +42,12 @@ class RowMetric(keras.metrics.Metric):
     exact = True
     from_logits = True
 
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
+        "capacity": Integer(1, _MOST_ROWS),
+        "group": Maybe(Text()),
+        "by": Maybe(Text()),
+    }
+
     def __init__(
         self,
         capacity: int,
@@ -49,14 +58,10 @@ class RowMetric(keras.metrics.Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
-        if not 1 <= capacity <= _MOST_ROWS:
-            raise ValueError(
-                f"{type(self).__name__} {name!r}: capacity must be in "
-                f"[1, {_MOST_ROWS}]. Received: capacity={capacity!r}"
-            )
         self.capacity = capacity
         self.group = group
         self.by = by
+        check(self)
         # One row more than fits: rows that do not count are written there.
         self._rows = _buffer("rows", (capacity + 1, 3), "float32")
         # float32 would merge groups above 2**24; JAX has no 64-bit integers.

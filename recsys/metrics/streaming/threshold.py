@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Flag, Number, check
 from recsys.metrics.streaming.sums import RowSums, ratio
 
 
@@ -17,12 +18,15 @@ class _Decisions(RowSums):
         name, **kwargs: Of `keras.metrics.Metric`.
     """
 
+    _constraints = {"threshold": Number(), "from_logits": Flag()}
+
     def __init__(
         self, threshold: float, from_logits: bool = False, *, name: str, **kwargs: Any
     ) -> None:
         super().__init__(4, name=name, **kwargs)
         self.threshold = threshold
         self.from_logits = from_logits
+        check(self)
 
     def of_rows(self, y: Any, score: Any) -> list[Any]:
         called = ops.cast(score > self.threshold, "float32")

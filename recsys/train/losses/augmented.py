@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import OneOf, check
 from recsys.train.losses.pointwise import RowLoss, cross_entropy
 
 
@@ -35,6 +36,8 @@ class AugmentedBinaryCrossentropy(RowLoss):
 
     one_logit = False
 
+    _constraints = {"reduction_copies": OneOf(("mean", "sum"))}
+
     def __init__(
         self,
         reduction_copies: str = "mean",
@@ -43,12 +46,8 @@ class AugmentedBinaryCrossentropy(RowLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, reduction=reduction, **kwargs)
-        if reduction_copies not in ("mean", "sum"):
-            raise ValueError(
-                f"{name}: reduction_copies must be 'mean' or 'sum'. "
-                f"Received: reduction_copies={reduction_copies!r}"
-            )
         self.reduction_copies = reduction_copies
+        check(self)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         logits = ops.reshape(y_pred, (ops.shape(y_true)[0], -1))  # (batch, num_sample)

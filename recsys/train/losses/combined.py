@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Number
 from recsys.train.losses.joint import Terms
 from recsys.train.losses.pairwise import RankingLoss
 from recsys.train.losses.pointwise import cross_entropy
@@ -33,6 +34,8 @@ class CombinedLoss(RankingLoss):
         Lin et al., KDD 2024, https://arxiv.org/abs/2403.00793
     """
 
+    _constraints = {**RankingLoss._constraints, "alpha": Number(0, most=1)}
+
     def __init__(
         self,
         alpha: float = 0.7,
@@ -42,14 +45,10 @@ class CombinedLoss(RankingLoss):
         name: str = "combined_loss",
         **kwargs: Any,
     ) -> None:
+        self.alpha = alpha
         super().__init__(
             reduction, name, temperature=temperature, group=group, **kwargs
         )
-        if not 0 <= alpha <= 1:
-            raise ValueError(
-                f"Loss {name!r}: alpha must be in [0, 1]. Received: alpha={alpha!r}"
-            )
-        self.alpha = alpha
 
     def terms(self, y: Any, z: Any, weight: Any, segment: Any) -> Any:
         counts = ops.cast(weight > 0, z.dtype)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Flag, Number, check
 from recsys.train.losses.joint import JointLoss, Terms, log_sum_exp
 
 
@@ -41,6 +42,8 @@ class JRCLoss(JointLoss):
 
     width = 2
 
+    _constraints = {"alpha": Number(0, most=1), "exclude_same_label": Flag()}
+
     def __init__(
         self,
         alpha: float = 0.5,
@@ -51,12 +54,9 @@ class JRCLoss(JointLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(group, reduction, name=name, **kwargs)
-        if not 0 <= alpha <= 1:
-            raise ValueError(
-                f"Loss {name!r}: alpha must be in [0, 1]. Received: alpha={alpha!r}"
-            )
         self.alpha = alpha
         self.exclude_same_label = exclude_same_label
+        check(self)
 
     def terms(self, y: Any, z: Any, weight: Any, segment: Any) -> Terms:
         valid, clicked = weight > 0, y > 0.5

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Number, check
 from recsys.train.losses.joint import JointLoss, Terms
 
 
@@ -60,6 +61,8 @@ class RankingLoss(PairLoss):
         Lin et al., KDD 2024, https://arxiv.org/abs/2403.00793
     """
 
+    _constraints = {"temperature": Number(above=0)}
+
     def __init__(
         self,
         reduction: str = "sum_over_batch_size",
@@ -70,12 +73,8 @@ class RankingLoss(PairLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(group, reduction, name=name, **kwargs)
-        if temperature <= 0:
-            raise ValueError(
-                f"Loss {name!r}: temperature must be above 0. "
-                f"Received: temperature={temperature!r}"
-            )
         self.temperature = temperature
+        check(self)
 
     def of_difference(self, difference: Any) -> Any:
         return ops.softplus(-difference / self.temperature)
@@ -103,6 +102,8 @@ class HingeRankingLoss(PairLoss):
     0.25
     """
 
+    _constraints = {"margin": Number(above=0)}
+
     def __init__(
         self,
         margin: float = 1.0,
@@ -112,11 +113,8 @@ class HingeRankingLoss(PairLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(group, reduction, name=name, **kwargs)
-        if margin <= 0:
-            raise ValueError(
-                f"Loss {name!r}: margin must be above 0. Received: margin={margin!r}"
-            )
         self.margin = margin
+        check(self)
 
     def of_difference(self, difference: Any) -> Any:
         return ops.relu(self.margin - difference)

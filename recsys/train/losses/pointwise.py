@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Maybe, Number, check
 from recsys.layers.rows import weights_of_rows
 
 
@@ -93,6 +94,11 @@ class WeightedBinaryCrossentropy(RowLoss):
     1.3863
     """
 
+    _constraints = {
+        "pos_weight": Number(above=0),
+        "label_smoothing": Number(0, below=1),
+    }
+
     def __init__(
         self,
         pos_weight: float = 1.0,
@@ -102,14 +108,9 @@ class WeightedBinaryCrossentropy(RowLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, reduction=reduction, **kwargs)
-        if pos_weight <= 0 or not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"{name}: pos_weight must be above 0 and label_smoothing in [0, 1). "
-                f"Received: pos_weight={pos_weight!r}, "
-                f"label_smoothing={label_smoothing!r}"
-            )
         self.pos_weight = pos_weight
         self.label_smoothing = label_smoothing
+        check(self)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         y, z = same_shape(y_true, y_pred)
@@ -151,6 +152,8 @@ class FocalLoss(RowLoss):
         Lin et al., ICCV 2017, https://arxiv.org/abs/1708.02002, eq. 4-5
     """
 
+    _constraints = {"gamma": Number(0), "alpha": Maybe(Number(above=0, below=1))}
+
     def __init__(
         self,
         gamma: float = 2.0,
@@ -160,13 +163,9 @@ class FocalLoss(RowLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, reduction=reduction, **kwargs)
-        if gamma < 0 or (alpha is not None and not 0 < alpha < 1):
-            raise ValueError(
-                f"{name}: gamma must be at least 0 and alpha in (0, 1). "
-                f"Received: gamma={gamma!r}, alpha={alpha!r}"
-            )
         self.gamma = gamma
         self.alpha = alpha
+        check(self)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         y, z = same_shape(y_true, y_pred)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.feature._constraints import Integer, Number, check
 from recsys.layers.retrieval import softmax_loss
 from recsys.layers.rows import mean_of_rows
 from recsys.train.losses.pointwise import RowLoss
@@ -152,6 +153,8 @@ class FullSoftmax(RowLoss):
 
     one_logit = False
 
+    _constraints = {"reserved": Integer(0), "label_smoothing": Number(0, below=1)}
+
     def __init__(
         self,
         reserved: int = 1,
@@ -163,6 +166,7 @@ class FullSoftmax(RowLoss):
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.reserved = reserved
         self.label_smoothing = label_smoothing
+        check(self)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         logits = y_pred[:, self.reserved :]

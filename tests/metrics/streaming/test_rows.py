@@ -109,7 +109,7 @@ def test_refuses_several_values_per_row():
 
 @pytest.mark.parametrize("capacity", [0, 2**30 + 1])
 def test_refuses_capacities(capacity):
-    with pytest.raises(ValueError, match="AUC 'auc': capacity must be in"):
+    with pytest.raises(ValueError, match="AUC 'auc': capacity must be an integer of"):
         AUC(capacity)
 
 

@@ -319,7 +319,7 @@ def test_by(from_logits):
         (lambda: metrics.NDCG("u", 0), "NDCG: k must be an integer of at least 1"),
         (lambda: metrics.NDCG("u", gain="log"), "gain must be one of"),
         (lambda: metrics.MRR("u", ties="row"), "MRR: ties must be one of"),
-        (lambda: metrics.ECE(0), "bins must be at least 1"),
+        (lambda: metrics.ECE(0), "bins must be an integer of at least 1"),
         (lambda: metrics.AveragePrecision("line"), "interpolation must be one of"),
         (lambda: metrics.NormalizedEntropy(1.0), r"prior must be in \(0, 1\)"),
     ],

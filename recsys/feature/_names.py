@@ -1,0 +1,25 @@
+"""From a user's name to that of a layer, and back.
+
+TensorFlow's scopes take ASCII letters, digits and a few signs, PyTorch's parameters no
+dot. All else is written as in a URL, byte by byte, with '>' in the place of '%':
+`will buy` is `will>20buy`. What needs none of it stays as it is.
+"""
+
+import re
+from urllib.parse import quote, unquote
+
+_SIGNS = ("_", "-", ">")  # no name begins with them
+_BEFORE = "0>z"  # so this goes before: it is no byte
+
+
+def layer_name(name: str) -> str:
+    """Returns a name as all backends take it; other names give other results."""
+    safe = quote(name, safe="").replace("~", "%7E").replace(".", "%2E")
+    safe = safe.replace("%", ">")
+    return _BEFORE + safe if safe.startswith(_SIGNS) else safe
+
+
+def given_name(layer_name: str) -> str:
+    """Returns the name that `layer_name` made a layer's name of."""
+    name = re.sub(f"^{_BEFORE}(?=[_>-])", "", layer_name)
+    return unquote(re.sub(">(?=[0-9A-F]{2})", "%", name))
