@@ -162,11 +162,13 @@ class FeaturePipeline:
                 has values that the schema does not allow.
         """
         from recsys.data.fitting import learn
+        from recsys.data.preparation import raw_columns
         from recsys.data.source import engine, open_source
 
         lent = engine(self.connection, [data])
         with working("Opening the data") as report, lent as here:
-            source = open_source(data, here)
+            read = raw_columns(self.schema, self.schema.columns, {})
+            source = open_source(data, here, read)
             with source.reading():
                 run = here.to_pyarrow
                 self._fitted = learn(self.schema, source.table, run, report)
@@ -454,21 +456,18 @@ class FeaturePipeline:
         events: Any,
         columns: Sequence[str] | None,
     ) -> "_Prepared":
-        from recsys.data.preparation import Preparation
+        from recsys.data.preparation import Preparation, raw_columns
         from recsys.data.source import open_source
 
-        texts = [
-            column.source
-            for column in self.schema.columns
-            if isinstance(column, RawColumn)
-            and fitted.families.get(column.name) == "string"
-        ]
-        source = open_source(data, connection, texts)
-        log = None
-        if events is not None:
-            log = open_source(events, connection, texts)
+        made = self.schema.columns
         if columns is not None:
             made = [self.schema.column(name) for name in columns]
+        read = raw_columns(self.schema, made, fitted.families)
+        source = open_source(data, connection, read)
+        log = None
+        if events is not None:
+            log = open_source(events, connection, read)
+        if columns is not None:
             part = Part(self.schema, made)
         else:
             raw = {label.source for label in self.schema.labels}

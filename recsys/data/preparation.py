@@ -5,7 +5,7 @@ which no column of the model input can be called; what joins need is called `//.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import ibis
@@ -376,6 +376,37 @@ class Preparation:
 _ONE_ID = (Categorical, Hashed, Bucketed)
 
 
+def raw_columns(
+    schema: Schema, columns: Sequence[Column], families: Mapping[str, str]
+) -> dict[str, str]:
+    """Returns what is read of files: the raw columns, as `read_files` wants them.
+
+    Args:
+        schema: The columns, labels and groups.
+        columns: Columns of the schema that are to be made.
+        families: As in `Fitted`; empty before `fit`.
+    """
+    histories = [column for column in columns if isinstance(column, History)]
+    attributes = [schema.column(name) for h in histories for name in h.of]
+    raw: dict[str, str] = {}
+    for column in (*columns, *attributes):
+        if isinstance(column, (Numeric, Bucketed)):
+            raw.setdefault(column.source, "float64")
+        elif isinstance(column, MultiValue) and column.separator:
+            raw |= dict.fromkeys(filter(None, (column.source, column.weight)), "string")
+        elif isinstance(column, RawColumn):
+            kind = families.get(column.name)
+            raw.setdefault(column.source, "" if kind is None else CATEGORIES[kind])
+        if isinstance(column, MultiValue) and column.weight:
+            raw.setdefault(column.weight, "")
+    for label in schema.labels:
+        raw.setdefault(label.source, "float64")
+    if schema.sample_weight:
+        raw.setdefault(schema.sample_weight, "float64")
+    others = [name for h in histories for name in (h.user, h.time, *h.where)]
+    return dict.fromkeys([*others, *schema.groups.values()], "") | raw
+
+
 def families(table: Any, schema: Schema) -> dict[str, str]:
     """Returns the type of the raw values of each column with a vocabulary or hash.
 
@@ -523,7 +554,7 @@ def _counts(column: Any, name: str) -> dict[str, Any]:
     def broken(value: Any) -> Any:
         if not value.type().is_floating():
             return known(value)
-        return known(value) & ~((value % 1 == 0) & (value.abs() <= 2.0**53))
+        return known(value) & ~((value % 1 == 0) & (value.abs() < 2.0**53))
 
     counts = {"values": known, "fractions": broken}
     if column.type().is_array():

@@ -81,11 +81,11 @@ def test_integers_that_pandas_made_floating_by_a_gap() -> None:
     assert pipeline.fit(gap).transform(gap)["a"].to_pylist() == [2, 1]
 
 
-@pytest.mark.parametrize("values", [[1.5, None], [2.0**60, None], [float("inf"), None]])
+@pytest.mark.parametrize("values", [[1.5], [2.0**53], [2.0**60], [float("inf")]])
 def test_numbers_that_are_no_integers_stay_an_error(values: list[Any]) -> None:
     pipeline = FeaturePipeline([Categorical("a")]).fit({"a": [1, 2]})
     with pytest.raises(ValueError, match="must be of type integer.* Received: float64"):
-        pipeline.transform({"a": values})
+        pipeline.transform({"a": [*values, None]})
 
 
 def test_lists_with_missing_values() -> None:

@@ -18,7 +18,7 @@ TABLE = pa.table({"item": ["a", "b", "a"], "price": [1.0, 2.0, 3.0]})
 
 
 def read(data) -> list[dict]:
-    return CONNECTION.to_pyarrow(open_source(data, CONNECTION).table).to_pylist()
+    return CONNECTION.to_pyarrow(open_source(data, CONNECTION, {}).table).to_pylist()
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_unknown_and_mixed_endings(tmp_path: Path, parquet: Path) -> None:
     (tmp_path / "rows.json").write_text("{}")
     (tmp_path / "rows.csv").write_text("a\n1\n")
-    for data in (tmp_path / "rows.json", [parquet, tmp_path / "rows.csv"], []):
+    for data in (tmp_path / "rows.json", [parquet, tmp_path / "rows.csv"]):
         with pytest.raises(ValueError, match="Files must all end in one of"):
             read(data)
 
@@ -130,7 +130,7 @@ def test_duplicate_names(tmp_path: Path) -> None:
 def test_texts_stay_texts_in_csv(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("zip,age\n1234,5\n")
-    table = open_source(path, CONNECTION, texts=["zip", "absent"]).table
+    table = open_source(path, CONNECTION, {"zip": "string", "absent": "string"}).table
     assert CONNECTION.to_pyarrow(table).to_pylist() == [{"zip": "1234", "age": 5}]
 
 
