@@ -27,6 +27,7 @@ from recsys.data.reader import refuse_duplicates
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 EXACT = 2**53  # doubles hold all integers below
+MOST_DIGITS = 38  # of a decimal
 MOST_NAMED, MOST_SHOWN = 3, 200
 # Left to guess, DuckDB takes ragged rows to be of one column, and '#' for a comment.
 DIALECT = {"header": True, "quote": '"', "escape": '"', "comment": "", "skip": 0}
@@ -119,6 +120,31 @@ def named(files: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def arrow_types(schema: pa.Schema, columns: Collection[str], who: str) -> Types:
+    """Returns the types of some columns, those that are there.
+
+    Args:
+        schema: Of Arrow.
+        columns: Their names.
+        who: Begins an error.
+
+    Raises:
+        ValueError: If engines do not have the type of a column.
+    """
+    types = {}
+    for name in columns:
+        if name in schema.names:
+            found = schema.field(name).type
+            try:
+                types[name] = _plain(dt.DataType.from_pyarrow(found))
+            except Exception as error:  # Ibis has several for what it does not know
+                raise ValueError(
+                    f"{who} {name!r} must be of a type that engines have. "
+                    f"Received: {found}"
+                ) from error
+    return types
+
+
 def common_type(types: Collection[dt.DataType]) -> dt.DataType | None:
     """Returns the smallest type that holds all values of some types, if there is one.
 
@@ -142,7 +168,7 @@ def common_type(types: Collection[dt.DataType]) -> dt.DataType | None:
     if all(kind.is_decimal() for kind in kinds):
         scale = max(kind.scale for kind in kinds)
         digits = scale + max(kind.precision - kind.scale for kind in kinds)
-        return None if digits > 38 else dt.Decimal(digits, scale)
+        return None if digits > MOST_DIGITS else dt.Decimal(digits, scale)
     if all(kind.is_timestamp() for kind in kinds):
         zones = {kind.timezone for kind in kinds}
         scale = max(kind.scale for kind in kinds)
@@ -198,18 +224,7 @@ def _parquet_types(file: str, columns: Collection[str]) -> Types:
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"Cannot read {file} as parquet: {error}") from error
     refuse_duplicates(schema.names, file)
-    types = {}
-    for name in columns:
-        if name in schema.names:
-            found = schema.field(name).type
-            try:
-                types[name] = _plain(dt.DataType.from_pyarrow(found))
-            except Exception as error:  # Ibis has several for a type it does not know
-                raise ValueError(
-                    f"{file}: column {name!r} must be of a type that engines have. "
-                    f"Received: {found}"
-                ) from error
-    return types
+    return arrow_types(schema, columns, f"{file}: column")
 
 
 def _csv(files: Sequence[str], connection: Any, columns: Mapping[str, str]) -> Any:
@@ -306,6 +321,8 @@ def _plain(dtype: dt.DataType) -> dt.DataType:
     """The type as engines have it, who know no halves and no lengths of lists."""
     if dtype.is_array():
         return dt.Array(_plain(dtype.value_type))
+    if dtype.is_decimal() and dtype.precision > MOST_DIGITS:
+        raise TypeError(f"{dtype} is too wide")
     if dtype.is_timestamp():
         zone = None if dtype.timezone is None else "UTC"
         return dt.Timestamp(zone, scale=9 if dtype.scale == 9 else 6)

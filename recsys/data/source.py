@@ -1,7 +1,7 @@
 """Data as it comes, files or frames, as an Ibis table."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +9,9 @@ from typing import Any
 
 import ibis
 import ibis.expr.operations as ops
+import pyarrow as pa
 
-from recsys.data.files import find_files, named, naming, read_files
+from recsys.data.files import arrow_types, find_files, named, naming, read_files
 from recsys.data.reader import as_arrow
 
 
@@ -105,6 +106,18 @@ def open_source(data: Any, connection: Any, columns: Mapping[str, str]) -> Sourc
     if listed and not paths:
         raise ValueError("The data must have rows, or be paths of files. Received: []")
     if not listed or not all(isinstance(path, (str, Path)) for path in paths):
-        return Source(ibis.memtable(as_arrow(data)))
+        return Source(ibis.memtable(_known(as_arrow(data), columns)))
     files = [file for path in paths for file in find_files(path)]
     return Source(read_files(files, connection, columns), files)
+
+
+def _known(frame: pa.Table, columns: Collection[str]) -> pa.Table:
+    """The columns that engines can read; all of those that will be."""
+    arrow_types(frame.schema, columns, "Column")
+    unread = [name for name in frame.column_names if name not in columns]
+    for name in unread:
+        try:
+            arrow_types(frame.schema, [name], "Column")
+        except ValueError:
+            frame = frame.drop([name])
+    return frame
