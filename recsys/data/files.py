@@ -27,6 +27,7 @@ from recsys.data.reader import refuse_duplicates
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 EXACT = 2**53  # doubles hold all integers below
+FILLED = "!string"  # as Ibis says that nothing is null
 MOST_DIGITS = 38  # of a decimal
 MOST_NAMED, MOST_SHOWN = 3, 200
 # Left to guess, DuckDB takes ragged rows to be of one column, and '#' for a comment.
@@ -85,7 +86,8 @@ def read_files(
         files: Their paths.
         connection: The Ibis backend.
         columns: Raw columns that will be read -> their Ibis type in a CSV file where
-            it looks like text, or `""` if text is right. `"string"` counts always.
+            it looks like text, or `""` if text is right. `"string"` counts always, and
+            `FILLED`, of which an empty field is the empty string.
 
     Raises:
         ValueError: If a file is unreadable, has several columns of one name, or lacks a
@@ -240,15 +242,18 @@ def _csv(files: Sequence[str], connection: Any, columns: Mapping[str, str]) -> A
     types = {**_common(legs, connection, columns, text=True)[1]}
     for name, dtype in types.items():
         if dtype.is_string() and columns[name]:
-            types[name] = dt.dtype(columns[name])
+            types[name] = _plain(dt.dtype(columns[name]))
     if [leg.types for leg in legs] == [types]:
         return legs[0].table
     # Anew: what looked like a number is not the text any more.
-    by_name = len({leg.table.schema() for leg in legs}) > 1
-    legs = [
-        _Leg(run, _csv_table(run, heads[run[0]][1], connection, types, by_name), types)
-        for run in _runs(files, lambda file: heads[file][1], connection)
-    ]
+    options = {
+        "union_by_name": len({leg.table.schema() for leg in legs}) > 1,
+        "force_not_null": [name for name in types if columns[name] == FILLED],
+    }
+    legs = []
+    for run in _runs(files, lambda file: heads[file][1], connection):
+        table = _csv_table(run, heads[run[0]][1], connection, types, **options)
+        legs.append(_Leg(run, table, types))
     return _one_table(legs, types, columns)
 
 
@@ -260,9 +265,11 @@ def _sniffed(
     columns: Mapping[str, str],
 ) -> _Leg:
     """A CSV file with the types that its values look like."""
-    texts = {name: dt.string for name in names if columns.get(name) == "string"}
+    filled = [name for name in names if columns.get(name) == FILLED]
+    texts = [*filled, *(name for name in names if columns.get(name) == "string")]
+    types = dict.fromkeys(texts, dt.string)
     try:
-        table = _csv_table([file], delimiter, connection, texts)
+        table = _csv_table([file], delimiter, connection, types, force_not_null=filled)
     except ValueError:
         # What is wrong, DuckDB only says if it has nothing to find out.
         options = {"auto_detect": False, "columns": dict.fromkeys(names, "VARCHAR")}
@@ -278,7 +285,6 @@ def _csv_table(
     delimiter: str,
     connection: Any,
     types: Types,
-    union_by_name: bool = False,
     **options: Any,
 ) -> Any:
     names = connection.compiler.type_mapper
@@ -288,7 +294,6 @@ def _csv_table(
             types={name: names.to_string(dtype) for name, dtype in types.items()}
             or None,
             delim=delimiter,
-            union_by_name=union_by_name,
             **DIALECT,
             **options,
         )

@@ -11,6 +11,7 @@ from typing import Any, cast
 import ibis
 import pyarrow as pa
 
+from recsys.data.files import FILLED
 from recsys.data.fitted import LARGEST, Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part
@@ -339,6 +340,8 @@ class Preparation:
         counts: Any = ibis.literal(True)
         for source, wanted in history.where.items():
             value = _raw(table, history, source)
+            if value.type().is_string():
+                value = value.fill_null("")  # as a CSV file has it
             wanted = wanted if isinstance(wanted, list) else [wanted]
             counts = counts & value.isin(wanted).fill_null(False)
         values = {
@@ -394,9 +397,11 @@ def raw_columns(
             raw.setdefault(column.source, "float64")
         elif isinstance(column, MultiValue) and column.separator:
             raw |= dict.fromkeys(filter(None, (column.source, column.weight)), "string")
-        elif isinstance(column, RawColumn):
+        elif isinstance(column, (Vocabulary, Hashed)):
             kind = families.get(column.name)
-            raw.setdefault(column.source, "" if kind is None else CATEGORIES[kind])
+            if kind in (None, "string") and not column.empty_is_missing:
+                raw[column.source] = FILLED
+            raw.setdefault(column.source, CATEGORIES[kind] if kind else "")
         if isinstance(column, MultiValue) and column.weight:
             raw.setdefault(column.weight, "")
     for label in schema.labels:
@@ -466,9 +471,20 @@ def _typed(
     return value
 
 
-def _category(table: Any, declaration: Any, source: str) -> Any:
+def _category(
+    table: Any, declaration: Any, source: str, empty_is_missing: bool = True
+) -> Any:
     value = _typed(table, declaration, source, tuple(CATEGORIES))
-    return value.cast(CATEGORIES[_family(value.type())])
+    value = value.cast(CATEGORIES[_family(value.type())])
+    return _without_empty(value) if empty_is_missing else value
+
+
+def _without_empty(value: Any) -> Any:
+    """Null for an empty string, in lists too: most files do not tell them apart."""
+    if value.type().is_array():
+        strings = value.type().value_type.is_string()
+        return value.map(_without_empty) if strings else value
+    return value.nullif("") if value.type().is_string() else value
 
 
 def _number(table: Any, declaration: Any, source: str) -> Any:
@@ -490,10 +506,12 @@ def _is_finite(value: Any) -> Any:
 def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
     """The values, or lists of values, of a column and their family."""
     if not isinstance(column, MultiValue):
-        value = _category(table, column, column.source)
+        empty_is_missing = cast(Categorical | Hashed, column).empty_is_missing
+        value = _category(table, column, column.source, empty_is_missing)
         return value, _family(value.type())
     if _is_text(table, column):
-        return _split(table[column.source], column.separator), "string"
+        value = _split(table[column.source], column.separator)
+        return _without_empty(value) if column.empty_is_missing else value, "string"
     value = _typed(table, column, column.source, ["array"])
     element = _family(value.type().value_type)
     if element not in CATEGORIES:
@@ -501,7 +519,8 @@ def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
             f"{_who(column)}: raw column {column.source!r} must be of lists of type "
             f"{', '.join(CATEGORIES)}. Received: {value.type()}"
         )
-    return value.cast(f"array<{CATEGORIES[element]}>"), element
+    value = value.cast(f"array<{CATEGORIES[element]}>")
+    return _without_empty(value) if column.empty_is_missing else value, element
 
 
 def _weights(table: Any, column: MultiValue, source: str) -> Any:
@@ -549,7 +568,9 @@ def _counts(column: Any, name: str) -> dict[str, Any]:
     """How many values a column has, and how many of them are no exact integers."""
 
     def known(value: Any) -> Any:
-        return ~value.isnan() if value.type().is_floating() else value.notnull()
+        if value.type().is_floating():
+            return ~value.isnan()
+        return _without_empty(value).notnull()
 
     def broken(value: Any) -> Any:
         if not value.type().is_floating():

@@ -67,6 +67,10 @@ class Column:
             )
             object.__setattr__(self, key, int(value))  # a NumPy one cannot be dumped
 
+    def _require_flags(self, *keys: str) -> None:
+        for key in keys:
+            self._require(key, isinstance(getattr(self, key), bool), "true or false")
+
     def _require_text(self, *keys: str) -> None:
         for key in keys:
             value = getattr(self, key)
@@ -95,11 +99,13 @@ class Vocabulary(RawColumn):
     emb: str = ""
     min_count: int = 1
     max_size: int | None = None
+    empty_is_missing: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "emb", self.emb or self.name)
         self._require_text("emb")
+        self._require_flags("empty_is_missing")
         self._require_counts(min_count=1)
         if self.max_size is not None:
             self._require_counts(max_size=1)
@@ -125,6 +131,9 @@ class Categorical(Vocabulary):
         min_count: Values that `fit` sees fewer times share the id of unseen ones, whose
             embedding they train. With 1 nothing does.
         max_size: Most values with an id of their own; the most frequent stay.
+        empty_is_missing: Whether an empty string is a missing value. If not, it is a
+            value of a column of strings, and so is an empty field of a CSV file, which
+            does not tell them apart.
 
     Raises:
         ValueError: If an argument has another type or value than described.
@@ -144,7 +153,7 @@ class Hashed(RawColumn):
     nothing here, so the id is the same on every run, machine and language.
 
     Args:
-        name: As in `Categorical`, like `source` and `belong`.
+        name: As in `Categorical`, like `source`, `belong` and `empty_is_missing`.
         num_buckets: Number of buckets.
 
     Raises:
@@ -152,10 +161,12 @@ class Hashed(RawColumn):
     """
 
     num_buckets: int
+    empty_is_missing: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_counts(num_buckets=1)
+        self._require_flags("empty_is_missing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +199,7 @@ class Numeric(RawColumn):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("log1p", "standardize"):
-            self._require(key, isinstance(getattr(self, key), bool), "true or false")
+        self._require_flags("log1p", "standardize")
         number = isinstance(self.fill, Real) and abs(self.fill) < float("inf")
         self._require(
             "fill", self.fill in (None, "mean") or number, "a finite number or 'mean'"
@@ -258,8 +268,8 @@ class MultiValue(Vocabulary):
     `belong="history"`, its events oldest first.
 
     Args:
-        name: As in `Categorical`, like `source`, `belong`, `emb`, `min_count` and
-            `max_size`.
+        name: As in `Categorical`, like `source`, `belong`, `emb`, `min_count`,
+            `max_size` and `empty_is_missing`, which is about single values.
         length: Most values of a row; of longer rows the first `length` are kept, the
             last if it is a history.
         separator: What stands between the values if the column is of strings; an
