@@ -25,7 +25,10 @@ from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
     FIRST_ID,
+    UNSEEN,
+    Categorical,
     Column,
+    Hashed,
     History,
     Label,
     MultiValue,
@@ -50,9 +53,12 @@ class FeaturePipeline:
     """Vocabularies, statistics and histories: fitted once, applied to any data.
 
     Data is a pandas, polars or Arrow table, a mapping of names to arrays or lists, a
-    list of rows, each a dict, an Ibis table, or one or several paths or patterns of
-    parquet or CSV files. All of the preparation is written as Ibis expressions, which
-    DuckDB runs inside the process. Any number of threads may use one pipeline.
+    list of rows, each a dict, an Ibis table, or one or several paths, folders or
+    patterns of parquet or CSV files. What exists by a name is meant by it; the types
+    that files have in a column must have a common one that holds all their values.
+
+    All of the preparation is written as Ibis expressions, which DuckDB runs inside the
+    process. Any number of threads may use one pipeline.
 
     Raw columns have the types that `fit` saw: a column without any value is one of
     missing values, and integers that a gap has made floating are integers.
@@ -269,30 +275,39 @@ class FeaturePipeline:
         Args:
             data: Rows with the raw columns of the item; of several rows of an item the
                 last one counts.
-            item: Name of the column of item ids.
+            item: Name of the column of item ids, a `Categorical` or `Hashed` one with
+                `belong="item"`.
 
         Returns:
             For each other column with `belong="item"` its value for each id of the
             item, `(vocabulary_size,)` or `(vocabulary_size, length)`; zeros for ids
-            without a row.
+            without a row, and for id 1, which stands for items of any kind.
 
         Raises:
             RuntimeError: If the pipeline is not fitted.
-            FileNotFoundError, TypeError, ValueError: As in `transform`.
+            FileNotFoundError, TypeError, ValueError: As in `transform`; or `item` names
+                no such column.
         """
+        column = self.schema.column(item, "catalogue: item")
+        ids_of_items = isinstance(column, (Categorical, Hashed))
+        if not ids_of_items or column.belong != "item":
+            raise ValueError(
+                "catalogue: item must name a Categorical or Hashed column with "
+                f"belong='item'. Received: {column!r}"
+            )
         names = [
             column.name
             for column in self.schema.columns
             if isinstance(column, RawColumn) and column.belong == "item"
         ]
         found = as_columns(self.transform(data, columns=names))
-        owner = self.schema.owner(self.schema.column(item))
-        size = self._learned("catalogue").vocabulary_size(owner)
+        size = self._learned("catalogue").vocabulary_size(self.schema.owner(column))
         ids = found.pop(item)
+        known = ids != UNSEEN
         catalogue = {}
-        for name, column in found.items():
-            catalogue[name] = np.zeros((size, *column.shape[1:]), column.dtype)
-            catalogue[name][ids] = column
+        for name, values in found.items():
+            catalogue[name] = np.zeros((size, *values.shape[1:]), values.dtype)
+            catalogue[name][ids[known]] = values[known]
         return catalogue
 
     def vocabulary(self, name: str) -> pa.Table:
@@ -459,7 +474,7 @@ class FeaturePipeline:
         from recsys.data.preparation import Preparation, raw_columns
         from recsys.data.source import open_source
 
-        made = self.schema.columns
+        made: Sequence[Column] = self.schema.columns
         if columns is not None:
             made = [self.schema.column(name) for name in columns]
         read = raw_columns(self.schema, made, fitted.families)

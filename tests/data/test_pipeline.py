@@ -512,3 +512,25 @@ def test_a_list_of_dicts_is_rows() -> None:
     rows, (x, _) = log.to_pylist()[:7], next(iter(pipeline.dataset(log.to_pylist(), 7)))
     found = pipeline.transform(rows, events=log.to_pylist())
     np.testing.assert_array_equal(found["item_id"], x["item_id"])
+
+
+def test_a_catalogue_has_nothing_of_items_that_fit_has_not_seen() -> None:
+    columns = [
+        Categorical("item", belong="item"),
+        Numeric("price", belong="item"),
+        MultiValue("tags", belong="item", length=2),
+        Categorical("user"),
+    ]
+    data = {"item": ["a", "b"], "price": [1.0, 2.0], "tags": [["x"], ["y"]],
+            "user": [1, 2]}  # fmt: skip
+    pipeline = FeaturePipeline(columns).fit(data)
+    new = {"item": ["b", "new", None], "price": [3.0, 7.0, 8.0],
+           "tags": [["x", "y"], ["x"], ["y"]]}  # fmt: skip
+    found = pipeline.catalogue(new, "item")
+    assert found["price"].tolist() == [0, 0, 0, 3]
+    assert found["tags"].tolist() == [[0, 0], [0, 0], [0, 0], [2, 3]]
+    for item in ("user", "price", "tags"):
+        with pytest.raises(ValueError, match="catalogue: item must name a Categorical"):
+            pipeline.catalogue(data, item)
+    with pytest.raises(ValueError, match="catalogue: item must be one of .*: 'itm'"):
+        pipeline.catalogue(data, "itm")
