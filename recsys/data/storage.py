@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from recsys.data.fitted import Fitted
+from recsys.data.fitted import Fitted, owners
 from recsys.feature.schema import Schema
 
 FORMAT = "recsys.FeaturePipeline 1"
@@ -73,17 +73,16 @@ def read_pipeline(path: str | Path) -> tuple[Schema, Fitted]:
     path = Path(path)
     try:
         saved = yaml.safe_load((path / "pipeline.yaml").read_text(encoding="utf-8"))
-        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-            raise ValueError(f"pipeline.yaml must begin with 'format: {FORMAT}'")
+        schema, sizes = _checked(saved)
         vocabularies = {
-            name: _read_vocabulary(path, name, words["size"])
-            for name, words in saved["vocabularies"].items()
+            name: _read_vocabulary(path, name, size) for name, size in sizes.items()
         }
         unseen = {
             name: words["unseen"] for name, words in saved["vocabularies"].items()
         }
         fitted = Fitted(saved["families"], vocabularies, unseen, saved["statistics"])
-        return Schema.from_dict(saved["schema"]), fitted
+        fitted.check(schema)
+        return schema, fitted
     except (
         OSError,
         ValueError,
@@ -98,6 +97,31 @@ def read_pipeline(path: str | Path) -> tuple[Schema, Fitted]:
             f"{path} must be a folder that FeaturePipeline.save wrote. "
             f"Received: {reason}"
         ) from error
+
+
+def _checked(saved: Any) -> tuple[Schema, dict[str, int]]:
+    """The schema of a file, and the sizes of its vocabularies.
+
+    Their names become those of files: they are none but those of the schema.
+    """
+    found = saved.get("format") if isinstance(saved, dict) else None
+    name, _, version = str(found).rpartition(" ")
+    known, _, newest = FORMAT.rpartition(" ")
+    if name == known and version.isdecimal() and int(version) > int(newest):
+        raise ValueError(
+            f"a newer deep-rec-kit wrote it, in format {version}; this one reads "
+            f"formats up to {newest}"
+        )
+    if found != FORMAT:
+        raise ValueError(f"pipeline.yaml must begin with 'format: {FORMAT}'")
+    schema = Schema.from_dict(saved["schema"])
+    vocabularies = saved["vocabularies"]
+    if {*vocabularies} != {*owners(schema)}:
+        raise ValueError(
+            f"vocabularies must be those of {sorted(owners(schema))}, as the schema "
+            f"says. Received: {sorted(map(str, vocabularies))}"
+        )
+    return schema, {name: words["size"] for name, words in vocabularies.items()}
 
 
 def _write(path: Path, schema: Schema, fitted: Fitted) -> None:
