@@ -289,8 +289,7 @@ class FeaturePipeline:
                 no such column.
         """
         column = self.schema.column(item, "catalogue: item")
-        ids_of_items = isinstance(column, (Categorical, Hashed))
-        if not ids_of_items or column.belong != "item":
+        if not isinstance(column, (Categorical, Hashed)) or column.belong != "item":
             raise ValueError(
                 "catalogue: item must name a Categorical or Hashed column with "
                 f"belong='item'. Received: {column!r}"

@@ -447,7 +447,7 @@ def _raw(table: Any, declaration: Any, source: str) -> Any:
     if source not in table.columns:
         raise ValueError(
             f"{_who(declaration)}: the data must have a column {source!r}. "
-            f"Received: {nearest(source, table.columns)}"
+            f"Received: {nearest(source, table.columns) or 'no columns'}"
         )
     return table[source]
 

@@ -611,3 +611,15 @@ def test_bad_history(options, events, text) -> None:
     with pytest.raises(ValueError) as error:
         pipeline.fit(rows).transform(rows, events=pa.table(log) if events else None)
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["2020-01-05", "2020-01-05T10:00:00", "1578182400"])
+def test_times_given_as_text_are_one_error(text: str) -> None:
+    history = History("past", of=["item"], length=2, user="user", time="time")
+    log = {"user": [1], "item": [1], "time": [datetime.datetime(2020, 1, 1)]}
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(log)
+    rows = [{"user": 1, "item": 1, "time": text}]
+    wanted = "History 'past': raw column 'time' must be of type .*date, timestamp. Rec"
+    for data, events in ((rows, None), (rows, log), (log, rows)):
+        with pytest.raises(ValueError, match=wanted):
+            pipeline.transform(data, events=events)
