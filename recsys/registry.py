@@ -5,6 +5,8 @@ import importlib
 import pkgutil
 import sys
 import threading
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,10 +85,13 @@ def load_model(path: str | Path) -> "keras.Model":
         path: The file that `model.save` wrote.
 
     Raises:
-        ValueError: If the file is missing or is no Keras archive.
+        ValueError: If the file is missing, or is no Keras archive or not all of it.
     """
     import keras
 
+    file = Path(path)
+    if file.is_file() and file.suffix == ".keras":  # others Keras tells apart
+        _require_whole(file)
     modules = [f"recsys.{family}.{name}" for name, family in _owners().items()]
     for module in (*modules, "recsys.metrics.streaming"):  # registers their classes
         importlib.import_module(module)
@@ -98,6 +103,25 @@ def load_model(path: str | Path) -> "keras.Model":
             return keras.models.load_model(path)
         finally:
             registered.update(before)
+
+
+def _require_whole(file: Path) -> None:
+    """Checks all bytes of an archive: HDF5 reads weights without their checksum."""
+    reason: str | None = "no archive, or cut off"
+    if zipfile.is_zipfile(file):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                lacking = {"config.json", "metadata.json"} - {*archive.namelist()}
+                damaged = archive.testzip()
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            lacking, damaged = set(), str(error)
+        reason = f"no {min(lacking)} in it" if lacking else None
+        reason = f"damaged in {damaged}" if damaged else reason
+    if reason:
+        raise ValueError(
+            f"{file} must be a whole file that `model.save` wrote. "
+            f"Received: {reason} ({file.stat().st_size} bytes)"
+        )
 
 
 def _own_classes() -> dict[str, type]:

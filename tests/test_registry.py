@@ -1,6 +1,7 @@
 """What is registered with Keras, and what a file is loaded with."""
 
 import ast
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,3 +69,43 @@ def test_threads_that_load_leave_the_users_classes(foreign, tmp_path):
     for model in models:
         assert not any(isinstance(layer, foreign) for layer in model.layers)
     assert keras.saving.get_custom_objects()["recsys>FeedForwardLayer"] is foreign
+
+
+def damaged(content, harm):
+    if harm == "text":
+        return b"no model"
+    if harm == "empty":
+        return b""
+    if harm == "cut":
+        return content[:-50]
+    if harm == "cut in half":
+        return content[: len(content) // 2]
+    place = content.index(b"\x89HDF") + len(content) // 3
+    return (
+        content[:place]
+        + bytes(b ^ 255 for b in content[place:][:9])
+        + content[place + 9 :]
+    )
+
+
+@pytest.mark.parametrize("harm", ["text", "empty", "cut", "cut in half", "flipped"])
+def test_a_damaged_file_says_so(harm, tmp_path):
+    inputs = keras.Input((20,))
+    model = keras.Model(inputs, keras.layers.Dense(20)(inputs))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    load_model(path)
+    path.write_bytes(damaged(path.read_bytes(), harm))
+    with pytest.raises(ValueError, match=f"{path} must be a whole file") as error:
+        load_model(str(path))
+    assert "not found" not in str(error.value)
+
+
+def test_other_archives_and_absent_files_say_so(tmp_path):
+    path = tmp_path / "model.keras"
+    with pytest.raises(ValueError, match="not found"):
+        load_model(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "mine")
+    with pytest.raises(ValueError, match=f"{path} must be .* Received: no config.json"):
+        load_model(path)

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text as Cell
 
 import recsys
 from recsys import metrics
@@ -41,8 +43,9 @@ OF_LISTS = (
     "mean_average_precision",
 )
 BY_DOMAIN = ("auc", "gauc", "log_loss", "pcoc")
+NUMBERS = ("label", "score", "weight")
 OPTIONAL = ("group", "weight", "task", "domain")
-MOST_POINTS = 200
+MOST_POINTS, MOST_COLUMNS = 200, 10_000
 ALL_ROWS = "all rows"
 
 Column = NDArray[Any]
@@ -82,38 +85,84 @@ def read(path: Path) -> Predictions:
     """Reads a file of predictions; an empty label is missing.
 
     Raises:
-        ValueError: If a column is missing, or a label, score or weight is no number.
+        ValueError: If there is no such file, it cannot be read, a column is missing or
+            there twice, or a value is none that can be evaluated.
     """
-    if path.suffix in (".parquet", ".pq"):
-        table = pa.parquet.read_table(path)
-    else:
-        table = pa.csv.read_csv(path)
+    try:
+        table = _read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"Cannot read {path}: {reason}") from error
     columns: dict[str, Column] = {}
     for name in ("label", "score", *OPTIONAL):
-        if name not in table.column_names:
-            if name in OPTIONAL:
-                continue
+        times = table.column_names.count(name)
+        if not times and name in OPTIONAL:
+            continue
+        if times != 1:
             raise ValueError(
-                f"{path}: column {name!r} is missing. "
+                f"{path}: there must be one column {name!r}. "
                 f"Received: columns {table.column_names}"
             )
-        column = table[name]
-        if name in ("label", "score", "weight"):
-            try:
-                columns[name] = column.cast(pa.float64()).to_numpy()
-            except pa.ArrowInvalid as error:
-                raise ValueError(
-                    f"{path}: column {name!r} must hold numbers. "
-                    f"Received: {column.type}"
-                ) from error
-        else:
-            if column.null_count:
-                raise ValueError(
-                    f"{path}: column {name!r} must have no gaps. "
-                    f"Received: {column.null_count} of them"
-                )
-            columns[name] = column.to_numpy()
+        make = _as_numbers if name in NUMBERS else _as_names
+        columns[name] = make(f"{path}: column {name!r}", table[name])
+    if not len(table):
+        raise ValueError(f"{path}: there must be rows. Received: none")
+    label, score, weight = columns["label"], columns["score"], columns.get("weight")
+    if weight is not None:
+        good = np.isfinite(weight) & (weight >= 0)
+        _require(f"{path}: weights must be finite and at least 0", good, weight)
+    good = np.isin(label, [0, 1]) | np.isnan(label)
+    _require(f"{path}: labels must be 0, 1 or empty", good, label)
+    counts = ~np.isnan(label) & (True if weight is None else weight > 0)
+    good = ~np.isnan(score) | ~counts
+    _require(f"{path}: scores must be there where labels are", good, score)
     return Predictions(str(path), **columns)
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise FileNotFoundError("there must be a file of that name. Received: none")
+    if path.suffix in (".parquet", ".pq"):
+        return pa.parquet.ParquetFile(path).read()
+    return pa.csv.read_csv(
+        path,
+        read_options=pa.csv.ReadOptions(use_threads=False),  # errors count rows then
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(NUMBERS, pa.float64())
+        ),
+    )
+
+
+def _as_numbers(who: str, column: pa.ChunkedArray) -> Column:
+    try:
+        if pa.types.is_temporal(column.type):  # some of them can be cast
+            raise pa.ArrowTypeError("times are no numbers")
+        numbers: Column = column.cast(pa.float64()).to_numpy()
+    except pa.ArrowException as error:
+        raise ValueError(f"{who} must hold numbers. Received: {column.type}") from error
+    return numbers
+
+
+def _as_names(who: str, column: pa.ChunkedArray) -> Column:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_nested(column.type):
+        raise ValueError(f"{who} must hold names. Received: {column.type}")
+    gaps = column.is_null(nan_is_null=pa.types.is_floating(column.type))
+    missing = pc.sum(gaps).as_py()
+    if missing:
+        raise ValueError(f"{who} must have no gaps. Received: {missing} of them")
+    names: Column = column.to_numpy()
+    return names
+
+
+def _require(what: str, good: Column, values: Column) -> None:
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"{what}. Received: {values[row]:g} in row {row + 1} (and "
+            f"{(~good).sum() - 1} more of {len(good)} rows)"
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +174,8 @@ class Part:
         files: Its rows in each file.
         values: By metric and file: value and interval.
         skipped: Groups without a value, by metric.
-        paired: By metric, the difference of two files and its p-value.
+        paired: By metric, the difference of each other file to the first and its
+            p-value.
         domains: By metric, a breakdown of each file.
     """
 
@@ -133,7 +183,7 @@ class Part:
     files: Sequence[Predictions]
     values: dict[str, list[metrics.Interval]]
     skipped: dict[str, int]
-    paired: dict[str, tuple[metrics.Interval, float]]
+    paired: dict[str, list[tuple[metrics.Interval, float]]]
     domains: dict[str, list[metrics.Breakdown]]
 
 
@@ -154,7 +204,7 @@ def evaluate(
     resamples: int,
     seed: int,
 ) -> Part:
-    """Computes the metrics of one task, in one file or in two of the same rows."""
+    """Computes the metrics of one task, in one file or in several of the same rows."""
     draws = [
         metrics.bootstrap(
             names, f.label, f.score, **f.rows(), resamples=resamples, seed=seed
@@ -163,10 +213,9 @@ def evaluate(
     ]
     values = {each: [metrics.interval(draw[each]) for draw in draws] for each in names}
     paired = {}
-    if len(files) == 2:
-        for each in names:
-            difference = draws[1][each] - draws[0][each]
-            paired[each] = metrics.interval(difference), metrics.p_value(difference)
+    for each in names if len(files) > 1 else ():
+        differences = [draw[each] - draws[0][each] for draw in draws[1:]]
+        paired[each] = [(metrics.interval(d), metrics.p_value(d)) for d in differences]
     skipped = {}
     first = files[0]
     if first.group is not None:
@@ -197,10 +246,14 @@ def by_task(files: Sequence[Predictions]) -> Iterator[tuple[str, list[Prediction
         yield str(name), [file.where(task == name) for file in files]
 
 
-def check_pair(files: Sequence[Predictions]) -> None:
-    """Raises `ValueError` if two files are not about the same rows."""
+def check_files(files: Sequence[Predictions]) -> None:
+    """Raises `ValueError` if files are not about the same rows, or are the same."""
     first, *others = files
-    for other in others:
+    for i, other in enumerate(others):
+        if other.name in {file.name for file in files[: i + 1]}:
+            raise ValueError(
+                f"Files to compare must differ. Received twice: {other.name}"
+            )
         for name in ("label", *OPTIONAL):
             a, b = getattr(first, name), getattr(other, name)
             if not _same(a, b):
@@ -227,20 +280,21 @@ def run(
     json_path: Path | None = None,
     html_path: Path | None = None,
 ) -> None:
-    """Prints the metrics of one file or two, and writes them where asked.
+    """Prints the metrics of one file or several, and writes them where asked.
 
     Args:
-        paths: The files.
+        paths: The files; all others are compared with the first.
         scale: `"probability"`, `"logit"` or `"any"`.
         k: Where lists are cut.
         resamples, seed: Of `recsys.metrics.bootstrap`.
         json_path, html_path: What to write.
 
     Raises:
+        OSError: If what was asked cannot be written.
         ValueError: If a file cannot be evaluated, or two are not of the same rows.
     """
     files = [read(path) for path in paths]
-    check_pair(files)
+    check_files(files)
     if scale == "logit":
         files = [replace(file, score=sigmoid(file.score)) for file in files]
     for file in files if scale == "probability" else ():
@@ -257,14 +311,17 @@ def run(
     ]
     labelled = int((~np.isnan(files[0].label)).sum())
     drawn = "rows" if files[0].group is None else "groups"
-    note = (
-        f"{labelled:,} of {len(files[0].label):,} rows have a label. Intervals hold "
-        f"95 % of {resamples} resamples of {drawn}; those of ece and mce lie high, as "
-        "resampling adds noise that counts as error. Undefined values are nan."
-    )
-    blocks: list[Block] = [Text(note)]
+    note = f"{labelled:,} of {len(files[0].label):,} rows have a label. "
+    if resamples:
+        note += (
+            f"Intervals hold 95 % of {resamples} resamples of {drawn}; those of ece "
+            "and mce lie high, as resampling adds noise that counts as error. "
+        )
+    if len(files) > 1:
+        note += f"Differences are those to {_titles(files)[0]}. "
+    blocks: list[Block] = [Text(f"{note}Undefined values are nan.")]
     for part in parts:
-        blocks += show(part, calibrated=scale != "any")
+        blocks += show(part, calibrated=scale != "any", intervals=resamples > 0)
     if len(parts) > 1:
         blocks += across(parts)
     for block in blocks:
@@ -278,23 +335,25 @@ def run(
         write_html(html_path, title, [*blocks, made])
 
 
-def show(part: Part, calibrated: bool) -> list[Block]:
+def show(part: Part, calibrated: bool, intervals: bool) -> list[Block]:
     """The tables and plots of one task."""
-    titles = [Path(file.name).name for file in part.files]
+    titles = _titles(part.files)
+    within = ["95 % interval"] if intervals else []
     header = ["metric"]
     for title in titles:
-        header += [title, "95 % interval"]
-    if part.paired:
-        header += ["difference", "95 % interval", "p"]
+        header += [title, *within]
+    for title in titles[1:]:
+        of = "" if len(titles) == 2 else f" of {title}"
+        header += [f"difference{of}", *within, *(["p"] if intervals else [])]
     header.append("groups skipped")
     rows = []
     for name, found in part.values.items():
         cells = [name]
         for each in found:
-            cells += _cells(each)
-        if part.paired:
-            difference, p = part.paired[name]
-            cells += [*_cells(difference), f"{p:.3f}"]
+            cells += _cells(each, intervals)
+        for difference, p in part.paired.get(name, ()):
+            cells += _cells(difference, intervals)
+            cells += [f"{p:.3f}"] if intervals else []
         cells.append(str(part.skipped.get(name, "")))
         rows.append(cells)
     blocks: list[Block] = [Heading(part.name), Grid(header, rows)]
@@ -382,8 +441,10 @@ def as_json(
         for name, values in part.values.items():
             found[name] = {"files": [_numbers(each._asdict()) for each in values]}
             if part.paired:
-                difference, p = part.paired[name]
-                found[name]["paired"] = _numbers({**difference._asdict(), "p": p})
+                found[name]["paired"] = [
+                    _numbers({**difference._asdict(), "p": p})
+                    for difference, p in part.paired[name]
+                ]
             if name in part.skipped:
                 found[name]["groups_skipped"] = part.skipped[name]
         domains = {
@@ -420,8 +481,15 @@ def _totals(tables: Sequence[metrics.Breakdown]) -> list[float]:
     return [sum(tables[0].weights.values())] * 2
 
 
-def _cells(found: metrics.Interval) -> list[str]:
-    return [f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}"]
+def _titles(files: Sequence[Predictions]) -> list[str]:
+    """Names of the files, with their folders if these tell them apart."""
+    names = [Path(file.name).name for file in files]
+    return names if len({*names}) == len(names) else [file.name for file in files]
+
+
+def _cells(found: metrics.Interval, intervals: bool) -> list[str]:
+    cells = [f"{found.value:.4f}"]
+    return [*cells, f"{found.low:.4f} to {found.high:.4f}"] if intervals else cells
 
 
 def _points(xs: Column, ys: Column) -> list[tuple[float, float]]:
@@ -437,12 +505,17 @@ def _number(value: float) -> float | None:
 
 
 def _print(block: Block) -> None:
+    """Prints a block as it is: no name is markup, no table is cut to the screen."""
     if isinstance(block, Grid):
-        table = Table(*block.header)
+        table = Table()
+        for name in block.header:
+            table.add_column(Cell(name), no_wrap=True)
         for row in block.rows:
-            table.add_row(*row)
-        console.print(table)
+            table.add_row(*map(Cell, row))
+        wide = console.options.update(max_width=MOST_COLUMNS)
+        width = max(console.width, console.measure(table, options=wide).maximum)
+        Console(file=console.file, width=width).print(table)
     elif isinstance(block, Heading):
-        console.rule(block.text)
+        console.rule(Cell(block.text))
     elif isinstance(block, Text):
-        console.print(block.text)
+        console.print(Cell(block.text))

@@ -52,17 +52,14 @@ class Scale(enum.StrEnum):
 
 @app.command()
 def evaluate(
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[Path],
         typer.Argument(
             help="CSV or parquet: columns label, score; optional group, weight, task, "
-            "domain."
+            "domain. Further ones have the same rows by other models, which are "
+            "compared with the first."
         ),
     ],
-    other: Annotated[
-        Path | None,
-        typer.Argument(help="The same rows by another model, to be compared."),
-    ] = None,
     scale: Annotated[
         Scale, typer.Option(help="What the scores are; of 'any' only the order counts.")
     ] = Scale.PROBABILITY,
@@ -74,13 +71,14 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Write all numbers here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report here.")] = None,
 ) -> None:
-    """Compute the metrics of a file of predictions, with confidence intervals."""
+    """Compute the metrics of files of predictions, with confidence intervals."""
     from recsys.cli.evaluate import run
 
     try:
-        run([file, *([other] if other else [])], scale, k, resamples, seed, json, html)
+        run(files, scale, k, resamples, seed, json, html)
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+        typer.echo(f"recsys evaluate: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """One self-contained HTML page: text, tables and lines, no script."""
 
 import html
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -167,7 +168,9 @@ def _figure(
         f'class="middle">{html.escape(x_name)}</text>'
     )
     legend = ""
-    for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
+    for (name, line), colour in zip(
+        lines.items(), itertools.cycle(COLOURS), strict=False
+    ):
         path = " ".join("{:.1f},{:.1f}".format(*place(point)) for point in line)
         style = ' stroke-dasharray="5 5"' if name == dashed else ""
         parts.append(f'<polyline points="{path}" stroke="{colour}"{style}/>')

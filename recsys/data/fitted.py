@@ -1,6 +1,8 @@
 """What a pipeline learned from the data of `fit`."""
 
 import hashlib
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.feature.schema import (
     FIRST_ID,
@@ -15,9 +18,16 @@ from recsys.feature.schema import (
     Column,
     Hashed,
     Numeric,
+    Schema,
     Vocabulary,
 )
 
+FAMILIES = {
+    "integer": pa.types.is_int64,
+    "string": pa.types.is_string,
+    "boolean": pa.types.is_boolean,
+    "date": pa.types.is_date32,
+}
 LARGEST = float(np.finfo("float32").max)
 SMALLEST = float(np.finfo("float32").tiny)
 
@@ -40,6 +50,44 @@ class Fitted:
     vocabularies: Mapping[str, pa.Table]
     unseen: Mapping[str, int]
     statistics: Mapping[str, Mapping[str, Any]]
+
+    def check(self, schema: Schema) -> None:
+        """Checks that `fit` may have learned this with a schema.
+
+        Raises:
+            ValueError: If names, types or values are not those of the schema.
+        """
+        columns = [c for c in schema.columns if isinstance(c, (Vocabulary, Hashed))]
+        _require(
+            "families", {*self.families} == {c.name for c in columns}, self.families
+        )
+        for column in columns:
+            family = self.families[column.name]
+            _require(f"family of {column.name!r}", family in FAMILIES, family)
+        for name, words in self.vocabularies.items():
+            value, count = words["value"], words["count"]
+            typed = FAMILIES[self.families[name]](value.type)
+            _require(f"type of vocabulary {name!r}", typed, value.type)
+            once = not value.null_count and pc.count_distinct(value).as_py() == len(
+                value
+            )
+            _require(f"values of vocabulary {name!r}", once, "missing or equal ones")
+            counts = pa.types.is_int64(count.type) and not count.null_count
+            least = pc.min(count).as_py() if counts and len(count) else 1
+            _require(f"counts of vocabulary {name!r}", counts and least > 0, count.type)
+            _require(
+                f"unseen of {name!r}", _is_count(self.unseen[name]), self.unseen[name]
+            )
+        wanted = {c.name: names for c in schema.columns if (names := _learned(c))}
+        found = {name: {*of} for name, of in self.statistics.items()}
+        _require("statistics", found == wanted, found)
+        for name, of in self.statistics.items():
+            for key, value in of.items():
+                holds = _rises(value) if key == "edges" else _is_number(value)
+                holds = holds and (key != "std" or value >= 0)
+                _require(f"{key} of {name!r}", holds, value)
+            given = getattr(schema.column(name), "edges", None)
+            _require(f"edges of {name!r}", given in (None, (*of.get("edges", ()),)), of)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,6 +146,48 @@ class Fitted:
             return None
         counts = self.vocabularies[owner.name]["count"].to_numpy()
         return np.concatenate([[0, self.unseen[owner.name]], counts])
+
+
+def owners(schema: Schema) -> list[str]:
+    """Returns the names of the columns that have a vocabulary of their own."""
+    vocabularies = [c for c in schema.columns if isinstance(c, Vocabulary)]
+    return [column.name for column in vocabularies if column.emb == column.name]
+
+
+def _learned(column: Column) -> set[str]:
+    """What `fit` measures of a column."""
+    if isinstance(column, Bucketed):
+        return {"edges"}
+    if not isinstance(column, Numeric):
+        return set()
+    scaled = column.standardize or column.fill == "mean"
+    names = {"mean", "std"} if scaled else set()
+    return names | ({"edges"} if column.bins is not None else set())
+
+
+def _require(what: str, holds: bool, received: Any) -> None:
+    if not holds:
+        raise ValueError(
+            f"{what} must be such as `fit` learns with this schema. "
+            f"Received: {received!r}"
+        )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def _rises(values: Any) -> bool:
+    """Whether it is a list of numbers, each larger than the one before."""
+    listed = isinstance(values, list) and len(values) > 0
+    if not listed or not all(map(_is_number, values)):
+        return False
+    return all(a < b for a, b in itertools.pairwise(values))
 
 
 def _scale(statistics: Mapping[str, Any]) -> list[str]:

@@ -100,7 +100,8 @@ class Windows:
             now = by_row(times) if history.age else None
         if history.session_gap is not None:
             same_user = firsts[event] < np.arange(len(logged))
-            passed = np.diff(log[TIME], prepend=log[TIME][:1]) / unit
+            before_it = np.append(log[TIME][:1], log[TIME][:-1])
+            passed = _passed(before_it, log[TIME]) / unit
             log[SESSION] = np.cumsum(same_user & (passed > history.session_gap))
         log = {name: _padded(values, history.length) for name, values in log.items()}
         return cls(history, log, by_row(begins), by_row(ends - begins), now, unit)
@@ -128,7 +129,7 @@ class Windows:
         cut = {name: self._cut(name, start, stop) for name in self.log}
         found = {name: cut[name] for name in history.attributes}
         if history.age and history.ages and self.now is not None:
-            passed = (self.now[start:stop, None] - cut[TIME]) / self.unit
+            passed = _passed(cut[TIME], self.now[start:stop, None]) / self.unit
             passed[padding] = 0
             ages = np.floor(np.log2(passed + 1)) + 1
             found[history.age] = np.minimum(ages, history.ages - 1)
@@ -195,8 +196,18 @@ def _at_start(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.repeat(values[places], np.diff(places, append=len(values)))
 
 
+def _passed(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """The time between, however long; where it is negative it is of no use."""
+    with np.errstate(over="ignore"):
+        passed: np.ndarray = later - earlier
+    # Integers too far apart for 64 bits with a sign are not for those without.
+    return passed.view("uint64") if passed.dtype == "int64" else passed
+
+
 def _numbers(times: pa.ChunkedArray) -> tuple[np.ndarray, float]:
     """Times as numbers, and what a second is in them; 1 if they have their own unit."""
+    if pa.types.is_date(times.type):  # whose microseconds 64 bits may not hold
+        return 86400 * times.cast("int32").cast("int64").to_numpy(), 1.0
     if pa.types.is_decimal(times.type):
         times = times.cast("float64")
     if not pa.types.is_temporal(times.type):

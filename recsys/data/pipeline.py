@@ -25,7 +25,10 @@ from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
     FIRST_ID,
+    UNSEEN,
+    Categorical,
     Column,
+    Hashed,
     History,
     Label,
     MultiValue,
@@ -50,9 +53,12 @@ class FeaturePipeline:
     """Vocabularies, statistics and histories: fitted once, applied to any data.
 
     Data is a pandas, polars or Arrow table, a mapping of names to arrays or lists, a
-    list of rows, each a dict, an Ibis table, or one or several paths or patterns of
-    parquet or CSV files. All of the preparation is written as Ibis expressions, which
-    DuckDB runs inside the process. Any number of threads may use one pipeline.
+    list of rows, each a dict, an Ibis table, or one or several paths, folders or
+    patterns of parquet or CSV files. What exists by a name is meant by it; the types
+    that files have in a column must have a common one that holds all their values.
+
+    All of the preparation is written as Ibis expressions, which DuckDB runs inside the
+    process. Any number of threads may use one pipeline.
 
     Raw columns have the types that `fit` saw: a column without any value is one of
     missing values, and integers that a gap has made floating are integers.
@@ -162,11 +168,13 @@ class FeaturePipeline:
                 has values that the schema does not allow.
         """
         from recsys.data.fitting import learn
+        from recsys.data.preparation import raw_columns
         from recsys.data.source import engine, open_source
 
         lent = engine(self.connection, [data])
         with working("Opening the data") as report, lent as here:
-            source = open_source(data, here)
+            read = raw_columns(self.schema, self.schema.columns, {})
+            source = open_source(data, here, read)
             with source.reading():
                 run = here.to_pyarrow
                 self._fitted = learn(self.schema, source.table, run, report)
@@ -267,30 +275,38 @@ class FeaturePipeline:
         Args:
             data: Rows with the raw columns of the item; of several rows of an item the
                 last one counts.
-            item: Name of the column of item ids.
+            item: Name of the column of item ids, a `Categorical` or `Hashed` one with
+                `belong="item"`.
 
         Returns:
             For each other column with `belong="item"` its value for each id of the
             item, `(vocabulary_size,)` or `(vocabulary_size, length)`; zeros for ids
-            without a row.
+            without a row, and for id 1, which stands for items of any kind.
 
         Raises:
             RuntimeError: If the pipeline is not fitted.
-            FileNotFoundError, TypeError, ValueError: As in `transform`.
+            FileNotFoundError, TypeError, ValueError: As in `transform`; or `item` names
+                no such column.
         """
+        column = self.schema.column(item, "catalogue: item")
+        if not isinstance(column, (Categorical, Hashed)) or column.belong != "item":
+            raise ValueError(
+                "catalogue: item must name a Categorical or Hashed column with "
+                f"belong='item'. Received: {column!r}"
+            )
         names = [
             column.name
             for column in self.schema.columns
             if isinstance(column, RawColumn) and column.belong == "item"
         ]
         found = as_columns(self.transform(data, columns=names))
-        owner = self.schema.owner(self.schema.column(item))
-        size = self._learned("catalogue").vocabulary_size(owner)
+        size = self._learned("catalogue").vocabulary_size(self.schema.owner(column))
         ids = found.pop(item)
+        known = ids != UNSEEN
         catalogue = {}
-        for name, column in found.items():
-            catalogue[name] = np.zeros((size, *column.shape[1:]), column.dtype)
-            catalogue[name][ids] = column
+        for name, values in found.items():
+            catalogue[name] = np.zeros((size, *values.shape[1:]), values.dtype)
+            catalogue[name][ids[known]] = values[known]
         return catalogue
 
     def vocabulary(self, name: str) -> pa.Table:
@@ -470,21 +486,18 @@ class FeaturePipeline:
         events: Any,
         columns: Sequence[str] | None,
     ) -> "_Prepared":
-        from recsys.data.preparation import Preparation
+        from recsys.data.preparation import Preparation, raw_columns
         from recsys.data.source import open_source
 
-        texts = [
-            column.source
-            for column in self.schema.columns
-            if isinstance(column, RawColumn)
-            and fitted.families.get(column.name) == "string"
-        ]
-        source = open_source(data, connection, texts)
-        log = None
-        if events is not None:
-            log = open_source(events, connection, texts)
+        made: Sequence[Column] = self.schema.columns
         if columns is not None:
             made = [self.schema.column(name) for name in columns]
+        read = raw_columns(self.schema, made, fitted.families)
+        source = open_source(data, connection, read)
+        log = None
+        if events is not None:
+            log = open_source(events, connection, read)
+        if columns is not None:
             part = Part(self.schema, made)
         else:
             raw = {label.source for label in self.schema.labels}

@@ -5,12 +5,13 @@ which no column of the model input can be called; what joins need is called `//.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import ibis
 import pyarrow as pa
 
+from recsys.data.files import FILLED
 from recsys.data.fitted import LARGEST, Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part
@@ -339,6 +340,8 @@ class Preparation:
         counts: Any = ibis.literal(True)
         for source, wanted in history.where.items():
             value = _raw(table, history, source)
+            if value.type().is_string():
+                value = value.fill_null("")  # as a CSV file has it
             wanted = wanted if isinstance(wanted, list) else [wanted]
             counts = counts & value.isin(wanted).fill_null(False)
         values = {
@@ -376,6 +379,39 @@ class Preparation:
 _ONE_ID = (Categorical, Hashed, Bucketed)
 
 
+def raw_columns(
+    schema: Schema, columns: Sequence[Column], families: Mapping[str, str]
+) -> dict[str, str]:
+    """Returns what is read of files: the raw columns, as `read_files` wants them.
+
+    Args:
+        schema: The columns, labels and groups.
+        columns: Columns of the schema that are to be made.
+        families: As in `Fitted`; empty before `fit`.
+    """
+    histories = [column for column in columns if isinstance(column, History)]
+    attributes = [schema.column(name) for h in histories for name in h.of]
+    raw: dict[str, str] = {}
+    for column in (*columns, *attributes):
+        if isinstance(column, (Numeric, Bucketed)):
+            raw.setdefault(column.source, "float64")
+        elif isinstance(column, MultiValue) and column.separator:
+            raw |= dict.fromkeys(filter(None, (column.source, column.weight)), "string")
+        elif isinstance(column, (Vocabulary, Hashed)):
+            kind = families.get(column.name)
+            if kind in (None, "string") and not column.empty_is_missing:
+                raw[column.source] = FILLED
+            raw.setdefault(column.source, CATEGORIES[kind] if kind else "")
+        if isinstance(column, MultiValue) and column.weight:
+            raw.setdefault(column.weight, "")
+    for label in schema.labels:
+        raw.setdefault(label.source, "float64")
+    if schema.sample_weight:
+        raw.setdefault(schema.sample_weight, "float64")
+    others = [name for h in histories for name in (h.user, h.time, *h.where)]
+    return dict.fromkeys([*others, *schema.groups.values()], "") | raw
+
+
 def families(table: Any, schema: Schema) -> dict[str, str]:
     """Returns the type of the raw values of each column with a vocabulary or hash.
 
@@ -411,7 +447,7 @@ def _raw(table: Any, declaration: Any, source: str) -> Any:
     if source not in table.columns:
         raise ValueError(
             f"{_who(declaration)}: the data must have a column {source!r}. "
-            f"Received: {nearest(source, table.columns)}"
+            f"Received: {nearest(source, table.columns) or 'no columns'}"
         )
     return table[source]
 
@@ -435,9 +471,20 @@ def _typed(
     return value
 
 
-def _category(table: Any, declaration: Any, source: str) -> Any:
+def _category(
+    table: Any, declaration: Any, source: str, empty_is_missing: bool = True
+) -> Any:
     value = _typed(table, declaration, source, tuple(CATEGORIES))
-    return value.cast(CATEGORIES[_family(value.type())])
+    value = value.cast(CATEGORIES[_family(value.type())])
+    return _without_empty(value) if empty_is_missing else value
+
+
+def _without_empty(value: Any) -> Any:
+    """Null for an empty string, in lists too: most files do not tell them apart."""
+    if value.type().is_array():
+        strings = value.type().value_type.is_string()
+        return value.map(_without_empty) if strings else value
+    return value.nullif("") if value.type().is_string() else value
 
 
 def _number(table: Any, declaration: Any, source: str) -> Any:
@@ -459,10 +506,12 @@ def _is_finite(value: Any) -> Any:
 def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
     """The values, or lists of values, of a column and their family."""
     if not isinstance(column, MultiValue):
-        value = _category(table, column, column.source)
+        empty_is_missing = cast(Categorical | Hashed, column).empty_is_missing
+        value = _category(table, column, column.source, empty_is_missing)
         return value, _family(value.type())
     if _is_text(table, column):
-        return _split(table[column.source], column.separator), "string"
+        value = _split(table[column.source], column.separator)
+        return _without_empty(value) if column.empty_is_missing else value, "string"
     value = _typed(table, column, column.source, ["array"])
     element = _family(value.type().value_type)
     if element not in CATEGORIES:
@@ -470,7 +519,8 @@ def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
             f"{_who(column)}: raw column {column.source!r} must be of lists of type "
             f"{', '.join(CATEGORIES)}. Received: {value.type()}"
         )
-    return value.cast(f"array<{CATEGORIES[element]}>"), element
+    value = value.cast(f"array<{CATEGORIES[element]}>")
+    return _without_empty(value) if column.empty_is_missing else value, element
 
 
 def _weights(table: Any, column: MultiValue, source: str) -> Any:
@@ -518,12 +568,14 @@ def _counts(column: Any, name: str) -> dict[str, Any]:
     """How many values a column has, and how many of them are no exact integers."""
 
     def known(value: Any) -> Any:
-        return ~value.isnan() if value.type().is_floating() else value.notnull()
+        if value.type().is_floating():
+            return ~value.isnan()
+        return _without_empty(value).notnull()
 
     def broken(value: Any) -> Any:
         if not value.type().is_floating():
             return known(value)
-        return known(value) & ~((value % 1 == 0) & (value.abs() <= 2.0**53))
+        return known(value) & ~((value % 1 == 0) & (value.abs() < 2.0**53))
 
     counts = {"values": known, "fractions": broken}
     if column.type().is_array():

@@ -1,6 +1,6 @@
 """Frames of any kind as Arrow tables and as NumPy columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,15 +88,10 @@ def as_arrow(frame: Any) -> pa.Table:
         table = _from_mapping(frame)
     elif type(frame).__module__.partition(".")[0] == "pandas" and columns:
         refuse_duplicates(frame.columns, "The frame")
-        try:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-        except pa.ArrowException as error:
-            text = " ".join(map(str, error.args))
-            raise ValueError(f"The frame cannot be read: {text}") from error
-    elif (
-        hasattr(frame, "to_arrow") and columns
-    ):  # polars; its stream has types Arrow cannot cast
-        table = frame.to_arrow()
+        table = _converted(frame, _from_pandas)
+    elif hasattr(frame, "to_arrow") and columns:
+        # polars; its stream has types Arrow cannot cast
+        table = _converted(frame, lambda part: part.to_arrow())
     elif hasattr(frame, "__arrow_c_stream__") and not hasattr(frame, "dtype"):
         table = pa.table(frame)
     else:
@@ -117,13 +112,34 @@ def as_arrow(frame: Any) -> pa.Table:
     return table
 
 
+def _from_pandas(frame: Any) -> pa.Table:
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _converted(frame: Any, convert: Callable[[Any], pa.Table]) -> pa.Table:
+    """Converts a frame; an error names the column."""
+    try:
+        return convert(frame)
+    except Exception:
+        for name in frame.columns:
+            try:
+                convert(frame[[name]])
+            except Exception as error:  # Arrow, pandas and polars have many
+                text = " ".join(map(str, error.args))
+                raise ValueError(
+                    f"Column {name!r}: values must be of one type that Arrow has. "
+                    f"Received: {text}"
+                ) from error
+        raise
+
+
 def _without_halves(dtype: pa.DataType) -> pa.DataType:
     """A type with float32 for float16, which DuckDB does not have."""
     if pa.types.is_float16(dtype):
         return pa.float32()
     if pa.types.is_fixed_size_list(dtype):
         return pa.list_(_without_halves(dtype.value_type), dtype.list_size)
-    if pa.types.is_list(dtype):
+    if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
         return pa.list_(_without_halves(dtype.value_type))
     return dtype
 

@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 import yaml
 from filelock import FileLock
 
-from recsys.data.fitted import Fitted
+from recsys.data.fitted import Fitted, owners
 from recsys.data.writing import LEFT, LOCK, sync, whole_file
 from recsys.feature.schema import Schema
 
 FORMATS = ("recsys.FeaturePipeline 1", "recsys.FeaturePipeline 2")
 MANIFEST = "pipeline.yaml"
 VERSIONS = "vocabulary-*"
+FOLDER = re.compile(r"vocabulary(-\d+)?")
 
 
 def write_pipeline(path: str | Path, schema: Schema, fitted: Fitted) -> None:
@@ -90,16 +91,43 @@ def read_pipeline(path: str | Path) -> tuple[Schema, Fitted]:
 
 def _read(path: Path, text: str) -> tuple[Schema, Fitted]:
     saved = yaml.safe_load(text)
-    if not isinstance(saved, dict) or saved.get("format") not in FORMATS:
-        raise ValueError(f"{MANIFEST} must begin with 'format: {FORMATS[-1]}'")
+    schema, sizes = _checked(saved)
     folder = path / saved.get("folder", "vocabulary")  # its name in format 1
     vocabularies = {
-        name: _read_vocabulary(folder, name, words["size"])
-        for name, words in saved["vocabularies"].items()
+        name: _read_vocabulary(folder, name, size) for name, size in sizes.items()
     }
     unseen = {name: words["unseen"] for name, words in saved["vocabularies"].items()}
     fitted = Fitted(saved["families"], vocabularies, unseen, saved["statistics"])
-    return Schema.from_dict(saved["schema"]), fitted
+    fitted.check(schema)
+    return schema, fitted
+
+
+def _checked(saved: Any) -> tuple[Schema, dict[str, int]]:
+    """The schema of a file, and the sizes of its vocabularies.
+
+    Their names become those of files: they are none but those of the schema.
+    """
+    found = saved.get("format") if isinstance(saved, dict) else None
+    name, _, version = str(found).rpartition(" ")
+    known, _, newest = FORMATS[-1].rpartition(" ")
+    if name == known and version.isdecimal() and int(version) > int(newest):
+        raise ValueError(
+            f"a newer deep-rec-kit wrote it, in format {version}; this one reads "
+            f"formats up to {newest}"
+        )
+    if found not in FORMATS:
+        raise ValueError(f"{MANIFEST} must begin with 'format: {FORMATS[-1]}'")
+    folder = saved.get("folder", "vocabulary")
+    if not FOLDER.fullmatch(str(folder)):
+        raise ValueError(f"folder must be 'vocabulary-' and a number, not {folder!r}")
+    schema = Schema.from_dict(saved["schema"])
+    vocabularies = saved["vocabularies"]
+    if {*vocabularies} != {*owners(schema)}:
+        raise ValueError(
+            f"vocabularies must be those of {sorted(owners(schema))}, as the schema "
+            f"says. Received: {sorted(map(str, vocabularies))}"
+        )
+    return schema, {name: words["size"] for name, words in vocabularies.items()}
 
 
 def _text(path: Path) -> str | None:

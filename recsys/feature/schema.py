@@ -87,12 +87,14 @@ class Vocabulary(RawColumn):
     emb: str = ""
     min_count: int = 1
     max_size: int | None = None
+    empty_is_missing: bool = True
 
     _constraints = {
         **RawColumn._constraints,
         "emb": Text(),
         "min_count": Integer(1),
         "max_size": Maybe(Integer(1)),
+        "empty_is_missing": Flag(),
     }
 
     def __post_init__(self) -> None:
@@ -122,6 +124,9 @@ class Categorical(Vocabulary):
         min_count: Values that `fit` sees fewer times share the id of unseen ones, whose
             embedding they train. With 1 nothing does.
         max_size: Most values with an id of their own; the most frequent stay.
+        empty_is_missing: Whether an empty string is a missing value. If not, it is a
+            value of a column of strings, and so is an empty field of a CSV file, which
+            does not tell them apart.
 
     Raises:
         ValueError: If an argument has another type or value than described.
@@ -141,7 +146,7 @@ class Hashed(RawColumn):
     nothing here, so the id is the same on every run, machine and language.
 
     Args:
-        name: As in `Categorical`, like `source` and `belong`.
+        name: As in `Categorical`, like `source`, `belong` and `empty_is_missing`.
         num_buckets: Number of buckets.
 
     Raises:
@@ -149,8 +154,13 @@ class Hashed(RawColumn):
     """
 
     num_buckets: int
+    empty_is_missing: bool = True
 
-    _constraints = {**RawColumn._constraints, "num_buckets": Integer(1)}
+    _constraints = {
+        **RawColumn._constraints,
+        "num_buckets": Integer(1),
+        "empty_is_missing": Flag(),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,8 +253,8 @@ class MultiValue(Vocabulary):
     `belong="history"`, its events oldest first.
 
     Args:
-        name: As in `Categorical`, like `source`, `belong`, `emb`, `min_count` and
-            `max_size`.
+        name: As in `Categorical`, like `source`, `belong`, `emb`, `min_count`,
+            `max_size` and `empty_is_missing`, which is about single values.
         length: Most values of a row; of longer rows the first `length` are kept, the
             last if it is a history.
         separator: What stands between the values if the column is of strings; an

@@ -484,6 +484,47 @@ def test_times_as_near_as_their_type_can_tell_are_in_order(moments: str) -> None
         assert got["past_age"][0] == [0, 0] and got["past_age"][1][0] > 0
 
 
+FAR = {  # three times; from first to second, first to third, second to third
+    "integers": (
+        pa.array([-(2**63), 2**63 - 99, 2**63 - 1]),
+        (2**64 - 99, 2**64 - 1, 98),
+    ),
+    "floating": (pa.array([-1.7e308, 1.7e308, 1.75e308]), (math.inf, math.inf, 5e306)),
+    "days": (
+        pa.array([-(2**30), 2**30, 2**30 + 1], pa.int32()).cast(pa.date32()),
+        (2**31 * 86400, (2**31 + 1) * 86400, 86400),
+    ),
+    "microseconds": (
+        pa.array([-(2**62), 2**62, 2**62 + 10**8]).cast(pa.timestamp("us")),
+        (2**63 / 1e6, 2**63 / 1e6 + 100, 100),
+    ),
+    "nanoseconds": (
+        pa.array([-(2**62), 2**62, 2**62 + 10**11]).cast(pa.timestamp("ns")),
+        (2**63 / 1e9, 2**63 / 1e9 + 100, 100),
+    ),
+    "decimals": (
+        pa.array([Decimal(-(10**25)), Decimal(10**25), Decimal(3 * 10**25)]),
+        (2e25, 4e25, 2e25),
+    ),
+}
+
+
+@pytest.mark.parametrize("moments", FAR)
+def test_times_as_far_as_their_type_can_tell(moments: str) -> None:
+    (first, middle, last), passed = FAR[moments]
+    log = pa.table({"user": ["u"] * 3, "item": [1, 2, 2],
+                    "time": pa.array([first, middle, last])})  # fmt: skip
+    history = History(
+        "past", of=["item"], length=2, user="user", time="time", ages=200, session_gap=9
+    )
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(log)
+    oldest = [min(199, 1 + int(min(math.log2(1 + p), 999))) for p in passed]
+    for events in (None, log):
+        got = pipeline.transform(log, events=events).to_pydict()
+        assert got["past_age"] == [[0, 0], [oldest[0], 0], oldest[1:]]
+        assert got["past_session"] == [[0, 0], [1, 0], [2, 1]]
+
+
 def test_sessions_and_ages_in_nanoseconds() -> None:
     times = units("ns")[0] + np.array([0, 400, 1000], "timedelta64[ns]")
     data = {"user": [1, 1, 1], "item": [1, 2, 3], "time": times}
@@ -570,3 +611,15 @@ def test_bad_history(options, events, text) -> None:
     with pytest.raises(ValueError) as error:
         pipeline.fit(rows).transform(rows, events=pa.table(log) if events else None)
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["2020-01-05", "2020-01-05T10:00:00", "1578182400"])
+def test_times_given_as_text_are_one_error(text: str) -> None:
+    history = History("past", of=["item"], length=2, user="user", time="time")
+    log = {"user": [1], "item": [1], "time": [datetime.datetime(2020, 1, 1)]}
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(log)
+    rows = [{"user": 1, "item": 1, "time": text}]
+    wanted = "History 'past': raw column 'time' must be of type .*date, timestamp. Rec"
+    for data, events in ((rows, None), (rows, log), (log, rows)):
+        with pytest.raises(ValueError, match=wanted):
+            pipeline.transform(data, events=events)

@@ -1,12 +1,14 @@
 """Values that are missing: the type that `fit` saw decides, not what is left."""
 
 import datetime
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recsys.data import (
@@ -18,6 +20,7 @@ from recsys.data import (
     Label,
     MultiValue,
     Numeric,
+    Schema,
 )
 from recsys.data.reader import as_arrow
 
@@ -81,11 +84,11 @@ def test_integers_that_pandas_made_floating_by_a_gap() -> None:
     assert pipeline.fit(gap).transform(gap)["a"].to_pylist() == [2, 1]
 
 
-@pytest.mark.parametrize("values", [[1.5, None], [2.0**60, None], [float("inf"), None]])
+@pytest.mark.parametrize("values", [[1.5], [2.0**53], [2.0**60], [float("inf")]])
 def test_numbers_that_are_no_integers_stay_an_error(values: list[Any]) -> None:
     pipeline = FeaturePipeline([Categorical("a")]).fit({"a": [1, 2]})
     with pytest.raises(ValueError, match="must be of type integer.* Received: float64"):
-        pipeline.transform({"a": values})
+        pipeline.transform({"a": [*values, None]})
 
 
 def test_lists_with_missing_values() -> None:
@@ -162,3 +165,104 @@ def test_nan_among_strings_is_missing() -> None:
     frame = pd.DataFrame({"a": ["x", np.nan]})
     for data in (frame, frame.to_dict("records"), frame.to_dict("list")):
         assert pipeline.transform(data)["a"].to_pylist() == [3, 1]
+
+
+def hashes(*texts: str) -> list[int]:
+    digests = [hashlib.md5(text.encode()).hexdigest() for text in texts]
+    return [2 + int(digest[:8], 16) % 99 for digest in digests]
+
+
+HASHED = {"num_buckets": 99}
+EMPTY = {
+    "categorical": (Categorical("a"), [3, 1, 2, 1]),
+    "hashed": (Hashed("a", **HASHED), [*hashes("y"), 1, *hashes("x"), 1]),
+    "categorical, kept": (Categorical("a", empty_is_missing=False), [4, 3, 2, 1]),
+    "hashed, kept": (
+        Hashed("a", **HASHED, empty_is_missing=False),
+        [*hashes("y", "", "x"), 1],
+    ),
+    "texts": (
+        MultiValue("a", length=2, separator="|"),
+        [[3, 0], [0, 0], [2, 0], [0, 0]],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("quoted", ["", '""'])
+def test_an_empty_string_is_the_same_from_everywhere(
+    kind: str, quoted: str, tmp_path: Path
+) -> None:
+    column, wanted = EMPTY[kind]
+    groups = {"g": "a"}
+    frame = pa.table({"a": ["y", "", "x", None] + ["x", "x", ""], "b": range(7)})
+    pq.write_table(frame, tmp_path / "a.parquet")
+    lines = [f"{value or quoted},1" for value in ["y", "", "x", "x", "x", ""]]
+    (tmp_path / "a.csv").write_text("a,b\n" + "\n".join(lines) + "\n")
+    fitted = []
+    for data in (frame, frame.to_pandas(), frame.to_pylist(), tmp_path / "a.parquet"):
+        fitted.append(FeaturePipeline([column], groups=groups).fit(data))
+        found = fitted[-1].transform(data).to_pydict()
+        assert found["a"][:4] == wanted
+        assert found["g"][1] == found["g"][3] == 2**31 - 1
+    fitted.append(FeaturePipeline([column], groups=groups).fit(tmp_path / "a.csv"))
+    for pipeline in fitted:
+        found = pipeline.transform(tmp_path / "a.csv").to_pydict()
+        assert found["a"][:3] == wanted[:3]
+        assert found["g"][1] == 2**31 - 1
+        again = FeaturePipeline._of(
+            Schema.from_dict(pipeline.schema.to_dict()), None
+        ).fit(frame)
+        assert again.transform(frame)["a"].to_pylist()[:4] == wanted
+
+
+def test_empty_strings_in_lists_and_between_separators() -> None:
+    lists = {"a": [["x", "", "x"], [""], []]}
+    texts = {"a": ["x||x", "|", ""]}
+    for data, separator in ((lists, None), (texts, "|")):
+        for missing, wanted in ((True, [2, 1, 2]), (False, [3, 2, 3])):
+            column = MultiValue(
+                "a", length=3, separator=separator, empty_is_missing=missing
+            )
+            found = FeaturePipeline([column]).fit(data).transform(data)["a"]
+            assert found.to_pylist()[0] == wanted
+            assert found.to_pylist()[2] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "column", [Numeric("a", fill=7), Bucketed("a", edges=[2]), Label("a")]
+)
+def test_a_column_of_empty_strings_has_no_values(column: Any, tmp_path: Path) -> None:
+    labels = [column] if isinstance(column, Label) else []
+    columns = [Numeric("b")] if labels else [column]
+    pipeline = FeaturePipeline(columns, labels).fit({"a": [1, 0], "b": [1, 2]})
+    frame = pa.table({"a": ["", ""], "b": [1, 2]})
+    pq.write_table(frame, tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text('a,b\n,1\n"",2\n')
+    wanted = pipeline.transform({"a": [None, None], "b": [1, 2]})
+    for data in (frame, tmp_path / "a.parquet", tmp_path / "a.csv"):
+        np.testing.assert_array_equal(pipeline.transform(data)["a"], wanted["a"])
+    with pytest.raises(ValueError, match="must be of type.* Received: string"):
+        pipeline.transform({"a": ["", "x"], "b": [1, 2]})
+
+
+def test_empty_users_have_no_history_and_empty_actions_are_one(tmp_path: Path) -> None:
+    log = {
+        "i": ["x", "y", "x", "y"],
+        "u": ["", "", "v", "v"],
+        "t": [1, 2, 1, 2],
+        "action": ["", "", "", "click"],
+    }
+    history = {"of": ["i"], "length": 2, "user": "u", "time": "t"}
+    columns = [
+        Categorical("i"),
+        History("all", **history),
+        History("empty", **history, where={"action": ""}),
+    ]
+    pq.write_table(pa.table(log), tmp_path / "a.parquet")
+    pd.DataFrame(log).to_csv(tmp_path / "a.csv", index=False)
+    for data in (log, tmp_path / "a.parquet", tmp_path / "a.csv"):
+        rows = {"i": ["x", "x"], "u": ["", "v"], "t": [9, 9], "action": ["", ""]}
+        found = FeaturePipeline(columns).fit(log).transform(rows, events=data)
+        assert found["all_i"].to_pylist() == [[0, 0], [2, 3]]
+        assert found["empty_i"].to_pylist() == [[0, 0], [2, 0]]

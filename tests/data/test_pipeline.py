@@ -288,7 +288,7 @@ def test_history_in_the_file_keeps_the_last() -> None:
 def test_delimited_strings(separator: str) -> None:
     values = [separator.join(["x", "y", "x"]), "", None, "y", separator.join(["x", ""])]
     got = lists(values, length=3, separator=separator)
-    assert got == [[2, 3, 2], [0, 0, 0], [0, 0, 0], [3, 0, 0], [2, 4, 0]]
+    assert got == [[2, 3, 2], [0, 0, 0], [0, 0, 0], [3, 0, 0], [2, 1, 0]]
 
 
 def test_delimited_integers_share_a_vocabulary_of_integers() -> None:
@@ -512,3 +512,25 @@ def test_a_list_of_dicts_is_rows() -> None:
     rows, (x, _) = log.to_pylist()[:7], next(iter(pipeline.dataset(log.to_pylist(), 7)))
     found = pipeline.transform(rows, events=log.to_pylist())
     np.testing.assert_array_equal(found["item_id"], x["item_id"])
+
+
+def test_a_catalogue_has_nothing_of_items_that_fit_has_not_seen() -> None:
+    columns = [
+        Categorical("item", belong="item"),
+        Numeric("price", belong="item"),
+        MultiValue("tags", belong="item", length=2),
+        Categorical("user"),
+    ]
+    data = {"item": ["a", "b"], "price": [1.0, 2.0], "tags": [["x"], ["y"]],
+            "user": [1, 2]}  # fmt: skip
+    pipeline = FeaturePipeline(columns).fit(data)
+    new = {"item": ["b", "new", None], "price": [3.0, 7.0, 8.0],
+           "tags": [["x", "y"], ["x"], ["y"]]}  # fmt: skip
+    found = pipeline.catalogue(new, "item")
+    assert found["price"].tolist() == [0, 0, 0, 3]
+    assert found["tags"].tolist() == [[0, 0], [0, 0], [0, 0], [2, 3]]
+    for item in ("user", "price", "tags"):
+        with pytest.raises(ValueError, match="catalogue: item must name a Categorical"):
+            pipeline.catalogue(data, item)
+    with pytest.raises(ValueError, match="catalogue: item must be one of .*: 'itm'"):
+        pipeline.catalogue(data, "itm")

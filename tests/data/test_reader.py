@@ -75,6 +75,12 @@ HALVES = np.array([0.5, 65504.0, 6e-8, np.nan], "float16")
         {"a": [*HALVES], "w": [*HALVES[:, None]]},
         pd.DataFrame({"a": HALVES, "w": [*HALVES[:, None]]}),
         pa.table({"a": HALVES, "w": pa.array([*HALVES[:, None]])}),
+        pa.table(
+            {
+                "a": HALVES,
+                "w": pa.array([*HALVES[:, None]], pa.large_list(pa.float16())),
+            }
+        ),
     ],
 )
 def test_half_precision_is_read_without_loss(frame) -> None:
@@ -143,8 +149,36 @@ def test_matrices_become_lists() -> None:
 
 
 def test_column_of_mixed_types_is_named() -> None:
-    with pytest.raises(ValueError, match="cannot be read.*column a"):
-        as_arrow(pd.DataFrame({"a": [1, "x"]}))
+    for frame in (
+        pd.DataFrame({"b": [1, 2], "a": [1, "x"]}),
+        pd.DataFrame({"b": [1, 2], "a": [10**30, 1]}),
+        pd.DataFrame({"b": [1, 2], "a": [1j, 2j]}),
+        pd.DataFrame({"b": [1, 2], "a": pd.arrays.SparseArray([0, 1])}),
+        pl.DataFrame({"b": [1, 2], "a": pl.Series([1, 2], dtype=pl.Int128)}),
+    ):
+        with pytest.raises(ValueError, match="^Column 'a': values must be of one type"):
+            as_arrow(frame)
+
+
+FOREIGN = [
+    pd.DataFrame({"a": pd.period_range("2020", periods=2, freq="M")}),
+    pd.DataFrame({"a": pd.interval_range(0, 2)}),
+    pl.DataFrame({"a": pl.Series([object(), object()], dtype=pl.Object)}),
+    pa.table({"a": pa.array([b"x", b"y"], pa.binary(1))}),
+    pa.table({"a": pa.array([1, 2], pa.decimal256(50, 2))}),
+    pa.table({"a": pa.array([[1], [2]], pa.list_view(pa.int8()))}),
+    pa.table({"a": pa.array([b"0" * 16, b"1" * 16], pa.uuid())}),
+    pa.table({"a": pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval())}),
+]
+
+
+@pytest.mark.parametrize("frame", FOREIGN)
+def test_types_that_engines_do_not_have(frame) -> None:
+    table = as_arrow(frame).append_column("b", [[1.0, 2.0]])
+    with pytest.raises(ValueError, match="^Column 'a' must be of a type that engines"):
+        FeaturePipeline([Numeric("a")]).fit(table)
+    found = FeaturePipeline([Numeric("b")]).fit(table).transform(table)
+    assert found["b"].to_pylist() == [1.0, 2.0]
 
 
 def test_anything_else_is_refused() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.data import Categorical, FeaturePipeline
+from recsys.data import Categorical, FeaturePipeline, Numeric
 from recsys.data.source import open_source
 
 CONNECTION = ibis.duckdb.connect()
@@ -18,7 +18,7 @@ TABLE = pa.table({"item": ["a", "b", "a"], "price": [1.0, 2.0, 3.0]})
 
 
 def read(data) -> list[dict]:
-    return CONNECTION.to_pyarrow(open_source(data, CONNECTION).table).to_pylist()
+    return CONNECTION.to_pyarrow(open_source(data, CONNECTION, {}).table).to_pylist()
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_unknown_and_mixed_endings(tmp_path: Path, parquet: Path) -> None:
     (tmp_path / "rows.json").write_text("{}")
     (tmp_path / "rows.csv").write_text("a\n1\n")
-    for data in (tmp_path / "rows.json", [parquet, tmp_path / "rows.csv"], []):
+    for data in (tmp_path / "rows.json", [parquet, tmp_path / "rows.csv"]):
         with pytest.raises(ValueError, match="Files must all end in one of"):
             read(data)
 
@@ -130,7 +130,7 @@ def test_duplicate_names(tmp_path: Path) -> None:
 def test_texts_stay_texts_in_csv(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("zip,age\n1234,5\n")
-    table = open_source(path, CONNECTION, texts=["zip", "absent"]).table
+    table = open_source(path, CONNECTION, {"zip": "string", "absent": "string"}).table
     assert CONNECTION.to_pyarrow(table).to_pylist() == [{"zip": "1234", "age": 5}]
 
 
@@ -139,3 +139,122 @@ def test_csv_of_digits_after_a_csv_of_letters(tmp_path: Path) -> None:
     pd.DataFrame({"zip": [1234, 99]}).to_csv(tmp_path / "new.csv", index=False)
     pipeline = FeaturePipeline([Categorical("zip")]).fit(tmp_path / "fit.csv")
     assert pipeline.transform(tmp_path / "new.csv")["zip"].to_pylist() == [2, 1]
+
+
+def test_a_path_that_exists_is_that_path(tmp_path: Path) -> None:
+    for name in ("b[1]", "b1", "c*", "cc", "d?", "dd", "[[]", "e{1,2}"):
+        pq.write_table(pa.table({"a": [name]}), tmp_path / f"{name}.parquet")
+        (tmp_path / f"{name}.csv").write_text(f'a\n"{name}"\n')
+    for name in ("b[1]", "c*", "d?", "[[]", "e{1,2}"):
+        for ending in ("parquet", "csv"):
+            path = tmp_path / f"{name}.{ending}"
+            assert read(path) == [{"a": name}]
+            assert read([path, path]) == [{"a": name}] * 2
+    assert read(tmp_path / "b[[]1].parquet") == [{"a": "b[1]"}]
+    assert read(tmp_path / "b[12].parquet") == [{"a": "b1"}]
+
+
+@pytest.mark.parametrize("name", ["day", "rows.parquet", "a[1]"])
+def test_a_folder_is_its_files(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    for i in (1, 0):
+        pq.write_table(pa.table({"a": [i]}), folder / f"part-{i}.parquet")
+    for other in ("_SUCCESS", ".part-0.parquet.crc", "_metadata.parquet"):
+        (folder / other).touch()
+    assert read(folder) == read([str(folder)]) == [{"a": 0}, {"a": 1}]
+    if name != "a[1]":
+        assert read(tmp_path / f"{name[0]}*") == [{"a": 0}, {"a": 1}]
+
+
+def test_folders_that_are_no_data(tmp_path: Path) -> None:
+    nested = tmp_path / "all" / "day=1"
+    nested.mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"Folder {nested} must .* Received: no files"):
+        read(nested)
+    pq.write_table(pa.table({"a": [1]}), nested / "0.parquet")
+    with pytest.raises(ValueError, match=f"Folder .*all must .* Received: {nested}"):
+        read(tmp_path / "all")
+    assert read(tmp_path / "all" / "**" / "*.parquet") == [{"a": 1, "day": 1}]
+
+
+def test_no_path_is_no_folder() -> None:
+    with pytest.raises(FileNotFoundError, match="There is no file ''"):
+        read("")
+
+
+def test_nothing_is_no_data() -> None:
+    pipeline = FeaturePipeline([Numeric("a")]).fit({"a": [1.0]})
+    for nothing in ([], ()):
+        with pytest.raises(ValueError, match=r"The data must have rows, .*: \[\]"):
+            pipeline.transform(nothing)
+
+
+ROWS = "".join(f"{i},{i % 7}\n" for i in range(30_000))
+CSVS = {
+    "a,b\n1,2\nx,3\n": ["Line: 3", "x,3", 'column "a"', 'string "x"'],
+    f"a,b\n{ROWS}x,3\n": ["Line: 30002", "x,3", 'column "a"', 'string "x"'],
+    "a,b\n1,2\n1,2,3,4\n": ["Line: 3", "1,2,3,4", "Columns: 2 Found: 3"],
+    "a,b\n1,2\n1\n1,2\n": ["Line: 3", "Original Line: 1", "Columns: 2 Found: 1"],
+    f"a,b\n{ROWS}1\n": ["Line: 30002", "Columns: 2 Found: 1"],
+    f"a,b\n{ROWS}1,2,3\n": ["Line: 30002", "Columns: 2 Found: 3"],
+    f'a,b\n1,"{"long " * 99_999}\n': ["quote"],
+    "b,c\n1,2\n": ["Numeric 'a'", "must have a column 'a'", "b, c"],
+    "a,b\n": ["must have rows", "none"],
+    "a,b\n5,3\n": ["Label 'b'", "0, 1 or missing", "3.0 (in 1 of"],
+}
+
+
+@pytest.mark.parametrize("text", CSVS, ids=lambda text: text[:30])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_mistakes_in_csv_files_are_found(
+    tmp_path: Path, text: str, ending: str
+) -> None:
+    good, path = tmp_path / "good.csv", tmp_path / f"rows.{ending}"
+    good.write_text("a,b\n1,1\n")
+    with (gzip.open if ending == "csv.gz" else open)(path, "wt") as file:
+        file.write(text)
+    pipeline = FeaturePipeline([Numeric("a")], ["b"])
+    several = [path] if CSVS[text][-1] in ("b, c", "none") else [good, path]
+    for files in ([path], several, several[::-1]):
+        with pytest.raises(ValueError) as error:
+            pipeline.fit(files)
+        for part in (str(path), *CSVS[text]):
+            assert part in str(error.value)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 800
+
+
+def test_values_are_no_comments_and_no_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    rows = [f"#{i % 3},{i}" for i in range(30)] + ['"a,""b""",30', 'c"d,31']
+    path.write_text("\n".join(["#colour,n", *rows]) + "\n")
+    found = [row["#colour"] for row in read(path)]
+    assert found == [f"#{i % 3}" for i in range(30)] + ['a,"b"', 'c"d']
+
+
+@pytest.mark.parametrize("harm", ["cut", "checksum", "bytes"])
+def test_compressed_files_are_read_to_their_checksum(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "rows.csv.gz"
+    content = bytearray(gzip.compress(f"a,b\n{ROWS}".encode()))
+    if harm == "cut":
+        content = content[: len(content) // 2]
+    if harm == "checksum":
+        content[-8] ^= 255
+    if harm == "bytes":
+        content[1000:1200] = bytes(200)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"Cannot read {path} as CSV: "):
+        FeaturePipeline([Numeric("a")], ["b"]).fit(path)
+
+
+def test_parquet_mistakes_name_file_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    for values, text in (
+        (pa.array([b"x"], pa.binary(1)), "column 'a' must be of a type that engines"),
+        (pa.array(["x"]), "Numeric 'a': raw column 'a' must be of type integer"),
+        (pa.array([{"x": 1}]), "Numeric 'a': raw column 'a' must be of type integer"),
+        (pa.array([None], pa.float64()), "Numeric 'a': values must be finite"),
+    ):
+        pq.write_table(pa.table({"a": values}), path)
+        with pytest.raises(ValueError, match=f"{path}: {text}"):
+            FeaturePipeline([Numeric("a")]).fit(path)

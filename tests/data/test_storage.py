@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ def fitted() -> FeaturePipeline:
         Categorical("b"),
         Numeric("n", standardize=True),
         Bucketed("bucket", source="n", num_buckets=3),
+        Bucketed("given", source="n", edges=[1, 2]),
     ]
     return FeaturePipeline(columns).fit(DATA)
 
@@ -246,7 +248,10 @@ DAMAGE = [
         lambda path: (path / "pipeline.yaml").write_bytes(b"\xff\xfe"),
         "UnicodeDecodeErr",
     ),
-    (other_format, "must begin with 'format: recsys.FeaturePipeline 2'"),
+    (
+        other_format,
+        "a newer deep-rec-kit wrote it, in format 9; this one reads formats up to 2",
+    ),
     (damage_yaml, "Error"),
     (cut_vocabulary, "the vocabulary of 'a' must have 2 rows"),
     (damage_vocabulary, "CRC checksum"),
@@ -269,3 +274,101 @@ def test_damage_is_one_clear_error(tmp_path: Path, harm, text: str) -> None:
 def test_no_folder() -> None:
     with pytest.raises(ValueError, match="nowhere must be a folder that"):
         FeaturePipeline.load("nowhere")
+
+
+def change(path: Path, *keys: str | int, value: Any) -> None:
+    file = path / "pipeline.yaml"
+    saved = yaml.safe_load(file.read_text())
+    entry = saved
+    for key in keys[:-1]:
+        entry = entry[key]
+    if value is None:
+        del entry[keys[-1]]
+    else:
+        entry[keys[-1]] = value
+    file.write_text(yaml.safe_dump(saved))
+
+
+@pytest.mark.parametrize("name", ["../../train", "../../../train", "/tmp/train", "c"])
+def test_names_that_are_not_of_the_schema_reach_no_file(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "p"
+    fitted().save(path)
+    pq.write_table(pa.table({"value": ["x"], "count": [1]}), tmp_path / "train.parquet")
+    before = contents(tmp_path)
+    change(path, "vocabularies", name, value={"size": 1, "unseen": 0})
+    with pytest.raises(ValueError, match=r"vocabularies must be those of \['a', 'b'\]"):
+        FeaturePipeline.load(path)
+    with pytest.raises(FileExistsError):
+        fitted().save(path)
+    assert (
+        contents(tmp_path).items()
+        >= {
+            file: content for file, content in before.items() if "yaml" not in file
+        }.items()
+    )
+
+
+TAMPERED = [
+    (("vocabularies", "b"), None, "vocabularies must be those of ['a', 'b']"),
+    (("vocabularies", "a", "unseen"), -1, "unseen of 'a' must be"),
+    (("vocabularies", "a", "unseen"), 1.5, "unseen of 'a' must be"),
+    (("families", "a"), "number", "family of 'a' must be"),
+    (("families", "a"), "integer", "type of vocabulary 'a' must be"),
+    (("families", "a"), None, "families must be"),
+    (("families", "n"), "integer", "families must be"),
+    (("statistics", "n", "mean"), float("nan"), "mean of 'n' must be"),
+    (("statistics", "n", "mean"), "1", "mean of 'n' must be"),
+    (("statistics", "n", "std"), -1.0, "std of 'n' must be"),
+    (("statistics", "n", "std"), None, "statistics must be"),
+    (("statistics", "n"), None, "statistics must be"),
+    (("statistics", "a"), {"mean": 1.0, "std": 1.0}, "statistics must be"),
+    (("statistics", "bucket", "edges"), [2.0, 1.0], "edges of 'bucket' must be"),
+    (("statistics", "bucket", "edges"), [1.0, 1.0], "edges of 'bucket' must be"),
+    (("statistics", "bucket", "edges"), [0.0, float("inf")], "edges of 'bucket' must"),
+    (("statistics", "bucket", "edges"), "01", "edges of 'bucket' must be"),
+    (("statistics", "bucket", "edges"), [], "edges of 'bucket' must be"),
+    (("statistics", "given", "edges"), [1.0, 3.0], "edges of 'given' must be"),
+    (("schema", "columns", 0, "name"), "../a", "a non-empty string without '/'"),
+    (("format",), "recsys.FeaturePipeline 0", "must begin with 'format: recsys.Feat"),
+    (("folder",), "../vocabulary-1", "folder must be 'vocabulary-' and a number"),
+    (("format",), "something else", "must begin with 'format: recsys.FeaturePipe"),
+]
+
+
+@pytest.mark.parametrize(("keys", "value", "text"), TAMPERED)
+def test_what_fit_cannot_have_learned_is_refused(
+    tmp_path: Path, keys: tuple[str, ...], value: Any, text: str
+) -> None:
+    path = tmp_path / "p"
+    fitted().save(path)
+    FeaturePipeline.load(path)
+    change(path, *keys, value=value)
+    with pytest.raises(ValueError) as error:
+        FeaturePipeline.load(path)
+    assert f"{path} must be a folder that FeaturePipeline.save wrote" in str(
+        error.value
+    )
+    assert text in str(error.value) and "Received: ValueError" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ({"value": [1, 2], "count": [2, 1]}, "type of vocabulary 'a' must be"),
+        ({"value": ["x", "x"], "count": [2, 1]}, "values of vocabulary 'a' must be"),
+        ({"value": ["x", None], "count": [2, 1]}, "values of vocabulary 'a' must be"),
+        ({"value": ["x", "y"], "count": [2, 0]}, "counts of vocabulary 'a' must be"),
+        ({"value": ["x", "y"], "count": [2, None]}, "counts of vocabulary 'a' must be"),
+        ({"value": ["x", "y"], "count": ["2", "1"]}, "counts of vocabulary 'a' must"),
+    ],
+)
+def test_vocabularies_that_fit_cannot_have_counted_are_refused(
+    tmp_path: Path, words: dict[str, Any], text: str
+) -> None:
+    fitted().save(tmp_path / "p")
+    file = next((tmp_path / "p").rglob("a.parquet"))
+    pq.write_table(pa.table(words), file)
+    with pytest.raises(ValueError, match=text):
+        FeaturePipeline.load(tmp_path / "p")

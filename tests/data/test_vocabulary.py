@@ -36,15 +36,16 @@ def oracle(values: list, min_count: int, max_size: int | None) -> dict:
     kind=st.sampled_from(KINDS),
     min_count=st.integers(1, 3),
     max_size=st.none() | st.integers(1, 3),
+    empty=st.sampled_from([{}, {"empty_is_missing": False}]),
     data=st.data(),
 )
-def test_ids_are_those_of_the_oracle(kind, min_count, max_size, data) -> None:
+def test_ids_are_those_of_the_oracle(kind, min_count, max_size, empty, data) -> None:
     dtype, value = kind
     values = st.lists(st.none() | value, min_size=1, max_size=40)
     seen, new = data.draw(values), data.draw(values)
-    ids = oracle(seen, min_count, max_size)
+    ids = oracle([v for v in seen if v != "" or empty], min_count, max_size)
     pipeline = FeaturePipeline(
-        [Categorical("a", min_count=min_count, max_size=max_size)],
+        [Categorical("a", min_count=min_count, max_size=max_size, **empty)],
         connection=CONNECTION,
     ).fit(pa.table({"a": pa.array(seen, dtype)}))
     both = pa.table({"a": pa.array(seen + new, dtype)})
@@ -120,7 +121,7 @@ def documented_hash(text: str, num_buckets: int) -> int:
     num_buckets=st.integers(1, 2**31),
 )
 def test_hash_is_as_documented(values, num_buckets) -> None:
-    declared = Hashed("a", num_buckets=num_buckets)
+    declared = Hashed("a", num_buckets=num_buckets, empty_is_missing=False)
     pipeline = FeaturePipeline([declared], connection=CONNECTION)
     data = pa.table({"a": pa.array([*values, "", None], pa.string())})
     got = pipeline.fit(data).transform(data)["a"].to_pylist()

@@ -1,0 +1,443 @@
+"""Parquet and CSV files as one Ibis table, whose types are compared before it is read.
+
+An engine by itself casts all files to the types of the first, and rounds what does not
+fit.
+"""
+
+import csv
+import glob
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.datatypes as dt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.data.reader import refuse_duplicates
+
+PARQUET = (".parquet", ".pq")
+CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+EXACT = 2**53  # doubles hold all integers below
+FILLED = "!string"  # as Ibis says that nothing is null
+MOST_DIGITS = 38  # of a decimal
+MOST_NAMED, MOST_SHOWN = 3, 200
+# Left to guess, DuckDB takes ragged rows to be of one column, and '#' for a comment.
+DIALECT = {"header": True, "quote": '"', "escape": '"', "comment": "", "skip": 0}
+
+Types = Mapping[str, dt.DataType]
+
+
+@dataclass(frozen=True)
+class _Leg:
+    """Files that follow each other and are read alike.
+
+    Args:
+        files: Their paths.
+        table: Their rows.
+        types: Types of the columns that will be read; null of those without values.
+        wide: Those of them with integers that a double does not hold.
+    """
+
+    files: Sequence[str]
+    table: Any
+    types: Types
+    wide: Collection[str] = ()
+
+
+def find_files(path: str | Path) -> list[str]:
+    """Returns the files of a path, a folder or a pattern, in order of name.
+
+    What exists by a name is meant by it, whatever characters it has.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a file is empty, or a folder has none, or folders in it.
+    """
+    exists = bool(str(path)) and Path(path).exists()
+    found = [str(path)] if exists else sorted(glob.glob(str(path), recursive=True))
+    if not found:
+        raise FileNotFoundError(f"There is no file {str(path)!r}")
+    files = [file for one in found for file in _files_of(one)]
+    for file in files:
+        if Path(file).is_file() and not Path(file).stat().st_size:
+            raise ValueError(f"{file} must not be empty. Received: 0 bytes")
+    return files
+
+
+def read_files(
+    files: Sequence[str], connection: Any, columns: Mapping[str, str]
+) -> Any:
+    """Returns the rows of files, one after another, as an Ibis table.
+
+    A column of several types gets the smallest that holds the values of all of them. A
+    file without values in a column has no type there. A CSV file has texts, so that
+    text is the type of a column that looks like text in one of them.
+
+    Args:
+        files: Their paths.
+        connection: The Ibis backend.
+        columns: Raw columns that will be read -> their Ibis type in a CSV file where
+            it looks like text, or `""` if text is right. `"string"` counts always, and
+            `FILLED`, of which an empty field is the empty string.
+
+    Raises:
+        ValueError: If a file is unreadable, has several columns of one name, or lacks a
+            column that others have; or if types have nothing lossless in common.
+    """
+    if files and all(file.endswith(PARQUET) for file in files):
+        legs = _parquet(files, connection, columns)
+        return _one_table(*_common(legs, connection, columns), columns)
+    if files and all(file.endswith(CSV) for file in files):
+        return _csv(files, connection, columns)
+    raise ValueError(
+        f"Files must all end in one of {PARQUET}, or all in one of {CSV}. "
+        f"Received: {named(files)}"
+    )
+
+
+@contextmanager
+def naming(files: Sequence[str]) -> Iterator[None]:
+    """Turns an error of the engine into one that says in which file, and where."""
+    try:
+        yield
+    except duckdb.Error as error:
+        told = {*re.split(r'"|\n| = |: ', str(error))}
+        found = [file for file in files if {file, glob.escape(file)} & told]
+        where = named(found[:1] or _broken(files) or files) or "the data"
+        raise ValueError(f"Cannot read {where}: {_reason(error)}") from error
+
+
+def named(files: Sequence[str]) -> str:
+    """Returns the names of files for an error; of many, those of the first."""
+    shown, more = ", ".join(files[:MOST_NAMED]), len(files) - MOST_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def arrow_types(schema: pa.Schema, columns: Collection[str], who: str) -> Types:
+    """Returns the types of some columns, those that are there.
+
+    Args:
+        schema: Of Arrow.
+        columns: Their names.
+        who: Begins an error.
+
+    Raises:
+        ValueError: If engines do not have the type of a column.
+    """
+    types = {}
+    for name in columns:
+        if name in schema.names:
+            found = schema.field(name).type
+            try:
+                types[name] = _plain(dt.DataType.from_pyarrow(found))
+            except Exception as error:  # Ibis has several for what it does not know
+                raise ValueError(
+                    f"{who} {name!r} must be of a type that engines have. "
+                    f"Received: {found}"
+                ) from error
+    return types
+
+
+def common_type(types: Collection[dt.DataType]) -> dt.DataType | None:
+    """Returns the smallest type that holds all values of some types, if there is one.
+
+    A double holds integers of 64 bits up to `EXACT` only. A date is no timestamp: its
+    events would come before all others of the day.
+    """
+    kinds = [*({*types} - {dt.null})]
+    if len(kinds) <= 1:
+        return kinds[0] if kinds else dt.null
+    if all(kind.is_array() for kind in kinds):
+        inner = common_type([kind.value_type for kind in kinds])
+        return None if inner is None else dt.Array(inner)
+    if all(kind.is_integer() for kind in kinds):
+        unsigned = [kind.nbytes for kind in kinds if kind.is_unsigned_integer()]
+        signed = [kind.nbytes for kind in kinds if kind.is_signed_integer()]
+        size = max(signed + [2 * size if signed else size for size in unsigned])
+        name = f"{'int' if signed else 'uint'}{8 * size}"
+        return None if size > 8 else dt.dtype(name)
+    if all(kind.is_integer() or kind.is_floating() for kind in kinds):
+        return dt.float64
+    if all(kind.is_decimal() for kind in kinds):
+        scale = max(kind.scale for kind in kinds)
+        digits = scale + max(kind.precision - kind.scale for kind in kinds)
+        return None if digits > MOST_DIGITS else dt.Decimal(digits, scale)
+    if all(kind.is_timestamp() for kind in kinds):
+        zones = {kind.timezone for kind in kinds}
+        scale = max(kind.scale for kind in kinds)
+        return dt.Timestamp(*zones, scale=scale) if len(zones) == 1 else None
+    return None
+
+
+def _files_of(path: str) -> list[str]:
+    """A file, or those of a folder; markers such as `_SUCCESS` are not of the data."""
+    if not Path(path).is_dir():
+        return [path]
+    found = sorted(p for p in Path(path).iterdir() if p.name[0] not in "._")
+    folders = [str(p) for p in found if p.is_dir()]
+    if folders or not found:
+        raise ValueError(
+            f"Folder {path} must have files and no folders in it; nested files are "
+            f"'{path}/**/*.parquet'. Received: {named(folders) or 'no files'}"
+        )
+    return [str(p) for p in found]
+
+
+def _runs(
+    files: Sequence[str], key: Callable[[str], Any], connection: Any
+) -> list[list[str]]:
+    """Files that follow each other and are alike; other engines take one at a time."""
+    if connection.name != "duckdb":
+        return [[file] for file in files]
+    return [[*group] for _, group in groupby(files, key)]
+
+
+def _literally(files: Sequence[str], connection: Any) -> Any:
+    """Files as an engine takes them; DuckDB takes each for a pattern."""
+    if connection.name != "duckdb":
+        return files[0]
+    return [glob.escape(file) for file in files]
+
+
+def _parquet(
+    files: Sequence[str], connection: Any, columns: Collection[str]
+) -> list[_Leg]:
+    types = {file: _parquet_types(file, columns) for file in files}
+    legs = []
+    for run in _runs(files, types.__getitem__, connection):
+        with naming(run):
+            table = connection.read_parquet(_literally(run, connection))
+        legs.append(_Leg(run, table, types[run[0]]))
+    return legs
+
+
+def _parquet_types(file: str, columns: Collection[str]) -> Types:
+    try:
+        schema = pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"Cannot read {file} as parquet: {error}") from error
+    refuse_duplicates(schema.names, file)
+    return arrow_types(schema, columns, f"{file}: column")
+
+
+def _csv(files: Sequence[str], connection: Any, columns: Mapping[str, str]) -> Any:
+    if connection.name != "duckdb":  # others take neither a dialect nor types
+        legs = []
+        for file in files:
+            _csv_head(file)
+            table = connection.read_csv(file)
+            legs.append(_Leg([file], table, _types(table, columns)))
+        return _one_table(*_common(legs, connection, columns), columns)
+    heads = {file: _csv_head(file) for file in files}
+    legs = [_sniffed(file, *heads[file], connection, columns) for file in files]
+    types = {**_common(legs, connection, columns, text=True)[1]}
+    for name, dtype in types.items():
+        if dtype.is_string() and columns[name]:
+            types[name] = _plain(dt.dtype(columns[name]))
+    if [leg.types for leg in legs] == [types]:
+        return legs[0].table
+    # Anew: what looked like a number is not the text any more.
+    options = {
+        "union_by_name": len({leg.table.schema() for leg in legs}) > 1,
+        "force_not_null": [name for name in types if columns[name] == FILLED],
+    }
+    legs = []
+    for run in _runs(files, lambda file: heads[file][1], connection):
+        table = _csv_table(run, heads[run[0]][1], connection, types, **options)
+        legs.append(_Leg(run, table, types))
+    return _one_table(legs, types, columns)
+
+
+def _sniffed(
+    file: str,
+    names: Sequence[str],
+    delimiter: str,
+    connection: Any,
+    columns: Mapping[str, str],
+) -> _Leg:
+    """A CSV file with the types that its values look like."""
+    filled = [name for name in names if columns.get(name) == FILLED]
+    texts = [*filled, *(name for name in names if columns.get(name) == "string")]
+    types = dict.fromkeys(texts, dt.string)
+    try:
+        table = _csv_table([file], delimiter, connection, types, force_not_null=filled)
+    except ValueError:
+        # What is wrong, DuckDB only says if it has nothing to find out.
+        options = {"auto_detect": False, "columns": dict.fromkeys(names, "VARCHAR")}
+        rows = _csv_table([file], delimiter, connection, {}, **options)
+        with naming([file]):
+            connection.to_pyarrow(rows.aggregate([rows[name].max() for name in names]))
+        raise
+    return _Leg([file], table, _types(table, columns))
+
+
+def _csv_table(
+    files: Sequence[str],
+    delimiter: str,
+    connection: Any,
+    types: Types,
+    **options: Any,
+) -> Any:
+    names = connection.compiler.type_mapper
+    with naming(files):
+        return connection.read_csv(
+            _literally(files, connection),
+            types={name: names.to_string(dtype) for name, dtype in types.items()}
+            or None,
+            delim=delimiter,
+            **DIALECT,
+            **options,
+        )
+
+
+def _types(table: Any, columns: Collection[str]) -> Types:
+    return {name: _plain(table[name].type()) for name in columns if name in table}
+
+
+def _csv_head(file: str) -> tuple[list[str], str]:
+    """The names of the columns, and what stands between them."""
+    opener = gzip.open if file.endswith(".gz") else open
+    try:
+        with opener(file, "rt", encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline()
+        if file.endswith(".gz"):  # DuckDB does not look at its checksum
+            with gzip.open(file) as content:
+                while content.read(2**20):
+                    pass
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"Cannot read {file} as CSV: {error}") from error
+    usual = "\t,;|" if ".tsv" in Path(file).suffixes else ",\t;|"
+    heads = {each: next(csv.reader([first], delimiter=each), []) for each in usual}
+    delimiter = max(usual, key=lambda each: len(heads[each]))
+    refuse_duplicates(heads[delimiter], file)
+    return heads[delimiter], delimiter
+
+
+def _plain(dtype: dt.DataType) -> dt.DataType:
+    """The type as engines have it, who know no halves and no lengths of lists."""
+    if dtype.is_array():
+        return dt.Array(_plain(dtype.value_type))
+    if dtype.is_decimal() and dtype.precision > MOST_DIGITS:
+        raise TypeError(f"{dtype} is too wide")
+    if dtype.is_timestamp():
+        zone = None if dtype.timezone is None else "UTC"
+        return dt.Timestamp(zone, scale=9 if dtype.scale == 9 else 6)
+    return dt.float32 if dtype.is_float16() else dtype.copy(nullable=True)
+
+
+def _common(
+    legs: Sequence[_Leg], connection: Any, columns: Collection[str], text: bool = False
+) -> tuple[Sequence[_Leg], Types]:
+    """What legs hold, and the types that hold it.
+
+    Args:
+        legs: The files, with the types that they say they have.
+        connection: The Ibis backend.
+        columns: Raw columns that will be read.
+        text: Whether a type is but how text looks.
+    """
+    for name in columns:
+        lacking = [leg for leg in legs if name not in leg.types]
+        if 0 < len(lacking) < len(legs):
+            having = next(leg for leg in legs if name in leg.types)
+            raise ValueError(
+                f"Column {name!r}: all files must have it, or none. Received: "
+                f"{having.files[0]} with it, {lacking[0].files[0]} without"
+            )
+    names = [name for name in columns if name in legs[0].types]
+    differing = [n for n in names if len({leg.types[n] for leg in legs}) > 1]
+    if differing:
+        legs = [_looked_into(leg, differing, connection) for leg in legs]
+    return legs, {name: _common_of(name, legs, text) for name in names}
+
+
+def _looked_into(leg: _Leg, names: Sequence[str], connection: Any) -> _Leg:
+    """What values say of a type: that there are none, or integers too large."""
+    wanted = {}
+    for name in names:
+        value, dtype = leg.table[name], leg.types[name]
+        known = ~value.isnan() if dtype.is_floating() else value.notnull()
+        wanted[f"{name}/values"] = known.sum()
+        if _element(dtype).is_integer():
+            listed = dtype.is_array()
+            least, most = (value.mins(), value.maxs()) if listed else (value, value)
+            wanted[f"{name}/wide"] = (least.min() <= -EXACT) | (most.max() >= EXACT)
+    with naming(leg.files):
+        found = connection.to_pyarrow(leg.table.aggregate(**wanted)).to_pylist()[0]
+    empty = {name: dt.null for name in names if not found[f"{name}/values"]}
+    wide = [name for name in names if found.get(f"{name}/wide")]
+    return replace(leg, types={**leg.types, **empty}, wide=wide)
+
+
+def _common_of(name: str, legs: Sequence[_Leg], text: bool) -> dt.DataType:
+    types: dict[dt.DataType, _Leg] = {}
+    for leg in legs:
+        types.setdefault(leg.types[name], leg)
+    if text and dt.string in types:
+        return dt.string
+    found = common_type(types)
+    wide = [leg for leg in legs if name in leg.wide]
+    if found is None or (wide and _element(found).is_floating()):
+        received = [f"{dtype} in {types[dtype].files[0]}" for dtype in types]
+        received += [f"integers beyond 2^53 in {leg.files[0]}" for leg in wide[:1]]
+        raise ValueError(
+            f"Column {name!r}: all files must have one type, or types of which one "
+            f"holds the values of all. Received: {', '.join(received)}"
+        )
+    return dt.float64 if found.is_null() else found  # as pandas has no values
+
+
+def _element(dtype: dt.DataType) -> dt.DataType:
+    return dtype.value_type if dtype.is_array() else dtype
+
+
+def _one_table(legs: Sequence[_Leg], types: Types, columns: Collection[str]) -> Any:
+    tables = [leg.table for leg in legs]
+    names = [name for name in columns if all(name in table for table in tables)]
+    if not names or not tables[1:]:
+        return tables[0]
+    return ibis.union(
+        *(
+            leg.table.select(**{name: _cast(leg, name, types) for name in names})
+            for leg in legs
+        )
+    )
+
+
+def _cast(leg: _Leg, name: str, types: Types) -> Any:
+    if name not in types or leg.types[name] == types[name]:
+        return leg.table[name]
+    if leg.types[name].is_null():
+        return ibis.null(types[name])
+    return leg.table[name].cast(types[name])
+
+
+def _reason(error: duckdb.Error) -> str:
+    """The part of an error that says what is wrong; advice is left out."""
+    lines = []
+    for line in str(error).splitlines():
+        if not line or line.startswith(("Possible", "*", "The search space")):
+            break
+        lines.append(line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}...")
+    return "; ".join(lines)
+
+
+def _broken(files: Sequence[str]) -> list[str]:
+    """The first parquet file that cannot be read to its end."""
+    for file in files:
+        if file.endswith(PARQUET):
+            try:
+                for _ in pq.ParquetFile(file).iter_batches():
+                    pass
+            except (OSError, pa.ArrowException):
+                return [file]
+    return []
