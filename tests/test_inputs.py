@@ -462,7 +462,7 @@ def test_the_weights_of_a_field_are_no_other_kind_of_column():
 @pytest.mark.parametrize(
     "wrong",
     [None, ID, "user", 3, {"i": ID}, [ID, "j"], [ID, None], (f for f in [ID])],
-    ids=repr,
+    ids=["none", "one", "text", "number", "dict", "names", "gap", "generator"],
 )
 def test_an_embedder_takes_lists_of_fields(wrong):
     text = r"^fields must be a list of Field\. Received: fields="
