@@ -31,7 +31,7 @@ FILLED = "!string"  # as Ibis says that nothing is null
 MOST_DIGITS = 38  # of a decimal
 MOST_NAMED, MOST_SHOWN = 3, 200
 # Left to guess, DuckDB takes ragged rows to be of one column, and '#' for a comment.
-DIALECT = {"header": True, "quote": '"', "escape": '"', "comment": "", "skip": 0}
+DIALECT = {"header": True, "quote": '"', "escape": '"', "comment": ""}
 
 Types = Mapping[str, dt.DataType]
 
@@ -252,7 +252,8 @@ def _csv(files: Sequence[str], connection: Any, columns: Mapping[str, str]) -> A
     }
     legs = []
     for run in _runs(files, lambda file: heads[file][1], connection):
-        table = _csv_table(run, heads[run[0]][1], connection, types, **options)
+        dialect = heads[run[0]][1]
+        table = _csv_table(run, connection, types, **dialect, **options)
         legs.append(_Leg(run, table, types))
     return _one_table(legs, types, columns)
 
@@ -260,7 +261,7 @@ def _csv(files: Sequence[str], connection: Any, columns: Mapping[str, str]) -> A
 def _sniffed(
     file: str,
     names: Sequence[str],
-    delimiter: str,
+    dialect: Mapping[str, Any],
     connection: Any,
     columns: Mapping[str, str],
 ) -> _Leg:
@@ -269,11 +270,11 @@ def _sniffed(
     texts = [*filled, *(name for name in names if columns.get(name) == "string")]
     types = dict.fromkeys(texts, dt.string)
     try:
-        table = _csv_table([file], delimiter, connection, types, force_not_null=filled)
+        table = _csv_table([file], connection, types, **dialect, force_not_null=filled)
     except ValueError:
         # What is wrong, DuckDB only says if it has nothing to find out.
         options = {"auto_detect": False, "columns": dict.fromkeys(names, "VARCHAR")}
-        rows = _csv_table([file], delimiter, connection, {}, **options)
+        rows = _csv_table([file], connection, {}, **dialect, **options)
         with naming([file]):
             connection.to_pyarrow(rows.aggregate([rows[name].max() for name in names]))
         raise
@@ -281,11 +282,7 @@ def _sniffed(
 
 
 def _csv_table(
-    files: Sequence[str],
-    delimiter: str,
-    connection: Any,
-    types: Types,
-    **options: Any,
+    files: Sequence[str], connection: Any, types: Types, **options: Any
 ) -> Any:
     names = connection.compiler.type_mapper
     with naming(files):
@@ -293,7 +290,6 @@ def _csv_table(
             _literally(files, connection),
             types={name: names.to_string(dtype) for name, dtype in types.items()}
             or None,
-            delim=delimiter,
             **DIALECT,
             **options,
         )
@@ -303,12 +299,14 @@ def _types(table: Any, columns: Collection[str]) -> Types:
     return {name: _plain(table[name].type()) for name in columns if name in table}
 
 
-def _csv_head(file: str) -> tuple[list[str], str]:
-    """The names of the columns, and what stands between them."""
+def _csv_head(file: str) -> tuple[list[str], dict[str, Any]]:
+    """The names of the columns, what stands between them, and the empty lines above."""
     opener = gzip.open if file.endswith(".gz") else open
     try:
         with opener(file, "rt", encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline()
+            skip, first = 0, lines.readline()
+            while first and not first.strip():
+                skip, first = skip + 1, lines.readline()
         if file.endswith(".gz"):  # DuckDB does not look at its checksum
             with gzip.open(file) as content:
                 while content.read(2**20):
@@ -319,7 +317,7 @@ def _csv_head(file: str) -> tuple[list[str], str]:
     heads = {each: next(csv.reader([first], delimiter=each), []) for each in usual}
     delimiter = max(usual, key=lambda each: len(heads[each]))
     refuse_duplicates(heads[delimiter], file)
-    return heads[delimiter], delimiter
+    return heads[delimiter], {"delim": delimiter, "skip": skip}
 
 
 def _plain(dtype: dt.DataType) -> dt.DataType:

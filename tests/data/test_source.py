@@ -232,6 +232,17 @@ def test_values_are_no_comments_and_no_quotes(tmp_path: Path) -> None:
     assert found == [f"#{i % 3}" for i in range(30)] + ['a,"b"', 'c"d']
 
 
+@pytest.mark.parametrize("lines", ["", "\n", "\n \n\n"])
+def test_empty_lines_above_the_names_are_no_rows(tmp_path: Path, lines: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{lines}a,b\nx,y\n")
+    (tmp_path / "b.csv").write_text("a,b\nz,1\n")
+    assert read(tmp_path / "a.csv") == [{"a": "x", "b": "y"}]
+    found = CONNECTION.to_pyarrow(
+        open_source(tmp_path / "*.csv", CONNECTION, {"a": "", "b": ""}).table
+    )
+    assert found.to_pydict() == {"a": ["x", "z"], "b": ["y", "1"]}
+
+
 @pytest.mark.parametrize("harm", ["cut", "checksum", "bytes"])
 def test_compressed_files_are_read_to_their_checksum(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "rows.csv.gz"
