@@ -37,28 +37,31 @@ _LEAST = {
 }
 
 
-def check_numbers(who: str, given: Mapping[str, Any]) -> None:
-    """Checks the sizes and counts among the arguments of a method.
+def whole_numbers(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a method, its sizes and counts as Python's integers.
 
     Raises:
         ValueError: If one is no integer, or too small; or `validation_split` no
             fraction.
     """
-    for name, least in _LEAST.items():
-        value = given.get(name, least)
-        if value is None and name not in ("epochs", "initial_epoch"):
+    found = dict(given)
+    for name, value in given.items():
+        least = _LEAST.get(name)
+        if least is None or (value is None and name not in ("epochs", "initial_epoch")):
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(
                 f"{who}: {name} must be an integer of at least {least}. "
                 f"Received: {name}={value!r}"
             )
+        found[name] = int(value)
     share = given.get("validation_split", 0.0)
     if not isinstance(share, (int, float)) or not 0 <= share < 1:
         raise ValueError(
             f"{who}: validation_split must be a fraction in [0, 1). "
             f"Received: validation_split={share!r}"
         )
+    return found
 
 
 def prepared(
@@ -121,20 +124,36 @@ def prepared(
         if int(x.cardinality()) == 0:
             raise no_rows(who)
         _check(needs, _parts(_empty(x.element_spec, needs)), for_loss)
-        dataset = x
+        source = x
         if validate and not getattr(x, "recsys_checked", False):
-            dataset = graph.looked_at(dataset, needs, look, for_loss)
-        ours = keras.backend.backend() == "tensorflow"
-        return (feed.prompt(dataset) if ours else dataset,)
-    if isinstance(x, keras.utils.PyDataset):
+            source = graph.looked_at(x, needs, look, for_loss)
+    elif isinstance(x, keras.utils.PyDataset):
         if x.num_batches == 0:
             raise no_rows(who)
-        return (_PyDataset(x, look),)
-    if isinstance(x, GeneratorType):
-        return (_each(x, who, look),)
-    if _is_loader(x):
-        return (_loader(x, who, look),)
-    return (x,)  # of a strategy, which has shared it out
+        source = _PyDataset(x, look)
+    elif isinstance(x, GeneratorType):
+        source = _each(x, who, look)
+    elif _is_loader(x):
+        source = _loader(x, who, look)
+    else:
+        source = x  # of a strategy, which has shared it out
+    if keras.backend.backend() != "tensorflow":
+        _take_one(who, source)
+    elif is_dataset(x):
+        source = feed.prompt(source)
+    return (source,)
+
+
+def _take_one(who: str, source: Any) -> None:
+    """Looks at the first batch: on JAX an error in the first step loses the weights."""
+    if is_dataset(source):
+        with feed.looking(source):
+            if not any(True for _ in source.take(1)):
+                raise no_rows(who)
+    elif isinstance(source, keras.utils.PyDataset):
+        source[0]
+    elif _is_loader(source):
+        next(iter(source))
 
 
 def _makes_batches(x: Any) -> bool:

@@ -353,7 +353,7 @@ class Model(keras.Model):
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
-        gate.check_numbers("fit", rest)
+        rest = gate.whole_numbers("fit", rest)
         weight = rest.pop("sample_weight", None)
         orders = feed.orders(x) if gate.is_dataset(x) else []
         classes = rest.pop("class_weight", None)
@@ -417,13 +417,14 @@ class Model(keras.Model):
         """Returns the loss and the metrics; see `keras.Model.evaluate` and `fit`."""
         self._refresh()
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
-            gate.check_numbers("evaluate", {"batch_size": batch_size, "steps": steps})
+            sizes = {"batch_size": batch_size, "steps": steps}
+            batch_size, steps = gate.whole_numbers("evaluate", sizes).values()
             parts = self._prepared("evaluate", x, y, sample_weight, validate=validate)
             if self._feeds_itself(parts) and not steps:
                 parts = (feed.array_dataset(parts, batch_size or 32, shuffle=False),)
                 batch_size = None
             x, y, sample_weight = (*parts, None, None)[:3]
-        with self._metrics_turn:
+        with self._metrics_turn, self._whole():
             logs = super().evaluate(
                 x,
                 y,
@@ -470,12 +471,13 @@ class Model(keras.Model):
             ValueError: If a column is not what the model takes, or there are no rows.
         """
         self._refresh()
-        gate.check_numbers("predict", {"batch_size": batch_size, "steps": steps})
+        sizes = {"batch_size": batch_size, "steps": steps}
+        batch_size, steps = gate.whole_numbers("predict", sizes).values()
         (x,) = self._prepared("predict", x, validate=validate, for_loss=False)
         if isinstance(x, dict):
             batch_size = batch_size or feed.rows_at_once(x)
         if not self._on_one_device() or not isinstance(x, dict) | gate.is_dataset(x):
-            with self._turn:  # JAX gives the weights away in each step
+            with self._turn, self._whole():
                 return super().predict(x, batch_size, verbose, steps, callbacks)
         batches, number = feed.batches(x, batch_size, steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -546,6 +548,15 @@ class Model(keras.Model):
             specs = {n: tf.TensorSpec(t.shape, t.dtype) for n, t in self.input.items()}
             self.predict_function.get_concrete_function([specs])
         return function
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Gives the weights back, which JAX takes while it runs, after an error too."""
+        try:
+            yield
+        finally:
+            if keras.backend.backend() == "jax":
+                self.jax_state_sync()
 
     def _on_one_device(self) -> bool:
         """Whether this is TensorFlow, and it need not share out batches."""
