@@ -11,9 +11,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.layers.core import PredictLayer
 from recsys.layers.grouped import KnownIds
+
+LARGEST = float(np.finfo("float32").max)
+"""What a number, a label or a weight may be at most: a model is of float32."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,9 @@ def columns_of(model: keras.Model) -> dict[str, Column]:
             for name, arguments in _readers(layer):
                 size = layer.num_ids(**arguments)
                 sizes[name] = min(size, sizes.get(name, size))
+    for name, tensor in model.input.items():
+        if name not in sizes and keras.backend.is_int_dtype(tensor.dtype):
+            sizes[name], least[name] = 2**31, -(2**31)
     return {
         name: Column(
             name, tuple(tensor.shape[1:]), sizes.get(name, 0), least.get(name, 0)
@@ -94,8 +101,7 @@ def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
         _check_shape(column, value)
         if rows[name] != next(iter(rows.values())):
             raise ValueError(f"All columns must have as many rows. Received: {rows}")
-        if value.size:
-            _check_values(column, value)
+        _check_values(column, value)
 
 
 def _check_shape(column: Column, value: np.ndarray[Any, Any]) -> None:
@@ -127,8 +133,12 @@ def _check_values(column: Column, value: np.ndarray[Any, Any]) -> None:
             f"Column {column.name!r} must hold numbers (ids come from a "
             f"FeaturePipeline). Received: dtype {value.dtype}"
         )
+    if not value.size:
+        return
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         refuse("finite numbers", ~np.isfinite(value))
+    if value.dtype == "float64" and max(value.max(), -value.min()) > LARGEST:
+        refuse("numbers that float32 holds", np.abs(value) > LARGEST)
     if column.ids:
         if value.min() < column.least or value.max() >= column.ids:
             wanted = f"ids from {column.least} to {column.ids - 1}"
@@ -137,11 +147,12 @@ def _check_values(column: Column, value: np.ndarray[Any, Any]) -> None:
             refuse("whole ids", value != np.floor(value))
 
 
-def check_groups(groups: Iterable[str], x: Mapping[str, Any]) -> None:
+def check_groups(groups: Iterable[str], x: Mapping[str, Any], rows: int) -> None:
     """Checks the columns that metrics group rows by.
 
     Raises:
-        ValueError: If one is missing or does not hold integers.
+        ValueError: If one is missing, has another number of rows than it should or
+            does not hold integers.
     """
     for name in groups:
         if name not in x:
@@ -154,51 +165,110 @@ def check_groups(groups: Iterable[str], x: Mapping[str, Any]) -> None:
                 f"Column {name!r}, which a metric groups by, must hold integers. "
                 f"Received: dtype {x[name].dtype}"
             )
+        _check_rows(f"Column {name!r}, which a metric groups by,", x[name], [], rows)
+
+
+def label_shapes(head: PredictLayer | None) -> list[tuple[int, ...]]:
+    """Returns the shapes of labels of a head, without the batch axis; none is any."""
+    if head is None:
+        return []
+    one_hot = [(head.num_classes,)] if head.task == "multiclass" else []
+    return [(), (1,), *one_hot]
 
 
 def check_labels(
-    labels: Mapping[str, Any], heads: Mapping[str, PredictLayer | None]
+    labels: Mapping[str, NDArray[Any]],
+    heads: Mapping[str, PredictLayer | None],
+    rows: int,
 ) -> None:
     """Checks labels; NaN is a missing one.
 
     Args:
         labels: Arrays by output.
         heads: Heads by output.
+        rows: How many rows there are.
 
     Raises:
-        ValueError: If a label is infinite or no number; of a binary task none of 0, 1
-            and NaN, or 1 where that of the task it requires is 0; of a multiclass task
-            no class; of a count negative.
+        ValueError: If labels have another shape or number of rows than they should, or
+            one is infinite, more than float32 holds or no number; of a binary task
+            none of 0, 1 and NaN, or 1 where that of the task it requires is 0; of a
+            multiclass task no class; of a count negative.
     """
-    for name, label in labels.items():
-        head = heads[name]
-        value = np.asarray(label)
+    for name, value in labels.items():
+        head, whose = heads[name], f"Labels of task {name!r}"
         if value.dtype.kind not in "biuf":
-            raise ValueError(
-                f"Labels of task {name!r} must be numbers. "
-                f"Received: dtype {value.dtype}"
-            )
-        good, wanted = ~np.isinf(value), "finite, or NaN where missing"
+            raise ValueError(f"{whose} must be numbers. Received: dtype {value.dtype}")
+        _check_rows(whose, value, label_shapes(head), rows)
+        one_hot = value.shape[1:] not in [(), (1,)]
+        good, wanted = _is_small(value), "finite, or NaN where missing"
         if head is not None and head.task == "binary":
             good, wanted = (value == 0) | (value == 1), "0, 1, or NaN where missing"
-        elif head is not None and head.task == "multiclass" and value.shape[-1] == 1:
+        elif head is not None and head.task == "multiclass" and one_hot:
+            good, wanted = (value >= 0) & (value <= 1), "from 0 to 1 for each class"
+        elif head is not None and head.task == "multiclass":
             good = (value >= 0) & (value < head.num_classes) & (value % 1 == 0)
             wanted = f"classes 0 to {head.num_classes - 1}, or NaN where missing"
         elif head is not None and head.task == "count":
             good, wanted = good & (value >= 0), "at least 0, or NaN where missing"
-        bad = ~(good | np.isnan(value))
-        if bad.any():
-            raise ValueError(
-                f"Labels of task {name!r} must be {wanted}. "
-                f"Received: {value[bad].flat[0]}, and {int(bad.sum()) - 1} more"
-            )
+        _check_all(whose, wanted, value, good | np.isnan(value))
         required = None if head is None else head.requires
         if required is not None and required in labels:
-            before = np.asarray(labels[required]).reshape(-1)
+            before = labels[required].reshape(-1)
             bad = (value.reshape(-1) == 1) & (before == 0)
             if bad.any():
                 raise ValueError(
-                    f"Labels of task {name!r} must be 0 where those of {required!r} "
-                    f"are. Received: 1 in row {int(bad.argmax())}, and "
-                    f"{int(bad.sum()) - 1} more"
+                    f"{whose} must be 0 where those of {required!r} are. Received: 1 "
+                    f"in row {int(bad.argmax())}, and {int(bad.sum()) - 1} more"
                 )
+
+
+def check_weights(whose: str, value: NDArray[Any], rows: int) -> None:
+    """Checks what weighs rows.
+
+    Args:
+        whose: Its name, for errors.
+        value: The weights.
+        rows: How many rows there are.
+
+    Raises:
+        ValueError: If weights have another shape or number of rows than they should,
+            or one is no number, negative, not finite, or more than float32 holds.
+    """
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"{whose} must be numbers. Received: dtype {value.dtype}")
+    _check_rows(whose, value, [(), (1,)], rows)
+    good = (value >= 0) & _is_small(value)
+    _check_all(whose, "finite and at least 0", value, good)
+
+
+def _check_rows(
+    whose: str, value: NDArray[Any], shapes: Iterable[tuple[int, ...]], rows: int
+) -> None:
+    """Checks a shape, of any in `shapes`, and the number of rows."""
+    shapes = [*shapes]
+    if not value.ndim or (shapes and value.shape[1:] not in shapes):
+        wanted = " or ".join(str(("rows", *each)) for each in shapes or [()])
+        raise ValueError(
+            f"{whose} must have shape {wanted}. Received: shape {value.shape}"
+        )
+    if len(value) != rows:
+        raise ValueError(
+            f"{whose} must have as many rows as the columns, {rows}. Received: "
+            f"{len(value)} rows"
+        )
+
+
+def _is_small(value: NDArray[Any]) -> Any:
+    """Whether each is a number that float32 holds."""
+    if value.dtype == "float64":
+        return np.abs(value) <= LARGEST
+    return np.isfinite(value)
+
+
+def _check_all(whose: str, wanted: str, value: NDArray[Any], good: Any) -> None:
+    if not good.all():
+        at = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise ValueError(
+            f"{whose} must be {wanted}. Received: {value[at]} in row {at[0]}, and "
+            f"{int((~good).sum()) - 1} more"
+        )

@@ -23,11 +23,12 @@ from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
-from recsys.train import feed, optimizers, resume, routing, rows
+from recsys.train import class_weights, feed, gate, optimizers, resume, routing
 from recsys.train.balance import Balance, GradientBalance, Recorded
 from recsys.train.columns import Column, all_layers, check_columns, columns_of
 from recsys.train.losses.joint import per_replica
 from recsys.train.order import Epochs, ModelOrder
+from recsys.train.rows import Needs
 
 
 @dataclass
@@ -57,10 +58,11 @@ class Model(keras.Model):
     The factories (`recsys.rank.deepfm`, ...) build it; it is used as any Keras model.
     What it adds to `keras.Model`:
 
-    - `x` is a dict by column, or a pandas, polars or Arrow frame. Arrays and frames
-      are checked before the first step, a `tf.data.Dataset` that no FeaturePipeline
-      made on its first batch (on all with `fit(validate=True)`). Columns the model
-      does not read are left out; metrics may group by them.
+    - `x` is a dict by column, a pandas, polars or Arrow frame; or what makes batches:
+      a `tf.data.Dataset`, a `PyDataset`, a torch `DataLoader`, a generator. Arrays and
+      frames are checked before the first step. So is every batch, before its step, but
+      for those of a FeaturePipeline's own dataset. Columns the model does not read are
+      left out; metrics may group by them.
     - Labels are one array (one task), a dict by task, or a list in the order of the
       tasks. NaN is a missing label: it counts in no loss and no metric.
     - `compile(optimizer={"embedding": "adagrad", "default": "adam"})`, see
@@ -382,44 +384,51 @@ class Model(keras.Model):
 
     # Fit, evaluate, predict: checks first.
 
+    @gate.plainly()
     def fit(
         self,
         x: Any = None,
         y: Any = None,
         *args: Any,
-        validate: bool = False,
+        validate: bool = True,
         **kw: Any,
     ) -> Any:
         """Trains the model; see `keras.Model.fit`.
 
         Args:
-            x: Columns by name, a frame, or a dataset of `(x, y[, sample_weight])`.
-            y: Labels; `None` for a dataset and for match models.
+            x: Columns by name, a frame, or what makes batches of `(x, y[,
+                sample_weight])`.
+            y: Labels; `None` for batches and for match models.
             *args, **kw: Further arguments of `keras.Model.fit`.
-            validate: Check all batches of a dataset before the first step, not only
-                the first.
+            validate: Check every batch of a dataset, generator or data loader.
 
         Raises:
-            ValueError: If a column or label is not what the model takes.
+            ValueError: If a column, label or weight is not what the model takes, or
+                there are no rows.
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
+        rest = gate.whole_numbers("fit", rest)
         weight = rest.pop("sample_weight", None)
-        if classes := rest.get("class_weight"):
-            rows.check_class_weight(self.heads, x, weight, classes)
-            if y is not None:
-                del rest["class_weight"]
-                weight = rows.weights_of_classes(self.heads, y, classes)
         x = getattr(x, "recsys_whole", x)
-        orders = feed.orders(x) if rows.is_dataset(x) else []
+        orders = feed.orders(x) if gate.is_dataset(x) else []
+        derived = bool(orders) and not hasattr(x, "recsys_order")
         if orders and "initial_epoch" not in rest:
             rest["initial_epoch"] = orders[0].start
-        derived = bool(orders) and not hasattr(x, "recsys_order")
-        train = self._prepared(x, y, weight, validate=validate)
+        classes = rest.pop("class_weight", None)
+        if classes is not None:
+            classes = class_weights.checked(self.heads, x, y, weight, classes)
+            if y is not None:
+                weight = class_weights.of_rows(self.heads, y, classes)
+            elif not gate.is_dataset(x):
+                rest["class_weight"] = classes
+        train = self._prepared("fit", x, y, weight, validate=validate)
+        if classes is not None and gate.is_dataset(x):
+            train = (class_weights.on_dataset(train[0], classes),)
         valid = rest.pop("validation_data", None)
         if valid is not None:
             parts = valid if isinstance(valid, (tuple, list)) else (valid,)
-            valid = self._prepared(*parts, validate=validate)
+            valid = self._prepared("validation_data", *parts, validate=validate)
 
         if self._feeds_itself(train) and not rest.get("steps_per_epoch"):
             share = rest.pop("validation_split", 0.0)
@@ -434,7 +443,7 @@ class Model(keras.Model):
             valid = (feed.array_dataset(valid, size or 32),)
         epochs = Epochs(orders, self._orders, first_only=derived)
         rest["callbacks"] = resume.callbacks(self, train[0], epochs, rest)
-        if rows.is_dataset(train[0]):
+        if gate.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
         x, y, sample_weight = (*train, None, None)[:3]
@@ -450,6 +459,7 @@ class Model(keras.Model):
         self._refresh()
         return history
 
+    @gate.plainly()
     def evaluate(
         self,
         x: Any = None,
@@ -460,17 +470,21 @@ class Model(keras.Model):
         steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
+        *,
+        validate: bool = True,
         **kwargs: Any,
     ) -> Any:
-        """Returns the loss and the metrics; see `keras.Model.evaluate`."""
+        """Returns the loss and the metrics; see `keras.Model.evaluate` and `fit`."""
         self._refresh()
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
-            parts = self._prepared(x, y, sample_weight)
+            sizes = {"batch_size": batch_size, "steps": steps}
+            batch_size, steps = gate.whole_numbers("evaluate", sizes).values()
+            parts = self._prepared("evaluate", x, y, sample_weight, validate=validate)
             if self._feeds_itself(parts) and not steps:
                 parts = (feed.array_dataset(parts, batch_size or 32),)
                 batch_size = None
             x, y, sample_weight = (*parts, None, None)[:3]
-        with self._metrics_turn:
+        with self._metrics_turn, self._whole():
             logs = super().evaluate(
                 x,
                 y,
@@ -487,6 +501,7 @@ class Model(keras.Model):
         values = [logs[name] for name in self._plan.order]  # Keras sorts logs
         return values if len(values) > 1 else values[0]
 
+    @gate.plainly()
     def predict(
         self,
         x: Any,
@@ -494,6 +509,8 @@ class Model(keras.Model):
         verbose: Any = "auto",
         steps: int | None = None,
         callbacks: Any = None,
+        *,
+        validate: bool = True,
     ) -> Any:
         """Returns predictions; see `keras.Model.predict`.
 
@@ -505,6 +522,7 @@ class Model(keras.Model):
             batch_size: Rows at a time. Predictions do not depend on it; by default it
                 is large, and smaller for long histories.
             verbose, steps, callbacks: As in Keras.
+            validate: Check every batch of a dataset, generator or data loader.
 
         Returns:
             `(rows, 1)`, or a dict of them by task.
@@ -513,11 +531,13 @@ class Model(keras.Model):
             ValueError: If a column is not what the model takes, or there are no rows.
         """
         self._refresh()
-        (x,) = self._prepared(x, for_loss=False)
+        sizes = {"batch_size": batch_size, "steps": steps}
+        batch_size, steps = gate.whole_numbers("predict", sizes).values()
+        (x,) = self._prepared("predict", x, validate=validate, for_loss=False)
         if isinstance(x, dict):
             batch_size = batch_size or feed.rows_at_once(x)
-        if not self._on_one_device() or not isinstance(x, dict) | rows.is_dataset(x):
-            with self._turn:  # JAX gives the weights away in each step
+        if not self._on_one_device() or not isinstance(x, dict) | gate.is_dataset(x):
+            with self._turn, self._whole():
                 return super().predict(x, batch_size, verbose, steps, callbacks)
         batches, number = feed.batches(x, batch_size, steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -543,8 +563,40 @@ class Model(keras.Model):
                 break
         callbacks.on_predict_end()
         if not found:
-            raise ValueError("predict: there must be rows. Received: none")
+            raise gate.no_rows("predict")
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Trains on one batch of arrays; see `keras.Model.train_on_batch`."""
+        if class_weight is not None:
+            given = x, y, sample_weight, class_weight
+            weights = class_weights.checked(self.heads, *given)
+            sample_weight = class_weights.of_rows(self.heads, y, weights)
+        parts = self._prepared("train_on_batch", x, y, sample_weight, batches=False)
+        return super().train_on_batch(*parts, return_dict=return_dict)
+
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Evaluates one batch of arrays; see `keras.Model.test_on_batch`."""
+        parts = self._prepared("test_on_batch", x, y, sample_weight, batches=False)
+        return super().test_on_batch(*parts, return_dict=return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Predicts one batch of arrays; see `keras.Model.predict_on_batch`."""
+        parts = self._prepared("predict_on_batch", x, batches=False, for_loss=False)
+        return super().predict_on_batch(*parts)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Compiles what `fit` runs. A file is not written while a step changes it."""
@@ -571,6 +623,15 @@ class Model(keras.Model):
             self.predict_function.get_concrete_function([specs])
         return function
 
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Gives the weights back, which JAX takes while it runs, after an error too."""
+        try:
+            yield
+        finally:
+            if keras.backend.backend() == "jax":
+                self.jax_state_sync()
+
     def _on_one_device(self) -> bool:
         """Whether this is TensorFlow, and it need not share out batches."""
         if keras.backend.backend() != "tensorflow":
@@ -581,18 +642,20 @@ class Model(keras.Model):
         """Whether these are arrays that `feed` makes batches of."""
         return isinstance(parts[0], dict) and self._on_one_device()
 
-    def _prepared(self, *parts: Any, **options: Any) -> tuple[Any, ...]:
+    def _prepared(self, who: str, *parts: Any, **options: Any) -> tuple[Any, ...]:
         """Returns columns, labels and weights as Keras takes them, after checks."""
         metrics = {entry.name: entry.metric for entry in self._plan.metrics}
         reads: dict[str, Any] = {}
         for layer in self._loss_layers():
             reads |= layer.reads
-        needs = rows.Needs(
+        weights = (layer.sample_weight for layer in self._loss_layers())
+        needs = Needs(
             columns=self.columns,
             heads=self.heads,
             losses=self._plan.losses,
             groups=self._plan.groups,
             of_losses={n: Column(n, shape, 0) for n, shape in reads.items()},
+            weights={name for name in weights if name is not None},
             capacities={
                 name: metric.capacity
                 for name, metric in metrics.items()
@@ -600,7 +663,7 @@ class Model(keras.Model):
             },
             fingerprints=self.fingerprints,
         )
-        return rows.prepared(needs, *parts, **options)
+        return gate.prepared(who, needs, *parts, **options)
 
     # One step.
 
@@ -651,7 +714,7 @@ class Model(keras.Model):
         labels, present, weights = {}, {}, {}
         for name, label in routing.labels_by_output(y, heads).items():
             labels[name], present[name] = routing.without_missing(label)
-            weights[name] = routing.weight_of(sample_weight, name)
+            weights[name] = routing.weight_of(sample_weight, name, heads)
         routing.check_names("the loss", list(plan.losses), labels)
         masked = {n: routing.masked(weights[n], present[n]) for n in labels}
         of_mean = {n: routing.per_valid_row(weights[n], present[n]) for n in labels}
@@ -756,6 +819,9 @@ class Model(keras.Model):
         return self._results(exact=True)
 
     def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]:
+        loss = self._loss_tracker
+        if not logs or (loss in self.metrics and float(ops.sum(loss.count)) == 0):
+            raise gate.no_rows("fit or evaluate")
         return self.get_metrics_result()  # the logs of a step lack the exact ones
 
     def _results(self, exact: bool) -> dict[str, Any]:

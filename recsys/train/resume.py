@@ -16,7 +16,7 @@ import numpy as np
 from keras.callbacks import BackupAndRestore
 
 from recsys.data.writing import whole_file
-from recsys.train import rows
+from recsys.train import gate
 from recsys.train.balance import AfterEpoch
 from recsys.train.order import Epochs
 
@@ -150,7 +150,7 @@ def callbacks(
                 f"callbacks={given}, steps_per_epoch={arguments.get('steps_per_epoch')}"
                 f", backend {keras.backend.backend()!r}"
             )
-    steps = int(data.cardinality()) if rows.is_dataset(data) else None
+    steps = int(data.cardinality()) if gate.is_dataset(data) else None
     return Callbacks(
         resume,
         [each for each in others if each not in resumes],

@@ -7,6 +7,7 @@ by name, and swaps the losses of a list without a word.)
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import keras
@@ -247,7 +248,8 @@ def labels_by_output(y: Any, heads: Heads) -> dict[str, Any]:
     names = tasks(heads)
     if y is None:
         return {}
-    if isinstance(y, (list, tuple)) and len(y) == len(names):
+    listed = isinstance(y, (list, tuple)) and len(y) == len(names)
+    if listed and not (len(names) == 1 and isinstance(y[0], Number)):  # of one row
         y = dict(zip(names, y, strict=True))
     elif not isinstance(y, Mapping):
         if len(names) > 1:
@@ -259,6 +261,13 @@ def labels_by_output(y: Any, heads: Heads) -> dict[str, Any]:
     if LOGIT in heads and names[0] in y:
         y = {LOGIT: y[names[0]], **y}
     return {name: y[name] for name in heads if name in y}
+
+
+def labels_of_tasks(y: Any, heads: Heads) -> dict[str, Any]:
+    """Returns what `labels_by_output` does, without those of a task's logit."""
+    names = tasks(heads)
+    found = labels_by_output(y, heads)
+    return {n: each for n, each in found.items() if n in names or n != LOGIT}
 
 
 def without_missing(label: Any) -> tuple[Any, Any]:
@@ -283,10 +292,13 @@ def without_missing(label: Any) -> tuple[Any, Any]:
     return ops.where(missing, 0, label), ops.cast(present, "float32")
 
 
-def weight_of(sample_weight: Any, name: str) -> Any:
-    """Returns the sample weights of one output, `(batch,)`, or `None`."""
+def weight_of(sample_weight: Any, name: str, heads: Heads) -> Any:
+    """Returns the sample weights of one output, `(batch,)`, or `None`.
+
+    As with labels, the logit of a task has those of the task.
+    """
     if isinstance(sample_weight, Mapping):
-        sample_weight = sample_weight.get(name)
+        sample_weight = labels_by_output(sample_weight, heads).get(name)
     if sample_weight is None:
         return None
     weight = ops.cast(sample_weight, "float32")

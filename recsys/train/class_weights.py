@@ -1,0 +1,119 @@
+"""What weighs the rows of one task by its labels."""
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.data.reader import as_columns, is_frame
+from recsys.train import routing
+from recsys.train.columns import LARGEST
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def checked(
+    heads: routing.Heads, x: Any, y: Any, sample_weight: Any, class_weight: Any
+) -> dict[int, float]:
+    """Returns the weight of each class, 1 of those that are not given.
+
+    Args:
+        heads: The outputs of the model.
+        x, y: What `fit` is given.
+        sample_weight: What else weighs the rows.
+        class_weight: Weights by label; or a list of one for each class.
+
+    Raises:
+        ValueError: If `fit` cannot weigh the rows of one task like that.
+    """
+    names = routing.tasks(heads)
+    if len(names) > 1:
+        raise ValueError(
+            "class_weight needs a single task; weigh the rows of each by "
+            f"sample_weight={{task: ...}}. Received: tasks {names}"
+        )
+    head = heads[names[0]]
+    kind = "" if head is None else head.task
+    classes = {"binary": 2, "multiclass": getattr(head, "num_classes", 0)}.get(kind)
+    given = class_weight
+    if isinstance(given, (list, tuple, np.ndarray)):
+        if len(given) != (classes or len(given)):
+            raise ValueError(
+                f"class_weight as a list must have one entry for each of {classes} "
+                f"classes. Received: {len(given)} entries"
+            )
+        given = dict(enumerate(given))
+    if not isinstance(given, Mapping) or not all(
+        isinstance(each, Real) for pair in given.items() for each in pair
+    ):
+        raise ValueError(
+            "class_weight must be a dict of the weight of each label, as {0: 1.0, 1: "
+            f"5.0}}, or a list. Received: class_weight={class_weight!r}"
+        )
+    for label, weight in given.items():
+        if classes and label not in range(classes):
+            raise ValueError(
+                f"class_weight must be keyed by labels of task {names[0]!r}, 0 to "
+                f"{classes - 1}. Received: {label!r}"
+            )
+        if not 0 <= weight <= LARGEST:
+            raise ValueError(
+                "class_weight must be finite and at least 0. "
+                f"Received: {weight!r} for label {label!r}"
+            )
+    spec = getattr(x, "element_spec", None)  # of a dataset, which holds all three
+    if spec is not None:
+        parts = spec if isinstance(spec, tuple) else (spec,)
+        _, y, sample_weight = (*parts, None, None)[:3]
+    if sample_weight is not None:
+        raise ValueError(
+            "class_weight and sample_weight must not be given together; multiply the "
+            "weights of rows. Received: both"
+        )
+    if y is None and (spec is not None or is_frame(x)):
+        raise ValueError("class_weight needs labels. Received: y=None")
+    if spec is not None and isinstance(y, (Mapping, list, tuple)):
+        raise ValueError(
+            "class_weight over a dataset needs labels that are one tensor; a dataset "
+            "of (x, y, sample_weight) weighs others. Received: labels by name, "
+            f"{[*y]}"
+        )
+    every = dict.fromkeys(range(classes or 0), 1.0)
+    return every | {label: float(weight) for label, weight in given.items()}
+
+
+def of_rows(heads: routing.Heads, y: Any, weights: Mapping[int, float]) -> NDArray[Any]:
+    """Returns the weights of the labels' classes, `(rows,)`; 1 where one is missing."""
+    if isinstance(y, Mapping):
+        routing.check_names("class_weight", routing.tasks(heads), y)
+    label = next(iter(as_columns(routing.labels_by_output(y, heads)).values()))
+    one_hot = label.ndim > 1 and label.shape[1] > 1
+    label = label.argmax(axis=1) if one_hot else label.reshape(-1)
+    found = np.ones(len(label), "float32")
+    for value, weight in weights.items():
+        found[label == value] = weight
+    return found
+
+
+def on_dataset(
+    dataset: "tf.data.Dataset", weights: Mapping[int, float]
+) -> "tf.data.Dataset":
+    """Returns a dataset of `(x, y)` with the weights of the labels' classes.
+
+    Keras' own fails where a label is missing, or the class of one has no weight.
+    """
+    import tensorflow as tf
+
+    def weighed(x: Any, y: Any) -> tuple[Any, Any, Any]:
+        one_hot = (y.shape.rank or 1) > 1 and y.shape[1] != 1
+        label = tf.argmax(y, axis=1) if one_hot else tf.reshape(y, [-1])
+        label = tf.cast(label, "float64")
+        found = tf.ones_like(label, "float32")
+        for value, weight in weights.items():
+            found = tf.where(label == value, tf.constant(weight, "float32"), found)
+        return x, y, found
+
+    return dataset.map(weighed)

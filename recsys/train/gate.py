@@ -1,0 +1,282 @@
+"""The gate: what a user gives `fit`, `evaluate` and `predict` passes it, checked.
+
+Arrays are looked at once. Batches, of a `tf.data.Dataset`, a `PyDataset`, a generator
+or a `DataLoader`, are looked at one by one as they come, by the thread that makes them:
+those of a dataset by a few operations of TensorFlow, and by NumPy, which says what is
+wrong, only if these find something.
+"""
+
+import contextlib
+import copy
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
+from types import GeneratorType
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from recsys.data.reader import is_frame
+from recsys.train import feed, graph, rows
+from recsys.train.rows import Needs
+
+Look = Callable[[int, Any], None]
+"""Checks a batch, given its number."""
+
+_LEAST = {
+    "batch_size": 1,
+    "epochs": 0,
+    "initial_epoch": 0,
+    "steps": 1,
+    "steps_per_epoch": 1,
+    "validation_batch_size": 1,
+    "validation_steps": 1,
+}
+
+
+def whole_numbers(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a method, its sizes and counts as Python's integers.
+
+    Raises:
+        ValueError: If one is no integer, or too small; or `validation_split` no
+            fraction.
+    """
+    found = dict(given)
+    for name, value in given.items():
+        least = _LEAST.get(name)
+        if least is None or (value is None and name not in ("epochs", "initial_epoch")):
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(
+                f"{who}: {name} must be an integer of at least {least}. "
+                f"Received: {name}={value!r}"
+            )
+        found[name] = int(value)
+    share = given.get("validation_split", 0.0)
+    if not isinstance(share, (int, float)) or not 0 <= share < 1:
+        raise ValueError(
+            f"{who}: validation_split must be a fraction in [0, 1). "
+            f"Received: validation_split={share!r}"
+        )
+    return found
+
+
+def prepared(
+    who: str,
+    needs: Needs,
+    *parts: Any,
+    batches: bool = True,
+    validate: bool = True,
+    for_loss: bool = True,
+) -> tuple[Any, ...]:
+    """Returns columns, labels and weights, those that there are, as Keras takes them.
+
+    Args:
+        who: The method that was called, for errors.
+        needs: What the model needs of them.
+        *parts: `x`, columns by name, a frame, or what makes batches; labels, as
+            `routing.labels_by_output` takes them, or a frame; sample weights, one
+            array, or one by task.
+        batches: Whether `x` may be what makes batches.
+        validate: Whether to look at each of them.
+        for_loss: Whether there is more to be done than to predict.
+
+    Raises:
+        ValueError: If the model would not take a column, label or weight as it is, or
+            the data is known to come from another pipeline than its fields.
+    """
+    if not 1 <= len(parts) <= 3:
+        raise ValueError(
+            f"{who} must be x, (x, y) or (x, y, sample_weight). "
+            f"Received: {len(parts)} parts"
+        )
+    x, y, sample_weight = (*parts, None, None)[:3]
+    rows.check_fingerprint(needs.fingerprints, x)
+    if is_frame(x):
+        given = rows.checked(needs, x, y, sample_weight, for_loss=for_loss)
+        if not given.count:
+            raise no_rows(who)
+        return rows.as_fed(needs, given)
+    if not (batches and _makes_batches(x)):
+        makers = ", a tf.data.Dataset, a PyDataset, a DataLoader or a generator"
+        raise ValueError(
+            f"{who}: x must be a dict of columns by name or a frame"
+            f"{makers if batches else ''}. Received: {type(x)}"
+        )
+    for name, part in (("y", y), ("sample_weight", sample_weight)):
+        if part is not None:
+            raise ValueError(
+                f"{who}: {name} must be a part of each batch, (x, y, sample_weight), "
+                f"where x makes batches. Received: {name} and x of {type(x)}"
+            )
+
+    def look(number: int, given: Any) -> None:
+        if validate:
+            try:
+                _check(needs, [*map(_to_numpy, _parts(given))], for_loss)
+            except ValueError as error:
+                raise ValueError(f"{who}, batch {number}: {error}") from None
+
+    if is_dataset(x):
+        if int(x.cardinality()) == 0:
+            raise no_rows(who)
+        _check(needs, _parts(_empty(x.element_spec, needs)), for_loss)
+        source = x
+        if validate and not getattr(x, "recsys_checked", False):
+            source = graph.looked_at(x, needs, look, for_loss)
+    elif isinstance(x, keras.utils.PyDataset):
+        if x.num_batches == 0:
+            raise no_rows(who)
+        source = _PyDataset(x, look)
+    elif isinstance(x, GeneratorType):
+        source = _each(x, who, look)
+    elif _is_loader(x):
+        source = _loader(x, who, look)
+    else:
+        source = x  # of a strategy, which has shared it out
+    if keras.backend.backend() != "tensorflow":
+        _take_one(who, source)
+    elif is_dataset(x):
+        source = feed.prompt(source)
+    return (source,)
+
+
+def _take_one(who: str, source: Any) -> None:
+    """Looks at the first batch: on JAX an error in the first step loses the weights."""
+    if is_dataset(source):
+        with feed.looking(source):
+            if not any(True for _ in source.take(1)):
+                raise no_rows(who)
+    elif isinstance(source, keras.utils.PyDataset):
+        source[0]
+    elif _is_loader(source):
+        next(iter(source))
+
+
+def _makes_batches(x: Any) -> bool:
+    kinds = (keras.utils.PyDataset, GeneratorType)
+    return isinstance(x, kinds) or hasattr(x, "element_spec") or _is_loader(x)
+
+
+def is_dataset(x: Any) -> bool:
+    """Whether `x` is a `tf.data.Dataset`."""
+    return hasattr(x, "element_spec") and hasattr(x, "take")
+
+
+@contextlib.contextmanager
+def plainly() -> Iterator[None]:
+    """Raises what is wrong with a batch as it was, not as TensorFlow passes it on."""
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"ValueError: (\w+, batch \d+: [^\n]*)", str(error))
+        if found is None or type(error) is ValueError:
+            raise
+        raise ValueError(found[1]) from error
+
+
+def no_rows(who: str) -> ValueError:
+    """Returns the error that there are none."""
+    return ValueError(f"{who}: there must be rows. Received: none")
+
+
+def _parts(given: Any) -> tuple[Any, ...]:
+    """A batch as `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
+    return tuple(given) if isinstance(given, (list, tuple)) else (given,)
+
+
+def _check(needs: Needs, parts: Sequence[Any], for_loss: bool) -> None:
+    if not 1 <= len(parts) <= 3 or not isinstance(parts[0], Mapping):
+        raise ValueError(
+            "A batch must be a dict of columns by name, or a tuple that begins with "
+            "one, (x, y) or (x, y, sample_weight). "
+            f"Received: {tuple(type(part).__name__ for part in parts)}"
+        )
+    rows.checked(needs, *parts, for_loss=for_loss)
+
+
+def _to_numpy(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {key: _to_numpy(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_to_numpy(value) for value in part]
+    return None if part is None else ops.convert_to_numpy(part)
+
+
+class _PyDataset(keras.utils.PyDataset):
+    """Another one, each batch looked at."""
+
+    def __init__(self, source: keras.utils.PyDataset, look: Look) -> None:
+        super().__init__(
+            source.workers, source.use_multiprocessing, source.max_queue_size
+        )
+        self._source, self._look = source, look
+
+    @property
+    def num_batches(self) -> int | None:
+        found: int | None = self._source.num_batches
+        return found
+
+    def __getitem__(self, index: int) -> Any:
+        found = self._source[index]
+        self._look(index, found)
+        return found
+
+    def on_epoch_begin(self) -> None:
+        self._source.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._source.on_epoch_end()
+
+
+def _each(batches: Iterable[Any], who: str, look: Look) -> Iterator[Any]:
+    """Yields batches as tuples, each looked at."""
+    number = -1
+    for number, found in enumerate(batches):
+        look(number, found)
+        yield _parts(found)
+    if number < 0:
+        raise no_rows(who)
+
+
+def _is_loader(x: Any) -> bool:
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.utils.data.DataLoader)
+
+
+def _loader(loader: Any, who: str, look: Look) -> Any:
+    """Returns a copy of a data loader, of a class that Keras takes for one."""
+    kind = type(loader)
+    checked = copy.copy(loader)
+    checked.__class__ = type(
+        "Checked",
+        (kind,),
+        {"__iter__": lambda self: _each(kind.__iter__(self), who, look)},
+    )
+    return checked
+
+
+def _empty(spec: Any, needs: Needs, name: str = "") -> Any:
+    """Returns arrays of no rows; axes of unknown length have what the model wants."""
+    if isinstance(spec, Mapping):
+        return {key: _empty(each, needs, key) for key, each in spec.items()}
+    if isinstance(spec, (list, tuple)):
+        return tuple(_empty(each, needs) for each in spec)
+    column = needs.columns.get(name) or needs.of_losses.get(name)
+    if type(spec).__name__ != "TensorSpec":
+        if column is not None:
+            raise ValueError(
+                f"Column {name!r} must be a dense tensor. Received: {spec}"
+            )
+        return None
+    wanted = (column and column.shape) or ()
+    if spec.shape.rank is None:
+        return np.zeros((0, *wanted), spec.dtype.as_numpy_dtype)
+    filled = (*wanted, *[1] * spec.shape.rank)
+    known = zip(spec.shape[1:], filled, strict=False)
+    tail = [want if length is None else length for length, want in known]
+    shape = (0, *tail) if spec.shape.rank else ()
+    return np.zeros(shape, spec.dtype.as_numpy_dtype)

@@ -1,0 +1,740 @@
+"""What reaches a model from a user: taken as it is, or one error before its step."""
+
+import re
+import warnings
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from recsys import Field, Task, metrics
+from recsys.inputs import FieldEmbedder
+from recsys.layers.core import PredictLayer, Tower, predict
+from recsys.match.youtube_dnn import youtube_dnn
+from recsys.train import gate, rows
+from recsys.train.columns import Column
+from recsys.train.model import Model
+from tests import zoo
+from tests.close import close
+
+N = 12
+A, B = Task("b_task"), Task("a_task")
+CLASSES, COUNT = Task("kind", "multiclass", 3), Task("count", "count")
+FIELDS = [
+    Field("u", vocabulary_size=50),
+    Field("past", belong="history", emb="u", vocabulary_size=50, length=3),
+    Field("f", dtype="float32"),
+]
+
+
+def _model(*tasks, loss="ce"):
+    embed = FieldEmbedder(FIELDS)
+    x = embed(FIELDS, "mean_pooling").concat()
+    logits = [
+        Tower((), num_logits=t.num_classes, name=f"dnn_{t.name}")(x) for t in tasks
+    ]
+    one = len(tasks) == 1
+    outputs = predict(tasks[0], logits[0]) if one else predict(tasks, logits)
+    model = Model(inputs=embed.inputs, outputs=outputs)
+    model.compile("sgd", loss)
+    return model
+
+
+@pytest.fixture(scope="module")
+def one():
+    return _model(A)
+
+
+@pytest.fixture(scope="module")
+def two():
+    return _model(A, B)
+
+
+@pytest.fixture
+def x():
+    rng = np.random.default_rng(0)
+    return {
+        "u": rng.integers(0, 50, N),
+        "past": rng.integers(0, 50, (N, 3)),
+        "f": rng.normal(size=N),
+    }
+
+
+@pytest.fixture
+def y():
+    rng = np.random.default_rng(1)
+    return {task.name: rng.integers(0, 2, N).astype(float) for task in (A, B)}
+
+
+USES = {
+    "fit": lambda m, x, y, w: m.fit(x, y, sample_weight=w, verbose=0),
+    "evaluate": lambda m, x, y, w: m.evaluate(x, y, sample_weight=w, verbose=0),
+    "train_on_batch": lambda m, *parts: m.train_on_batch(*parts),
+    "test_on_batch": lambda m, *parts: m.test_on_batch(*parts),
+}
+
+
+def refused(model, error, use):
+    """Asserts that one error of ours comes, and before any step."""
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=error) as found:
+        use()
+    assert type(found.value) is ValueError
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+# As many rows.
+
+ROWS = {
+    "labels by name": (
+        lambda y: {**y, "a_task": np.tile(y["a_task"], 2)},
+        None,
+        "Labels of task 'a_task' must have as many rows as the columns, 12. .*: 24",
+    ),
+    "labels in a list": (
+        lambda y: [y["b_task"][:5], y["a_task"]],
+        None,
+        "Labels of task 'b_task' must have as many rows as the columns, 12. .*: 5",
+    ),
+    "weights": (dict, np.ones(2 * N), "sample_weight must have as many rows.*12.*: 24"),
+    "too few weights": (dict, np.ones(N - 1), "sample_weight must have as many.*: 11"),
+    "weights by name": (
+        dict,
+        {"a_task": np.ones(2 * N)},
+        "sample_weight of task 'a_task' must have as many rows.*12.*: 24",
+    ),
+    "a frame": (
+        lambda y: pd.DataFrame(y).iloc[:7],
+        None,
+        "Labels of task 'b_task' must have as many rows as the columns, 12. .*: 7",
+    ),
+    "weights in a frame": (
+        dict,
+        pd.DataFrame({"a_task": np.ones(2 * N)}),
+        "sample_weight of task 'a_task' must have as many rows.*12.*: 24",
+    ),
+}
+
+
+@pytest.mark.parametrize("use", [*USES, "validation"])
+@pytest.mark.parametrize("case", ROWS)
+def test_other_numbers_of_rows_are_one_error_before_the_first_step(
+    two, x, y, case, use
+):
+    labels, weights, error = ROWS[case]
+    given = x, labels(y), weights
+    if use == "validation":
+        refused(two, error, lambda: two.fit(x, y, validation_data=given, verbose=0))
+    else:
+        refused(two, error, lambda: USES[use](two, *given))
+
+
+@pytest.mark.parametrize("use", USES)
+def test_other_numbers_of_rows_in_a_column_that_a_metric_groups_by(x, y, use):
+    model = _model(A)
+    model.compile("sgd", "ce", metrics=[metrics.GAUC(group="who")])
+    given = {**x, "who": np.arange(2 * N)}
+    error = "Column 'who', which a metric groups by, must have as many rows.*12.*: 24"
+    refused(model, error, lambda: USES[use](model, given, y["b_task"], None))
+
+
+def test_columns_that_nobody_reads_may_be_of_any_form(one, x, y):
+    given = {**x, "day": 3, "notes": np.ones(2 * N)}
+    one.fit(given, y["b_task"], verbose=0)
+    assert one.predict(given, verbose=0).shape == (N, 1)
+    ragged = tf.ragged.constant([[1], [2, 3, 4]] * (N // 2))
+    one.fit(_as_tensors(({**x, "notes": ragged}, y["b_task"])), verbose=0)
+
+
+@pytest.mark.parametrize("parts", [0, 4])
+def test_validation_data_has_one_to_three_parts(one, x, y, parts):
+    label = y["b_task"]
+    data = (x, label, label, label)[:parts]
+    error = r"validation_data must be x, \(x, y\) or .*Received: \d parts"
+    refused(one, error, lambda: one.fit(x, label, validation_data=data, verbose=0))
+
+
+def test_a_label_of_one_row_may_be_in_a_list(one, x, y):
+    row = {name: column[:1] for name, column in x.items()}
+    close(one.evaluate(row, [1], verbose=0), one.evaluate(row, np.ones(1), verbose=0))
+
+
+# What makes batches.
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, batches, **kwargs):
+        super().__init__(**kwargs)
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
+def _cuts(parts):
+    """Three batches of four rows."""
+
+    def cut(at):
+        return keras.tree.map_structure(lambda array: array[at : at + 4], parts)
+
+    return [cut(at) for at in range(0, N, 4)]
+
+
+def _as_tensors(parts):
+    return tf.data.Dataset.from_tensor_slices(parts).batch(4)
+
+
+def _of_any_shape(parts):
+    batches = _cuts(parts)
+    spec = keras.tree.map_structure(
+        lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), batches[0]
+    )
+    return tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+
+
+def _loader(parts):
+    torch = pytest.importorskip("torch")
+    tensors = keras.tree.map_structure(torch.as_tensor, parts)
+    rows = [keras.tree.map_structure(lambda t, i=i: t[i], tensors) for i in range(N)]
+    return torch.utils.data.DataLoader(rows, batch_size=4)
+
+
+SOURCES = {
+    "dataset": _as_tensors,
+    "dataset of any shape": _of_any_shape,
+    "PyDataset": lambda parts: Batches(_cuts(parts)),
+    "threads": lambda parts: Batches(_cuts(parts), workers=2),
+    "processes": lambda parts: Batches(
+        _cuts(parts), workers=2, use_multiprocessing=True
+    ),
+    "generator": lambda parts: (batch for batch in _cuts(parts)),
+    "DataLoader": _loader,
+}
+
+
+def _with(array, value, at=6):
+    array = array.astype(np.result_type(array, np.asarray(value)))
+    array[at] = value
+    return array
+
+
+COLUMNS = {
+    "a large id": ("u", 2**32 + 3, "ids from 0 to 49. Received: 4294967299 in row 2"),
+    "an unknown id": ("u", 77, "ids from 0 to 49. Received: 77 in row 2"),
+    "a negative id": ("u", -1, "ids from 0 to 49. Received: -1 in row 2"),
+    "half an id": ("u", 1.5, "whole ids. Received: 1.5 in row 2"),
+    "an id that is NaN": ("u", np.nan, "finite numbers. Received: nan in row 2"),
+    "NaN": ("f", np.nan, "finite numbers. Received: nan in row 2"),
+    "infinity": ("f", -np.inf, "finite numbers. Received: -inf in row 2"),
+    "1e300": ("f", 1e300, r"numbers that float32 holds. Received: 1e\+300 in row 2"),
+    "a past id": ("past", 50, "ids from 0 to 49. Received: 50 in row 2"),
+}
+LABELS = {
+    "a label of 7": (7, "Labels of task 'b_task' must be 0, 1, .*: 7.0 in row 2"),
+    "an infinite label": (np.inf, "Labels of task 'b_task' must be 0, 1, .*: inf"),
+}
+WEIGHTS = {
+    "a weight of NaN": (np.nan, "sample_weight must be finite and.*: nan in row 2"),
+    "an infinite weight": (np.inf, "sample_weight must be finite and.*: inf in row 2"),
+    "a negative weight": (-1.0, "sample_weight must be finite and at.*: -1.0 in row 2"),
+    "a huge weight": (1e39, "sample_weight must be finite and at.*in row 2"),
+}
+
+
+def _bad(x, label, case):
+    """Parts of batches, of which the second is not right, and the error."""
+    weight = np.ones(N)
+    if case in COLUMNS:
+        name, value, error = COLUMNS[case]
+        changed = {**x, name: _with(x[name], value)}
+        return (changed, label), f"batch 1: Column '{name}' must hold {error}"
+    if case in LABELS:
+        value, error = LABELS[case]
+        return (x, _with(label, value)), f"batch 1: {error}"
+    value, error = WEIGHTS[case]
+    return (x, label, _with(weight, value)), f"batch 1: {error}"
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("case", [*COLUMNS, *LABELS, *WEIGHTS])
+def test_every_batch_is_checked(one, x, y, source, case):
+    parts, error = _bad(x, y["b_task"], case)
+    for who, use in (("fit", one.fit), ("evaluate", one.evaluate)):
+        with pytest.raises(ValueError, match=f"{who}, {error}") as found:
+            use(SOURCES[source](parts), verbose=0)
+        assert type(found.value) is ValueError
+    if case in COLUMNS:
+        given = SOURCES[source](parts[:1])
+        with pytest.raises(ValueError, match=f"predict, {error}") as found:
+            one.predict(given, verbose=0)
+        assert type(found.value) is ValueError
+
+
+@pytest.mark.parametrize("case", [*COLUMNS, *LABELS, *WEIGHTS])
+def test_batches_by_hand_are_checked(one, x, y, case):
+    parts, error = _bad(x, y["b_task"], case)
+    error = error.removeprefix("batch 1: ").replace("row 2", "row 6")
+    refused(one, error, lambda: one.train_on_batch(*parts))
+    refused(one, error, lambda: one.test_on_batch(*parts))
+    if case in COLUMNS:
+        refused(one, error, lambda: one.predict_on_batch(parts[0]))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_validation_batches_are_checked(one, x, y, source):
+    parts, error = _bad(x, y["b_task"], "NaN")
+    good = _as_tensors((x, y["b_task"]))
+    with pytest.raises(ValueError, match=f"validation_data, {error}"):
+        one.fit(good, validation_data=SOURCES[source](parts), verbose=0)
+
+
+ENDS = "ignore:Your input ran out of data"  # which Keras says where it has no length
+
+
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_checks_can_be_switched_off(one, x, y, source):
+    parts, _ = _bad(x, y["b_task"], "infinity")
+    before = one.get_weights()
+    one.fit(SOURCES[source](parts), validate=False, verbose=0)
+    one.evaluate(SOURCES[source](parts), validate=False, verbose=0)
+    one.predict(SOURCES[source](parts[:1]), validate=False, verbose=0)
+    one.set_weights(before)  # they are not finite any more
+
+
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_batches_that_are_right_give_what_arrays_do(one, x, y, source):
+    label = np.where(np.arange(N) == 7, np.nan, y["b_task"])
+    weight = np.arange(N) / N
+    parts = x, label, weight
+    given = SOURCES[source]
+    wanted = one.evaluate(*parts[:2], sample_weight=weight, batch_size=4, verbose=0)
+    close(one.evaluate(given(parts), verbose=0), wanted, terms=100)
+    close(one.predict(given((x,)), verbose=0), one.predict(x, verbose=0), terms=100)
+
+
+@pytest.mark.parametrize("source", [*SOURCES])
+def test_labels_and_weights_beside_batches_are_refused(one, x, y, source):
+    label = y["b_task"]
+    for parts in ((x, label), (x,)):
+        for use in (one.fit, one.evaluate):
+            given = SOURCES[source](parts)
+            error = "y must be a part of each batch.*Received: y and x of"
+            refused(one, error, lambda u=use, g=given: u(g, label, verbose=0))
+            error = "sample_weight must be a part of each batch.*Received: sample_weigh"
+            refused(
+                one,
+                error,
+                lambda u=use, g=given: u(g, sample_weight=label, verbose=0),
+            )
+
+
+BATCHES = {
+    "no dict": (lambda x, y: (x["u"], y), r"A batch must be.*\('ndarray', 'ndarray'"),
+    "four parts": (lambda x, y: (x, y, y, y), "A batch must be.*'ndarray', 'ndarray'"),
+    "no label": (lambda x, y: (x,), "This model is trained on labels"),
+    "no column": (lambda x, y: ({"u": x["u"]}, y), "Column 'past' is missing"),
+    "more labels": (
+        lambda x, y: (x, np.tile(y, 2)),
+        "Labels of task 'b_task' must have as many rows as the columns, 4.*: 8",
+    ),
+    "wide labels": (
+        lambda x, y: (x, np.stack([y, y], 1)),
+        r"Labels of task 'b_task' must have shape.*Received: shape \(\d, 2\)",
+    ),
+    "strings": (
+        lambda x, y: ({**x, "u": x["u"].astype(str)}, y),
+        "Column 'u' must hold numbers.*Received: dtype",
+    ),
+    "weights of no task": (
+        lambda x, y: (x, {"b_task": y}, {"b_tsk": y}),
+        "sample_weight must be keyed by tasks.*nearest: b_task.*'b_tsk'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BATCHES)
+@pytest.mark.parametrize("source", ["PyDataset", "generator", "dataset"])
+def test_batches_of_another_form_are_refused(one, x, y, source, case):
+    make, error = BATCHES[case]
+    batch = make({k: v[:4] for k, v in x.items()}, y["b_task"][:4])
+    if source == "PyDataset":
+        given = Batches([batch])
+    elif source == "generator":
+        given = (each for each in [batch])
+    else:
+        given = tf.data.Dataset.from_tensors(batch)
+    if source != "dataset":  # whose form is known before there are batches
+        error = f"fit, batch 0: {error}"
+    refused(one, error, lambda: one.fit(given, verbose=0))
+
+
+def test_rows_in_place_of_batches_are_refused(one, x, y):
+    rows = tf.data.Dataset.from_tensor_slices((x, y["b_task"]))
+    error = r"Column '\w+' must have shape \('rows',.*\). Received: shape \("
+    refused(one, error, lambda: one.fit(rows, verbose=0))
+
+
+def test_a_ragged_column_is_refused(one, x, y):
+    ragged = tf.ragged.constant([[1], [2, 3, 4]] * (N // 2))
+    rows = _as_tensors(({**x, "past": ragged}, y["b_task"]))
+    error = "Column 'past' must be a dense tensor. Received: RaggedTensorSpec"
+    refused(one, error, lambda: one.fit(rows, verbose=0))
+
+
+def test_what_a_users_own_code_raises_stays(one, x, y):
+    def broken():
+        yield x, y["b_task"]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(Exception, match="the disk is gone"):
+        one.fit(broken(), verbose=0)
+
+
+def test_batches_that_are_right_do_not_ask_numpy(two, x, y, monkeypatch):
+    asked = []
+
+    def seen(*args, **kwargs):
+        asked.append(args)
+        return checked(*args, **kwargs)
+
+    checked = rows.checked
+    monkeypatch.setattr(rows, "checked", seen)
+    two.fit(_as_tensors((x, y, {"a_task": y["b_task"]})), verbose=0)
+    assert len(asked) == 1  # for the form
+
+
+DTYPES = [*"bBhHiIlL", "e", "f", "d", "?"]
+VALUES = [0, 1, 2, 0.5, 49, 50, 77, -1, 2**31, 2**32 + 3, 1e39, 1e300, np.nan, np.inf]
+
+
+def test_the_graph_refuses_what_numpy_does():
+    """Random columns, labels and weights of all types, some of them not right."""
+    rng = np.random.default_rng(0)
+    tasks = [A, CLASSES, COUNT, Task("number", "regression")]
+    model = _model(*tasks, loss=None)
+    needs = rows.Needs(
+        columns=model.columns,
+        heads=model.heads,
+        losses=[],
+        groups=set(),
+        of_losses={"w": Column("w", (), 0)},
+        weights={"w"},
+        capacities={},
+        fingerprints=[],
+    )
+
+    def array(*shape, odd):
+        dtype = np.dtype(rng.choice(DTYPES))
+        found = rng.integers(0, 2, shape).astype(dtype)
+        if odd:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of casts
+                found.flat[rng.integers(found.size)] = np.array(
+                    rng.choice(VALUES)
+                ).astype(dtype)
+        return found
+
+    refusals = 0
+    for _ in range(60):
+        odd = iter(rng.permutation([True] + [False] * 8))
+        x = {"u": array(4, odd=next(odd)), "past": array(4, 3, odd=next(odd))}
+        x |= {"f": array(4, odd=next(odd)), "w": array(4, odd=next(odd))}
+        y = {
+            task.name: array(4, *([3] if task is CLASSES else []), odd=next(odd))
+            for task in tasks
+        }
+        parts = x, y, array(4, odd=next(odd))
+        try:
+            rows.checked(needs, *parts, for_loss=True)
+            wanted = None
+        except ValueError as error:
+            wanted = str(error)
+        given = tf.data.Dataset.from_tensors(parts)
+        if wanted is None:
+            assert len(list(*gate.prepared("fit", needs, given))) == 1
+            continue
+        refusals += 1
+        with pytest.raises(tf.errors.InvalidArgumentError) as found:
+            list(*gate.prepared("fit", needs, given))
+        assert f"ValueError: fit, batch 0: {wanted}" in str(found.value)
+    assert 15 < refusals < 55
+
+
+def test_a_batch_whose_label_lacks_the_one_it_requires_is_refused():
+    heads = {
+        "click": PredictLayer("binary", name="click"),
+        "buy": PredictLayer("binary", name="buy", requires="click"),
+    }
+    needs = rows.Needs({"f": Column("f", (), 0)}, heads, [], set(), {}, set(), {}, [])
+    x = {"f": np.zeros(3)}
+    for click, error in (
+        ([1, np.nan, 1], None),
+        ([1, 1, 0], "Labels of task 'buy' must be 0 where those of 'click' are.*row 2"),
+    ):
+        y = {"click": np.array(click), "buy": np.array([0, 1, 1.0])}
+        given = tf.data.Dataset.from_tensors((x, y))
+        if error is None:
+            assert len(list(*gate.prepared("fit", needs, given))) == 1
+        else:
+            with pytest.raises(tf.errors.InvalidArgumentError, match=error):
+                list(*gate.prepared("fit", needs, given))
+
+
+def test_an_input_of_integers_that_are_no_ids():
+    inputs = {"days": keras.Input((), name="days", dtype="int32")}
+    day = keras.layers.Reshape((1,))(inputs["days"])
+    model = Model(inputs, predict(A, keras.layers.Dense(1)(day)))
+    for value in (2**32 + 3, 1.5):
+        given = {"days": np.array([0, value])}
+        error = rf"'days' must hold .*Received: {value} in row 1"
+        with pytest.raises(ValueError, match=error):
+            model.predict(given, verbose=0)
+        with pytest.raises(ValueError, match=f"predict, batch 0: .*{error}"):
+            model.predict(tf.data.Dataset.from_tensors(given), verbose=0)
+    assert model.predict({"days": np.array([-5, 7])}, verbose=0).shape == (2, 1)
+
+
+# Labels.
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("task", [A, COUNT, Task("number", "regression")])
+def test_labels_are_one_number_a_row(x, use, task):
+    model = _model(task, loss="mse")
+    label = np.ones(N)
+    wanted = rf"'{task.name}' must have shape \('rows',\) or \('rows', 1\)\. "
+    for given in (np.ones((N, 2)), np.ones((N, 1, 1)), np.ones((1, N)), np.array(1.0)):
+        error = f"{wanted}Received: shape {re.escape(str(given.shape))}"
+        refused(model, error, lambda g=given: USES[use](model, x, g, None))
+        error = r"sample_weight must have shape \('rows',\) or \('rows', 1\)\. Received"
+        refused(model, error, lambda g=given: USES[use](model, x, label, g))
+    flat = model.evaluate(x, label, sample_weight=label, verbose=0)
+    upright = label[:, None]
+    close(model.evaluate(x, upright, sample_weight=upright, verbose=0), flat)
+
+
+def test_labels_of_classes_are_numbers_or_one_hot(x):
+    number = np.arange(N) % 3
+    one_hot = np.eye(3)[number]
+    model = _model(CLASSES)
+    wanted = model.evaluate(x, number, verbose=0)
+    close(model.evaluate(x, number[:, None], verbose=0), wanted)
+    shapes = r"\('rows',\) or \('rows', 1\) or \('rows', 3\)\. Received: shape "
+    for given in (np.ones((N, 2)), np.ones((N, 3, 1)), np.ones((3, N))):
+        error = shapes + re.escape(str(given.shape))
+        refused(model, error, lambda g=given: model.fit(x, g, verbose=0))
+    model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
+    close(model.evaluate(x, one_hot, verbose=0), wanted, terms=100)
+    weights = {0: 1.0, 1: 2.0, 2: 0.5}
+    fit = model.fit(x, one_hot, class_weight=weights, batch_size=N, verbose=0)
+    of_rows = np.array([1.0, 2.0, 0.5])[number]
+    weighed = model.evaluate(x, one_hot, sample_weight=of_rows, verbose=0)
+    close(fit.history["loss"][0], weighed, terms=100)
+    error = "must be from 0 to 1 for each class. Received: 2.0 in row 0, and 35 more"
+    refused(model, error, lambda: model.fit(x, one_hot * 0 + 2, verbose=0))
+
+
+# Weights.
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    ("weight", "error"),
+    [
+        ({"a_tsk": np.ones(N)}, "keyed by tasks that have labels; nearest: a_task.*'a"),
+        (
+            {"a_task": np.full(N, np.nan)},
+            "of task 'a_task' must be finite.*: nan in ro",
+        ),
+        (np.full(N, np.inf), "sample_weight must be finite and at.*: inf in row 0"),
+        (-np.ones(N), "sample_weight must be finite and at least 0. Received: -1.0 in"),
+        (np.full(N, 1e39), "sample_weight must be finite and at least 0. Received: 1e"),
+        (np.full(N, "a"), "sample_weight must be numbers. Received: dtype <U1"),
+        ([np.ones(N), np.ones(N)], r"must have shape \('rows',\) or.*shape \(2, 12\)"),
+    ],
+)
+def test_weights_of_rows(two, x, y, use, weight, error):
+    refused(two, error, lambda: USES[use](two, x, y, weight))
+
+
+def test_weights_of_a_task_without_labels_are_refused(x, y):
+    model = _model(A, B, loss={"b_task": "mse"})
+    labels = {"b_task": y["b_task"]}
+    weights = {"a_task": np.ones(N)}
+    error = "keyed by tasks that have labels; nearest: b_task. Received: 'a_task'"
+    refused(
+        model, error, lambda: model.fit(x, labels, sample_weight=weights, verbose=0)
+    )
+
+
+def test_weights_of_a_task_are_those_of_its_logit(x, y):
+    task = Task("ctr", return_logit=True)
+    model = _model(task, loss={"ctr": "ce", "logit": "mse"})
+    weight, label = np.arange(N) / N, y["b_task"]
+    wanted = model.evaluate(x, label, sample_weight=weight, verbose=0)
+    by_name = model.evaluate(x, label, sample_weight={"ctr": weight}, verbose=0)
+    close(by_name, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:.* does not read the columns")
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_weights_in_a_column(value):
+    model = youtube_dnn(zoo.fields(), sample_weight="w")
+    model.compile("sgd")
+    given = {**zoo.rows(8), "w": np.where(np.arange(8) == 5, value, 1.0)}
+    error = f"Column 'w'.* {value} in row 5"
+    refused(model, error, lambda: model.fit(given, verbose=0))
+    refused(model, error, lambda: model.train_on_batch(given))
+    batches = tf.data.Dataset.from_tensors(given)
+    with pytest.raises(ValueError, match=f"fit, batch 0: {error}"):
+        model.fit(batches, verbose=0)
+
+
+def test_weights_of_classes_need_labels(one, x):
+    for given in (x, tf.data.Dataset.from_tensors(x)):
+        error = "class_weight needs labels. Received: y=None"
+        refused(one, error, lambda g=given: one.fit(g, class_weight=[1, 2], verbose=0))
+    refused(one, error, lambda: one.train_on_batch(x, class_weight=[1, 2]))
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize(
+    ("weights", "error"),
+    [
+        ({5: 2.0}, "keyed by labels of task 'b_task', 0 to 1. Received: 5"),
+        ({0.5: 2.0}, "keyed by labels of task 'b_task', 0 to 1. Received: 0.5"),
+        ({1: -1.0}, "finite and at least 0. Received: -1.0 for label 1"),
+        ({0: np.nan}, "finite and at least 0. Received: nan for label 0"),
+        ([1.0, np.inf], "finite and at least 0. Received: inf for label 1"),
+        ([1.0], "as a list must have one entry for each of 2 classes. Received: 1 en"),
+        (np.ones(3), "as a list must have one entry for each of 2 .*Received: 3 ent"),
+        ("balanced", "dict of the weight of each label.*'balanced'"),
+        (2.0, "dict of the weight of each label.*Received: class_weight=2.0"),
+    ],
+)
+def test_weights_of_classes(one, x, y, weights, error, as_dataset):
+    parts = (x, y["b_task"])
+    parts = (_as_tensors(parts),) if as_dataset else parts
+    refused(one, error, lambda: one.fit(*parts, class_weight=weights, verbose=0))
+    if not as_dataset:
+        refused(one, error, lambda: one.train_on_batch(*parts, class_weight=weights))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # Keras, of a missing label
+@pytest.mark.parametrize("weights", [[1.0, 3.0], np.array([1.0, 3.0]), {1: 3.0}])
+def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
+    model = _model(A)
+    model.compile(keras.optimizers.SGD(0.0), "ce")
+    label = np.where(np.arange(N) == 7, np.nan, y["b_task"])
+    weight = np.where(label == 1, 3.0, 1.0)
+    wanted = model.evaluate(x, label, sample_weight=weight, batch_size=4, verbose=0)
+    sources = [SOURCES[name]((x, label)) for name in ("dataset", "PyDataset")]
+    for parts in ((x, label), *((source,) for source in sources)):
+        fit = model.fit(
+            *parts, class_weight=weights, batch_size=4, shuffle=False, verbose=0
+        )
+        close(fit.history["loss"][0], wanted, terms=100)
+    wanted = model.evaluate(x, label, sample_weight=weight, batch_size=N, verbose=0)
+    loss = model.train_on_batch(x, label, class_weight=weights)
+    close(loss, wanted, terms=100)
+
+
+# What is no data at all.
+
+
+@pytest.mark.parametrize(
+    "data", [None, 3, "rows.parquet", [], [np.ones(N)], np.ones((N, 3)), object()]
+)
+def test_what_is_no_data_is_refused(one, y, data):
+    label, kind = y["b_task"], re.escape(str(type(data)))
+    for who, use in (
+        ("fit", lambda: one.fit(data, label, verbose=0)),
+        ("fit", lambda: one.fit(data, verbose=0)),
+        ("evaluate", lambda: one.evaluate(data, label, verbose=0)),
+        ("predict", lambda: one.predict(data, verbose=0)),
+        ("train_on_batch", lambda: one.train_on_batch(data, label)),
+        ("test_on_batch", lambda: one.test_on_batch(data, label)),
+        ("predict_on_batch", lambda: one.predict_on_batch(data)),
+    ):
+        error = f"{who}: x must be a dict of columns by name or a frame.*: {kind}"
+        refused(one, error, use)
+
+
+def test_batches_by_hand_are_arrays(one, x, y):
+    batches = _as_tensors((x, y["b_task"]))
+    error = "train_on_batch: x must be a dict of columns by name or a frame. Received"
+    refused(one, error, lambda: one.train_on_batch(batches))
+
+
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("use", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "arrays",
+        "dataset",
+        "filtered dataset",
+        "PyDataset",
+        "generator",
+        "DataLoader",
+    ],
+)
+def test_no_rows_are_an_error_not_a_loss_of_0(one, x, y, source, use):
+    parts = x, y["b_task"]
+    given = {
+        "arrays": lambda: {name: column[:0] for name, column in x.items()},
+        "dataset": lambda: _as_tensors(parts).take(0),
+        "filtered dataset": lambda: _as_tensors(parts).filter(lambda x, y: False),
+        "PyDataset": lambda: Batches([]),
+        "generator": lambda: (batch for batch in []),
+        "DataLoader": lambda: _no_loader(),
+    }[source]()
+    more = [y["b_task"][:0]] if source == "arrays" and use != "predict" else []
+    error = f"({use}|fit or evaluate): there must be rows. Received: none"
+    refused(one, error, lambda: getattr(one, use)(given, *more, verbose=0))
+
+
+def _no_loader():
+    torch = pytest.importorskip("torch")
+    return torch.utils.data.DataLoader([], batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    {
+        "batch_size": (2.5, 0, -1, True, "32", np.nan),
+        "epochs": (1.5, -1, None, True),
+        "initial_epoch": (0.5, -1, None),
+        "steps_per_epoch": (0, 2.5),
+        "validation_steps": (0, 2.5),
+        "validation_batch_size": (0, 2.5),
+        "validation_split": (1.0, -0.1, np.nan, "0.5", None),
+    }.items(),
+)
+def test_counts_are_whole_numbers(one, x, y, name, values):
+    for value in values:
+        error = rf"fit: {name} must be .*\. Received: {name}={value!r}"
+        refused(
+            one,
+            error,
+            lambda v=value: one.fit(x, y["b_task"], verbose=0, **{name: v}),
+        )
+        if name == "batch_size":
+            given = {name: value, "verbose": 0}
+            error = error.replace("fit", "evaluate")
+            refused(one, error, lambda g=given: one.evaluate(x, y["b_task"], **g))
+            error = error.replace("evaluate", "predict")
+            refused(one, error, lambda g=given: one.predict(x, **g))
+
+
+def test_counts_may_be_of_numpy(one, x, y):
+    fit = one.fit(x, y["b_task"], batch_size=np.int64(5), epochs=np.int32(2), verbose=0)
+    assert len(fit.history["loss"]) == 2
