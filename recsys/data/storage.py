@@ -196,7 +196,7 @@ def _check_replaceable(path: Path) -> None:
             words = read_pipeline(path)[1].vocabularies
         except ValueError:
             raise error from None
-        known |= {current, *(f"{current}/{name}.parquet" for name in words)}
+        known |= {str(current), *(f"{current}/{name}.parquet" for name in words)}
     left = re.compile(rf"vocabulary-\d+(/[^/]+\.parquet)?|\.{MANIFEST}{LEFT}.*")
     for name in names:
         of_current = name.partition("/")[0] == current

@@ -95,6 +95,7 @@ class Model(keras.Model):
         ValueError: If an input and an output have one name.
     """
 
+    train_function: Any
     _plan = _Plan()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -255,7 +255,7 @@ class Callbacks(keras.callbacks.CallbackList):
         if batch < self._skipped:
             return
         super().on_train_batch_end(batch, logs)
-        freq = self._resume.save_freq if self._resume else "epoch"
+        freq: Any = self._resume.save_freq if self._resume else "epoch"
         if freq != "epoch" and batch + 1 - self._last >= freq:
             self._last = batch + 1
             self._write(self._epoch, batch + 1, self._orders)
