@@ -7,7 +7,7 @@ TESTED := 3.11
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: setup setup-all demo test test-all lint bench clean
+.PHONY: setup setup-all demo test test-all attack lint bench clean
 
 setup: .venv/dev-done
 setup-all: .venv/all-done
@@ -34,6 +34,11 @@ test: setup
 
 test-all: setup-all
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# What takes hours: kills at random moments, and an hour of use in one process.
+attack: setup-all
+	$(BIN)/python -m tests.kill --kills 200
+	$(BIN)/python benchmarks/soak.py --minutes 60
 
 # The comparisons of speed, about an hour; DATA is a folder with `frappe_x1`, if any.
 bench: .venv/bench-done .bench/torch/done .bench/tf215/done
