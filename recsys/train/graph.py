@@ -4,8 +4,11 @@ A few operations for all columns of one type tell whether a batch is right, and 
 nothing of Python. Only if it is not, NumPy is asked, which says what is wrong where.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recsys.layers.core import PredictLayer
 from recsys.train import routing
@@ -32,64 +35,76 @@ def looked_at(
     """
     import tensorflow as tf
 
-    names = {*needs.columns}
-    if for_loss:
-        names |= {*needs.groups, *needs.of_losses}
+    columns = {**needs.of_losses, **needs.columns} if for_loss else needs.columns
+    names = {*columns, *(needs.groups if for_loss else ())}
 
     def through(number: Any, batch: Any) -> Any:
         x, *others = batch if isinstance(batch, tuple) else (batch,)
         x = {name: value for name, value in x.items() if name in names}
-        others = [each for each in others if for_loss and each is not None]
-        tensors = tf.nest.flatten((x, *others))
+        parts = x, *(each for each in others if for_loss and each is not None)
+        tensors = tf.nest.flatten(parts)
 
-        def asked() -> Any:
-            return tf.numpy_function(answer, [number, *tensors], "bool")
+        def ask(given: Sequence[Any], places: Sequence[Sequence[int]]) -> Any:
+            def answer(number: Any, *given: Any) -> bool:
+                arrays = dict(enumerate(given))
+                if places:
+                    arrays = _taken_apart(given, places)
+                flat = [arrays[place] for place in range(len(arrays))]
+                look(int(number), tf.nest.pack_sequence_as(parts, flat))
+                return True
 
-        def answer(number: Any, *arrays: Any) -> bool:
-            look(int(number), tf.nest.pack_sequence_as((x, *others), arrays))
-            return True
+            return tf.numpy_function(answer, [number, *given], "bool")
 
-        if all(each.shape[1:].is_fully_defined() for each in tensors):
-            equal = _of_one_length(tensors)
-            right = tf.cond(equal, lambda: _fits(needs, x, *others), lambda: False)
-            tf.cond(right, lambda: True, asked)
-        else:
-            asked()
+        if not all(each.shape[1:].is_fully_defined() for each in tensors):
+            ask(tensors, [])
+            return batch
+        # Columns are put together: few operations, and few tensors for a condition.
+        kinds: dict[Any, list[int]] = {}
+        known = [columns.get(name) for name in sorted(x)]
+        known += [None] * (len(tensors) - len(known))
+        for place, (each, column) in enumerate(zip(tensors, known, strict=True)):
+            kind = each.dtype, tuple(each.shape[1:]), column and column.ids > 0
+            kinds.setdefault(kind, []).append(place)
+        places = [*kinds.values()]
+        alike = [[tensors[place] for place in each] for each in places]
+        lengths = [tf.stack(tf.shape_n(each))[:, 0] for each in alike]
+        joined = [tf.concat(each, 0) for each in alike]
+        rows = tf.concat(lengths, 0)
+        found = [tf.reduce_all(rows == rows[0]), _labels_and_weights_fit(needs, *parts)]
+        for each, values in zip(places, joined, strict=True):
+            of_kind = [column for place in each if (column := known[place])]
+            if of_kind:
+                length = tf.shape(values)[0] // len(each)  # if all are equal
+                shape = [len(each), length, *values.shape[1:]]
+                whole = tf.reshape(values[: length * len(each)], shape)
+                found.append(_columns_fit(of_kind, whole))
+        right = tf.reduce_all(found)
+        tf.cond(right, lambda: True, lambda: ask([*joined, *lengths], places))
         return batch
 
-    numbered = dataset.enumerate()
     through = tf.autograph.experimental.do_not_convert(through)
-    return numbered.map(through, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.enumerate().map(through).prefetch(2)
 
 
-def _of_one_length(tensors: Iterable[Any]) -> Any:
+def _taken_apart(
+    given: Sequence[NDArray[Any]], places: Sequence[Sequence[int]]
+) -> dict[int, NDArray[Any]]:
+    """Returns arrays by place, of some that were joined, and of their lengths."""
+    arrays: dict[int, NDArray[Any]] = {}
+    joined, lengths = given[: len(places)], given[len(places) :]
+    for each, values, length in zip(places, joined, lengths, strict=True):
+        arrays |= zip(each, np.split(values, np.cumsum(length)[:-1]), strict=True)
+    return arrays
+
+
+def _labels_and_weights_fit(
+    needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None
+) -> Any:
     import tensorflow as tf
 
-    kinds: dict[Any, list[Any]] = {}
-    for each in tensors:
-        kinds.setdefault((each.dtype, each.shape.rank), []).append(each)
-    rows = [tf.stack(tf.shape_n(same))[:, 0] for same in kinds.values()]
-    rows = tf.concat(rows, 0)
-    return tf.reduce_all(rows == rows[0])
-
-
-def _fits(needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None) -> Any:
-    """Whether columns, labels and weights are right; may be false where they are."""
-    import tensorflow as tf
-
-    columns = {**needs.of_losses, **needs.columns}
-    kinds: dict[Any, list[Column]] = {}
-    for name in x.keys() & columns.keys():
-        value, column = x[name], columns[name]
-        kind = value.dtype, tuple(value.shape[1:]), column.ids > 0
-        kinds.setdefault(kind, []).append(column)
-    found = [
-        _columns_fit(alike, tf.stack([x[column.name] for column in alike]))
-        for alike in kinds.values()
-    ]
     labels = routing.labels_of_tasks(y, needs.heads)
     labels = {name: _exact(label) for name, label in labels.items()}
-    found += [_labels_fit(labels, name, needs.heads[name]) for name in labels]
+    found = [_labels_fit(labels, name, needs.heads[name]) for name in labels]
     weights = [each for each in tf.nest.flatten(weight) if each is not None]
     weights += [x[name] for name in needs.weights if name in x]
     for each in map(_exact, weights):
@@ -150,6 +165,8 @@ def _labels_fit(labels: Mapping[str, Any], name: str, head: PredictLayer | None)
     right = tf.reduce_all(right | tf.math.is_nan(label))
     required = None if head is None else head.requires
     if required is not None and required in labels:
-        before = tf.reshape(labels[required], [-1]) == 0
-        right &= tf.reduce_all(~before | (tf.reshape(label, [-1]) != 1))
+        both = [tf.reshape(each, [-1]) for each in (labels[required], label)]
+        rows = tf.minimum(*map(tf.size, both))
+        before, label = (each[:rows] for each in both)
+        right &= tf.reduce_all((before != 0) | (label != 1))
     return right
