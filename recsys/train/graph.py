@@ -1,14 +1,11 @@
 """Checks on the batches of a `tf.data.Dataset`, while they are made.
 
-A few operations for all columns of one type tell whether a batch is right, and take
-nothing of Python. Only if it is not, NumPy is asked, which says what is wrong where.
+One or two operations on each column tell whether a batch is right, and take nothing of
+Python. Only if it is not, NumPy is asked, which says what is wrong where.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from recsys.layers.core import PredictLayer
 from recsys.train import routing
@@ -35,8 +32,9 @@ def looked_at(
     """
     import tensorflow as tf
 
-    columns = {**needs.of_losses, **needs.columns} if for_loss else needs.columns
-    names = {*columns, *(needs.groups if for_loss else ())}
+    names = {*needs.columns}
+    if for_loss:
+        names |= {*needs.groups, *needs.of_losses}
 
     def through(number: Any, batch: Any) -> Any:
         x, *others = batch if isinstance(batch, tuple) else (batch,)
@@ -44,67 +42,50 @@ def looked_at(
         parts = x, *(each for each in others if for_loss and each is not None)
         tensors = tf.nest.flatten(parts)
 
-        def ask(given: Sequence[Any], places: Sequence[Sequence[int]]) -> Any:
-            def answer(number: Any, *given: Any) -> bool:
-                arrays = dict(enumerate(given))
-                if places:
-                    arrays = _taken_apart(given, places)
-                flat = [arrays[place] for place in range(len(arrays))]
-                look(int(number), tf.nest.pack_sequence_as(parts, flat))
-                return True
+        def ask() -> Any:
+            return tf.numpy_function(answer, [number, *tensors], "bool")
 
-            return tf.numpy_function(answer, [number, *given], "bool")
+        def answer(number: Any, *arrays: Any) -> bool:
+            look(int(number), tf.nest.pack_sequence_as(parts, arrays))
+            return True
 
-        if not all(each.shape[1:].is_fully_defined() for each in tensors):
-            ask(tensors, [])
-            return batch
-        # Columns are put together: few operations, and few tensors for a condition.
-        kinds: dict[Any, list[int]] = {}
-        known = [columns.get(name) for name in sorted(x)]
-        known += [None] * (len(tensors) - len(known))
-        for place, (each, column) in enumerate(zip(tensors, known, strict=True)):
-            kind = each.dtype, tuple(each.shape[1:]), column and column.ids > 0
-            kinds.setdefault(kind, []).append(place)
-        places = [*kinds.values()]
-        alike = [[tensors[place] for place in each] for each in places]
-        lengths = [tf.stack(tf.shape_n(each))[:, 0] for each in alike]
-        joined = [tf.concat(each, 0) for each in alike]
-        rows = tf.concat(lengths, 0)
-        found = [tf.reduce_all(rows == rows[0]), _labels_and_weights_fit(needs, *parts)]
-        for each, values in zip(places, joined, strict=True):
-            of_kind = [column for place in each if (column := known[place])]
-            if of_kind:
-                length = tf.shape(values)[0] // len(each)  # if all are equal
-                shape = [len(each), length, *values.shape[1:]]
-                whole = tf.reshape(values[: length * len(each)], shape)
-                found.append(_columns_fit(of_kind, whole))
-        right = tf.reduce_all(found)
-        tf.cond(right, lambda: True, lambda: ask([*joined, *lengths], places))
+        if all(each.shape[1:].is_fully_defined() for each in tensors):
+            right = _of_one_length(tensors) & _fits(needs, *parts)
+            tf.cond(right, lambda: True, ask)
+        else:
+            ask()
         return batch
 
     through = tf.autograph.experimental.do_not_convert(through)
     return dataset.enumerate().map(through).prefetch(2)
 
 
-def _taken_apart(
-    given: Sequence[NDArray[Any]], places: Sequence[Sequence[int]]
-) -> dict[int, NDArray[Any]]:
-    """Returns arrays by place, of some that were joined, and of their lengths."""
-    arrays: dict[int, NDArray[Any]] = {}
-    joined, lengths = given[: len(places)], given[len(places) :]
-    for each, values, length in zip(places, joined, lengths, strict=True):
-        arrays |= zip(each, np.split(values, np.cumsum(length)[:-1]), strict=True)
-    return arrays
-
-
-def _labels_and_weights_fit(
-    needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None
-) -> Any:
+def _of_one_length(tensors: Iterable[Any]) -> Any:
     import tensorflow as tf
 
+    kinds: dict[Any, list[Any]] = {}
+    for each in tensors:
+        kinds.setdefault((each.dtype, each.shape.rank), []).append(each)
+    rows = [tf.stack(tf.shape_n(same))[:, 0] for same in kinds.values()]
+    rows = tf.concat(rows, 0)
+    return tf.reduce_all(rows == rows[0])
+
+
+def _fits(needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None) -> Any:
+    """Whether columns, labels and weights are right; may be false where they are."""
+    import tensorflow as tf
+
+    columns = {**needs.of_losses, **needs.columns}
+    kinds: dict[Any, list[str]] = {}
+    for name in x.keys() & columns.keys():
+        kinds.setdefault((x[name].dtype, columns[name].ids > 0), []).append(name)
+    found = [
+        _columns_fit([columns[name] for name in names], [x[name] for name in names])
+        for names in kinds.values()
+    ]
     labels = routing.labels_of_tasks(y, needs.heads)
     labels = {name: _exact(label) for name, label in labels.items()}
-    found = [_labels_fit(labels, name, needs.heads[name]) for name in labels]
+    found += [_labels_fit(labels, name, needs.heads[name]) for name in labels]
     weights = [each for each in tf.nest.flatten(weight) if each is not None]
     weights += [x[name] for name in needs.weights if name in x]
     for each in map(_exact, weights):
@@ -126,26 +107,28 @@ def _is_small(values: Any) -> Any:
     return tf.abs(_exact(values)) <= LARGEST
 
 
-def _columns_fit(columns: Sequence[Column], values: Any) -> Any:
-    """Whether columns of one type and shape, ids or numbers, hold what they should.
+def _columns_fit(columns: Sequence[Column], values: Sequence[Any]) -> Any:
+    """Whether columns of one type, all ids or all numbers, hold what they should.
 
-    Args:
-        columns: The columns.
-        values: `(columns, rows, ...)`.
+    One or two operations read a column, and copy none.
     """
     import tensorflow as tf
 
-    floating = values.dtype.is_floating
+    floating = values[0].dtype.is_floating
     if not columns[0].ids:
-        return tf.reduce_all(_is_small(values)) if floating else True
-    if values.dtype != "int32":
-        values = tf.cast(values, "float64" if floating else "int64")
-    axes = [*range(1, len(values.shape))]
-    least = tf.constant([column.least for column in columns], values.dtype)
-    most = tf.constant([column.ids - 1 for column in columns], values.dtype)
-    right = tf.reduce_all(tf.reduce_min(values, axes) >= least)
-    right &= tf.reduce_all(tf.reduce_max(values, axes) <= most)
-    return right & tf.reduce_all(values == tf.floor(values)) if floating else right
+        if not floating:
+            return True
+        squares = [tf.nn.l2_loss(tf.cast(each, "float32")) for each in values]
+        return tf.reduce_all(tf.math.is_finite(squares))  # also not above 1e19
+    if values[0].dtype != "int32":
+        values = [tf.cast(each, "float64" if floating else "int64") for each in values]
+    least = tf.constant([column.least for column in columns], values[0].dtype)
+    most = tf.constant([column.ids - 1 for column in columns], values[0].dtype)
+    right = tf.reduce_all([tf.reduce_min(each) for each in values] >= least)
+    right &= tf.reduce_all([tf.reduce_max(each) for each in values] <= most)
+    if floating:
+        right &= tf.reduce_all([tf.reduce_all(v == tf.floor(v)) for v in values])
+    return right
 
 
 def _labels_fit(labels: Mapping[str, Any], name: str, head: PredictLayer | None) -> Any:
