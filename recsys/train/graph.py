@@ -1,7 +1,7 @@
 """Checks on the batches of a `tf.data.Dataset`, while they are made.
 
-A few operations for all columns of one type tell whether a batch is right, and take
-nothing of Python. Only if it is not, NumPy is asked, which says what is wrong where.
+One or two operations on each column tell whether a batch is right, and take nothing of
+Python. Only if it is not, NumPy is asked, which says what is wrong where.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,27 +39,25 @@ def looked_at(
     def through(number: Any, batch: Any) -> Any:
         x, *others = batch if isinstance(batch, tuple) else (batch,)
         x = {name: value for name, value in x.items() if name in names}
-        others = [each for each in others if for_loss and each is not None]
-        tensors = tf.nest.flatten((x, *others))
+        parts = x, *(each for each in others if for_loss and each is not None)
+        tensors = tf.nest.flatten(parts)
 
-        def asked() -> Any:
+        def ask() -> Any:
             return tf.numpy_function(answer, [number, *tensors], "bool")
 
         def answer(number: Any, *arrays: Any) -> bool:
-            look(int(number), tf.nest.pack_sequence_as((x, *others), arrays))
+            look(int(number), tf.nest.pack_sequence_as(parts, arrays))
             return True
 
         if all(each.shape[1:].is_fully_defined() for each in tensors):
-            equal = _of_one_length(tensors)
-            right = tf.cond(equal, lambda: _fits(needs, x, *others), lambda: False)
-            tf.cond(right, lambda: True, asked)
+            right = _of_one_length(tensors) & _fits(needs, *parts)
+            tf.cond(right, lambda: True, ask)
         else:
-            asked()
+            ask()
         return batch
 
-    numbered = dataset.enumerate()
     through = tf.autograph.experimental.do_not_convert(through)
-    return numbered.map(through, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.enumerate().map(through).prefetch(2)
 
 
 def _of_one_length(tensors: Iterable[Any]) -> Any:
@@ -78,14 +76,12 @@ def _fits(needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None)
     import tensorflow as tf
 
     columns = {**needs.of_losses, **needs.columns}
-    kinds: dict[Any, list[Column]] = {}
+    kinds: dict[Any, list[str]] = {}
     for name in x.keys() & columns.keys():
-        value, column = x[name], columns[name]
-        kind = value.dtype, tuple(value.shape[1:]), column.ids > 0
-        kinds.setdefault(kind, []).append(column)
+        kinds.setdefault((x[name].dtype, columns[name].ids > 0), []).append(name)
     found = [
-        _columns_fit(alike, tf.stack([x[column.name] for column in alike]))
-        for alike in kinds.values()
+        _columns_fit([columns[name] for name in names], [x[name] for name in names])
+        for names in kinds.values()
     ]
     labels = routing.labels_of_tasks(y, needs.heads)
     labels = {name: _exact(label) for name, label in labels.items()}
@@ -111,26 +107,28 @@ def _is_small(values: Any) -> Any:
     return tf.abs(_exact(values)) <= LARGEST
 
 
-def _columns_fit(columns: Sequence[Column], values: Any) -> Any:
-    """Whether columns of one type and shape, ids or numbers, hold what they should.
+def _columns_fit(columns: Sequence[Column], values: Sequence[Any]) -> Any:
+    """Whether columns of one type, all ids or all numbers, hold what they should.
 
-    Args:
-        columns: The columns.
-        values: `(columns, rows, ...)`.
+    One or two operations read a column, and copy none.
     """
     import tensorflow as tf
 
-    floating = values.dtype.is_floating
+    floating = values[0].dtype.is_floating
     if not columns[0].ids:
-        return tf.reduce_all(_is_small(values)) if floating else True
-    if values.dtype != "int32":
-        values = tf.cast(values, "float64" if floating else "int64")
-    axes = [*range(1, len(values.shape))]
-    least = tf.constant([column.least for column in columns], values.dtype)
-    most = tf.constant([column.ids - 1 for column in columns], values.dtype)
-    right = tf.reduce_all(tf.reduce_min(values, axes) >= least)
-    right &= tf.reduce_all(tf.reduce_max(values, axes) <= most)
-    return right & tf.reduce_all(values == tf.floor(values)) if floating else right
+        if not floating:
+            return True
+        squares = [tf.nn.l2_loss(tf.cast(each, "float32")) for each in values]
+        return tf.reduce_all(tf.math.is_finite(squares))  # also not above 1e19
+    if values[0].dtype != "int32":
+        values = [tf.cast(each, "float64" if floating else "int64") for each in values]
+    least = tf.constant([column.least for column in columns], values[0].dtype)
+    most = tf.constant([column.ids - 1 for column in columns], values[0].dtype)
+    right = tf.reduce_all([tf.reduce_min(each) for each in values] >= least)
+    right &= tf.reduce_all([tf.reduce_max(each) for each in values] <= most)
+    if floating:
+        right &= tf.reduce_all([tf.reduce_all(v == tf.floor(v)) for v in values])
+    return right
 
 
 def _labels_fit(labels: Mapping[str, Any], name: str, head: PredictLayer | None) -> Any:
@@ -150,6 +148,8 @@ def _labels_fit(labels: Mapping[str, Any], name: str, head: PredictLayer | None)
     right = tf.reduce_all(right | tf.math.is_nan(label))
     required = None if head is None else head.requires
     if required is not None and required in labels:
-        before = tf.reshape(labels[required], [-1]) == 0
-        right &= tf.reduce_all(~before | (tf.reshape(label, [-1]) != 1))
+        both = [tf.reshape(each, [-1]) for each in (labels[required], label)]
+        rows = tf.minimum(*map(tf.size, both))
+        before, label = (each[:rows] for each in both)
+        right &= tf.reduce_all((before != 0) | (label != 1))
     return right
