@@ -1,10 +1,12 @@
 """Learns vocabularies and statistics from the data of `fit`."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -130,6 +132,7 @@ def _edges(
     """
     edges: set[float] = set()  # of frequent values, and the next above each
     frequent: set[float] = set()
+    quantiles = _unrounded(values, quantiles, run)
     while again := {q for q, times in Counter(quantiles).items() if times > 1}:
         frequent |= again
         rest = values.filter(~values.value.isin([*frequent]))
@@ -143,5 +146,25 @@ def _edges(
         quantiles = []
         if left:
             found = run(rest.aggregate(found=rest.value.quantile(_shares(left))))
-            quantiles = found["found"][0].as_py() or []
+            quantiles = _unrounded(rest, found["found"][0].as_py() or [], run)
     return sorted(edges | {*quantiles}) or sorted(frequent)
+
+
+def _unrounded(
+    values: Any, quantiles: list[float], run: Callable[[Any], pa.Table]
+) -> list[float]:
+    """Returns quantiles, those between equal values exactly so.
+
+    Engines interpolate between two values as a sum of shares of both, which rounds.
+    """
+    near = [(q, 4 * np.finfo("float64").eps * abs(q)) for q in sorted(quantiles)]
+    if not any(b - a <= 2 * slack for (a, slack), (b, _) in itertools.pairwise(near)):
+        return quantiles
+    found = {
+        f"value/{i}": values.value.max(where=(values.value - q).abs() <= slack)
+        for i, (q, slack) in enumerate(near)
+    }
+    exact = run(values.aggregate(**found)).to_pylist()[0].values()
+    return [
+        q if value is None else value for (q, _), value in zip(near, exact, strict=True)
+    ]

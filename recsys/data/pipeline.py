@@ -491,6 +491,8 @@ class FeaturePipeline:
 
         made: Sequence[Column] = self.schema.columns
         if columns is not None:
+            if not columns:
+                raise ValueError("transform: columns must name some. Received: []")
             made = [self.schema.column(name) for name in columns]
         read = raw_columns(self.schema, made, fitted.families)
         source = open_source(data, connection, read)

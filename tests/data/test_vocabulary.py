@@ -8,7 +8,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys.data import Bucketed, Categorical, FeaturePipeline, Hashed, MultiValue
@@ -159,6 +159,7 @@ def documented_edges(values: list[float], num_buckets: int) -> list[float]:
 
 
 @settings(max_examples=60, deadline=None)
+@example(seen=[-25.5, -25.5, 0.0], zeros=2, new=[], num_buckets=4)
 @given(
     seen=st.lists(
         st.integers(-4, 4).map(float) | st.floats(-100, 100), min_size=1, max_size=40
