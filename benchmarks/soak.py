@@ -58,10 +58,12 @@ def process() -> dict[str, int]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
-    seconds = 60 * parser.parse_args().minutes
+def soak(seconds: float) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """Uses it for so long.
+
+    Returns:
+        What was done; the process after a tenth of the time; the process at the end.
+    """
     log = click_log(5_000)
     pipeline = FeaturePipeline(SCHEMA["columns"], SCHEMA["labels"]).fit(log)
     model = din(pipeline.fields(8), task=recsys.Task("label"), dnn_hidden_units=(32,))
@@ -112,11 +114,17 @@ def main() -> None:
             thread.join()
     if errors:
         raise errors[0]
-    last = process()
-    asked, trained = counts["asked"], counts["trained"]
+    return counts, first, process()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    minutes = parser.parse_args().minutes
+    counts, first, last = soak(60 * minutes)
     print(
-        f"{seconds / 60:.0f} minutes, {asked:,} requests in {THREADS} threads and "
-        f"{trained} trainings; after a tenth of it {first}, in the end {last}"
+        f"{minutes:g} minutes, {counts['asked']:,} requests in {THREADS} threads and "
+        f"{counts['trained']} trainings; after a tenth of it {first}, in the end {last}"
     )
     grown = {
         name: (before, last[name])
