@@ -355,7 +355,7 @@ class Callbacks(keras.callbacks.CallbackList):
             for _ in range(model.steps_per_execution):
                 next(iterator)
             left -= model.steps_per_execution
-            return {}
+            return {"skipped": True}  # of no logs the model would say: no rows
 
         model.train_function = skipping
 
