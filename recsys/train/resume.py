@@ -340,7 +340,7 @@ class Callbacks(keras.callbacks.CallbackList):
             if of is not None:
                 saved.remove(of)
                 changed = _unpacked(of[1], arrays)
-            vars(callback).update({**begun, **changed})
+            vars(callback).update(copy.deepcopy({**begun, **changed}))
 
     def _skip(self) -> None:
         """Has the steps that were taken read their batches, and do nothing else."""
