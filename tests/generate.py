@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 import time
-import traceback
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -27,6 +26,20 @@ def corrupted(seeds: range) -> list[str]:
     return found
 
 
+def legal(seeds: range) -> tuple[list[str], list[str]]:
+    """Returns what failed, and what models refused by name."""
+    from tests import legal as each
+
+    failed, refused = [], []
+    for seed in seeds:
+        wrong, how = each.failure(seed)
+        if wrong is not None:
+            failed.append(f"legal {seed}: {wrong}")
+        elif how != "works":
+            refused.append(f"legal {seed}: {how}")
+    return failed, refused
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--legal", type=int, default=0, help="how many")
@@ -36,13 +49,17 @@ def main() -> int:
     given = parser.parse_args()
     first = given.seed * 1_000_000 if given.only is None else given.only
     started = time.monotonic()
-    failures = []
-    failures += corrupted(range(first, first + given.corrupt))
-    for failure in failures:
-        print(failure)
-    seconds = time.monotonic() - started
-    print(f"corrupted: {given.corrupt} refused; {seconds:.0f} s; failures: {len(failures)}")
-    return 1 if failures else 0
+    failed, refused = legal(range(first, first + given.legal))
+    wrong = corrupted(range(first, first + given.corrupt))
+    for line in [*refused, *failed, *wrong]:
+        print(line)
+    worked = given.legal - len(failed) - len(refused)
+    print(
+        f"legal: {worked} built, trained, saved, loaded and trained on, {len(refused)} "
+        f"refused by their model; corrupted: {given.corrupt - len(wrong)} refused; "
+        f"{time.monotonic() - started:.0f} s; failures: {len(failed) + len(wrong)}"
+    )
+    return 1 if failed or wrong else 0
 
 
 if __name__ == "__main__":
