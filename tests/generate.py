@@ -20,9 +20,9 @@ def corrupted(seeds: range) -> list[str]:
 
     found = []
     for seed in seeds:
-        case = each.draw(seed)
-        if (wrong := each.failure(case)) is not None:
+        if (wrong := each.failure(each.draw(seed))) is not None:
             found.append(f"corrupted {seed}: {wrong}")
+            print(found[-1], flush=True)
     return found
 
 
@@ -35,8 +35,10 @@ def legal(seeds: range) -> tuple[list[str], list[str]]:
         wrong, how = each.failure(seed)
         if wrong is not None:
             failed.append(f"legal {seed}: {wrong}")
+            print(failed[-1], flush=True)
         elif how != "works":
             refused.append(f"legal {seed}: {how}")
+            print(refused[-1], flush=True)
     return failed, refused
 
 
@@ -51,8 +53,6 @@ def main() -> int:
     started = time.monotonic()
     failed, refused = legal(range(first, first + given.legal))
     wrong = corrupted(range(first, first + given.corrupt))
-    for line in [*refused, *failed, *wrong]:
-        print(line)
     worked = given.legal - len(failed) - len(refused)
     print(
         f"legal: {worked} built, trained, saved, loaded and trained on, {len(refused)} "

@@ -65,9 +65,7 @@ def draw(seed: int) -> Configuration:
     data = pick(random, DATA)
     if data == "pipeline" and entry.family not in ("rank", "match"):
         data = "dict"
-    fields = (
-        pipeline().fields(dim=4) if data == "pipeline" else _fields(random, entry)
-    )
+    fields = pipeline().fields(dim=4) if data == "pipeline" else _fields(random, entry)
     tasks = _tasks(random, entry, data)
     return Configuration(
         name=entry.name,
@@ -379,7 +377,12 @@ def failure(seed: int) -> tuple[str | None, str]:
 
 
 def _loss(chosen: Configuration) -> Any:
-    kinds = {"binary": "ce", "multiclass": "ce", "regression": "mse", "count": "poisson"}
+    kinds = {
+        "binary": "ce",
+        "multiclass": "ce",
+        "regression": "mse",
+        "count": "poisson",
+    }
     losses = {task.name: kinds[task.belong] for task in chosen.tasks}
     return losses or None
 
