@@ -39,7 +39,8 @@ def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
     check_k(k)
     if ids.min(initial=0) < -1:
         raise ValueError(
-            f"ranked must hold ids of at least 0, and -1 for none. Received: {ids.min()}"
+            "ranked must hold ids of at least 0, and -1 for none. "
+            f"Received: {ids.min()}"
         )
     ids = ids.astype(np.int64)
     ordered = np.sort(ids, axis=1)

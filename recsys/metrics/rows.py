@@ -35,9 +35,9 @@ def valid_rows(
         groups: The group of each row.
 
     Raises:
-        ValueError: If the columns differ in length or have several values per row, if
-            one is no number, a weight is negative or not finite, or if the score of a row that counts
-            is NaN.
+        ValueError: If the columns differ in length, have several values per row or,
+            groups aside, are no numbers, if a weight is negative or not finite, or if
+            the score of a row that counts is NaN.
     """
     label, score = _column("y_true", y_true), _column("y_score", y_score)
     if sample_weight is None:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from recsys.feature._arrays import as_array, as_numbers
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.retrieval import MatchLoss
 from recsys.metrics.relevance import check_judged
@@ -36,9 +37,11 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
     (array([0, 2, 2, 3]), array([3, 4, 5]))
     """
     if isinstance(ids, tuple):
-        offsets, *others = map(np.asarray, ids)
+        arrays = [as_numbers("Offsets and ids of users", each) for each in ids]
+        offsets, others = arrays[0] if arrays else None, arrays[1:]
         if (
-            not others
+            len(others) not in (1, 2)
+            or any(each.ndim != 1 for each in (offsets, *others))
             or not len(offsets)
             or offsets[0] != 0
             or (np.diff(offsets) < 0).any()
@@ -47,11 +50,16 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
             raise ValueError(
                 "Ids of users as (offsets, ids) must have offsets that rise from 0 to "
                 f"the number of ids. Received: offsets {offsets}, "
-                f"{[len(other) for other in others]} ids"
+                f"{[other.size for other in others]} ids"
             )
         check_judged(*others)
         return ids
-    arrays = [np.asarray(each) for each in ids]
+    if not isinstance(ids, (list, np.ndarray)):
+        raise ValueError(
+            "Ids of users must be a list with one array of integers for each user, or "
+            f"(offsets, ids). Received: {ids!r}"
+        )
+    arrays = [as_array("Ids of a user", each) for each in ids]
     for user, each in enumerate(arrays):
         if each.ndim != 1 or (each.size and each.dtype.kind not in "iu"):
             raise ValueError(
