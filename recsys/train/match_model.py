@@ -11,6 +11,7 @@ from recsys.layers.catalogue import Catalogue
 from recsys.layers.retrieval import MatchLoss
 from recsys.metrics.relevance import check_judged
 from recsys.retrieval import diversify, top_k
+from recsys.train.columns import check_columns, columns_of_catalogue
 from recsys.train.model import Model
 
 USER, ITEM = "user_vector", "item_vector"
@@ -143,8 +144,8 @@ class MatchModel(Model):
                 order: `(vocabulary_size,)`, or `(vocabulary_size, length)`.
 
         Raises:
-            ValueError: If the model needs none, or a column is missing or has another
-                shape.
+            ValueError: If the model needs none, or a column is missing, has another
+                shape, or holds a value that the model would not take.
         """
         layer = self._catalogue()
         if layer is None:
@@ -152,6 +153,8 @@ class MatchModel(Model):
                 f"{self.name} has no item fields besides the item, and takes no "
                 f"catalogue. Received: {[*columns]}"
             )
+        layer.check(columns)
+        check_columns(columns_of_catalogue(self, layer), columns)
         layer.fill(columns)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
