@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from recsys.data.reader import is_frame
+from recsys.feature._constraints import Flag, Integer
 from recsys.train import feed, graph, rows
 from recsys.train.rows import Needs
 
@@ -35,14 +36,15 @@ _LEAST = {
     "validation_batch_size": 1,
     "validation_steps": 1,
 }
+_FLAGS = ("shuffle", "validate")
 
 
-def whole_numbers(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the arguments of a method, its sizes and counts as Python's integers.
 
     Raises:
-        ValueError: If one is no integer, or too small; or `validation_split` no
-            fraction.
+        ValueError: If one is no integer, or too small; `validation_split` no fraction;
+            a flag neither true nor false; or a callback none of Keras.
     """
     found = dict(given)
     for name, value in given.items():
@@ -61,6 +63,26 @@ def whole_numbers(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
             f"{who}: validation_split must be a fraction in [0, 1). "
             f"Received: validation_split={share!r}"
         )
+    for name in _FLAGS:
+        if name in given and not Flag().accepts(given[name]):
+            raise ValueError(
+                f"{who}: {name} must be {Flag.wanted}. Received: {name}={given[name]!r}"
+            )
+    every = given.get("validation_freq", 1)
+    listed = isinstance(every, (list, tuple, set)) and every
+    if not all(map(Integer(1).accepts, every if listed else [every])):
+        raise ValueError(
+            f"{who}: validation_freq must be {Integer(1).wanted}, or a list of epochs. "
+            f"Received: validation_freq={every!r}"
+        )
+    callbacks = given.get("callbacks")
+    one_or_more = (keras.callbacks.Callback, keras.callbacks.CallbackList)
+    for each in keras.tree.flatten(callbacks):
+        if each is not None and not isinstance(each, one_or_more):
+            raise ValueError(
+                f"{who}: callbacks must be a list of Keras callbacks. "
+                f"Received: {each!r}"
+            )
     return found
 
 

@@ -72,8 +72,8 @@ def by_output(
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns the known names most like `name`, or all, for an error."""
-    known = list(known)
-    return ", ".join(difflib.get_close_matches(name, known) or sorted(known))
+    known = list(map(str, known))
+    return ", ".join(difflib.get_close_matches(str(name), known) or sorted(known))
 
 
 _CROSSENTROPIES = {
