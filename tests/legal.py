@@ -189,7 +189,7 @@ def _kwargs(
     elif tasks:
         given["task"] = tasks[0]
     by_chance = {
-        "hidden_units": [(8, 4), [6], (5,)],
+        "hidden_units": [(8, 4), [6], (2,)],
         "activation": ["relu", "dice", "prelu", "tanh"],
         "dropout": [0.0, 0.2],
         "use_bn": [True, False],
@@ -416,7 +416,7 @@ def _check(chosen: Configuration, model: Any) -> None:
     together = _predicted(model, asked)
     _finite("predictions", together)
     for name, value in _predicted(model, ask).items():
-        np.testing.assert_array_equal(value, together[name], f"held in {chosen.data}")
+        close(value, together[name], terms=100)  # maybe of another graph
     for i in (0, ASK - 1):
         if chosen.data == "pipeline":
             alone = _predicted(model, asked.slice(i, 1))
