@@ -94,7 +94,8 @@ def _beside(path: Path) -> Iterator[Path]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         lock = FileLock(folder / LOCK)
-        with suppress(FileNotFoundError):  # another writer took it for one that is left
+        # Another writer may take it for one that is left, at any point.
+        with suppress(FileNotFoundError, FileExistsError):
             lock.acquire()
             break
     try:

@@ -43,7 +43,8 @@ def valid_rows(
     if sample_weight is None:
         weight = np.ones(len(label))
     else:
-        if np.ndim(sample_weight) == 0:
+        sample_weight = as_numbers("sample_weight", sample_weight)
+        if sample_weight.ndim == 0:
             sample_weight = np.broadcast_to(sample_weight, len(label))
         weight = _column("sample_weight", sample_weight).astype(np.float64)
     group = None

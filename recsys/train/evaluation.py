@@ -325,6 +325,11 @@ def _source(scores: Any, users: Any, reserved: int) -> _Vectors | _Table:
                 f"Received: {len(scores)} parts"
             )
         vectors, items = (as_numbers("scores", each) for each in scores)
+        if items.ndim != 2 or vectors.shape[-1:] != items.shape[1:]:
+            raise ValueError(
+                "scores as (user_vectors, item_matrix) must have one dim. "
+                f"Received: shapes {vectors.shape} and {items.shape}"
+            )
         return _Vectors(lambda rows: (vectors[rows], None), items, reserved)
     if callable(scores):
         return _Table(scores, None, reserved)

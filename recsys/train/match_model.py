@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from recsys.feature._arrays import as_array, as_numbers
+from recsys.feature._constraints import Constraint, Integer, Maybe, Number
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.retrieval import MatchLoss
 from recsys.metrics.relevance import check_judged
@@ -38,19 +39,19 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
     (array([0, 2, 2, 3]), array([3, 4, 5]))
     """
     if isinstance(ids, tuple):
-        arrays = [as_numbers("Offsets and ids of users", each) for each in ids]
-        offsets, others = arrays[0] if arrays else None, arrays[1:]
+        parts = [as_numbers("Offsets and ids of users", each) for each in ids]
+        others = parts[1:]
         if (
             len(others) not in (1, 2)
-            or any(each.ndim != 1 for each in (offsets, *others))
-            or not len(offsets)
-            or offsets[0] != 0
-            or (np.diff(offsets) < 0).any()
-            or any(len(other) != offsets[-1] for other in others)
+            or any(each.ndim != 1 for each in parts)
+            or not len(parts[0])
+            or parts[0][0] != 0
+            or (np.diff(parts[0]) < 0).any()
+            or any(len(other) != parts[0][-1] for other in others)
         ):
             raise ValueError(
                 "Ids of users as (offsets, ids) must have offsets that rise from 0 to "
-                f"the number of ids. Received: offsets {offsets}, "
+                f"the number of ids. Received: offsets {parts[:1]}, "
                 f"{[other.size for other in others]} ids"
             )
         check_judged(*others)
@@ -233,7 +234,22 @@ class MatchModel(Model):
         Returns:
             Ids and scores, `(rows, k)` each, best first; id -1 where a user has less
             than k items left.
+
+        Raises:
+            ValueError: If a column is not what the model takes, a number is out of
+                range, or as `top_k` and `diversify`.
         """
+        numbers: dict[str, tuple[Any, Constraint]] = {
+            "k": (k, Integer(1)),
+            "diversity": (diversity, Number(0)),
+            "pool": (pool, Maybe(Integer(1))),
+        }
+        for name, (value, allowed) in numbers.items():
+            if not allowed.accepts(value):
+                raise ValueError(
+                    f"recommend: {name} must be {allowed.wanted}. "
+                    f"Received: {name}={value!r}"
+                )
         vectors, interests = self.user_vectors(users)
         ids, scores = top_k(
             vectors,
