@@ -145,7 +145,7 @@ def prepared(
     if is_dataset(x):
         if int(x.cardinality()) == 0:
             raise no_rows(who)
-        _check(needs, _parts(_empty(x.element_spec, needs)), for_loss)
+        _check(needs, _parts(_like(x.element_spec, needs)), for_loss)
         source = x
         if validate and not getattr(x, "recsys_checked", False):
             source = graph.looked_at(x, needs, look, for_loss)
@@ -281,12 +281,22 @@ def _loader(loader: Any, who: str, look: Look) -> Any:
     return checked
 
 
-def _empty(spec: Any, needs: Needs, name: str = "") -> Any:
-    """Returns arrays of no rows; axes of unknown length have what the model wants."""
+def _like(spec: Any, needs: Needs) -> Any:
+    """Returns arrays as a dataset makes them, of no rows unless their numbers differ.
+
+    Those that are known and differ are an error before the step is traced.
+    """
+    shapes = [getattr(each, "shape", None) for each in keras.tree.flatten(spec)]
+    known = {shape[0] for shape in shapes if shape is not None and shape.rank}
+    return _zeros(spec, needs, len(known) > 1 and None not in known)
+
+
+def _zeros(spec: Any, needs: Needs, with_rows: bool, name: str = "") -> Any:
+    """Returns zeros; axes of unknown length have what the model wants."""
     if isinstance(spec, Mapping):
-        return {key: _empty(each, needs, key) for key, each in spec.items()}
+        return {key: _zeros(s, needs, with_rows, key) for key, s in spec.items()}
     if isinstance(spec, (list, tuple)):
-        return tuple(_empty(each, needs) for each in spec)
+        return tuple(_zeros(each, needs, with_rows) for each in spec)
     column = needs.columns.get(name) or needs.of_losses.get(name)
     if type(spec).__name__ != "TensorSpec":
         if column is not None:
@@ -300,5 +310,5 @@ def _empty(spec: Any, needs: Needs, name: str = "") -> Any:
     filled = (*wanted, *[1] * spec.shape.rank)
     known = zip(spec.shape[1:], filled, strict=False)
     tail = [want if length is None else length for length, want in known]
-    shape = (0, *tail) if spec.shape.rank else ()
+    shape = (spec.shape[0] if with_rows else 0, *tail) if spec.shape.rank else ()
     return np.zeros(shape, spec.dtype.as_numpy_dtype)
