@@ -95,8 +95,8 @@ def test_a_catalogue_can_come_later_and_must_come():
 @pytest.mark.parametrize(
     ("value", "error"),
     [
-        (7, "Column 'category' must hold ids from 0 to 6. Received: 7 in row 3"),
-        (-1, "Column 'category' must hold ids from 0 to 6. Received: -1 in row 3"),
+        (7, "Column 'category' must hold ids from 0 to 6. Received: 7.0 in row 3"),
+        (-1, "Column 'category' must hold ids from 0 to 6. Received: -1.0 in row 3"),
         (1.5, "Column 'category' must hold whole ids. Received: 1.5 in row 3"),
         (np.nan, "Column 'category' must hold finite numbers. Received: nan in row 3"),
         ("x", "Column 'category' must hold numbers .* Received: dtype object"),
