@@ -35,8 +35,9 @@ test: setup
 test-all: setup-all
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-# What takes hours: kills at random moments, and an hour of use in one process.
+# What takes hours: drawn inputs, kills at random moments, an hour of use in one process.
 attack: setup-all
+	$(BIN)/python -m tests.generate --legal 2000 --corrupt 10000
 	$(BIN)/python -m tests.kill --kills 200
 	$(BIN)/python benchmarks/soak.py --minutes 60
 

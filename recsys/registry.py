@@ -68,7 +68,8 @@ def create_model(name: str, fields: Sequence[Field], **kwargs: Any) -> "keras.Mo
     if name not in owners:
         near = difflib.get_close_matches(name.lower(), owners) or sorted(owners)
         raise ValueError(
-            f"There is no model {name!r}; the nearest names are {', '.join(near)}."
+            f"There is no model {name!r}; the nearest names are {', '.join(near)}. "
+            f"Received: name={name!r}"
         )
     module = importlib.import_module(f"recsys.{owners[name]}.{name}")
     return getattr(module, name)(fields, **kwargs)

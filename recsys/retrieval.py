@@ -4,12 +4,14 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
+
+from recsys.feature._arrays import as_array, as_numbers
+from recsys.feature._constraints import Integer, Number
 
 # A tile of scores: enough for BLAS to run at full speed, and still in the cache when
 # its best are looked for.
@@ -65,7 +67,7 @@ def top_k(
     array([[3, 4, 2],
            [2, 5, 3]], dtype=int32)
     """
-    users, items = np.asarray(users), np.asarray(items)
+    users, items = as_numbers("users", users), as_numbers("items", items)
     if users.ndim == 2:
         users = users[:, None, :]
     if users.ndim != 3 or items.ndim != 2 or users.shape[2] != items.shape[1]:
@@ -78,7 +80,7 @@ def top_k(
     num_users, num_interests, _ = users.shape
     exists = np.ones(users.shape[:2], bool)
     if interest_mask is not None:
-        exists = np.asarray(interest_mask, bool)
+        exists = as_numbers("interest_mask", interest_mask).astype(bool)
     if exists.shape != users.shape[:2]:
         raise ValueError(
             f"interest_mask must have shape {users.shape[:2]}. "
@@ -156,7 +158,8 @@ def top_k_of_scores(
     >>> top_k_of_scores([[9.0, 9.0, 1.0, 3.0, 3.0]], 2, exclude=([0, 1], [3]))
     (array([[4, 2]], dtype=int32), array([[3., 1.]]))
     """
-    scores = np.array(scores, np.result_type(np.asarray(scores), np.float32))
+    given = as_numbers("scores", scores)
+    scores = np.array(given, np.result_type(given, np.float32))
     if scores.ndim != 2 or np.isnan(scores.max(initial=-np.inf)):
         raise ValueError(
             "scores must have shape (num_users, num_items) and not be NaN. Received: "
@@ -203,10 +206,11 @@ def diversify(
     >>> diversify([[5, 3, 4]], [[0.9, 0.8, 0.7]], [0, 0, 0, 1, 2, 1], 2, 0.15)
     (array([[5, 4]], dtype=int32), array([[0.9, 0.7]]))
     """
-    ids, scores = np.asarray(ids, np.int32), np.asarray(scores)
-    categories = np.asarray(categories)
-    fits = ids.shape == scores.shape and ids.ndim == 2 and isinstance(k, Integral)
-    if not fits or not 1 <= k <= ids.shape[1]:
+    scores = as_numbers("scores", scores)
+    ids = as_numbers("ids", ids).astype(np.int32)
+    categories = as_array("categories", categories)
+    fits = ids.shape == scores.shape and ids.ndim == 2
+    if not fits or not Integer(1, most=ids.shape[1]).accepts(k):
         raise ValueError(
             "ids and scores must have one shape (num_users, pool), pool at least k, an "
             "integer of at least 1. "
@@ -222,7 +226,7 @@ def diversify(
             f"categories must be one for each item id, up to {ids.max(initial=0)}. "
             f"Received: shape {categories.shape}"
         )
-    if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+    if not Number(0).accepts(weight):
         raise ValueError(
             f"weight must be finite and at least 0. Received: weight={weight!r}"
         )
@@ -304,7 +308,16 @@ def check_excluded(
     """
     if exclude is None:
         return np.zeros(num_users + 1, np.intp), np.empty(0, np.intp)
-    parts = [np.asarray(part) for part in exclude]
+    if not isinstance(exclude, (tuple, list)) or len(exclude) != 2:
+        raise ValueError(
+            f"exclude must be (offsets, ids), two arrays. Received: {exclude!r}"
+        )
+    parts = [as_numbers("offsets and ids of exclude", part) for part in exclude]
+    if any(part.ndim != 1 for part in parts):
+        raise ValueError(
+            "exclude must be (offsets, ids), arrays of one axis. "
+            f"Received: shapes {[part.shape for part in parts]}"
+        )
     if any(part.size and part.dtype.kind not in "iu" for part in parts):
         raise ValueError(
             "exclude must be (offsets, ids), both integers. "
@@ -330,8 +343,7 @@ def check_excluded(
 
 
 def _check_numbers(k: int, reserved: int) -> None:
-    whole = isinstance(k, Integral) and isinstance(reserved, Integral)
-    if not whole or k < 1 or reserved < 0:
+    if not Integer(1).accepts(k) or not Integer(0).accepts(reserved):
         raise ValueError(
             "k must be an integer of at least 1 and reserved one of at least 0. "
             f"Received: k={k!r}, reserved={reserved!r}"

@@ -22,6 +22,7 @@ from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
 from recsys.data.progress import working
 from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
+from recsys.feature._constraints import Flag
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
     FIRST_ID,
@@ -326,8 +327,8 @@ class FeaturePipeline:
         owner = self.schema.owner(self.schema.column(name))
         if not isinstance(owner, Vocabulary):
             raise ValueError(
-                f"{type(owner).__name__} {name!r}: only Categorical and MultiValue "
-                "columns have a vocabulary"
+                "vocabulary: name must be that of a Categorical or MultiValue column. "
+                f"Received: {name!r}, a {type(owner).__name__}"
             )
         words = fitted.vocabularies[owner.name]
         ids = np.arange(FIRST_ID, FIRST_ID + len(words), dtype="int32")
@@ -399,6 +400,12 @@ class FeaturePipeline:
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
+        flags = {"shuffle": shuffle, "drop_remainder": drop_remainder}
+        for name, value in flags.items():
+            if not Flag().accepts(value):
+                raise ValueError(
+                    f"dataset: {name} must be {Flag.wanted}. Received: {name}={value!r}"
+                )
         if not _is_pair(start):
             raise ValueError(
                 "dataset: start must be (epoch, step), integers of at least 0. "
@@ -491,8 +498,12 @@ class FeaturePipeline:
 
         made: Sequence[Column] = self.schema.columns
         if columns is not None:
-            if not columns:
-                raise ValueError("transform: columns must name some. Received: []")
+            listed = isinstance(columns, Sequence) and not isinstance(columns, str)
+            if not listed or not columns:
+                raise ValueError(
+                    "transform: columns must be a list of names, one or more. "
+                    f"Received: columns={columns!r}"
+                )
             made = [self.schema.column(name) for name in columns]
         read = raw_columns(self.schema, made, fitted.families)
         source = open_source(data, connection, read)

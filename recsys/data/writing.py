@@ -29,8 +29,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: If there is no folder for it.
+        FileExistsError: If it is a folder.
     """
     path = Path(path).resolve()
+    if path.is_dir():
+        raise FileExistsError(f"{path} must not be a folder. Received: one that is")
     with _beside(path) as part:
         yield part
         sync(part)
@@ -39,16 +42,27 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def whole_folder(path: str | Path, with_file: str) -> Iterator[Path]:
     """Yields where to write a folder that appears under its name when it is whole.
 
-    One that is there is replaced. No call does that at once: readers may find neither
-    for a moment.
+    One of its kind that is there is replaced. No call does that at once: readers may
+    find neither for a moment.
+
+    Args:
+        path: The folder.
+        with_file: Name of a file in each folder of its kind.
 
     Raises:
         FileNotFoundError: If there is no folder for it.
+        FileExistsError: If there is anything but an empty folder, or one of its kind.
     """
     path = Path(path).resolve()
+    if path.exists() and not (path / with_file).is_file():
+        if not path.is_dir() or any(path.iterdir()):
+            raise FileExistsError(
+                f"{path} must be new, empty, or a folder with {with_file}, which is "
+                "replaced. Received: something else"
+            )
     with _beside(path) as part:
         yield part
         for written in part.rglob("*"):
@@ -80,7 +94,8 @@ def _beside(path: Path) -> Iterator[Path]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         lock = FileLock(folder / LOCK)
-        with suppress(FileNotFoundError):  # another writer took it for one that is left
+        # Another writer may take it for one that is left, at any point.
+        with suppress(FileNotFoundError, FileExistsError):
             lock.acquire()
             break
     try:

@@ -591,7 +591,7 @@ class Schema:
 def nearest(name: str, names: Iterable[str]) -> str:
     """Returns the end of an error text: all names, and those most like `name`."""
     names = sorted(names)
-    near = difflib.get_close_matches(name, names)
+    near = difflib.get_close_matches(str(name), names)
     return ", ".join(names) + (f" (nearest: {', '.join(near)})" if near else "")
 
 

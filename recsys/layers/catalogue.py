@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from recsys.feature._arrays import as_array
 from recsys.feature._names import layer_name
 from recsys.layers.embedding import gather_rows
 
@@ -59,24 +60,7 @@ class Catalogue(keras.layers.Layer):
         """Takes the columns, `(vocabulary_size, *shape)` each, in order of id.
 
         It warns, in one sentence, of columns that the model does not read.
-
-        Raises:
-            ValueError: If one is missing or has another shape; that of a catalogue
-                with new items is too long.
         """
-        for name, value in self.values.items():
-            if name not in columns:
-                raise ValueError(
-                    f"Field {name!r}: the catalogue has no such column. "
-                    f"Received: {[*columns]}"
-                )
-            column = np.asarray(columns[name])
-            if column.shape != tuple(value.shape):
-                raise ValueError(
-                    f"Field {name!r}: the catalogue must have a value for each item "
-                    f"id of the model, shape {tuple(value.shape)}; new items need a "
-                    f"model of more ids. Received: shape {column.shape}"
-                )
         if unread := sorted(set(columns) - self.values.keys()):
             warnings.warn(
                 f"The catalogue has columns {unread} that the model does not read: "
@@ -85,6 +69,32 @@ class Catalogue(keras.layers.Layer):
             )
         for name, value in self.values.items():
             value.assign(np.asarray(columns[name]))
+
+    def check(self, columns: Mapping[str, Any]) -> None:
+        """Checks what is to be filled in.
+
+        Raises:
+            ValueError: If it is no mapping, or a column is missing or has another
+                shape; that of a catalogue with new items is too long.
+        """
+        if not isinstance(columns, Mapping):
+            raise ValueError(
+                "The catalogue must be a dict of columns by name. "
+                f"Received: {columns!r}"
+            )
+        for name, value in self.values.items():
+            if name not in columns:
+                raise ValueError(
+                    f"Field {name!r}: the catalogue has no such column. "
+                    f"Received: {[*columns]}"
+                )
+            column = as_array(f"Field {name!r}: the catalogue", columns[name])
+            if column.shape != tuple(value.shape):
+                raise ValueError(
+                    f"Field {name!r}: the catalogue must have a value for each item "
+                    f"id of the model, shape {tuple(value.shape)}; new items need a "
+                    f"model of more ids. Received: shape {column.shape}"
+                )
 
     def call(self, ids: Any) -> dict[str, Any]:
         return {name: gather_rows(value, ids) for name, value in self.values.items()}

@@ -37,6 +37,7 @@ class Towers:
         embed: The embedder of all fields.
         item: The item.
         counts: How often each item id occurs in training, if that is known.
+        catalogue: What the model is to know of each item, if that is given.
         users: The fields of users, contexts and histories.
         items: The item, then the other item fields, if the model reads them.
 
@@ -58,6 +59,7 @@ class Towers:
         self.embed = FieldEmbedder(fields)
         (item,) = self.embed.resolve([self.item])
         self.counts = item.counts
+        self.catalogue: Mapping[str, Any] | None = None
         if item_side and others:
             columns = [
                 (field.name, *shape_and_type(field))
@@ -70,8 +72,7 @@ class Towers:
             ]
             layer = Catalogue(self.item.vocabulary_size, columns, name=CATALOGUE)
             self.embed.provide(layer(self.item_ids))
-            if catalogue is not None:
-                layer.fill(catalogue)
+            self.catalogue = catalogue
         elif catalogue is not None and len(catalogue):
             warnings.warn(
                 f"{needed_by} has no item fields besides the item, and does not read "
@@ -113,7 +114,10 @@ class Towers:
             sampler.adapt(self.counts)
         if isinstance(loss, InBatchSoftmax) and loss.counted:
             loss.frequency.adapt(self.counts)
-        return MatchModel(inputs=self.embed.inputs, outputs=score, name=name)
+        model = MatchModel(inputs=self.embed.inputs, outputs=score, name=name)
+        if self.catalogue is not None:
+            model.set_catalogue(self.catalogue)
+        return model
 
 
 def user_id(towers: Towers, needed_by: str, dim: int | None = None) -> Field:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.feature._arrays import as_array
 from recsys.feature._constraints import Integer, Maybe
 
 
@@ -17,7 +18,7 @@ def check_k(k: int | None, who: str = "") -> None:
 
 def check_integers(name: str, ids: ArrayLike) -> None:
     """Raises `ValueError` if ids are anything but integers."""
-    array = np.asarray(ids)
+    array = as_array(name, ids)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be integers. Received: dtype {array.dtype}")
 
@@ -27,15 +28,20 @@ def cut_lists(ranked: ArrayLike, k: int | None) -> NDArray[np.int64]:
 
     Raises:
         ValueError: If `ranked` is no array of lists of integers, a list has an id
-            twice, or k is no integer of at least 1.
+            twice, an id is less than -1, or k is no integer of at least 1.
     """
-    ids = np.asarray(ranked)
+    ids = as_array("ranked", ranked)
     if ids.ndim != 2 or (ids.size and ids.dtype.kind not in "iu"):
         raise ValueError(
             "ranked must have shape (num_lists, length) and hold integers. "
             f"Received: shape {ids.shape}, dtype {ids.dtype}"
         )
     check_k(k)
+    if ids.min(initial=0) < -1:
+        raise ValueError(
+            "ranked must hold ids of at least 0, and -1 for none. "
+            f"Received: {ids.min()}"
+        )
     ids = ids.astype(np.int64)
     ordered = np.sort(ids, axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.feature._arrays import as_numbers
 from recsys.metrics.codes import first_of_each, group_codes, score_codes, sum_by
 from recsys.metrics.lists import check_k
 from recsys.metrics.relevance import Relevance, Relevant, place_in_query
@@ -232,11 +233,13 @@ def _judge_lists(
     num_queries = len(length)
     weight = np.ones(num_queries)
     if sample_weight is not None:
-        weight = np.asarray(sample_weight, np.float64)
-        if weight.shape != (num_queries,) or not (weight >= 0).all():
+        weight = as_numbers("sample_weight", sample_weight).astype(np.float64)
+        good = (weight >= 0) & (weight < np.inf)
+        if weight.shape != (num_queries,) or not good.all():
             raise ValueError(
-                f"sample_weight must have shape ({num_queries},), one weight of at "
-                f"least 0 for each query. Received: shape {weight.shape}"
+                f"sample_weight must have shape ({num_queries},), one finite weight of "
+                f"at least 0 for each query. Received: shape {weight.shape}, "
+                f"{int((~good).sum())} others"
             )
     found = np.bincount(query, minlength=num_queries)
     ones = np.ones_like(query)

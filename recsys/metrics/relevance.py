@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.feature._arrays import as_array, as_numbers
 from recsys.metrics.lists import check_integers, cut_lists
 
 Relevant = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
@@ -28,8 +29,19 @@ class Relevance:
     """
 
     def __init__(self, relevant: Relevant) -> None:
+        if len(relevant) not in (2, 3):
+            raise ValueError(
+                "relevant must be (offsets, ids) or (offsets, ids, grades). "
+                f"Received: {len(relevant)} parts"
+            )
         check_judged(*relevant[1:])
+        check_integers("offsets of relevant items", relevant[0])
         offsets, ids = np.asarray(relevant[0]), np.asarray(relevant[1], np.int64)
+        if (offsets.ndim, ids.ndim) != (1, 1):
+            raise ValueError(
+                "relevant must be (offsets, ids), arrays of one axis. "
+                f"Received: shapes {offsets.shape} and {ids.shape}"
+            )
         grades = np.ones(len(ids)) if len(relevant) == 2 else np.asarray(relevant[2])
         lengths = np.diff(offsets)
         if not (
@@ -80,7 +92,7 @@ class Relevance:
         Raises:
             ValueError: If the number of lists is wrong, or as `cut_lists`.
         """
-        ids = np.asarray(ranked)
+        ids = as_array("ranked", ranked)
         num_queries = len(self.num_relevant)
         if ids.ndim != 2 or len(ids) != num_queries:
             raise ValueError(
@@ -106,7 +118,7 @@ def check_judged(ids: ArrayLike, grades: ArrayLike = ()) -> None:
     A grade must not be NaN either: what is not judged is not in the list.
     """
     check_integers("ids of relevant items", ids)
-    grades = np.asarray(grades)
+    grades = as_numbers("Grades of relevant items", grades)
     if grades.size and not ((grades >= 0) & (grades < np.inf)).all():
         raise ValueError(
             "Grades of relevant items must be finite and at least 0. "

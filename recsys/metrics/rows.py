@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recsys.feature._arrays import as_array, as_numbers
+
 
 class Rows(NamedTuple):
     """The rows that count, each array `(num_rows,)`."""
@@ -33,18 +35,21 @@ def valid_rows(
         groups: The group of each row.
 
     Raises:
-        ValueError: If the columns differ in length or have several values per row, if
-            a weight is negative or not finite, or if the score of a row that counts
-            is NaN.
+        ValueError: If the columns differ in length, have several values per row or,
+            groups aside, are no numbers, if a weight is negative or not finite, or if
+            the score of a row that counts is NaN.
     """
     label, score = _column("y_true", y_true), _column("y_score", y_score)
     if sample_weight is None:
         weight = np.ones(len(label))
     else:
-        if np.ndim(sample_weight) == 0:
+        sample_weight = as_numbers("sample_weight", sample_weight)
+        if sample_weight.ndim == 0:
             sample_weight = np.broadcast_to(sample_weight, len(label))
         weight = _column("sample_weight", sample_weight).astype(np.float64)
-    group = None if groups is None else _column("groups", groups)
+    group = None
+    if groups is not None:
+        group = _one_value_a_row("groups", as_array("groups", groups))
     for name, column in (("y_score", score), ("weight", weight), ("groups", group)):
         if column is not None and len(column) != len(label):
             raise ValueError(
@@ -52,7 +57,10 @@ def valid_rows(
                 f"Received: {len(column)} rows"
             )
     if not (weight >= 0).all() or np.isinf(weight).any():
-        raise ValueError("sample_weight must be finite and at least 0.")
+        raise ValueError(
+            "sample_weight must be finite and at least 0. "
+            f"Received: {weight.min()} to {weight.max()}"
+        )
 
     counts = weight != 0
     if label.dtype.kind == "f":
@@ -69,7 +77,10 @@ def valid_rows(
 
 
 def _column(name: str, values: ArrayLike) -> NDArray[Any]:
-    column = np.asarray(values)
+    return _one_value_a_row(name, as_numbers(name, values))
+
+
+def _one_value_a_row(name: str, column: NDArray[Any]) -> NDArray[Any]:
     if column.shape not in ((column.size,), (column.size, 1)):
         raise ValueError(
             f"{name} must have one value per row, shape (num_rows,) or (num_rows, 1). "

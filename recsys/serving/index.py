@@ -9,6 +9,7 @@ An id is the number of a row, as in `recsys.retrieval.top_k`.
 
 import math
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.writing import whole_file
+from recsys.feature._arrays import as_numbers
+from recsys.feature._constraints import Integer
 from recsys.metrics.lists import check_k
 from recsys.metrics.recall import recall
 from recsys.retrieval import check_excluded, top_k
@@ -74,7 +77,9 @@ class ExactIndex(Index):
     """
 
     def __init__(self, items: ArrayLike, reserved: int = 2) -> None:
-        self.items = np.asarray(items, np.float32)
+        vectors = as_numbers("items", items)
+        _check_reserved(reserved)
+        self.items = _checked(vectors, vectors.shape[-1] if vectors.ndim else 0)
         self.reserved = reserved
         self._adding = _Turn()
 
@@ -84,7 +89,8 @@ class ExactIndex(Index):
     def add(self, items: ArrayLike) -> NDArray[np.int32]:
         with self._adding:
             before = len(self)
-            self.items = np.concatenate([self.items, np.asarray(items, np.float32)])
+            more = _checked(as_numbers("items", items), self.items.shape[1])
+            self.items = np.concatenate([self.items, more])
             return np.arange(before, len(self), dtype=np.int32)
 
     def search(
@@ -96,7 +102,7 @@ class ExactIndex(Index):
         exclude: Any = None,
     ) -> tuple[NDArray[np.int32], NDArray[Any]]:
         return top_k(
-            np.asarray(users, np.float32),
+            as_numbers("users", users).astype(np.float32, copy=False),
             self.items,
             k,
             interest_mask=interest_mask,
@@ -138,7 +144,8 @@ class FaissIndex(Index):
         factory: str | None = None,
         parameters: str | None = None,
     ) -> None:
-        items = np.asarray(items, np.float32)
+        items = as_numbers("items", items)
+        _check_reserved(reserved)
         if items.ndim != 2 or len(items) <= reserved:
             raise ValueError(
                 f"items must have shape (num_items, dim), more than {reserved} "
@@ -169,7 +176,7 @@ class FaissIndex(Index):
         _faiss().ParameterSpace().set_index_parameters(self._index, parameters)
 
     def add(self, items: ArrayLike) -> NDArray[np.int32]:
-        items = _checked(np.asarray(items, np.float32), self._index.d)
+        items = _checked(as_numbers("items", items), self._index.d)
         with self._turn:  # faiss adds and searches, but not both at once
             before = len(self)
             self._index.add(items)
@@ -183,13 +190,13 @@ class FaissIndex(Index):
         interest_mask: ArrayLike | None = None,
         exclude: Any = None,
     ) -> tuple[NDArray[np.int32], NDArray[Any]]:
-        vectors = np.asarray(users, np.float32)
+        vectors = as_numbers("users", users).astype(np.float32, copy=False)
         if vectors.ndim == 2:
             vectors = vectors[:, None]
         num_users = len(vectors)
         exists = np.ones(vectors.shape[:2], bool)
         if interest_mask is not None:
-            exists = np.asarray(interest_mask, bool)
+            exists = as_numbers("interest_mask", interest_mask).astype(bool)
         if vectors.shape[2:] != (self._index.d,) or exists.shape != vectors.shape[:2]:
             raise ValueError(
                 f"users must have dim {self._index.d} and interest_mask their shape. "
@@ -254,7 +261,13 @@ def load_index(path: str | Path) -> ExactIndex | FaissIndex:
 
     Raises:
         ImportError: If it is one of faiss, and faiss is not installed.
+        ValueError: If it is no such file, or not all of it.
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} must be a file that the `save` of an index wrote. Received: "
+            f"{'another file' if Path(path).is_file() else 'no file'}"
+        )
     with np.load(path) as file:
         reserved = int(file["reserved"])
         if "items" in file:
@@ -310,7 +323,14 @@ def _faiss() -> Any:
     return faiss
 
 
-def _checked(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+def _check_reserved(reserved: int) -> None:
+    if not Integer(0).accepts(reserved):
+        raise ValueError(
+            f"reserved must be {Integer(0).wanted}. Received: reserved={reserved!r}"
+        )
+
+
+def _checked(vectors: NDArray[Any], dim: int) -> NDArray[np.float32]:
     """Returns vectors as faiss wants them.
 
     Raises:
@@ -322,4 +342,4 @@ def _checked(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
         )
     if not np.isfinite(vectors).all():
         raise ValueError("Vectors must be finite. Received: NaN or infinite values")
-    return np.ascontiguousarray(vectors)
+    return np.ascontiguousarray(vectors, np.float32)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.layers.catalogue import Catalogue
 from recsys.layers.core import PredictLayer
 from recsys.layers.grouped import KnownIds
 
@@ -39,24 +40,37 @@ class Column:
 
 def columns_of(model: keras.Model) -> dict[str, Column]:
     """Reads the columns of a functional model from its graph."""
+    return _described(model, model.input)
+
+
+def columns_of_catalogue(model: keras.Model, catalogue: Catalogue) -> dict[str, Column]:
+    """Reads from the graph what the columns of a model's catalogue must look like."""
+    (node,) = catalogue._inbound_nodes
+    by_name = dict.fromkeys(catalogue.values)
+    return _described(model, keras.tree.pack_sequence_as(by_name, node.outputs))
+
+
+def _described(model: keras.Model, tensors: Mapping[str, Any]) -> dict[str, Column]:
+    """Describes columns by the layers of a model that read their tensors."""
+    names = {_place(tensor): name for name, tensor in tensors.items()}
     sizes: dict[str, int] = {}
     least: dict[str, int] = {}
     for layer in all_layers(model):
         if isinstance(layer, KnownIds):  # takes whatever an int32 holds
-            for name, _ in _readers(layer):
+            for name, _ in _readers(layer, names):
                 sizes[name], least[name] = 2**31, -(2**31)
         if hasattr(layer, "num_ids"):
-            for name, arguments in _readers(layer):
+            for name, arguments in _readers(layer, names):
                 size = layer.num_ids(**arguments)
                 sizes[name] = min(size, sizes.get(name, size))
-    for name, tensor in model.input.items():
+    for name, tensor in tensors.items():
         if name not in sizes and keras.backend.is_int_dtype(tensor.dtype):
             sizes[name], least[name] = 2**31, -(2**31)
     return {
         name: Column(
             name, tuple(tensor.shape[1:]), sizes.get(name, 0), least.get(name, 0)
         )
-        for name, tensor in model.input.items()
+        for name, tensor in tensors.items()
     }
 
 
@@ -68,13 +82,20 @@ def all_layers(model: keras.Model) -> Iterator[Any]:
             yield from all_layers(layer)
 
 
-def _readers(layer: keras.layers.Layer) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names of the inputs a layer is called on, with the arguments of the call."""
+def _readers(
+    layer: keras.layers.Layer, names: Mapping[tuple[str, int], str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names of the tensors a layer is called on, with the arguments of the call."""
     for node in layer._inbound_nodes:
         for tensor in node.input_tensors:
-            producer = tensor._keras_history.operation
-            if isinstance(producer, keras.layers.InputLayer):
-                yield producer.name, node.arguments.kwargs
+            if (place := _place(tensor)) in names:
+                yield names[place], node.arguments.kwargs
+
+
+def _place(tensor: Any) -> tuple[str, int]:
+    """Where a tensor comes from, in a model and in the models inside it."""
+    made_by = tensor._keras_history
+    return made_by.operation.name, made_by.tensor_index
 
 
 def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
@@ -92,9 +113,10 @@ def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
     rows = {name: len(value) for name, value in present.items() if value.ndim}
     for name, column in columns.items():
         if name not in present:
-            near = difflib.get_close_matches(name, x, n=3)
+            given = sorted(map(str, x))
+            near = difflib.get_close_matches(name, given, n=3)
             raise ValueError(
-                f"Column {name!r} is missing. Received: columns {sorted(x)}"
+                f"Column {name!r} is missing. Received: columns {given}"
                 + (f"; nearest: {', '.join(near)}" if near else "")
             )
         value = present[name]
@@ -158,7 +180,7 @@ def check_groups(groups: Iterable[str], x: Mapping[str, Any], rows: int) -> None
         if name not in x:
             raise ValueError(
                 f"Column {name!r} is missing, which a metric groups by. "
-                f"Received: columns {sorted(x)}"
+                f"Received: columns {sorted(map(str, x))}"
             )
         if x[name].dtype.kind not in "iu":
             raise ValueError(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.progress import working
 from recsys.data.reader import as_columns
+from recsys.feature._arrays import as_numbers
+from recsys.feature._constraints import Integer
 from recsys.metrics.exposure import coverage_of
 from recsys.metrics.hit_rate import query_hit_rate
 from recsys.metrics.mean_average_precision import query_average_precision
@@ -111,6 +112,7 @@ def evaluate(
     {'recall@2': 0.5, 'mrr@2': 0.5}
     """
     cuts, metrics = _check(k, metrics, (*METRICS, COVERAGE))
+    _check_sizes(reserved=(reserved, 0), block=(block, 1))
     source = _source(scores, users, reserved)
     judged = as_csr(relevant)
     num_users = len(judged[0]) - 1
@@ -188,6 +190,9 @@ def evaluate_sampled(
         Krichene and Rendle, KDD 2020, https://doi.org/10.1145/3394486.3403226
     """
     cuts, metrics = _check(k, metrics, OF_RANK)
+    _check_sizes(
+        reserved=(reserved, 0), num_negatives=(num_negatives, 1), seed=(seed, 0)
+    )
     offsets, positives = as_csr(relevant)[:2]
     num_users = len(offsets) - 1
     if (np.diff(offsets) != 1).any():
@@ -314,12 +319,27 @@ def _source(scores: Any, users: Any, reserved: int) -> _Vectors | _Table:
 
         return _Vectors(of_model, scores.item_matrix(), scores.reserved)
     if isinstance(scores, tuple):
-        vectors, items = map(np.asarray, scores)
+        if len(scores) != 2:
+            raise ValueError(
+                "scores as a tuple must be (user_vectors, item_matrix). "
+                f"Received: {len(scores)} parts"
+            )
+        vectors, items = (as_numbers("scores", each) for each in scores)
+        if items.ndim != 2 or vectors.shape[-1:] != items.shape[1:]:
+            raise ValueError(
+                "scores as (user_vectors, item_matrix) must have one dim. "
+                f"Received: shapes {vectors.shape} and {items.shape}"
+            )
         return _Vectors(lambda rows: (vectors[rows], None), items, reserved)
     if callable(scores):
         return _Table(scores, None, reserved)
     if not hasattr(scores, "shape"):
-        scores = np.asarray(scores)
+        scores = as_numbers("scores", scores)
+    if len(scores.shape) != 2:
+        raise ValueError(
+            "scores must have shape (num_users, num_items). "
+            f"Received: shape {tuple(scores.shape)}"
+        )
     return _Table(scores.__getitem__, scores.shape[1], reserved)
 
 
@@ -357,8 +377,6 @@ def _negatives(
 
 def _blocks(num_users: int, block: int) -> Iterator[slice]:
     """Yields slices of users, and shows how far they are."""
-    if block < 1:
-        raise ValueError(f"block must be at least 1. Received: block={block}")
     with working("Ranking") as show:
         for start in range(0, num_users, block):
             stop = min(start + block, num_users)
@@ -390,17 +408,27 @@ def _check(
 ) -> tuple[list[int], list[str]]:
     """Returns the distinct lengths and names of metrics, in their order."""
     cuts = [*k] if isinstance(k, Iterable) else [k]
-    wrong = any(not isinstance(cut, Integral) or cut < 1 for cut in cuts)
-    if not cuts or wrong or isinstance(metrics, str):
+    wrong = any(not Integer(1).accepts(cut) for cut in cuts)
+    named = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+    if not cuts or wrong or not named:
         raise ValueError(
             "k must be an integer of at least 1 or a list of them, and metrics a list "
             f"of names. Received: k={k!r}, metrics={metrics!r}"
         )
     if unknown := set(metrics) - set(known):
         raise ValueError(
-            f"metrics must be out of {[*known]}. Received: {sorted(unknown)}"
+            f"metrics must be out of {[*known]}. Received: {sorted(unknown, key=str)}"
         )
     return [*dict.fromkeys(map(int, cuts))], [*dict.fromkeys(metrics)]
+
+
+def _check_sizes(**sizes: tuple[int, int]) -> None:
+    """Checks integers, each given with the least that it may be."""
+    for name, (value, least) in sizes.items():
+        if not Integer(least).accepts(value):
+            raise ValueError(
+                f"{name} must be {Integer(least).wanted}. Received: {name}={value!r}"
+            )
 
 
 def _unseen(ids: ArrayLike, reserved: int, num_items: int) -> NDArray[np.bool_]:

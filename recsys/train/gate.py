@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from recsys.data.reader import is_frame
+from recsys.feature._constraints import Flag, Integer
 from recsys.train import feed, graph, rows
 from recsys.train.rows import Needs
 
@@ -35,14 +36,15 @@ _LEAST = {
     "validation_batch_size": 1,
     "validation_steps": 1,
 }
+_FLAGS = ("shuffle", "validate")
 
 
-def whole_numbers(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the arguments of a method, its sizes and counts as Python's integers.
 
     Raises:
-        ValueError: If one is no integer, or too small; or `validation_split` no
-            fraction.
+        ValueError: If one is no integer, or too small; `validation_split` no fraction;
+            a flag neither true nor false; or a callback none of Keras.
     """
     found = dict(given)
     for name, value in given.items():
@@ -61,6 +63,26 @@ def whole_numbers(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
             f"{who}: validation_split must be a fraction in [0, 1). "
             f"Received: validation_split={share!r}"
         )
+    for name in _FLAGS:
+        if name in given and not Flag().accepts(given[name]):
+            raise ValueError(
+                f"{who}: {name} must be {Flag.wanted}. Received: {name}={given[name]!r}"
+            )
+    every = given.get("validation_freq", 1)
+    listed = isinstance(every, (list, tuple, set)) and every
+    if not all(map(Integer(1).accepts, every if listed else [every])):
+        raise ValueError(
+            f"{who}: validation_freq must be {Integer(1).wanted}, or a list of epochs. "
+            f"Received: validation_freq={every!r}"
+        )
+    callbacks = given.get("callbacks")
+    one_or_more = (keras.callbacks.Callback, keras.callbacks.CallbackList)
+    for each in keras.tree.flatten(callbacks):
+        if each is not None and not isinstance(each, one_or_more):
+            raise ValueError(
+                f"{who}: callbacks must be a list of Keras callbacks. "
+                f"Received: {each!r}"
+            )
     return found
 
 
@@ -123,7 +145,7 @@ def prepared(
     if is_dataset(x):
         if int(x.cardinality()) == 0:
             raise no_rows(who)
-        _check(needs, _parts(_empty(x.element_spec, needs)), for_loss)
+        _check(needs, _parts(_like(x.element_spec, needs)), for_loss)
         source = x
         if validate and not getattr(x, "recsys_checked", False):
             source = graph.looked_at(x, needs, look, for_loss)
@@ -259,12 +281,22 @@ def _loader(loader: Any, who: str, look: Look) -> Any:
     return checked
 
 
-def _empty(spec: Any, needs: Needs, name: str = "") -> Any:
-    """Returns arrays of no rows; axes of unknown length have what the model wants."""
+def _like(spec: Any, needs: Needs) -> Any:
+    """Returns arrays as a dataset makes them, of no rows unless their numbers differ.
+
+    Those that are known and differ are an error before the step is traced.
+    """
+    shapes = [getattr(each, "shape", None) for each in keras.tree.flatten(spec)]
+    known = {shape[0] for shape in shapes if shape is not None and shape.rank}
+    return _zeros(spec, needs, len(known) > 1 and None not in known)
+
+
+def _zeros(spec: Any, needs: Needs, with_rows: bool, name: str = "") -> Any:
+    """Returns zeros; axes of unknown length have what the model wants."""
     if isinstance(spec, Mapping):
-        return {key: _empty(each, needs, key) for key, each in spec.items()}
+        return {key: _zeros(s, needs, with_rows, key) for key, s in spec.items()}
     if isinstance(spec, (list, tuple)):
-        return tuple(_empty(each, needs) for each in spec)
+        return tuple(_zeros(each, needs, with_rows) for each in spec)
     column = needs.columns.get(name) or needs.of_losses.get(name)
     if type(spec).__name__ != "TensorSpec":
         if column is not None:
@@ -278,5 +310,5 @@ def _empty(spec: Any, needs: Needs, name: str = "") -> Any:
     filled = (*wanted, *[1] * spec.shape.rank)
     known = zip(spec.shape[1:], filled, strict=False)
     tail = [want if length is None else length for length, want in known]
-    shape = (0, *tail) if spec.shape.rank else ()
+    shape = (spec.shape[0] if with_rows else 0, *tail) if spec.shape.rank else ()
     return np.zeros(shape, spec.dtype.as_numpy_dtype)

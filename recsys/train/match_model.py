@@ -6,10 +6,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from recsys.feature._arrays import as_array, as_numbers
+from recsys.feature._constraints import Constraint, Integer, Maybe, Number
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.retrieval import MatchLoss
 from recsys.metrics.relevance import check_judged
 from recsys.retrieval import diversify, top_k
+from recsys.train.columns import check_columns, columns_of_catalogue
 from recsys.train.model import Model
 
 USER, ITEM = "user_vector", "item_vector"
@@ -36,22 +39,29 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
     (array([0, 2, 2, 3]), array([3, 4, 5]))
     """
     if isinstance(ids, tuple):
-        offsets, *others = map(np.asarray, ids)
+        parts = [as_numbers("Offsets and ids of users", each) for each in ids]
+        others = parts[1:]
         if (
-            not others
-            or not len(offsets)
-            or offsets[0] != 0
-            or (np.diff(offsets) < 0).any()
-            or any(len(other) != offsets[-1] for other in others)
+            len(others) not in (1, 2)
+            or any(each.ndim != 1 for each in parts)
+            or not len(parts[0])
+            or parts[0][0] != 0
+            or (np.diff(parts[0]) < 0).any()
+            or any(len(other) != parts[0][-1] for other in others)
         ):
             raise ValueError(
                 "Ids of users as (offsets, ids) must have offsets that rise from 0 to "
-                f"the number of ids. Received: offsets {offsets}, "
-                f"{[len(other) for other in others]} ids"
+                f"the number of ids. Received: offsets {parts[:1]}, "
+                f"{[other.size for other in others]} ids"
             )
         check_judged(*others)
         return ids
-    arrays = [np.asarray(each) for each in ids]
+    if not isinstance(ids, (list, np.ndarray)):
+        raise ValueError(
+            "Ids of users must be a list with one array of integers for each user, or "
+            f"(offsets, ids). Received: {ids!r}"
+        )
+    arrays = [as_array("Ids of a user", each) for each in ids]
     for user, each in enumerate(arrays):
         if each.ndim != 1 or (each.size and each.dtype.kind not in "iu"):
             raise ValueError(
@@ -135,8 +145,8 @@ class MatchModel(Model):
                 order: `(vocabulary_size,)`, or `(vocabulary_size, length)`.
 
         Raises:
-            ValueError: If the model needs none, or a column is missing or has another
-                shape.
+            ValueError: If the model needs none, or a column is missing, has another
+                shape, or holds a value that the model would not take.
         """
         layer = self._catalogue()
         if layer is None:
@@ -144,6 +154,8 @@ class MatchModel(Model):
                 f"{self.name} has no item fields besides the item, and takes no "
                 f"catalogue. Received: {[*columns]}"
             )
+        layer.check(columns)
+        check_columns(columns_of_catalogue(self, layer), columns)
         layer.fill(columns)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -222,7 +234,22 @@ class MatchModel(Model):
         Returns:
             Ids and scores, `(rows, k)` each, best first; id -1 where a user has less
             than k items left.
+
+        Raises:
+            ValueError: If a column is not what the model takes, a number is out of
+                range, or as `top_k` and `diversify`.
         """
+        numbers: dict[str, tuple[Any, Constraint]] = {
+            "k": (k, Integer(1)),
+            "diversity": (diversity, Number(0)),
+            "pool": (pool, Maybe(Integer(1))),
+        }
+        for name, (value, allowed) in numbers.items():
+            if not allowed.accepts(value):
+                raise ValueError(
+                    f"recommend: {name} must be {allowed.wanted}. "
+                    f"Received: {name}={value!r}"
+                )
         vectors, interests = self.user_vectors(users)
         ids, scores = top_k(
             vectors,

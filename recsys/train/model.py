@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.data.dataset import Order
 from recsys.data.writing import whole_file, whole_folder
+from recsys.feature._constraints import Number
 from recsys.feature._names import given_name, layer_name
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
@@ -170,6 +171,12 @@ class Model(keras.Model):
         weights, layer_weights = routing.by_output(
             "loss_weights", loss_weights, heads, len(layers)
         )
+        numbers = keras.tree.flatten(loss_weights)
+        if not all(x is None or Number(0).accepts(x) for x in numbers):
+            raise ValueError(
+                f"loss_weights must each be {Number(0).wanted}. "
+                f"Received: loss_weights={loss_weights!r}"
+            )
         losses = {
             name: routing.on_logits(fn, heads[name])
             for name, fn in losses.items()
@@ -343,8 +350,11 @@ class Model(keras.Model):
                 **kw,
             }
         named = keras.Model(self.input, outputs, name=self.name)
-        whole = whole_folder if format == "tf_saved_model" else whole_file
-        with whole(filepath) as part:
+        if format == "tf_saved_model":
+            whole = whole_folder(filepath, with_file="saved_model.pb")
+        else:
+            whole = whole_file(filepath)
+        with whole as part:
             named.export(part, format, **kw)
 
     def save_own_variables(self, store: Any) -> None:
@@ -409,7 +419,8 @@ class Model(keras.Model):
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kw)
         rest = {k: v for k, v in given.arguments.items() if k not in ("self", "x", "y")}
-        rest = gate.whole_numbers("fit", rest)
+        rest = gate.arguments("fit", {**rest, "validate": validate})
+        del rest["validate"]
         weight = rest.pop("sample_weight", None)
         x = getattr(x, "recsys_whole", x)
         orders = feed.orders(x) if gate.is_dataset(x) else []
@@ -479,7 +490,10 @@ class Model(keras.Model):
         self._refresh()
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
             sizes = {"batch_size": batch_size, "steps": steps}
-            batch_size, steps = gate.whole_numbers("evaluate", sizes).values()
+            others = {"callbacks": callbacks, "validate": validate}
+            batch_size, steps, *_ = gate.arguments(
+                "evaluate", {**sizes, **others}
+            ).values()
             parts = self._prepared("evaluate", x, y, sample_weight, validate=validate)
             if self._feeds_itself(parts) and not steps:
                 parts = (feed.array_dataset(parts, batch_size or 32),)
@@ -533,7 +547,8 @@ class Model(keras.Model):
         """
         self._refresh()
         sizes = {"batch_size": batch_size, "steps": steps}
-        batch_size, steps = gate.whole_numbers("predict", sizes).values()
+        others = {"callbacks": callbacks, "validate": validate}
+        batch_size, steps, *_ = gate.arguments("predict", {**sizes, **others}).values()
         (x,) = self._prepared("predict", x, validate=validate, for_loss=False)
         if isinstance(x, dict):
             batch_size = batch_size or feed.rows_at_once(x)

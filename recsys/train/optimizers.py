@@ -468,7 +468,15 @@ def get(identifier: Any) -> Any:
 
     Args:
         identifier: Name, instance, serialized config, or dict.
+
+    Raises:
+        ValueError: If it is none of them.
     """
+    if identifier is None:
+        raise ValueError(
+            "optimizer must be a name, an optimizer of Keras or a dict by prefix. "
+            "Received: optimizer=None"
+        )
     if isinstance(identifier, Mapping):
         if "class_name" not in identifier:
             return OptimizerByPrefix(identifier)

@@ -72,8 +72,8 @@ def by_output(
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns the known names most like `name`, or all, for an error."""
-    known = list(known)
-    return ", ".join(difflib.get_close_matches(name, known) or sorted(known))
+    known = list(map(str, known))
+    return ", ".join(difflib.get_close_matches(str(name), known) or sorted(known))
 
 
 _CROSSENTROPIES = {
@@ -89,8 +89,10 @@ def on_logits(loss: Any, head: PredictLayer | None) -> Any:
     loses what lies beyond z = 16. So does a Poisson loss on a count: the logarithm of
     exp z would.
     """
-    if loss is None or head is None:
-        return loss
+    if loss is None:
+        return None
+    if head is None:
+        return keras.losses.get(loss)
     if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
         loss = _CROSSENTROPIES[head.task]()
     loss = keras.losses.get(loss)
@@ -225,6 +227,10 @@ def _metric(entry: Any, head: PredictLayer | None) -> Any:
     if entry in ("crossentropy", "ce"):
         kind = "SparseCategoricalCrossentropy" if multiclass else "BinaryCrossentropy"
         return getattr(keras.metrics, kind)(name=entry)
+    if entry is None:
+        raise ValueError(
+            "metrics must be names, functions or metrics of Keras. Received: None"
+        )
     metric = keras.metrics.get(entry)
     if not isinstance(metric, keras.metrics.Metric):
         name = entry if isinstance(entry, str) else metric.__name__

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.reader import as_columns, fingerprint_of, is_frame
+from recsys.feature._arrays import as_array
 from recsys.train import routing
 from recsys.train.columns import (
     Column,
@@ -140,7 +141,7 @@ def _labels(
     if sample_weight is None:
         return labels, None
     if not is_frame(sample_weight):
-        weight = np.asarray(sample_weight)
+        weight = as_array("sample_weight", sample_weight)
         check_weights("sample_weight", weight, rows)
         return labels, weight
     weights = as_columns(sample_weight)

@@ -205,7 +205,7 @@ def test_part_of_the_columns() -> None:
     assert got["item_id"].to_pylist()[2] == 1
     with pytest.raises(ValueError, match="must be one of .* Received: 'itm'"):
         pipeline.transform(items, columns=["itm"])
-    with pytest.raises(ValueError, match="columns must name some. Received"):
+    with pytest.raises(ValueError, match="columns must be a list of names, one"):
         pipeline.transform(items, columns=[])
 
 

@@ -91,6 +91,30 @@ def test_a_catalogue_can_come_later_and_must_come():
         plain.set_catalogue(zoo.CATALOGUE)
 
 
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (7, "Column 'category' must hold ids from 0 to 6. Received: 7.0 in row 3"),
+        (-1, "Column 'category' must hold ids from 0 to 6. Received: -1.0 in row 3"),
+        (1.5, "Column 'category' must hold whole ids. Received: 1.5 in row 3"),
+        (np.nan, "Column 'category' must hold finite numbers. Received: nan in row 3"),
+        ("x", "Column 'category' must hold numbers .* Received: dtype object"),
+    ],
+)
+def test_a_value_of_the_catalogue_that_no_table_has_is_refused(value, error, later):
+    entry = next(entry for entry in zoo.ENTRIES if entry.name == "two_tower")
+    wrong = zoo.CATALOGUE["category"].astype(object)
+    wrong[3] = value
+    if value != "x":
+        wrong = wrong.astype(float)
+    with pytest.raises(ValueError, match=error):
+        if later:
+            entry.build().set_catalogue({"category": wrong})
+        else:
+            entry.build(catalogue={"category": wrong})
+
+
 def test_a_catalogue_with_new_items_or_columns_is_not_taken_in_silence():
     model, category = two_tower(zoo.fields(), (10, 6)), zoo.CATALOGUE["category"]
     more = np.concatenate([category, [1, 2]])

@@ -243,3 +243,14 @@ def test_binned_auc_of_rare_clicks():
 def test_refuses(metric, arguments, options, message):
     with pytest.raises(ValueError, match=message):
         metric(*arguments, **options)
+
+
+@pytest.mark.parametrize("metric", [metrics.auc, metrics.log_loss, metrics.pcoc])
+@pytest.mark.parametrize("place", ["y_true", "score", "sample_weight"])
+@pytest.mark.parametrize("value", ["x", None, 1j, object()])
+def test_what_is_no_number_is_refused_by_name(metric, place, value):
+    good = {"y_true": [0, 1], "score": [0.5, 0.6], "sample_weight": [1.0, 1.0]}
+    given = {**good, place: [good[place][0], value]}
+    wanted = f"{place}|y_score" if place == "score" else place
+    with pytest.raises(ValueError, match=f"({wanted}) must be an array of numbers"):
+        metric(given["y_true"], given["score"], sample_weight=given["sample_weight"])

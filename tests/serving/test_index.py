@@ -157,3 +157,34 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
         index.save(path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["items.index"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: ExactIndex(3), "Vectors must have shape"),
+        (lambda: ExactIndex("x"), "items must be an array of numbers.*dtype <U1"),
+        (lambda: ExactIndex([[1.0], [1.0, 2.0]]), "items must be one array"),
+        (lambda: ExactIndex([[np.nan]]), "Vectors must be finite"),
+        (lambda: ExactIndex([[1.0]], -1), "reserved must be an integer of at least 0"),
+        (lambda: ExactIndex([[1.0]]).add([[1.0, 2.0]]), r"Vectors.*\(rows, 1\)"),
+        (lambda: ExactIndex([[1.0]]).add(None), "items must be an array of numbers"),
+        (
+            lambda: ExactIndex([[1.0]]).search({}, 1),
+            "users must be an array",
+        ),
+        (lambda: ExactIndex([[1.0]]).search([[1.0]], True), "k must be an integer"),
+    ],
+)
+def test_an_index_refuses_what_are_no_vectors(call, error):
+    with pytest.raises(ValueError, match=error):
+        call()
+
+
+def test_a_file_of_another_kind_is_no_index(tmp_path):
+    (tmp_path / "text.npz").write_text("no index")
+    for name, found in (("text.npz", "another file"), ("none.npz", "no file")):
+        with pytest.raises(ValueError, match=f"{name} must be .* Received: {found}"):
+            load_index(tmp_path / name)
+    with pytest.raises(FileExistsError, match="must not be a folder"):
+        ExactIndex([[1.0]]).save(tmp_path)

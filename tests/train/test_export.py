@@ -73,3 +73,17 @@ def test_onnx_names_the_extra_it_needs(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"deep-rec-kit\[export\]"):
         entry.build().export(tmp_path / "m.onnx", format="onnx")
+
+
+@pytest.mark.parametrize("there", ["file", "folder"])
+def test_an_export_replaces_nothing_of_another_kind(tmp_path, there):
+    (entry,) = (entry for entry in zoo.ENTRIES if entry.name == "lr")
+    path = tmp_path / "mine"
+    kept = path
+    if there == "folder":
+        path.mkdir()
+        kept = path / "notes.txt"
+    kept.write_text("mine")
+    with pytest.raises(FileExistsError, match="mine must be new, empty, or a folder"):
+        entry.build().export(path, verbose=False)
+    assert kept.read_text() == "mine"

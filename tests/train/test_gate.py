@@ -738,3 +738,39 @@ def test_counts_are_whole_numbers(one, x, y, name, values):
 def test_counts_may_be_of_numpy(one, x, y):
     fit = one.fit(x, y["b_task"], batch_size=np.int64(5), epochs=np.int32(2), verbose=0)
     assert len(fit.history["loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("shuffle", "x"),
+        ("validate", 3),
+        ("validation_freq", 0),
+        ("callbacks", [3]),
+        ("callbacks", "x"),
+    ],
+)
+def test_flags_and_callbacks_are_what_they_are_called(one, x, y, name, value):
+    labels = y["b_task"]
+    error = f"fit: {name} must be "
+    refused(one, error, lambda: one.fit(x, labels, verbose=0, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"loss_weights": "x"}, "loss_weights must each be a finite number"),
+        ({"loss_weights": [np.nan]}, "loss_weights must each be a finite number"),
+        ({"loss_weights": -1.0}, "loss_weights must each be a finite number"),
+        ({"optimizer": None}, "optimizer must be a name"),
+        ({"metrics": [None]}, "metrics must be names"),
+    ],
+)
+def test_what_compile_cannot_mean_is_refused(given, error):
+    with pytest.raises(ValueError, match=error):
+        _model(A).compile(**{"optimizer": "sgd", "loss": "ce", **given})
+
+
+def test_a_column_called_by_a_number_is_none(one, x):
+    with pytest.raises(ValueError, match="Column 'u' is missing. Received: columns"):
+        one.predict({3 if name == "u" else name: each for name, each in x.items()})
