@@ -107,7 +107,7 @@ def test_it_learns_an_order():
     x = {"item": walk[:, 4], "seen": np.pad(walk[:, :4], ((0, 0), (2, 0)))}
     model = bert4rec(fields, 1, dropout=0.0, mask_probability=0.4)
     model.compile(keras.optimizers.Adam(0.01))
-    model.fit(x, batch_size=100, epochs=10, verbose=0)
+    model.fit(x, batch_size=100, epochs=20, verbose=0)
     ids, _ = model.recommend({"seen": x["seen"][:200]}, k=1)
     assert (ids[:, 0] == x["item"][:200]).mean() > 0.9
 
