@@ -484,7 +484,7 @@ def test_before_fit() -> None:
 def test_vocabulary_of_a_column_without() -> None:
     pipeline = FeaturePipeline([Numeric("a")]).fit({"a": np.array([1])})
     with pytest.raises(
-        ValueError, match="Numeric 'a': only Categorical and MultiValue"
+        ValueError, match="Categorical or MultiValue column. Received: 'a', a Num"
     ):
         pipeline.vocabulary("a")
 
