@@ -16,6 +16,7 @@ import numpy as np
 from keras.callbacks import BackupAndRestore
 
 from recsys.data.writing import whole_file
+from recsys.feature._names import given_name
 from recsys.train import gate
 from recsys.train.balance import AfterEpoch
 from recsys.train.order import Epochs
@@ -208,7 +209,7 @@ class Callbacks(keras.callbacks.CallbackList):
         super().on_train_begin(logs)
         losses, outputs = self.model._compile_loss, self.model.output
         if isinstance(outputs, dict) and losses is not None and not losses.built:
-            of_losses = {name: outputs[name] for name in losses._user_loss}
+            of_losses = {n: outputs[given_name(n)] for n in losses._user_loss}
             losses.build(of_losses, of_losses)  # makes means, else in the first step
         self._metrics = len(self.model.metrics_variables)
         self._begun = [_plain(vars(callback)) for callback in self.callbacks]

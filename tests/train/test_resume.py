@@ -141,6 +141,28 @@ def test_a_run_that_has_ended_gives_its_results_and_goes_on_with_more_epochs(tmp
     _same(_run("memory", pipeline, Resume(tmp_path), seed=3), whole)
 
 
+def test_tasks_of_any_name_go_on(tmp_path):
+    rows = {
+        "user": _rows()["user"],
+        "will buy": _rows()["click"],
+        "好": _rows()["like"],
+    }
+    columns = [{"kind": "categorical", "name": "user"}]
+    pipeline = FeaturePipeline(columns, ["will buy", "好"]).fit(rows)
+
+    def run(*callbacks):
+        model = _model(pipeline)
+        data = pipeline.dataset(rows, BATCH, shuffle=True)
+        fit = model.fit(data, epochs=2, verbose=0, callbacks=[*callbacks])
+        return fit.history
+
+    whole = run()
+    with pytest.raises(Stopped):
+        run(Stop(1, 3), Resume(tmp_path, save_freq=2))
+    assert run(Resume(tmp_path, save_freq=2)) == whole
+    assert "will buy_loss" in whole
+
+
 def test_what_stopped_early_has_ended(tmp_path):
     pipeline = _pipeline(["click"])
 
