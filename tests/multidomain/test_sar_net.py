@@ -266,6 +266,6 @@ def test_it_learns_from_behaviours_of_the_same_scenario_alone():
         model = sar_net(some, attention_hidden_units=(8,))
         adam = keras.optimizers.Adam(0.01)
         model.compile(adam, "binary_crossentropy", metrics=["accuracy"])
-        model.fit(x, y, epochs=6, batch_size=100, verbose=0)
+        model.fit(x, y, epochs=12, batch_size=100, verbose=0)
         scores.append(model.evaluate(x, y, verbose=0)[1])
     assert scores[0] > scores[1] + 0.05, scores

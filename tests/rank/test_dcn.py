@@ -91,4 +91,5 @@ def test_it_learns_a_cross(cross_type):
     planted.assert_learns(
         lambda fields: dcn(fields, cross_type=cross_type, hidden_units=()),
         planted.cross,
+        epochs=20,
     )
