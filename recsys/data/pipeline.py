@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -22,7 +21,7 @@ from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
 from recsys.data.progress import working
 from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
-from recsys.feature._constraints import Flag
+from recsys.feature._constraints import Constraint, Flag, Integer, Maybe, checked
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
     FIRST_ID,
@@ -46,6 +45,12 @@ if TYPE_CHECKING:
     from recsys.data.source import Source
 
 STREAM_ABOVE = 2**31
+_OF_DATASET: dict[str, Constraint] = {
+    "batch_size": Integer(1),
+    "seed": Maybe(Integer()),
+    "shuffle": Flag(),
+    "drop_remainder": Flag(),
+}
 _CONNECTING = threading.Lock()
 Dim = int | Mapping[str, int] | Callable[[int], int]
 
@@ -385,34 +390,25 @@ class FeaturePipeline:
         """
         from recsys.data.dataset import Order, batches, from_step, in_memory, on_disk
 
-        if not _is_integer(batch_size) or batch_size < 1:
-            raise ValueError(
-                "dataset: batch_size must be an integer of at least 1. "
-                f"Received: batch_size={batch_size!r}"
-            )
-        if seed is not None and not _is_integer(seed):
-            raise ValueError(
-                f"dataset: seed must be an integer or None. Received: seed={seed!r}"
-            )
-        batch_size = int(batch_size)
+        given = {
+            "batch_size": batch_size,
+            "seed": seed,
+            "shuffle": shuffle,
+            "drop_remainder": drop_remainder,
+        }
+        plain = checked("dataset", given, _OF_DATASET)
         if streaming not in (True, False, "auto"):
             raise ValueError(
                 "dataset: streaming must be True, False or 'auto'. "
                 f"Received: streaming={streaming!r}"
             )
-        flags = {"shuffle": shuffle, "drop_remainder": drop_remainder}
-        for name, value in flags.items():
-            if not Flag().accepts(value):
-                raise ValueError(
-                    f"dataset: {name} must be {Flag.wanted}. Received: {name}={value!r}"
-                )
         if not _is_pair(start):
             raise ValueError(
                 "dataset: start must be (epoch, step), integers of at least 0. "
                 f"Received: start={start!r}"
             )
-        # NumPy's integers would overflow.
-        order = Order(None if seed is None else int(seed), *map(int, start))
+        # In Python's integers, those of NumPy would overflow.
+        batch_size, order = plain["batch_size"], Order(plain["seed"], *map(int, start))
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
@@ -601,13 +597,9 @@ class _Prepared:
             yield Windows.of(history, rows, log, slots, here.to_pyarrow)
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def _is_pair(value: Any) -> bool:
     listed = isinstance(value, (tuple, list)) and len(value) == 2
-    return listed and all(_is_integer(each) and each >= 0 for each in value)
+    return listed and all(map(Integer(0).accepts, value))
 
 
 def _width(dim: Dim, table: str, vocabulary_size: int) -> int:

@@ -40,13 +40,14 @@ class Same:
 class Integer:
     """An integer, of NumPy's too, but no bool."""
 
-    least: int
+    least: float = -INFINITY
     most: float = INFINITY
 
     @property
     def wanted(self) -> str:
+        least = f" of at least {self.least}" if self.least > -INFINITY else ""
         most = f" and at most {self.most}" if self.most < INFINITY else ""
-        return f"an integer of at least {self.least}{most}"
+        return f"an integer{least}{most}"
 
     def accepts(self, value: Any) -> bool:
         is_integer = isinstance(value, AnyInteger) and not isinstance(value, bool)
@@ -243,6 +244,26 @@ def check(declaration: Any) -> None:
         object.__setattr__(
             declaration, key, constraint.plain(value)
         )  # it may be frozen
+
+
+def checked(
+    who: str, given: Mapping[str, Any], constraints: Mapping[str, Constraint]
+) -> dict[str, Any]:
+    """Returns the arguments of a call, those that have a constraint plain.
+
+    Raises:
+        ValueError: If one is not what its constraint says.
+    """
+    found = dict(given)
+    for name, constraint in constraints.items():
+        if name in given:
+            if not constraint.accepts(given[name]):
+                raise ValueError(
+                    f"{who}: {name} must be {constraint.wanted}. "
+                    f"Received: {name}={given[name]!r}"
+                )
+            found[name] = constraint.plain(given[name])
+    return found
 
 
 def refuse(declaration: Any, key: str, wanted: str) -> NoReturn:

@@ -43,6 +43,15 @@ _DTYPES = (
 NAME = Name("/.\0")  # '/' ends a scope, '.' a nested column, NUL the text of a file
 
 
+def check_weight(column: Any) -> None:
+    """Raises `ValueError` if what weighs the values of a column cannot."""
+    if column.weight == column.name:
+        refuse(column, "weight", "the name of another column")
+    pooled = column.pooling == "max" and column.belong != "history"
+    if column.weight is not None and pooled:
+        refuse(column, "weight", "None where pooling='max', which takes no weights")
+
+
 @dataclass
 class Field:
     """One input column and the table that embeds it.
@@ -168,14 +177,7 @@ class Field:
             refuse(self, "dtype", "an integer type for a field of ids")
         if self.belong == "history" and self.length < 1:
             refuse(self, "length", "at least 1 for a history")
-        if self.weight == self.name:
-            refuse(self, "weight", "the name of another column")
-        if (
-            self.weight is not None
-            and self.pooling == "max"
-            and self.belong != "history"
-        ):
-            refuse(self, "weight", "None where pooling='max', which takes no weights")
+        check_weight(self)
         if self.edges is not None:
             self.edges = tuple(map(float, self.edges))
             if self.vocabulary_size != 1 or (

@@ -39,7 +39,7 @@ from recsys.feature._constraints import (
     check,
     refuse,
 )
-from recsys.feature.field import NAME, Belong, Pooling
+from recsys.feature.field import NAME, Belong, Pooling, check_weight
 from recsys.feature.task import Kind, Task
 
 PADDING, UNSEEN, FIRST_ID = 0, 1, 2
@@ -288,14 +288,7 @@ class MultiValue(Vocabulary):
         super().__post_init__()
         if self.length < 2 and self.belong != "history":
             refuse(self, "length", Integer(2).wanted)
-        if self.weight == self.name:
-            refuse(self, "weight", "the name of another column")
-        if (
-            self.weight is not None
-            and self.pooling == "max"
-            and self.belong != "history"
-        ):
-            refuse(self, "weight", "None where pooling='max', which takes no weights")
+        check_weight(self)
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.data.progress import working
 from recsys.data.reader import as_columns
 from recsys.feature._arrays import as_numbers
-from recsys.feature._constraints import Integer
+from recsys.feature._constraints import Integer, checked
 from recsys.metrics.exposure import coverage_of
 from recsys.metrics.hit_rate import query_hit_rate
 from recsys.metrics.mean_average_precision import query_average_precision
@@ -112,7 +112,8 @@ def evaluate(
     {'recall@2': 0.5, 'mrr@2': 0.5}
     """
     cuts, metrics = _check(k, metrics, (*METRICS, COVERAGE))
-    _check_sizes(reserved=(reserved, 0), block=(block, 1))
+    sizes = {"reserved": reserved, "block": block}
+    checked("evaluate", sizes, {"reserved": Integer(0), "block": Integer(1)})
     source = _source(scores, users, reserved)
     judged = as_csr(relevant)
     num_users = len(judged[0]) - 1
@@ -190,9 +191,9 @@ def evaluate_sampled(
         Krichene and Rendle, KDD 2020, https://doi.org/10.1145/3394486.3403226
     """
     cuts, metrics = _check(k, metrics, OF_RANK)
-    _check_sizes(
-        reserved=(reserved, 0), num_negatives=(num_negatives, 1), seed=(seed, 0)
-    )
+    sizes = {"reserved": reserved, "num_negatives": num_negatives, "seed": seed}
+    at_least_0 = dict.fromkeys(("reserved", "seed"), Integer(0))
+    checked("evaluate_sampled", sizes, {"num_negatives": Integer(1), **at_least_0})
     offsets, positives = as_csr(relevant)[:2]
     num_users = len(offsets) - 1
     if (np.diff(offsets) != 1).any():
@@ -420,15 +421,6 @@ def _check(
             f"metrics must be out of {[*known]}. Received: {sorted(unknown, key=str)}"
         )
     return [*dict.fromkeys(map(int, cuts))], [*dict.fromkeys(metrics)]
-
-
-def _check_sizes(**sizes: tuple[int, int]) -> None:
-    """Checks integers, each given with the least that it may be."""
-    for name, (value, least) in sizes.items():
-        if not Integer(least).accepts(value):
-            raise ValueError(
-                f"{name} must be {Integer(least).wanted}. Received: {name}={value!r}"
-            )
 
 
 def _unseen(ids: ArrayLike, reserved: int, num_items: int) -> NDArray[np.bool_]:

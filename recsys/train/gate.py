@@ -11,7 +11,6 @@ import copy
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Integral
 from types import GeneratorType
 from typing import Any
 
@@ -20,23 +19,35 @@ import numpy as np
 from keras import ops
 
 from recsys.data.reader import is_frame
-from recsys.feature._constraints import Flag, Integer
+from recsys.feature._constraints import (
+    Constraint,
+    Flag,
+    Integer,
+    Maybe,
+    Number,
+    checked,
+)
 from recsys.train import feed, graph, rows
 from recsys.train.rows import Needs
 
 Look = Callable[[int, Any], None]
 """Checks a batch, given its number."""
 
-_LEAST = {
-    "batch_size": 1,
-    "epochs": 0,
-    "initial_epoch": 0,
-    "steps": 1,
-    "steps_per_epoch": 1,
-    "validation_batch_size": 1,
-    "validation_steps": 1,
+_CONSTRAINTS: dict[str, Constraint] = {
+    **dict.fromkeys(("epochs", "initial_epoch"), Integer(0)),
+    **dict.fromkeys(
+        (
+            "batch_size",
+            "steps",
+            "steps_per_epoch",
+            "validation_batch_size",
+            "validation_steps",
+        ),
+        Maybe(Integer(1)),
+    ),
+    **dict.fromkeys(("shuffle", "validate"), Flag()),
+    "validation_split": Number(0, below=1),
 }
-_FLAGS = ("shuffle", "validate")
 
 
 def arguments(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,28 +57,7 @@ def arguments(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: If one is no integer, or too small; `validation_split` no fraction;
             a flag neither true nor false; or a callback none of Keras.
     """
-    found = dict(given)
-    for name, value in given.items():
-        least = _LEAST.get(name)
-        if least is None or (value is None and name not in ("epochs", "initial_epoch")):
-            continue
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise ValueError(
-                f"{who}: {name} must be an integer of at least {least}. "
-                f"Received: {name}={value!r}"
-            )
-        found[name] = int(value)
-    share = given.get("validation_split", 0.0)
-    if not isinstance(share, (int, float)) or not 0 <= share < 1:
-        raise ValueError(
-            f"{who}: validation_split must be a fraction in [0, 1). "
-            f"Received: validation_split={share!r}"
-        )
-    for name in _FLAGS:
-        if name in given and not Flag().accepts(given[name]):
-            raise ValueError(
-                f"{who}: {name} must be {Flag.wanted}. Received: {name}={given[name]!r}"
-            )
+    found = checked(who, given, _CONSTRAINTS)
     every = given.get("validation_freq", 1)
     listed = isinstance(every, (list, tuple, set)) and every
     if not all(map(Integer(1).accepts, every if listed else [every])):
@@ -307,8 +297,9 @@ def _zeros(spec: Any, needs: Needs, with_rows: bool, name: str = "") -> Any:
     wanted = (column and column.shape) or ()
     if spec.shape.rank is None:
         return np.zeros((0, *wanted), spec.dtype.as_numpy_dtype)
-    filled = (*wanted, *[1] * spec.shape.rank)
-    known = zip(spec.shape[1:], filled, strict=False)
+    rank = max(spec.shape.rank - 1, 0)
+    filled = (*wanted, *[1] * rank)[:rank]
+    known = zip(spec.shape[1:], filled, strict=True)
     tail = [want if length is None else length for length, want in known]
     shape = (spec.shape[0] if with_rows else 0, *tail) if spec.shape.rank else ()
     return np.zeros(shape, spec.dtype.as_numpy_dtype)

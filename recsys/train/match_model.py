@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from recsys.feature._arrays import as_array, as_numbers
-from recsys.feature._constraints import Constraint, Integer, Maybe, Number
+from recsys.feature._constraints import Integer, Maybe, Number, checked
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.retrieval import MatchLoss
 from recsys.metrics.relevance import check_judged
@@ -239,17 +239,11 @@ class MatchModel(Model):
             ValueError: If a column is not what the model takes, a number is out of
                 range, or as `top_k` and `diversify`.
         """
-        numbers: dict[str, tuple[Any, Constraint]] = {
-            "k": (k, Integer(1)),
-            "diversity": (diversity, Number(0)),
-            "pool": (pool, Maybe(Integer(1))),
-        }
-        for name, (value, allowed) in numbers.items():
-            if not allowed.accepts(value):
-                raise ValueError(
-                    f"recommend: {name} must be {allowed.wanted}. "
-                    f"Received: {name}={value!r}"
-                )
+        checked(
+            "recommend",
+            {"k": k, "diversity": diversity, "pool": pool},
+            {"k": Integer(1), "diversity": Number(0), "pool": Maybe(Integer(1))},
+        )
         vectors, interests = self.user_vectors(users)
         ids, scores = top_k(
             vectors,

@@ -329,9 +329,8 @@ class Callbacks(keras.callbacks.CallbackList):
             refuse("orders of the seeds", wanted, found)
 
     def _restore(self, state: dict[str, Any], arrays: Sequence[Any]) -> None:
-        for variable, array in zip(
-            self._variables(state["step"]), arrays, strict=False
-        ):
+        variables = self._variables(state["step"])  # behind them, what callbacks hold
+        for variable, array in zip(variables, arrays[: len(variables)], strict=True):
             variable.assign(array)
         saved = [*state["callbacks"]]
         for callback, begun in zip(self.callbacks, self._begun, strict=True):

@@ -374,9 +374,9 @@ def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) 
         ),
         ({"batch_size": 2.0}, "batch_size must be an integer of at least 1"),
         ({"batch_size": True}, "batch_size must be an integer of at least 1"),
-        ({"seed": 1.5}, "dataset: seed must be an integer or None. .*=1.5"),
-        ({"seed": "a"}, "seed must be an integer or None. .*='a'"),
-        ({"seed": True}, "dataset: seed must be an integer or None"),
+        ({"seed": 1.5}, "dataset: seed must be an integer. .*=1.5"),
+        ({"seed": "a"}, "seed must be an integer. .*='a'"),
+        ({"seed": True}, "dataset: seed must be an integer. "),
         (
             {"batch_size": 2, "streaming": "no"},
             "streaming must be True, False or 'auto'",
