@@ -99,7 +99,6 @@ def soak(seconds: float) -> tuple[dict[str, int], dict[str, int], dict[str, int]
     first: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         while not over():
-            counts["trained"] += 1
             state = Path(folder) / f"state-{counts['trained'] % 2}"
             for old in state.glob("*"):
                 old.unlink()
@@ -108,6 +107,7 @@ def soak(seconds: float) -> tuple[dict[str, int], dict[str, int], dict[str, int]
             recsys.load_model(f"{folder}/model.keras")
             pipeline.save(f"{folder}/pipeline")
             FeaturePipeline.load(f"{folder}/pipeline").transform(log)
+            counts["trained"] += 1
             if not first and time.monotonic() - start > seconds / 10:
                 first = process()
         for thread in threads:
