@@ -61,7 +61,10 @@ class FeaturePipeline:
     Data is a pandas, polars or Arrow table, a mapping of names to arrays or lists, a
     list of rows, each a dict, an Ibis table, or one or several paths, folders or
     patterns of parquet or CSV files. What exists by a name is meant by it; the types
-    that files have in a column must have a common one that holds all their values.
+    that files have in a column must have a common one that holds all their values. What
+    is in a column says its file: names of folders (`day=1/`) say nothing. In a CSV file
+    dates and times are those of ISO 8601 (`2024-01-05`, `2024-01-05T10:00:00+08:00`),
+    and anything else of their kind is text.
 
     All of the preparation is written as Ibis expressions, which DuckDB runs inside the
     process. Any number of threads may use one pipeline.
@@ -518,7 +521,8 @@ class FeaturePipeline:
             run = connection.to_pyarrow
             raw, beside = source.table, None if log is None else log.table
             table = preparation.settled(raw, run, beside)
-            if beside is not None:
+            if log is not None:
+                source.check_zones(log, [h.time for h in histories], run)
                 beside = preparation.settled(beside, run, raw)
             rows = preparation.rows(table, log=log is None)
             if connection.name != "duckdb":

@@ -408,8 +408,18 @@ def raw_columns(
         raw.setdefault(label.source, "float64")
     if schema.sample_weight:
         raw.setdefault(schema.sample_weight, "float64")
+    # What is no number to all that read it, is not read as one.
     others = [name for h in histories for name in (h.user, h.time, *h.where)]
-    return dict.fromkeys([*others, *schema.groups.values()], "") | raw
+    ids = (Categorical, Hashed)
+    others += [c.source for c in (*columns, *attributes) if isinstance(c, ids)]
+    for name in (*others, *schema.groups.values()):
+        if raw.get(name, "float64") == "float64":
+            raw[name] = ""
+    for name, wanted in ((n, w) for h in histories for n, w in h.where.items()):
+        texts = wanted if isinstance(wanted, list) else [wanted]
+        if raw[name] == "" and all(isinstance(text, str) for text in texts):
+            raw[name] = "string"
+    return raw
 
 
 def families(table: Any, schema: Schema) -> dict[str, str]:
