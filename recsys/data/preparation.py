@@ -12,11 +12,12 @@ import ibis
 import pyarrow as pa
 
 from recsys.data.files import FILLED
-from recsys.data.fitted import LARGEST, Fitted
+from recsys.data.fitted import Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part
 from recsys.data.vocabulary import bucketed, group_key, hashed, with_ids
 from recsys.feature.schema import (
+    LARGEST,
     UNSEEN,
     Bucketed,
     Categorical,

@@ -43,6 +43,7 @@ from recsys.feature.field import NAME, Belong, Pooling, check_weight
 from recsys.feature.task import Kind, Task
 
 PADDING, UNSEEN, FIRST_ID = 0, 1, 2
+LARGEST = 3.4028234663852886e38  # of float32
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """FeaturePipeline: numbers, lists, fields, errors; what fit learns, and from what."""
 
+import re
 from pathlib import Path
 
 import ibis
@@ -536,3 +537,12 @@ def test_a_catalogue_has_nothing_of_items_that_fit_has_not_seen() -> None:
             pipeline.catalogue(data, item)
     with pytest.raises(ValueError, match="catalogue: item must be one of .*: 'itm'"):
         pipeline.catalogue(data, "itm")
+
+
+def test_dates_that_python_does_not_have() -> None:
+    days = pa.array([0, 2**30, 0, -(2**30), 5_000_000], pa.int32()).cast(pa.date32())
+    pipeline = FeaturePipeline([Categorical("a")]).fit(pa.table({"a": days}))
+    assert pipeline.transform(pa.table({"a": days}))["a"].to_pylist() == [2, 5, 2, 3, 4]
+    near = FeaturePipeline([Categorical("a")]).fit(pa.table({"a": days.slice(0, 1)}))
+    prints = {p.fields()[0].fingerprint for p in (pipeline, near)}
+    assert len(prints) == 2

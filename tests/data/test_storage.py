@@ -320,7 +320,10 @@ TAMPERED = [
     (("families", "n"), "integer", "families must be"),
     (("statistics", "n", "mean"), float("nan"), "mean of 'n' must be"),
     (("statistics", "n", "mean"), "1", "mean of 'n' must be"),
+    (("statistics", "n", "mean"), 2**70, "mean of 'n' must be"),
+    (("statistics", "n", "mean"), 10**400, "mean of 'n' must be"),
     (("statistics", "n", "std"), -1.0, "std of 'n' must be"),
+    (("statistics", "bucket", "edges"), [1.0, 2**70], "edges of 'bucket' must be"),
     (("statistics", "n", "std"), None, "statistics must be"),
     (("statistics", "n"), None, "statistics must be"),
     (("statistics", "a"), {"mean": 1.0, "std": 1.0}, "statistics must be"),
@@ -372,3 +375,37 @@ def test_vocabularies_that_fit_cannot_have_counted_are_refused(
     pq.write_table(pa.table(words), file)
     with pytest.raises(ValueError, match=text):
         FeaturePipeline.load(tmp_path / "p")
+
+
+LONG = ["a" * 300, "a" * 299 + "b", "ü" * 130, "b" * 247]
+
+
+def test_names_longer_than_those_of_files(tmp_path: Path) -> None:
+    data = {name: [f"{place}", "x"] for place, name in enumerate(LONG)}
+    pipeline = FeaturePipeline([Categorical(name) for name in LONG]).fit(data)
+    for _ in range(2):
+        pipeline.save(tmp_path / "p")
+        again = FeaturePipeline.load(tmp_path / "p")
+        assert again.transform(data).equals(pipeline.transform(data))
+    names = {Path(name).stem for name in contents(tmp_path / "p")}
+    assert LONG[-1] in names and len(names) == 6
+
+
+@pytest.mark.parametrize("name", ["vocabulary-3/users.parquet", "vocabulary-3"])
+def test_what_looks_left_of_a_writer_is_kept(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "p" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="must not exist, or be a saved pipeline"):
+        fitted().save(tmp_path / "p")
+    assert contents(tmp_path) == before
+
+
+def test_a_file_in_place_of_a_version_is_kept(tmp_path: Path) -> None:
+    fitted().save(tmp_path / "p")
+    (tmp_path / "p" / "vocabulary-9").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="must not exist, or be a saved pipeline"):
+        fitted().save(tmp_path / "p")
+    assert contents(tmp_path) == before
