@@ -4,6 +4,7 @@ The raw columns are first checked and cast to few types. They are then called `/
 which no column of the model input can be called; what joins need is called `//...`.
 """
 
+import datetime
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
@@ -133,7 +134,7 @@ class Preparation:
             elif isinstance(column, RawColumn):
                 typed[f"/{column.name}"] = self._value(table, column)
             if isinstance(column, MultiValue) and column.weight:
-                typed[f"/{column.weight}"] = _weights(table, column, column.weight)
+                typed |= _weights(table, column, column.weight)
         for label in self.part.labels:
             value = _typed(table, label, label.source, NUMBERS).cast("float64")
             known = _is_finite(value) | value.isinf()
@@ -281,11 +282,18 @@ class Preparation:
                 value = rows[f"/{column.name}"]
                 wanted = "values must be finite, or the schema must say how to `fill`"
                 rules[_who(column)] = (value.isnull(), wanted, value)
+            known = column.name in self.fitted.statistics  # but not in `fit`
+            if isinstance(column, Numeric) and column.standardize and known:
+                value = rows[f"/{column.name}"]
+                bad = ~self._scaled(value, column).between(-LARGEST, LARGEST)
+                wanted = "values must be such as float32 holds"
+                rules[f"{_who(column)}, standardized"] = (bad, wanted, value)
             if isinstance(column, MultiValue) and column.weight:
                 names = (f"/{column.name}", f"/{column.weight}")
                 values, weights = (rows[name].length().fill_null(0) for name in names)
                 wanted = f"each row must have as many {column.weight!r} as values"
                 rules[_who(column)] = (values != weights, wanted, weights)
+                rules |= _weight_rules(rows, column, column.weight)
         for label in self.part.labels:
             value = rows[f"/{label.name}"]
             if label.belong == "binary":
@@ -341,9 +349,13 @@ class Preparation:
         counts: Any = ibis.literal(True)
         for source, wanted in history.where.items():
             value = _raw(table, history, source)
+            wanted = wanted if isinstance(wanted, list) else [wanted]
+            _check_where(history, source, value.type(), wanted)
             if value.type().is_string():
                 value = value.fill_null("")  # as a CSV file has it
-            wanted = wanted if isinstance(wanted, list) else [wanted]
+            if value.type().is_boolean():
+                value = value.cast("int8")
+            wanted = [int(v) if isinstance(v, bool) else v for v in wanted]
             counts = counts & value.isin(wanted).fill_null(False)
         values = {
             f"/{column.name}": self._value(table, column)
@@ -534,12 +546,65 @@ def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
     return _without_empty(value) if column.empty_is_missing else value, element
 
 
-def _weights(table: Any, column: MultiValue, source: str) -> Any:
+def _weights(table: Any, column: MultiValue, source: str) -> dict[str, Any]:
+    """The weights of the values, null where not finite; what is no number, if any."""
     text = ["string"] if column.separator else []
     value = _typed(table, column, source, ["array", *text])
     if value.type().is_string():
-        value = _split(value, column.separator)
-    return value.cast("array<float64>")
+        texts = _without_empty(_split(value, column.separator))
+        value = texts.map(lambda each: each.try_cast("float64"))
+        wrong = texts.filter(lambda e: e.notnull() & e.try_cast("float64").isnull())
+        bad = {_text_of(source): wrong[0]}
+    elif _family(value.type().value_type) in NUMBERS:
+        value, bad = value.cast("array<float64>"), {}
+    else:
+        raise ValueError(
+            f"{_who(column)}: raw column {source!r} must be of lists of type "
+            f"{', '.join(NUMBERS)}. Received: {value.type()}"
+        )
+    finite = value.map(lambda each: _is_finite(each).ifelse(each, ibis.null("float64")))
+    return {f"/{source}": finite, **bad}
+
+
+def _text_of(source: str) -> str:
+    """Name of the column of the texts among weights that are no numbers."""
+    return f"//text/{source}"
+
+
+def _weight_rules(rows: Any, column: MultiValue, source: str) -> dict[str, Any]:
+    """As `_rules`, of the weights of values."""
+    weights = rows[f"/{source}"]
+    least, most = weights.mins(), weights.maxs()
+    bad = (least < 0) | (most > LARGEST)
+    shown = (least < 0).ifelse(least, most)
+    if _text_of(source) in rows.columns:
+        text = rows[_text_of(source)]
+        bad, shown = text.notnull() | bad, text.fill_null(shown.cast("string"))
+    wanted = "values must be numbers of at least 0 that float32 holds"
+    return {f"{_who(column)}, weight {source!r}": (bad, wanted, shown)}
+
+
+def _check_where(
+    history: History, source: str, dtype: Any, wanted: Sequence[Any]
+) -> None:
+    """Raises if values cannot be those of a raw column."""
+    family = _family(dtype)
+    kinds = {
+        "string": (str,),
+        "date": (datetime.date,),
+        "timestamp": (datetime.datetime,),
+        **dict.fromkeys(NUMBERS, (bool, int, float)),
+    }.get(family, ())
+    for value in wanted:
+        good = isinstance(value, kinds)
+        if isinstance(value, datetime.datetime):
+            zoned = family == "timestamp" and dtype.timezone is not None
+            good = family == "timestamp" and zoned == (value.tzinfo is not None)
+        if not good:
+            raise ValueError(
+                f"{_who(history)}: where must have values of the type of raw column "
+                f"{source!r}, {dtype}. Received: {value!r}"
+            )
 
 
 def _known_type(tables: Sequence[Any], source: str, kinds: Collection[str]) -> str:

@@ -691,3 +691,47 @@ def test_some_times_with_a_zone_are_no_column(values) -> None:
             FeaturePipeline([Categorical("item"), PAST]).fit(log)
 
 
+WHERES = [
+    ("text", "1", 1), ("text", ["1", ""], 2), ("text", 1, None),
+    ("text", True, None), ("integer", 1, 1), ("integer", 1.0, 1),
+    ("integer", [1.5, 2**60], 0), ("integer", True, 1), ("integer", "1", None),
+    ("flag", True, 1), ("flag", 1, 1), ("flag", [0, 1.0], 2),
+    ("flag", "true", None), ("number", 1.5, 1), ("number", 2, 0),
+    ("number", "x", None), ("day", datetime.date(2024, 1, 3), 1),
+    ("day", "2024-01-03", None), ("day", CLOCK[0], None), ("clock", CLOCK[0], 1),
+    ("clock", SOME_ZONES[1], None), ("clock", datetime.date(2024, 1, 3), None),
+    ("zoned", SOME_ZONES[1], 1), ("zoned", CLOCK[0], None), ("list", 1, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "wanted", "found"), WHERES)
+def test_where_has_values_of_the_type_of_its_column(source, wanted, found) -> None:
+    log = pa.table(
+        {
+            "user": [1, 1, 1],
+            "item": ["x", "y", "z"],
+            "time": [1, 2, 3],
+            "text": ["1", "", "2"],
+            "integer": [1, 0, 2**53],
+            "flag": [True, False, None],
+            "number": [1.5, None, -1.0],
+            "day": [datetime.date(2024, 1, day) for day in (3, 4, 5)],
+            "list": [[1], [2], [3]],
+        }
+    )
+    for name, clock in (("zoned", SOME_ZONES[1]), ("clock", CLOCK[0])):
+        log = log.append_column(name, [[clock, None, None]])
+    history = History(
+        "past", of=["item"], length=4, user="user", time="time", where={source: wanted}
+    )
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(log)
+    later = log.slice(0, 1).set_column(2, "time", [[9]])
+    if found is None:
+        text = f"History 'past': where must have values .*'{source}'.* Received: "
+        with pytest.raises(ValueError, match=text):
+            pipeline.transform(log)
+        with pytest.raises(ValueError, match=text):
+            pipeline.transform(later, events=log)
+    else:
+        got = pipeline.transform(later, events=log)["past_item"].to_pylist()[0]
+        assert sum(map(bool, got)) == found
