@@ -188,7 +188,7 @@ def as_read(value: Any) -> Any:
     """Returns a column in a form that DuckDB does not see through.
 
     For a cast of a column of a CSV file it reads the text anew, as the other type: True
-    is then no number, 007 not 7, and a time has lost its zone.
+    is then no number, ` 7` as text has its blank, and a time has lost its zone.
     """
     return value.notnull().ifelse(value, ibis.null(value.type()))
 

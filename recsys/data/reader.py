@@ -76,8 +76,8 @@ def is_rows(data: Any) -> bool:
 def as_arrow(frame: Any) -> pa.Table:
     """Returns a frame as an Arrow table of types that all engines have.
 
-    Categories are written out, and float16 is float32. What a NumPy array masks is
-    missing.
+    Categories are written out, float16 is float32, and what is always missing is a
+    number. What a NumPy array masks is missing.
 
     Args:
         frame: A pandas, polars or Arrow table, a mapping of names to arrays or lists,
@@ -115,7 +115,7 @@ def as_arrow(frame: Any) -> pa.Table:
     for place, (name, column) in enumerate(named):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        column = column.cast(_without_halves(column.type))
+        column = column.cast(_had(column.type))
         table = table.set_column(place, name, column)
     return table
 
@@ -141,14 +141,16 @@ def _converted(frame: Any, convert: Callable[[Any], pa.Table]) -> pa.Table:
         raise
 
 
-def _without_halves(dtype: pa.DataType) -> pa.DataType:
-    """A type with float32 for float16, which DuckDB does not have."""
+def _had(dtype: pa.DataType) -> pa.DataType:
+    """What DuckDB has in place of a type."""
     if pa.types.is_float16(dtype):
         return pa.float32()
+    if pa.types.is_null(dtype):
+        return pa.float64()  # as pandas has no values
     if pa.types.is_fixed_size_list(dtype):
-        return pa.list_(_without_halves(dtype.value_type), dtype.list_size)
+        return pa.list_(_had(dtype.value_type), dtype.list_size)
     if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
-        return pa.list_(_without_halves(dtype.value_type))
+        return pa.list_(_had(dtype.value_type))
     return dtype
 
 

@@ -319,8 +319,9 @@ def test_a_file_without_values_is_like_a_frame(
     for files in (path, [path, path]):
         found = pipeline.transform(files)["a"].to_numpy()[:2]
         np.testing.assert_equal([*found], [*wanted])
-    if not lists and not isinstance(column, Bucketed):
-        pipeline.fit(path)
+    for data in (frame, path):
+        pipeline.fit(data)
+        np.testing.assert_equal([*pipeline.transform(data)["a"].to_numpy()], [*wanted])
 
 
 def test_nothing_beside_values_in_another_column(tmp_path: Path) -> None:
