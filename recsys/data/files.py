@@ -298,12 +298,12 @@ def _csv(
         return _common(legs, connection, columns)
     heads = {file: _csv_head(file) for file in files}
     legs = [_looked_at(file, *heads[file], connection, columns) for file in files]
-    found = _common(legs, connection, columns, text=True)[1]
-    types = {name: _had(dtype) for name, dtype in found.items()}
+    types = {**_common(legs, connection, columns, text=True)[1]}
     for name, dtype in types.items():
-        # That it is wrong DuckDB then says with its line; of dates it knows others.
-        if dtype.is_string() and columns[name] not in ("", "date"):
-            types[name] = _plain(dt.dtype(columns[name]))
+        if dtype.is_null() or dtype.is_string():
+            # That it is wrong DuckDB then says with its line; it knows other dates.
+            known = columns[name] not in ("", "date")
+            types[name] = _plain(dt.dtype(columns[name])) if known else dt.string
     filled = [name for name in types if columns[name] == FILLED]
     legs = []
     for run in _runs(files, heads.__getitem__, connection):

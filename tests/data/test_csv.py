@@ -290,3 +290,11 @@ def test_separated_texts_of_digits(tmp_path: Path) -> None:
     column = MultiValue("m", length=2, separator="|", weight="w")
     found = FeaturePipeline([column]).fit(path).transform(path).to_pydict()
     assert found == {"m": [[2, 3], [2, 0]], "w": [[1.0, 2.0], [3.0, 0.0]]}
+
+
+def test_a_category_without_values_is_of_texts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a,b", ",1", ",2")
+    pipeline = FeaturePipeline([Categorical("a"), Numeric("b")])
+    for files in (path, [path, path]):
+        found = pipeline.fit(files).transform({"a": ["x", None], "b": [1, 2]})
+        assert found["a"].to_pylist() == [1, 1]
