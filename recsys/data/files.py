@@ -193,6 +193,20 @@ def as_read(value: Any) -> Any:
     return value.notnull().ifelse(value, ibis.null(value.type()))
 
 
+def is_finite(value: Any) -> Any:
+    """Returns whether a number is neither NaN nor infinite.
+
+    DuckDB 2.0 takes `isnan`, and comparisons, of a parquet column to be what the
+    column's smallest and largest value make them; those leave NaN out.
+    """
+    return value - value == 0
+
+
+def is_number(value: Any) -> Any:
+    """Returns whether a floating number is not NaN, as `is_finite` does it."""
+    return is_finite(value) | value.isinf()
+
+
 def zoned(types: Types) -> list[str]:
     """Returns the names of the columns of times with a zone."""
     return [n for n, dtype in types.items() if dtype.is_timestamp() and dtype.timezone]
@@ -279,7 +293,7 @@ def _parquet(
 
 def _parquet_types(file: str, columns: Collection[str]) -> Types:
     try:
-        schema = pq.read_schema(file)
+        schema = pq.read_schema(Path(file).absolute())  # else 's3:a' is an address
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"Cannot read {file} as parquet: {error}") from error
     refuse_duplicates(schema.names, file)
@@ -468,7 +482,7 @@ def _looked_into(leg: _Leg, names: Sequence[str], connection: Any) -> _Leg:
     wanted = {}
     for name in names:
         value, dtype = leg.table[name], leg.types[name]
-        known = ~value.isnan() if dtype.is_floating() else value.notnull()
+        known = is_number(value) if dtype.is_floating() else value.notnull()
         wanted[f"{name}/values"] = known.sum()
         if _element(dtype).is_integer():
             listed = dtype.is_array()
@@ -561,7 +575,7 @@ def _broken(files: Sequence[str]) -> list[str]:
     for file in files:
         if file.endswith(PARQUET):
             try:
-                for _ in pq.ParquetFile(file).iter_batches():
+                for _ in pq.ParquetFile(Path(file).absolute()).iter_batches():
                     pass
             except (OSError, pa.ArrowException):
                 return [file]

@@ -12,7 +12,7 @@ from typing import Any, cast
 import ibis
 import pyarrow as pa
 
-from recsys.data.files import FILLED
+from recsys.data.files import FILLED, is_finite, is_number
 from recsys.data.fitted import Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part
@@ -137,7 +137,7 @@ class Preparation:
                 typed |= _weights(table, column, column.weight)
         for label in self.part.labels:
             value = _typed(table, label, label.source, NUMBERS).cast("float64")
-            known = _is_finite(value) | value.isinf()
+            known = is_number(value)
             typed[f"/{label.name}"] = known.ifelse(value, ibis.null("float64"))
         if self.part.sample_weight:
             weight = self.part.sample_weight
@@ -513,17 +513,8 @@ def _without_empty(value: Any) -> Any:
 def _number(table: Any, declaration: Any, source: str) -> Any:
     """The column as float64, null where it is not finite or beyond float32."""
     value = _typed(table, declaration, source).cast("float64")
-    good = _is_finite(value) & value.between(-LARGEST, LARGEST)
+    good = is_finite(value) & value.between(-LARGEST, LARGEST)
     return good.ifelse(value, ibis.null("float64"))
-
-
-def _is_finite(value: Any) -> Any:
-    """Whether a number is neither NaN nor infinite.
-
-    DuckDB 2.0 takes `isnan`, and comparisons, of a parquet column to be what the
-    column's smallest and largest value make them; those leave NaN out.
-    """
-    return value - value == 0
 
 
 def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
@@ -562,7 +553,7 @@ def _weights(table: Any, column: MultiValue, source: str) -> dict[str, Any]:
             f"{_who(column)}: raw column {source!r} must be of lists of type "
             f"{', '.join(NUMBERS)}. Received: {value.type()}"
         )
-    finite = value.map(lambda each: _is_finite(each).ifelse(each, ibis.null("float64")))
+    finite = value.map(lambda each: is_finite(each).ifelse(each, ibis.null("float64")))
     return {f"/{source}": finite, **bad}
 
 
@@ -645,7 +636,7 @@ def _counts(column: Any, name: str) -> dict[str, Any]:
 
     def known(value: Any) -> Any:
         if value.type().is_floating():
-            return ~value.isnan()
+            return is_number(value)
         return _without_empty(value).notnull()
 
     def broken(value: Any) -> Any:
@@ -664,7 +655,7 @@ def _counts(column: Any, name: str) -> dict[str, Any]:
 
 def _as_integers(column: Any) -> Any:
     def whole(value: Any) -> Any:
-        return value.nullif(float("nan")).cast("int64")
+        return is_finite(value).ifelse(value, ibis.null("float64")).cast("int64")
 
     return column.map(whole) if column.type().is_array() else whole(column)
 
@@ -702,7 +693,7 @@ def _user_and_time(table: Any, history: History) -> dict[str, Any]:
     kind = _family(time.type())
     if kind == "floating":
         time = time.cast("float64")
-        time = _is_finite(time).ifelse(time, ibis.null("float64"))
+        time = is_finite(time).ifelse(time, ibis.null("float64"))
     elif kind == "decimal":
         time = time.cast("decimal(38, 12)")
     elif kind == "integer":

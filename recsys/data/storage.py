@@ -150,6 +150,7 @@ def _current(path: Path) -> str | None:
 
 def _write_vocabularies(folder: Path, fitted: Fitted) -> None:
     folder.mkdir()
+    folder = folder.absolute()  # else Arrow takes 's3:a' for an address
     for name, words in fitted.vocabularies.items():
         file = folder / _file_of(name)
         pq.write_table(words, file, write_page_checksum=True)
@@ -174,7 +175,7 @@ def _manifest(folder: str, schema: Schema, fitted: Fitted) -> str:
 
 
 def _read_vocabulary(folder: Path, name: str, size: int) -> pa.Table:
-    file = folder / _file_of(name)
+    file = folder.absolute() / _file_of(name)
     words = pq.read_table(file, page_checksum_verification=True)
     if words.column_names != ["value", "count"] or len(words) != size:
         raise ValueError(f"the vocabulary of {name!r} must have {size} rows")

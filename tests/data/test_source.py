@@ -309,3 +309,12 @@ def test_names_over_several_lines_and_without_a_name(tmp_path: Path) -> None:
     path.write_text('"","a\nb",label\n0,x,1\n1,y,0\n')
     found = pipeline.fit(path).transform(path).to_pydict()
     assert found == {"a": [2, 3], "label": [1.0, 0.0]}
+
+
+@pytest.mark.parametrize("name", ["s3:x", "http:x", "file:x"])
+def test_a_name_is_no_address(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(f"{name}.csv").write_text("item\na\n")
+    pq.write_table(TABLE, tmp_path / f"{name}.parquet")
+    assert read(f"{name}.parquet") == TABLE.to_pylist()
+    assert read(f"{name}.csv", "item") == [{"item": "a"}]

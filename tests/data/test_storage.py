@@ -409,3 +409,10 @@ def test_a_file_in_place_of_a_version_is_kept(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="must not exist, or be a saved pipeline"):
         fitted().save(tmp_path / "p")
     assert contents(tmp_path) == before
+
+
+def test_a_folder_is_no_address(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipeline = fitted()
+    pipeline.save("s3:p")
+    assert FeaturePipeline.load("s3:p").transform(DATA).equals(pipeline.transform(DATA))
