@@ -318,12 +318,13 @@ def _csv(
             # That it is wrong DuckDB then says with its line; it knows other dates.
             known = columns[name] not in ("", "date")
             types[name] = _plain(dt.dtype(columns[name])) if known else dt.string
-    filled = [name for name in types if columns[name] == FILLED]
     legs = []
     for run in _runs(files, heads.__getitem__, connection):
-        table = _csv_table(run, *heads[run[0]], connection, types, filled)
-        typed = {n: as_read(table[n]) for n in types if not types[n].is_string()}
-        legs.append(_Leg(run, table.mutate(**typed), types))
+        table = _csv_table(run, *heads[run[0]], connection, types)
+        read = {n: as_read(table[n]) for n in types if not types[n].is_string()}
+        # Not by DuckDB's force_not_null, which takes one column for another.
+        read |= {n: table[n].fill_null("") for n in types if columns[n] == FILLED}
+        legs.append(_Leg(run, table.mutate(**read), types))
     return legs, types
 
 
@@ -337,7 +338,7 @@ def _looked_at(
     """A CSV file as texts, with the types that all of its values look like."""
     here = [name for name in columns if name in names]
     texts = [name for name in here if columns[name] in ("string", FILLED)]
-    table = _csv_table([file], names, dialect, connection, {}, texts)
+    table = _csv_table([file], names, dialect, connection, {})
     looks = {
         name: _is_flag(table[name]).all()
         if columns[name] == "float64"
@@ -395,14 +396,12 @@ def _csv_table(
     dialect: Mapping[str, Any],
     connection: Any,
     types: Types,
-    filled: Sequence[str],
 ) -> Any:
     written = connection.compiler.type_mapper.to_string
     with naming(files):
         return connection.read_csv(
             _literally(files, connection),
             columns={name: written(types.get(name, dt.string)) for name in names},
-            force_not_null=[name for name in filled if name in names],
             **DIALECT,
             **dialect,
         )

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import csv
 
 from recsys.data import (
     Bucketed,
@@ -117,9 +121,9 @@ def test_dates_of_two_files_are_not_guessed(tmp_path: Path) -> None:
     events = write(tmp_path / "e.csv", "u,i,t", "1,a,01/02/2024", "1,b,12/25/2023")
     days = {"u": [1], "i": ["a"], "t": [DAY]}
     pipeline = FeaturePipeline([Categorical("i"), HISTORY]).fit(days)
-    for given in ((rows, events), (days, events), (rows, days)):
+    for new, log in ((rows, events), (days, events), (rows, days)):
         with pytest.raises(ValueError, match="'t' must be of type .*Received: string"):
-            pipeline.transform(given[0], events=given[1])
+            pipeline.transform(new, events=log)
 
 
 def test_days_that_fit_saw_are_not_guessed(tmp_path: Path) -> None:
@@ -292,9 +296,83 @@ def test_separated_texts_of_digits(tmp_path: Path) -> None:
     assert found == {"m": [[2, 3], [2, 0]], "w": [[1.0, 2.0], [3.0, 0.0]]}
 
 
+def test_empty_texts_of_one_column_are_not_those_of_another(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a,n,b,m", ",,x,1", "x,2,,2")
+    columns = [
+        Categorical("a", empty_is_missing=False),
+        Numeric("n", fill=7),
+        Categorical("b"),
+        Numeric("m"),
+    ]
+    for some in (columns, columns[::-1], columns[:2], columns[1:], columns[1::-1]):
+        found = FeaturePipeline(some).fit(path).transform(path).to_pydict()
+        wanted = {"a": [2, 3], "n": [7.0, 2.0], "b": [2, 1], "m": [1.0, 2.0]}
+        assert found == {column.name: wanted[column.name] for column in some}
+
+
 def test_a_category_without_values_is_of_texts(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "a,b", ",1", ",2")
     pipeline = FeaturePipeline([Categorical("a"), Numeric("b")])
     for files in (path, [path, path]):
         found = pipeline.fit(files).transform({"a": ["x", None], "b": [1, 2]})
         assert found["a"].to_pylist() == [1, 1]
+
+
+TICKS = st.integers(0, 10**6).map(lambda n: TEN + datetime.timedelta(microseconds=n))
+CATEGORIES: list[tuple[pa.DataType, Any]] = [
+    (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
+    (pa.int64(), st.integers(-1, 2)),
+    (pa.string(), st.text("a t0-7.,;\"'\n\té", max_size=3)),
+    (pa.string(), st.sampled_from(["007", "7", "true", "nan", "2024-01-05", "1e3"])),
+    (pa.bool_(), st.booleans()),
+    (pa.date32(), st.dates(datetime.date(1, 1, 1), datetime.date(9999, 12, 31))),
+]
+TIMES: list[tuple[pa.DataType, Any]] = [
+    (pa.int64(), st.integers(-2, 2)),
+    (pa.float64(), st.floats(-1, 1)),
+    (pa.date32(), st.dates(DAY, DAY + datetime.timedelta(2))),
+    (pa.timestamp("us"), TICKS),
+    (pa.timestamp("us", "Asia/Tokyo"), TICKS),
+]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    category=st.sampled_from(CATEGORIES), time=st.sampled_from(TIMES), data=st.data()
+)
+def test_files_and_frames_give_the_same_input(
+    category: tuple[pa.DataType, Any], time: tuple[pa.DataType, Any], data: Any
+) -> None:
+    kinds = {
+        "a": category,
+        "t": time,
+        "n": (pa.float64(), st.floats(width=32) | st.integers(-9, 9).map(float)),
+        "y": (pa.int64(), st.integers(0, 1)),
+    }
+    rows = data.draw(st.integers(1, 9))
+    drawn = {
+        name: st.lists(values | st.none(), min_size=rows, max_size=rows)
+        for name, (_, values) in kinds.items()
+    }
+    table = pa.table(
+        {name: pa.array(data.draw(drawn[name]), kinds[name][0]) for name in kinds}
+    )
+    pipeline = FeaturePipeline(
+        [
+            Categorical("a"),
+            Hashed("h", source="a", num_buckets=BUCKETS),
+            Numeric("n", fill=7),
+            History("p", of=["h"], length=3, user="a", time="t", ages=30),
+        ],
+        ["y"],
+        groups={"g": "a"},
+    )
+    wanted = pipeline.fit(table).transform(table).to_pydict()
+    with tempfile.TemporaryDirectory() as folder:
+        parquet, text = Path(folder) / "rows.parquet", Path(folder) / "rows.csv"
+        pq.write_table(table, parquet)
+        csv.write_csv(table, text)
+        for rows_of in (parquet, text):
+            for events in (None, table, parquet, text):
+                found = pipeline.transform(rows_of, events=events).to_pydict()
+                np.testing.assert_equal(found, wanted)
