@@ -199,6 +199,43 @@ def test_a_killed_writer_leaves_one_whole_pipeline(
     }
 
 
+STREAMS = """
+import os, signal
+from recsys.data import Categorical, FeaturePipeline
+rows = {"a": [1, 2, 3]}
+pipeline = FeaturePipeline([Categorical("a")]).fit(rows)
+batches = pipeline.dataset(rows, 2, streaming=True)
+assert len([*batches]) == 2
+print("ready", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_copies_of_killed_processes_are_removed_by_the_next(tmp_path: Path) -> None:
+    """And nothing of others, or of those that live."""
+    mine = tmp_path / "recsys-mine"
+    mine.mkdir()
+
+    def copies() -> set[Path]:
+        return {*tmp_path.glob("recsys-*")} - {mine}
+
+    killed = {**os.environ, "TMPDIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", STREAMS], env=killed).returncode == -9
+    left = copies()
+    assert left
+    living = STREAMS.replace("os.kill(os.getpid(), signal.SIGKILL)", "input()")
+    run = [sys.executable, "-c", living]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(run, env=killed, **pipes) as process:
+        assert process.stdout.readline() == "ready\n"
+        before = copies()
+        assert before and not before & left
+        subprocess.run(run, env=killed, input="\n", text=True, check=True)
+        assert copies() >= before
+        process.communicate("\n")
+    assert mine.is_dir() and not copies()
+
+
 def test_writers_take_turns_and_readers_see_one_of_them(tmp_path: Path) -> None:
     one, other = fitted(), FeaturePipeline([Categorical("n", source="a")]).fit(DATA)
     one.save(tmp_path / "p")
