@@ -48,9 +48,9 @@ CLOCK = rf"{DAY}[T ]\d\d:\d\d(:\d\d(\.\d{{1,6}})?)?"
 FINE = rf"{DAY}[T ]\d\d:\d\d:\d\d\.\d{{7,9}}"
 ZONE = r"(Z|[+-]\d\d(:?\d\d)?)"
 INTEGER = r"-?(0|[1-9]\d*)"
-FLOAT = r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan"
-# What a text in a CSV file looks like, and the type of a column of such texts: 007 is
-# no number, and a date has one reading, that of ISO 8601.
+FLOAT = r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)|nan"
+# What a text in a CSV file looks like, and the type of a column of such texts: 007 and
+# 1e5 are no numbers, and a date has one reading, that of ISO 8601.
 LOOKS: Sequence[tuple[str, dt.DataType]] = (
     (rf"^\s*({INTEGER})\s*$", dt.int64),
     (rf"(?i)^\s*({FLOAT})\s*$", dt.float64),

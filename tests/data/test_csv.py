@@ -83,9 +83,10 @@ LOOKS: dict[str, tuple[list[str], Any]] = {
     "zeros": (["007", "7"], str),
     "pluses": (["+7", "7"], str),
     "floats": (
-        ["1", "-2.5", ".5", "0.50", "5.", "1e-3", "nan"],
-        [1.0, -2.5, 0.5, 0.5, 5.0, 0.001, np.nan],
+        ["1", "-2.5", ".5", "0.50", "5.", "nan"],
+        [1.0, -2.5, 0.5, 0.5, 5.0, np.nan],
     ),
+    "exponents": (["1e5", "10e4", "100000"], str),
     "zeros of floats": (["00.5"], str),
     "flags": (["true", "False", "TRUE"], [True, False, True]),
     "flags and integers": (["true", "1"], str),
