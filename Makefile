@@ -7,7 +7,8 @@ TESTED := 3.11
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: setup setup-all demo test test-all attack lint bench clean
+.PHONY: setup setup-all demo test test-all lint bench clean
+.PHONY: attack attack-generate attack-kill attack-soak
 
 setup: .venv/dev-done
 setup-all: .venv/all-done
@@ -36,9 +37,16 @@ test-all: setup-all
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # What takes hours: drawn inputs, kills at random moments, an hour of use in one process.
-attack: setup-all
+# `make -k -j2 attack` does two of them at a time, and all of them if one fails.
+attack: attack-generate attack-kill attack-soak
+
+attack-generate: setup-all
 	$(BIN)/python -m tests.generate --legal 2000 --corrupt 10000
+
+attack-kill: setup-all
 	$(BIN)/python -m tests.kill --kills 200
+
+attack-soak: setup-all
 	$(BIN)/python benchmarks/soak.py --minutes 60
 
 # The comparisons of speed, about an hour; DATA is a folder with `frappe_x1`, if any.

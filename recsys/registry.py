@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import json
 import pkgutil
 import sys
 import threading
@@ -16,6 +17,7 @@ from recsys.feature import Field
 if TYPE_CHECKING:
     import keras
 
+_MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}  # of a .keras file
 _LOADING = threading.Lock()  # the registry of Keras is one for all threads
 FAMILIES = ("rank", "multitask", "multidomain", "match")
 
@@ -102,6 +104,8 @@ def load_model(path: str | Path) -> "keras.Model":
         registered.update(_own_classes())  # a scope would come after what is registered
         try:
             return keras.models.load_model(path)
+        except (OSError, json.JSONDecodeError) as error:
+            raise _not_whole(file, str(error)) from error
         finally:
             registered.update(before)
 
@@ -112,17 +116,20 @@ def _require_whole(file: Path) -> None:
     if zipfile.is_zipfile(file):
         try:
             with zipfile.ZipFile(file) as archive:
-                lacking = {"config.json", "metadata.json"} - {*archive.namelist()}
+                lacking = _MEMBERS - {*archive.namelist()}
                 damaged = archive.testzip()
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             lacking, damaged = set(), str(error)
         reason = f"no {min(lacking)} in it" if lacking else None
         reason = f"damaged in {damaged}" if damaged else reason
     if reason:
-        raise ValueError(
-            f"{file} must be a whole file that `model.save` wrote. "
-            f"Received: {reason} ({file.stat().st_size} bytes)"
-        )
+        raise _not_whole(file, f"{reason} ({file.stat().st_size} bytes)")
+
+
+def _not_whole(file: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{file} must be a whole file that `model.save` wrote. Received: {reason}"
+    )
 
 
 def _own_classes() -> dict[str, type]:

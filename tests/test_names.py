@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from recsys import Field, Task, load_model
 from recsys.data import Categorical, FeaturePipeline, History, Label, Numeric
-from recsys.feature._names import given_name, layer_name
+from recsys.feature._names import given_name, layer_name, signature_names
 from recsys.match.two_tower import two_tower
 from recsys.multitask.mmoe import mmoe
 from recsys.rank.din import din
 from recsys.rank.fm import fm
+from recsys.rank.lr import lr
 from tests import zoo
 from tests.close import close
 
@@ -139,6 +140,33 @@ def test_a_model_of_any_names_lives_as_others_do(build, label, outputs, tmp_path
     if not isinstance(expected, dict):
         expected = {outputs[0]: expected}
     close({k: v.numpy() for k, v in found.items()}, expected, terms=300)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["class", "class_", "x"],
+        ["self", "args", "kwargs", "from", "name"],
+        ["a b", "a_20b", "a>20b", "a%20b"],
+        ["A", "a", "A b", "a b", "inputs", "None", "training"],
+    ],
+)
+def test_columns_of_any_names_are_in_a_signature(names, tmp_path):
+    fields = [Field(name, vocabulary_size=5) for name in names]
+    model = lr(fields, Task("click"))
+    zoo.jitter(model)
+    random = np.random.default_rng(0)
+    x = {name: random.integers(0, 5, 9).astype("int32") for name in names}
+    model.export(str(tmp_path / "saved"), verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "saved"))
+    given = {n: tf.constant(x[m]) for m, n in signature_names(names).items()}
+    found = served.signatures["serving_default"](**given)
+    close(found["click"].numpy(), model.predict(x, verbose=0), terms=100)
+    assert signature_names(["user id", "class", "class_"]) == {
+        "user id": "user>20id",
+        "class": "class_",
+        "class_": "class__",
+    }
 
 
 def test_a_pipeline_of_any_names_feeds_a_model():

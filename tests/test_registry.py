@@ -101,6 +101,28 @@ def test_a_damaged_file_says_so(harm, tmp_path):
     assert "not found" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("member", "content"),
+    [
+        ("config.json", b"{"),
+        ("model.weights.h5", b"no weights"),
+        ("model.weights.h5", None),
+    ],
+)
+def test_an_archive_with_a_damaged_file_in_it_says_so(member, content, tmp_path):
+    inputs = keras.Input((20,))
+    model = keras.Model(inputs, keras.layers.Dense(20)(inputs))
+    path, other = tmp_path / "model.keras", tmp_path / "other.keras"
+    model.save(path)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(other, "w") as archive:
+        for name in whole.namelist():
+            found = whole.read(name) if name != member else content
+            if found is not None:
+                archive.writestr(name, found)
+    with pytest.raises(ValueError, match=f"{other} must be a whole file"):
+        load_model(other)
+
+
 def test_other_archives_and_absent_files_say_so(tmp_path):
     path = tmp_path / "model.keras"
     with pytest.raises(ValueError, match="not found"):

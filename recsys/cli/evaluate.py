@@ -291,8 +291,15 @@ def run(
 
     Raises:
         OSError: If what was asked cannot be written.
-        ValueError: If a file cannot be evaluated, or two are not of the same rows.
+        ValueError: If a file cannot be evaluated, two are not of the same rows, or one
+            is to be written that is read.
     """
+    read_from = {path.resolve() for path in paths}
+    for path in (json_path, html_path):
+        if path is not None and path.resolve() in read_from:
+            raise ValueError(
+                f"{path} must not be a file that is read, as it would be lost"
+            )
     files = [read(path) for path in paths]
     check_files(files)
     if scale == "logit":

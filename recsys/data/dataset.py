@@ -2,8 +2,10 @@
 
 import random
 import tempfile
+import threading
 import weakref
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ Block = tuple[np.ndarray, np.ndarray]
 
 BLOCK_ROWS = 2**18
 CHUNK_ROWS = 2**12
+SAMPLED = 1000  # rows that are looked at to tell data apart
 
 
 class Order:
@@ -32,16 +35,26 @@ class Order:
         seed: Of all orders; `None` draws one.
         epoch: The epoch of the first pass.
         step: Batches of it to leave out.
+        shuffled: Whether rows are put in it.
 
     Attributes:
         drawn: Whether nobody gave a seed; `Model.fit` then takes that of the model.
+        turn: Held by the `fit` that says which epoch is next.
     """
 
-    def __init__(self, seed: int | None, epoch: int = 0, step: int = 0) -> None:
+    def __init__(
+        self,
+        seed: int | None,
+        epoch: int = 0,
+        step: int = 0,
+        shuffled: bool = True,
+    ) -> None:
         self.seed = random.getrandbits(63) if seed is None else seed % 2**64
         self.drawn = seed is None
         self.start = self.epoch = epoch
         self.step = step
+        self.shuffled = shuffled
+        self.turn = threading.Lock()
 
     def next_epoch(self) -> int:
         """Returns the epoch of a pass that begins."""
@@ -115,6 +128,29 @@ def write_packed(
                 packed.tofile(out)
 
 
+def mapped(folder: Path, slots: Sequence[Slot], num_rows: int) -> list[np.ndarray]:
+    """Returns what `write_packed` wrote, not yet read."""
+    rows = []
+    for file, kind in zip(("ids", "numbers"), KINDS, strict=True):
+        shape = num_rows, sum(slot.width for slot in slots if slot.kind == kind)
+        nothing = not all(shape)
+        rows.append(
+            np.empty(shape, kind)
+            if nothing
+            else np.memmap(folder / file, kind, "r", shape=shape)
+        )
+    return rows
+
+
+def checksum(packed: Iterable[np.ndarray]) -> int:
+    """Returns a number that tells other rows apart, by some of them from everywhere."""
+    found = 0
+    for rows in packed:
+        some = rows[:: max(1, len(rows) // SAMPLED)]
+        found = zlib.crc32(np.ascontiguousarray(some).tobytes(), found)
+    return found
+
+
 def on_disk(
     folder: "tempfile.TemporaryDirectory[str]",
     slots: Sequence[Slot],
@@ -144,12 +180,7 @@ def on_disk(
 
     def read() -> Iterator[tuple[Block, np.ndarray]]:
         epoch, block = order.next_epoch(), 0
-        rows = [
-            np.memmap(path / file, kind, "r", shape=(num_rows, width))
-            if width
-            else np.empty((num_rows, 0), kind)
-            for file, kind, width in zip(("ids", "numbers"), KINDS, widths, strict=True)
-        ]
+        rows = mapped(path, slots, num_rows)
         starts = np.arange(0, num_rows, CHUNK_ROWS)
         if shuffle:
             starts = starts[order.of_chunks(epoch, len(starts))]

@@ -1,12 +1,14 @@
 """Parquet and CSV files as one Ibis table, whose types are compared before it is read.
 
 An engine by itself casts all files to the types of the first, and rounds what does not
-fit.
+fit. It takes names of folders for columns, the first rows of a CSV file for all of
+them, and either of 01/02 for the day.
 """
 
 import csv
 import glob
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -30,8 +32,36 @@ EXACT = 2**53  # doubles hold all integers below
 FILLED = "!string"  # as Ibis says that nothing is null
 MOST_DIGITS = 38  # of a decimal
 MOST_NAMED, MOST_SHOWN = 3, 200
-# Left to guess, DuckDB takes ragged rows to be of one column, and '#' for a comment.
-DIALECT = {"header": True, "quote": '"', "escape": '"', "comment": ""}
+NO_FOLDERS = {"hive_partitioning": False}  # else 'a=1/' overrules a file's column 'a'
+# DuckDB is left nothing to guess, or it takes ragged rows to be of one column, '#' for
+# a comment and the first rows for all.
+DIALECT = {
+    "header": True,
+    "quote": '"',
+    "escape": '"',
+    "comment": "",
+    "auto_detect": False,
+    **NO_FOLDERS,
+}
+DAY = r"\d{4}-\d\d-\d\d"
+CLOCK = rf"{DAY}[T ]\d\d:\d\d(:\d\d(\.\d{{1,6}})?)?"
+FINE = rf"{DAY}[T ]\d\d:\d\d:\d\d\.\d{{7,9}}"
+ZONE = r"(Z|[+-]\d\d(:?\d\d)?)"
+INTEGER = r"-?(0|[1-9]\d*)"
+FLOAT = r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)|nan"
+# What a text in a CSV file looks like, and the type of a column of such texts: 007 and
+# 1e5 are no numbers, and a date has one reading, that of ISO 8601.
+LOOKS: Sequence[tuple[str, dt.DataType]] = (
+    (rf"^\s*({INTEGER})\s*$", dt.int64),
+    (rf"(?i)^\s*({FLOAT})\s*$", dt.float64),
+    ("(?i)^(true|false)$", dt.boolean),
+    (f"^{DAY}$", dt.date),
+    (f"^{CLOCK}$", dt.Timestamp(scale=6)),
+    (f"^{FINE}$", dt.Timestamp(scale=9)),
+    (f"^{CLOCK}{ZONE}$", dt.Timestamp("UTC", scale=6)),
+)
+TEXT, WIDE = 2 ** len(LOOKS), 2 ** (len(LOOKS) + 1)
+A_LOOK = r"(?i)^\s*[\-.0-9tfn]"  # how all that are no text begin
 
 Types = Mapping[str, dt.DataType]
 
@@ -75,12 +105,15 @@ def find_files(path: str | Path) -> list[str]:
 
 def read_files(
     files: Sequence[str], connection: Any, columns: Mapping[str, str]
-) -> Any:
+) -> tuple[Any, Collection[str]]:
     """Returns the rows of files, one after another, as an Ibis table.
 
     A column of several types gets the smallest that holds the values of all of them. A
     file without values in a column has no type there. A CSV file has texts, so that
-    text is the type of a column that looks like text in one of them.
+    text is the type of a column that looks like text in one of them; all rows are
+    looked at, and a date or a time is one of ISO 8601.
+
+    What is in a column says its file: names of folders (`day=1/`) say nothing.
 
     Args:
         files: Their paths.
@@ -89,19 +122,23 @@ def read_files(
             it looks like text, or `""` if text is right. `"string"` counts always, and
             `FILLED`, of which an empty field is the empty string.
 
+    Returns:
+        The table, and which of its columns are of times with a zone.
+
     Raises:
         ValueError: If a file is unreadable, has several columns of one name, or lacks a
             column that others have; or if types have nothing lossless in common.
     """
     if files and all(file.endswith(PARQUET) for file in files):
-        legs = _parquet(files, connection, columns)
-        return _one_table(*_common(legs, connection, columns), columns)
-    if files and all(file.endswith(CSV) for file in files):
-        return _csv(files, connection, columns)
-    raise ValueError(
-        f"Files must all end in one of {PARQUET}, or all in one of {CSV}. "
-        f"Received: {named(files)}"
-    )
+        legs, types = _parquet(files, connection, columns)
+    elif files and all(file.endswith(CSV) for file in files):
+        legs, types = _csv(files, connection, columns)
+    else:
+        raise ValueError(
+            f"Files must all end in one of {PARQUET}, or all in one of {CSV}. "
+            f"Received: {named(files)}"
+        )
+    return _one_table(legs, types, columns), zoned(types)
 
 
 @contextmanager
@@ -145,6 +182,34 @@ def arrow_types(schema: pa.Schema, columns: Collection[str], who: str) -> Types:
                     f"Received: {found}"
                 ) from error
     return types
+
+
+def as_read(value: Any) -> Any:
+    """Returns a column in a form that DuckDB does not see through.
+
+    For a cast of a column of a CSV file it reads the text anew, as the other type: True
+    is then no number, ` 7` as text has its blank, and a time has lost its zone.
+    """
+    return value.notnull().ifelse(value, ibis.null(value.type()))
+
+
+def is_finite(value: Any) -> Any:
+    """Returns whether a number is neither NaN nor infinite.
+
+    DuckDB 2.0 takes `isnan`, and comparisons, of a parquet column to be what the
+    column's smallest and largest value make them; those leave NaN out.
+    """
+    return value - value == 0
+
+
+def is_number(value: Any) -> Any:
+    """Returns whether a floating number is not NaN, as `is_finite` does it."""
+    return is_finite(value) | value.isinf()
+
+
+def zoned(types: Types) -> list[str]:
+    """Returns the names of the columns of times with a zone."""
+    return [n for n, dtype in types.items() if dtype.is_timestamp() and dtype.timezone]
 
 
 def common_type(types: Collection[dt.DataType]) -> dt.DataType | None:
@@ -201,6 +266,10 @@ def _runs(
     return [[*group] for _, group in groupby(files, key)]
 
 
+def _without_folders(connection: Any) -> dict[str, bool]:
+    return NO_FOLDERS if connection.name == "duckdb" else {}
+
+
 def _literally(files: Sequence[str], connection: Any) -> Any:
     """Files as an engine takes them; DuckDB takes each for a pattern."""
     if connection.name != "duckdb":
@@ -210,88 +279,131 @@ def _literally(files: Sequence[str], connection: Any) -> Any:
 
 def _parquet(
     files: Sequence[str], connection: Any, columns: Collection[str]
-) -> list[_Leg]:
+) -> tuple[Sequence[_Leg], Types]:
     types = {file: _parquet_types(file, columns) for file in files}
     legs = []
     for run in _runs(files, types.__getitem__, connection):
         with naming(run):
-            table = connection.read_parquet(_literally(run, connection))
+            table = connection.read_parquet(
+                _literally(run, connection), **_without_folders(connection)
+            )
         legs.append(_Leg(run, table, types[run[0]]))
-    return legs
+    return _common(legs, connection, columns)
 
 
 def _parquet_types(file: str, columns: Collection[str]) -> Types:
     try:
-        schema = pq.read_schema(file)
+        schema = pq.read_schema(Path(file).absolute())  # else 's3:a' is an address
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"Cannot read {file} as parquet: {error}") from error
     refuse_duplicates(schema.names, file)
     return arrow_types(schema, columns, f"{file}: column")
 
 
-def _csv(files: Sequence[str], connection: Any, columns: Mapping[str, str]) -> Any:
+def _csv(
+    files: Sequence[str], connection: Any, columns: Mapping[str, str]
+) -> tuple[Sequence[_Leg], Types]:
     if connection.name != "duckdb":  # others take neither a dialect nor types
         legs = []
         for file in files:
             _csv_head(file)
             table = connection.read_csv(file)
             legs.append(_Leg([file], table, _types(table, columns)))
-        return _one_table(*_common(legs, connection, columns), columns)
+        return _common(legs, connection, columns)
     heads = {file: _csv_head(file) for file in files}
-    legs = [_sniffed(file, *heads[file], connection, columns) for file in files]
+    legs = [_looked_at(file, *heads[file], connection, columns) for file in files]
     types = {**_common(legs, connection, columns, text=True)[1]}
     for name, dtype in types.items():
-        if dtype.is_string() and columns[name]:
-            types[name] = _plain(dt.dtype(columns[name]))
-    if [leg.types for leg in legs] == [types]:
-        return legs[0].table
-    # Anew: what looked like a number is not the text any more.
-    options = {
-        "union_by_name": len({leg.table.schema() for leg in legs}) > 1,
-        "force_not_null": [name for name in types if columns[name] == FILLED],
-    }
+        if dtype.is_null() or dtype.is_string():
+            # That it is wrong DuckDB then says with its line; it knows other dates.
+            known = columns[name] not in ("", "date")
+            types[name] = _plain(dt.dtype(columns[name])) if known else dt.string
     legs = []
-    for run in _runs(files, lambda file: heads[file][1], connection):
-        dialect = heads[run[0]][1]
-        table = _csv_table(run, connection, types, **dialect, **options)
-        legs.append(_Leg(run, table, types))
-    return _one_table(legs, types, columns)
+    for run in _runs(files, heads.__getitem__, connection):
+        table = _csv_table(run, *heads[run[0]], connection, types)
+        read = {n: as_read(table[n]) for n in types if not types[n].is_string()}
+        # Not by DuckDB's force_not_null, which takes one column for another.
+        read |= {n: table[n].fill_null("") for n in types if columns[n] == FILLED}
+        legs.append(_Leg(run, table.mutate(**read), types))
+    return legs, types
 
 
-def _sniffed(
+def _looked_at(
     file: str,
     names: Sequence[str],
     dialect: Mapping[str, Any],
     connection: Any,
     columns: Mapping[str, str],
 ) -> _Leg:
-    """A CSV file with the types that its values look like."""
-    filled = [name for name in names if columns.get(name) == FILLED]
-    texts = [*filled, *(name for name in names if columns.get(name) == "string")]
-    types = dict.fromkeys(texts, dt.string)
-    try:
-        table = _csv_table([file], connection, types, **dialect, force_not_null=filled)
-    except ValueError:
-        # What is wrong, DuckDB only says if it has nothing to find out.
-        options = {"auto_detect": False, "columns": dict.fromkeys(names, "VARCHAR")}
-        rows = _csv_table([file], connection, {}, **dialect, **options)
+    """A CSV file as texts, with the types that all of its values look like."""
+    here = [name for name in columns if name in names]
+    texts = [name for name in here if columns[name] in ("string", FILLED)]
+    table = _csv_table([file], names, dialect, connection, {})
+    looks = {
+        name: _is_flag(table[name]).all()
+        if columns[name] == "float64"
+        else _look(table[name]).bit_or()
+        for name in here
+        if name not in texts
+    }
+    types: dict[str, dt.DataType] = dict.fromkeys(texts, dt.string)
+    wide = []
+    if looks:
         with naming([file]):
-            connection.to_pyarrow(rows.aggregate([rows[name].max() for name in names]))
-        raise
-    return _Leg([file], table, _types(table, columns))
+            found = connection.to_pyarrow(table.aggregate(**looks)).to_pylist()[0]
+        for name, look in found.items():
+            if columns[name] == "float64":
+                types[name] = {None: dt.null, True: dt.boolean}.get(look, dt.float64)
+                continue
+            types[name] = _type_of(look)
+            wide += [name] if look and look & WIDE else []
+    return _Leg([file], table, {name: types[name] for name in here}, wide)
+
+
+def _is_flag(text: Any) -> Any:
+    return text.lower().isin(["true", "false"])
+
+
+def _look(text: Any) -> Any:
+    """What a text looks like: the bit of its place in `LOOKS`, or `TEXT`."""
+    number = text.try_cast("int64")
+    exact = number.between(1 - EXACT, EXACT - 1)
+    (integer, _), *others = LOOKS
+    return ibis.cases(
+        (text.isnull(), ibis.null("int32")),
+        (text.re_search(integer) & number.notnull(), exact.ifelse(1, 1 | WIDE)),
+        (~text.re_search(A_LOOK), TEXT),
+        *(
+            (text.re_search(pattern) & text.try_cast(dtype).notnull(), 2**place)
+            for place, (pattern, dtype) in enumerate(others, 1)
+        ),
+        else_=TEXT,
+    )
+
+
+def _type_of(look: int | None) -> dt.DataType:
+    """The type of a column, given the bits of all its values."""
+    if look is None:
+        return dt.null
+    kinds = [dtype for place, (_, dtype) in enumerate(LOOKS) if look & 2**place]
+    found = None if look & TEXT else common_type(kinds)
+    return dt.string if found is None else found
 
 
 def _csv_table(
-    files: Sequence[str], connection: Any, types: Types, **options: Any
+    files: Sequence[str],
+    names: Sequence[str],
+    dialect: Mapping[str, Any],
+    connection: Any,
+    types: Types,
 ) -> Any:
-    names = connection.compiler.type_mapper
+    written = connection.compiler.type_mapper.to_string
     with naming(files):
         return connection.read_csv(
             _literally(files, connection),
-            types={name: names.to_string(dtype) for name, dtype in types.items()}
-            or None,
+            columns={name: written(types.get(name, dt.string)) for name in names},
             **DIALECT,
-            **options,
+            **dialect,
         )
 
 
@@ -307,6 +419,8 @@ def _csv_head(file: str) -> tuple[list[str], dict[str, Any]]:
             skip, first = 0, lines.readline()
             while first and not first.strip():
                 skip, first = skip + 1, lines.readline()
+            while first.count('"') % 2 and (more := lines.readline()):
+                first += more
         if file.endswith(".gz"):  # DuckDB does not look at its checksum
             with gzip.open(file) as content:
                 while content.read(2**20):
@@ -314,10 +428,14 @@ def _csv_head(file: str) -> tuple[list[str], dict[str, Any]]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"Cannot read {file} as CSV: {error}") from error
     usual = "\t,;|" if ".tsv" in Path(file).suffixes else ",\t;|"
-    heads = {each: next(csv.reader([first], delimiter=each), []) for each in usual}
+    heads = {
+        each: next(csv.reader(io.StringIO(first, ""), delimiter=each), [])
+        for each in usual
+    }
     delimiter = max(usual, key=lambda each: len(heads[each]))
     refuse_duplicates(heads[delimiter], file)
-    return heads[delimiter], {"delim": delimiter, "skip": skip}
+    names = [name or f"column{place}" for place, name in enumerate(heads[delimiter])]
+    return names, {"delim": delimiter, "skip": skip}
 
 
 def _plain(dtype: dt.DataType) -> dt.DataType:
@@ -341,7 +459,7 @@ def _common(
         legs: The files, with the types that they say they have.
         connection: The Ibis backend.
         columns: Raw columns that will be read.
-        text: Whether a type is but how text looks.
+        text: Whether a type is but how text looks, of which all is looked at.
     """
     for name in columns:
         lacking = [leg for leg in legs if name not in leg.types]
@@ -353,7 +471,7 @@ def _common(
             )
     names = [name for name in columns if name in legs[0].types]
     differing = [n for n in names if len({leg.types[n] for leg in legs}) > 1]
-    if differing:
+    if differing and not text:
         legs = [_looked_into(leg, differing, connection) for leg in legs]
     return legs, {name: _common_of(name, legs, text) for name in names}
 
@@ -363,7 +481,7 @@ def _looked_into(leg: _Leg, names: Sequence[str], connection: Any) -> _Leg:
     wanted = {}
     for name in names:
         value, dtype = leg.table[name], leg.types[name]
-        known = ~value.isnan() if dtype.is_floating() else value.notnull()
+        known = is_number(value) if dtype.is_floating() else value.notnull()
         wanted[f"{name}/values"] = known.sum()
         if _element(dtype).is_integer():
             listed = dtype.is_array()
@@ -391,7 +509,17 @@ def _common_of(name: str, legs: Sequence[_Leg], text: bool) -> dt.DataType:
             f"Column {name!r}: all files must have one type, or types of which one "
             f"holds the values of all. Received: {', '.join(received)}"
         )
-    return dt.float64 if found.is_null() else found  # as pandas has no values
+    return found
+
+
+def _had(dtype: dt.DataType) -> dt.DataType:
+    """What engines have in place of a type."""
+    if dtype.is_array():
+        return dt.Array(_had(dtype.value_type))
+    if dtype.is_null():
+        return dt.float64  # as pandas has no values
+    nanoseconds = dtype.is_timestamp() and dtype.scale == 9
+    return dt.Timestamp(scale=9) if nanoseconds else dtype  # in UTC if with a zone
 
 
 def _element(dtype: dt.DataType) -> dt.DataType:
@@ -399,16 +527,28 @@ def _element(dtype: dt.DataType) -> dt.DataType:
 
 
 def _one_table(legs: Sequence[_Leg], types: Types, columns: Collection[str]) -> Any:
+    types = {name: _had(dtype) for name, dtype in types.items()}
+    if not legs[1:]:
+        cast = {name: _cast(legs[0], name, types) for name in types}
+        return legs[0].table.mutate(**cast)
     tables = [leg.table for leg in legs]
     names = [name for name in columns if all(name in table for table in tables)]
-    if not names or not tables[1:]:
+    if not names:
         return tables[0]
-    return ibis.union(
-        *(
+    return _in_order(
+        [
             leg.table.select(**{name: _cast(leg, name, types) for name in names})
             for leg in legs
-        )
+        ]
     )
+
+
+def _in_order(tables: Sequence[Any]) -> Any:
+    """The rows of tables, one after another; Ibis' union of many puts others first."""
+    if not tables[1:]:
+        return tables[0]
+    half = len(tables) // 2
+    return _in_order(tables[:half]).union(_in_order(tables[half:]))
 
 
 def _cast(leg: _Leg, name: str, types: Types) -> Any:
@@ -434,7 +574,7 @@ def _broken(files: Sequence[str]) -> list[str]:
     for file in files:
         if file.endswith(PARQUET):
             try:
-                for _ in pq.ParquetFile(file).iter_batches():
+                for _ in pq.ParquetFile(Path(file).absolute()).iter_batches():
                     pass
             except (OSError, pa.ArrowException):
                 return [file]

@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.feature._constraints import Integer
 from recsys.feature.schema import (
     FIRST_ID,
+    LARGEST,
     Bucketed,
     Column,
     Hashed,
@@ -28,7 +30,6 @@ FAMILIES = {
     "boolean": pa.types.is_boolean,
     "date": pa.types.is_date32,
 }
-LARGEST = float(np.finfo("float32").max)
 SMALLEST = float(np.finfo("float32").tiny)
 
 
@@ -107,7 +108,7 @@ class Fitted:
         for name, words in sorted(self.vocabularies.items()):
             digest.update(name.encode())
             for start in range(0, len(words), 2**16):
-                values = words["value"].slice(start, 2**16).to_pylist()
+                values = _listed(words["value"].slice(start, 2**16))
                 digest.update(repr(values).encode())
         return digest.hexdigest()
 
@@ -148,6 +149,15 @@ class Fitted:
         return np.concatenate([[0, self.unseen[owner.name]], counts])
 
 
+def _listed(values: pa.ChunkedArray) -> list[Any]:
+    """Values as Python has them; it has no date after the year 9999, but its number."""
+    try:
+        listed: list[Any] = values.to_pylist()
+    except (OverflowError, ValueError):
+        listed = values.cast("int32").to_pylist()
+    return listed
+
+
 def owners(schema: Schema) -> list[str]:
     """Returns the names of the columns that have a vocabulary of their own."""
     vocabularies = [c for c in schema.columns if isinstance(c, Vocabulary)]
@@ -178,8 +188,9 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return Integer(-(2**63), 2**63 - 1).accepts(value)
 
 
 def _rises(values: Any) -> bool:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import shutil
 import tempfile
 import threading
 import weakref
@@ -21,6 +20,7 @@ from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
 from recsys.data.progress import working
 from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
+from recsys.data.writing import temporary_folder
 from recsys.feature._constraints import Constraint, Flag, Integer, Maybe, checked
 from recsys.feature.field import Field, Role
 from recsys.feature.schema import (
@@ -61,7 +61,10 @@ class FeaturePipeline:
     Data is a pandas, polars or Arrow table, a mapping of names to arrays or lists, a
     list of rows, each a dict, an Ibis table, or one or several paths, folders or
     patterns of parquet or CSV files. What exists by a name is meant by it; the types
-    that files have in a column must have a common one that holds all their values.
+    that files have in a column must have a common one that holds all their values. What
+    is in a column says its file: names of folders (`day=1/`) say nothing. In a CSV file
+    dates and times are those of ISO 8601 (`2024-01-05`, `2024-01-05T10:00:00+08:00`),
+    and anything else of their kind is text.
 
     All of the preparation is written as Ibis expressions, which DuckDB runs inside the
     process. Any number of threads may use one pipeline.
@@ -376,7 +379,9 @@ class FeaturePipeline:
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
                 streams files whose model input is larger than 2 GiB.
             start: Epoch of the first pass, and how many of its batches to leave out.
-                `fit` begins with that epoch too, unless `initial_epoch` says otherwise.
+                `fit` begins with that epoch too, unless `initial_epoch` says otherwise,
+                and the first leaves out so many steps of its first epoch, also where it
+                is given a dataset derived from this one.
 
         Returns:
             Dataset of known cardinality that yields `(x, y)`, or `(x, y,
@@ -388,7 +393,15 @@ class FeaturePipeline:
         Raises:
             RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`.
         """
-        from recsys.data.dataset import Order, batches, from_step, in_memory, on_disk
+        from recsys.data.dataset import (
+            Order,
+            batches,
+            checksum,
+            from_step,
+            in_memory,
+            mapped,
+            on_disk,
+        )
 
         given = {
             "batch_size": batch_size,
@@ -408,7 +421,9 @@ class FeaturePipeline:
                 f"Received: start={start!r}"
             )
         # In Python's integers, those of NumPy would overflow.
-        batch_size, order = plain["batch_size"], Order(plain["seed"], *map(int, start))
+        batch_size = plain["batch_size"]
+        epoch, step = map(int, start)
+        order = Order(plain["seed"], epoch, step, shuffled=shuffle)
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
@@ -416,8 +431,11 @@ class FeaturePipeline:
                 size = 4 * prepared.num_rows * sum(slot.width for slot in slots)
                 streaming = bool(prepared.source.files) and size > STREAM_ABOVE
             if streaming:
+                folder = prepared.write()
+                rows = mapped(Path(folder.name), slots, prepared.num_rows)
+                known = checksum(rows)
                 blocks = on_disk(
-                    prepared.write(),
+                    folder,
                     slots,
                     num_rows=prepared.num_rows,
                     batch_size=batch_size,
@@ -425,7 +443,9 @@ class FeaturePipeline:
                     order=order,
                 )
             else:
-                blocks = in_memory(prepared.block(), order)
+                block = prepared.block()
+                known = checksum(block)
+                blocks = in_memory(block, order)
         dataset = batches(
             blocks,
             prepared.part,
@@ -441,6 +461,7 @@ class FeaturePipeline:
         for each in (dataset, whole):
             setattr(each, FINGERPRINT, prepared.fingerprint)
             each.recsys_order = order  # `Model.fit` sets its epoch
+            each.recsys_rows = prepared.num_rows, batch_size, known
             each.recsys_checked = True  # `Model` need not check these inputs again
         return dataset
 
@@ -466,9 +487,9 @@ class FeaturePipeline:
             if self._connection is None:
                 import ibis
 
-                scratch = tempfile.mkdtemp(prefix="recsys-")
-                weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-                self._connection = ibis.duckdb.connect(temp_directory=scratch)
+                scratch = temporary_folder()
+                weakref.finalize(self, scratch.cleanup)
+                self._connection = ibis.duckdb.connect(temp_directory=scratch.name)
         return self._connection
 
     @contextmanager
@@ -518,7 +539,8 @@ class FeaturePipeline:
             run = connection.to_pyarrow
             raw, beside = source.table, None if log is None else log.table
             table = preparation.settled(raw, run, beside)
-            if beside is not None:
+            if log is not None:
+                source.check_zones(log, [h.time for h in histories], run)
                 beside = preparation.settled(beside, run, raw)
             rows = preparation.rows(table, log=log is None)
             if connection.name != "duckdb":
@@ -569,7 +591,7 @@ class _Prepared:
         """Evaluates the expressions into a temporary folder, as `on_disk` reads it."""
         from recsys.data.dataset import write_packed
 
-        folder = tempfile.TemporaryDirectory(prefix="recsys-")
+        folder = temporary_folder()
         path = Path(folder.name) / "rows.parquet"
         with self.source.reading():
             self.connection.to_parquet(self.expression.order_by(ROW), path)

@@ -4,6 +4,7 @@ The raw columns are first checked and cast to few types. They are then called `/
 which no column of the model input can be called; what joins need is called `//...`.
 """
 
+import datetime
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
@@ -11,12 +12,13 @@ from typing import Any, cast
 import ibis
 import pyarrow as pa
 
-from recsys.data.files import FILLED
-from recsys.data.fitted import LARGEST, Fitted
+from recsys.data.files import FILLED, is_finite, is_number
+from recsys.data.fitted import Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part
 from recsys.data.vocabulary import bucketed, group_key, hashed, with_ids
 from recsys.feature.schema import (
+    LARGEST,
     UNSEEN,
     Bucketed,
     Categorical,
@@ -132,10 +134,10 @@ class Preparation:
             elif isinstance(column, RawColumn):
                 typed[f"/{column.name}"] = self._value(table, column)
             if isinstance(column, MultiValue) and column.weight:
-                typed[f"/{column.weight}"] = _weights(table, column, column.weight)
+                typed |= _weights(table, column, column.weight)
         for label in self.part.labels:
             value = _typed(table, label, label.source, NUMBERS).cast("float64")
-            known = _is_finite(value) | value.isinf()
+            known = is_number(value)
             typed[f"/{label.name}"] = known.ifelse(value, ibis.null("float64"))
         if self.part.sample_weight:
             weight = self.part.sample_weight
@@ -280,11 +282,18 @@ class Preparation:
                 value = rows[f"/{column.name}"]
                 wanted = "values must be finite, or the schema must say how to `fill`"
                 rules[_who(column)] = (value.isnull(), wanted, value)
+            known = column.name in self.fitted.statistics  # but not in `fit`
+            if isinstance(column, Numeric) and column.standardize and known:
+                value = rows[f"/{column.name}"]
+                bad = ~self._scaled(value, column).between(-LARGEST, LARGEST)
+                wanted = "values must be such as float32 holds"
+                rules[f"{_who(column)}, standardized"] = (bad, wanted, value)
             if isinstance(column, MultiValue) and column.weight:
                 names = (f"/{column.name}", f"/{column.weight}")
                 values, weights = (rows[name].length().fill_null(0) for name in names)
                 wanted = f"each row must have as many {column.weight!r} as values"
                 rules[_who(column)] = (values != weights, wanted, weights)
+                rules |= _weight_rules(rows, column, column.weight)
         for label in self.part.labels:
             value = rows[f"/{label.name}"]
             if label.belong == "binary":
@@ -340,9 +349,13 @@ class Preparation:
         counts: Any = ibis.literal(True)
         for source, wanted in history.where.items():
             value = _raw(table, history, source)
+            wanted = wanted if isinstance(wanted, list) else [wanted]
+            _check_where(history, source, value.type(), wanted)
             if value.type().is_string():
                 value = value.fill_null("")  # as a CSV file has it
-            wanted = wanted if isinstance(wanted, list) else [wanted]
+            if value.type().is_boolean():
+                value = value.cast("int8")
+            wanted = [int(v) if isinstance(v, bool) else v for v in wanted]
             counts = counts & value.isin(wanted).fill_null(False)
         values = {
             f"/{column.name}": self._value(table, column)
@@ -408,8 +421,18 @@ def raw_columns(
         raw.setdefault(label.source, "float64")
     if schema.sample_weight:
         raw.setdefault(schema.sample_weight, "float64")
+    # What is no number to all that read it, is not read as one.
     others = [name for h in histories for name in (h.user, h.time, *h.where)]
-    return dict.fromkeys([*others, *schema.groups.values()], "") | raw
+    ids = (Categorical, Hashed)
+    others += [c.source for c in (*columns, *attributes) if isinstance(c, ids)]
+    for name in (*others, *schema.groups.values()):
+        if raw.get(name, "float64") == "float64":
+            raw[name] = ""
+    for name, wanted in ((n, w) for h in histories for n, w in h.where.items()):
+        texts = wanted if isinstance(wanted, list) else [wanted]
+        if raw[name] == "" and all(isinstance(text, str) for text in texts):
+            raw[name] = "string"
+    return raw
 
 
 def families(table: Any, schema: Schema) -> dict[str, str]:
@@ -490,17 +513,8 @@ def _without_empty(value: Any) -> Any:
 def _number(table: Any, declaration: Any, source: str) -> Any:
     """The column as float64, null where it is not finite or beyond float32."""
     value = _typed(table, declaration, source).cast("float64")
-    good = _is_finite(value) & value.between(-LARGEST, LARGEST)
+    good = is_finite(value) & value.between(-LARGEST, LARGEST)
     return good.ifelse(value, ibis.null("float64"))
-
-
-def _is_finite(value: Any) -> Any:
-    """Whether a number is neither NaN nor infinite.
-
-    DuckDB 2.0 takes `isnan`, and comparisons, of a parquet column to be what the
-    column's smallest and largest value make them; those leave NaN out.
-    """
-    return value - value == 0
 
 
 def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
@@ -523,12 +537,65 @@ def _category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
     return _without_empty(value) if column.empty_is_missing else value, element
 
 
-def _weights(table: Any, column: MultiValue, source: str) -> Any:
+def _weights(table: Any, column: MultiValue, source: str) -> dict[str, Any]:
+    """The weights of the values, null where not finite; what is no number, if any."""
     text = ["string"] if column.separator else []
     value = _typed(table, column, source, ["array", *text])
     if value.type().is_string():
-        value = _split(value, column.separator)
-    return value.cast("array<float64>")
+        texts = _without_empty(_split(value, column.separator))
+        value = texts.map(lambda each: each.try_cast("float64"))
+        wrong = texts.filter(lambda e: e.notnull() & e.try_cast("float64").isnull())
+        bad = {_text_of(source): wrong[0]}
+    elif _family(value.type().value_type) in NUMBERS:
+        value, bad = value.cast("array<float64>"), {}
+    else:
+        raise ValueError(
+            f"{_who(column)}: raw column {source!r} must be of lists of type "
+            f"{', '.join(NUMBERS)}. Received: {value.type()}"
+        )
+    finite = value.map(lambda each: is_finite(each).ifelse(each, ibis.null("float64")))
+    return {f"/{source}": finite, **bad}
+
+
+def _text_of(source: str) -> str:
+    """Name of the column of the texts among weights that are no numbers."""
+    return f"//text/{source}"
+
+
+def _weight_rules(rows: Any, column: MultiValue, source: str) -> dict[str, Any]:
+    """As `_rules`, of the weights of values."""
+    weights = rows[f"/{source}"]
+    least, most = weights.mins(), weights.maxs()
+    bad = (least < 0) | (most > LARGEST)
+    shown = (least < 0).ifelse(least, most)
+    if _text_of(source) in rows.columns:
+        text = rows[_text_of(source)]
+        bad, shown = text.notnull() | bad, text.fill_null(shown.cast("string"))
+    wanted = "values must be numbers of at least 0 that float32 holds"
+    return {f"{_who(column)}, weight {source!r}": (bad, wanted, shown)}
+
+
+def _check_where(
+    history: History, source: str, dtype: Any, wanted: Sequence[Any]
+) -> None:
+    """Raises if values cannot be those of a raw column."""
+    family = _family(dtype)
+    kinds = {
+        "string": (str,),
+        "date": (datetime.date,),
+        "timestamp": (datetime.datetime,),
+        **dict.fromkeys(NUMBERS, (bool, int, float)),
+    }.get(family, ())
+    for value in wanted:
+        good = isinstance(value, kinds)
+        if isinstance(value, datetime.datetime):
+            zoned = family == "timestamp" and dtype.timezone is not None
+            good = family == "timestamp" and zoned == (value.tzinfo is not None)
+        if not good:
+            raise ValueError(
+                f"{_who(history)}: where must have values of the type of raw column "
+                f"{source!r}, {dtype}. Received: {value!r}"
+            )
 
 
 def _known_type(tables: Sequence[Any], source: str, kinds: Collection[str]) -> str:
@@ -569,7 +636,7 @@ def _counts(column: Any, name: str) -> dict[str, Any]:
 
     def known(value: Any) -> Any:
         if value.type().is_floating():
-            return ~value.isnan()
+            return is_number(value)
         return _without_empty(value).notnull()
 
     def broken(value: Any) -> Any:
@@ -588,7 +655,7 @@ def _counts(column: Any, name: str) -> dict[str, Any]:
 
 def _as_integers(column: Any) -> Any:
     def whole(value: Any) -> Any:
-        return value.nullif(float("nan")).cast("int64")
+        return is_finite(value).ifelse(value, ibis.null("float64")).cast("int64")
 
     return column.map(whole) if column.type().is_array() else whole(column)
 
@@ -626,7 +693,7 @@ def _user_and_time(table: Any, history: History) -> dict[str, Any]:
     kind = _family(time.type())
     if kind == "floating":
         time = time.cast("float64")
-        time = _is_finite(time).ifelse(time, ibis.null("float64"))
+        time = is_finite(time).ifelse(time, ibis.null("float64"))
     elif kind == "decimal":
         time = time.cast("decimal(38, 12)")
     elif kind == "integer":

@@ -1,11 +1,14 @@
 """Frames of any kind as Arrow tables and as NumPy columns."""
 
+import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from recsys.feature._arrays import unmasked
 
 FINGERPRINT = "recsys_fingerprint"
 """Where data says which fitted pipeline made it: a dataset as an attribute of that
@@ -23,7 +26,8 @@ def fingerprint_of(data: Any) -> str | None:
 def as_columns(frame: Any) -> dict[str, np.ndarray]:
     """Returns the columns of a frame as raw arrays, nothing filled or rounded.
 
-    Missing numbers become NaN, so an integer column with gaps becomes floating.
+    Missing numbers become NaN, so an integer column with gaps becomes floating. What a
+    NumPy array masks is missing.
 
     Args:
         frame: A pandas, polars or Arrow table, a mapping of names to arrays, or a list
@@ -33,8 +37,8 @@ def as_columns(frame: Any) -> dict[str, np.ndarray]:
         Name -> `(rows,)`, or `(rows, length)` for a list column.
 
     Raises:
-        ValueError: If two columns have the same name, or the lists of a column differ
-            in length.
+        ValueError: If two columns have the same name, a name is no string, or the lists
+            of a column differ in length.
 
     Example:
     >>> as_columns(pa.table({"user": [7, 8], "clicked": [[1, 2], [3, 0]]}))
@@ -43,6 +47,7 @@ def as_columns(frame: Any) -> dict[str, np.ndarray]:
     if is_rows(frame):
         frame = _turned(frame)
     if isinstance(frame, Mapping):
+        _refuse_other_names(frame)
         return {name: _as_array(name, values) for name, values in frame.items()}
     table = as_arrow(frame)
     return {
@@ -71,7 +76,8 @@ def is_rows(data: Any) -> bool:
 def as_arrow(frame: Any) -> pa.Table:
     """Returns a frame as an Arrow table of types that all engines have.
 
-    Categories are written out, nanoseconds in UTC, and float16 is float32.
+    Categories are written out, float16 is float32, and what is always missing is a
+    number. What a NumPy array masks is missing.
 
     Args:
         frame: A pandas, polars or Arrow table, a mapping of names to arrays or lists,
@@ -79,7 +85,8 @@ def as_arrow(frame: Any) -> pa.Table:
 
     Raises:
         TypeError: If it is none of them.
-        ValueError: If two columns have the same name, or a column has no one type.
+        ValueError: If two columns have the same name, a name is no string, or a column
+            has no one type.
     """
     columns = hasattr(frame, "columns")  # a series has none
     if is_rows(frame):
@@ -89,6 +96,9 @@ def as_arrow(frame: Any) -> pa.Table:
     elif type(frame).__module__.partition(".")[0] == "pandas" and columns:
         refuse_duplicates(frame.columns, "The frame")
         table = _converted(frame, _from_pandas)
+        for name, dtype in frame.dtypes.items():
+            if dtype.kind == "O":
+                _refuse_some_zones(name, frame[name], table[str(name)].type)
     elif hasattr(frame, "to_arrow") and columns:
         # polars; its stream has types Arrow cannot cast
         table = _converted(frame, lambda part: part.to_arrow())
@@ -105,9 +115,7 @@ def as_arrow(frame: Any) -> pa.Table:
     for place, (name, column) in enumerate(named):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-            column = column.cast(pa.timestamp("ns"))  # DuckDB cuts those with a zone
-        column = column.cast(_without_halves(column.type))
+        column = column.cast(_had(column.type))
         table = table.set_column(place, name, column)
     return table
 
@@ -133,14 +141,16 @@ def _converted(frame: Any, convert: Callable[[Any], pa.Table]) -> pa.Table:
         raise
 
 
-def _without_halves(dtype: pa.DataType) -> pa.DataType:
-    """A type with float32 for float16, which DuckDB does not have."""
+def _had(dtype: pa.DataType) -> pa.DataType:
+    """What DuckDB has in place of a type."""
     if pa.types.is_float16(dtype):
         return pa.float32()
+    if pa.types.is_null(dtype):
+        return pa.float64()  # as pandas has no values
     if pa.types.is_fixed_size_list(dtype):
-        return pa.list_(_without_halves(dtype.value_type), dtype.list_size)
+        return pa.list_(_had(dtype.value_type), dtype.list_size)
     if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
-        return pa.list_(_without_halves(dtype.value_type))
+        return pa.list_(_had(dtype.value_type))
     return dtype
 
 
@@ -156,6 +166,23 @@ def refuse_duplicates(names: Iterable[str], who: str) -> None:
         seen[name.lower()] = name
 
 
+def _refuse_other_names(frame: Mapping[Any, Any]) -> None:
+    for name in frame:
+        if not isinstance(name, str):
+            raise ValueError(f"Names of columns must be strings. Received: {name!r}")
+
+
+def _refuse_some_zones(name: str, values: Iterable[Any], dtype: pa.DataType) -> None:
+    """Raises if times with and without a zone are one column; Arrow takes UTC."""
+    if pa.types.is_timestamp(dtype):
+        times = [v for v in values if isinstance(v, datetime.datetime) and v == v]
+        if len({time.tzinfo is None for time in times}) > 1:
+            raise ValueError(
+                f"Column {name!r}: times must all have a zone, or none. "
+                "Received: some with, some without"
+            )
+
+
 def _turned(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """From rows to columns."""
     names = dict.fromkeys(name for row in rows for name in row)
@@ -163,7 +190,8 @@ def _turned(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _from_mapping(frame: Mapping[str, Any]) -> pa.Table:
-    columns = {str(name): _to_arrow(name, values) for name, values in frame.items()}
+    _refuse_other_names(frame)
+    columns = {name: _to_arrow(name, values) for name, values in frame.items()}
     lengths = {name: len(column) for name, column in columns.items()}
     if len({*lengths.values()}) > 1:
         raise ValueError(f"All columns must have as many rows. Received: {lengths}")
@@ -172,7 +200,8 @@ def _from_mapping(frame: Mapping[str, Any]) -> pa.Table:
 
 def _to_arrow(name: str, values: Any) -> pa.Array:
     listed = isinstance(values, (list, tuple))
-    array = np.empty(0) if listed else np.asarray(values)
+    masked = np.ma.isMaskedArray(values)
+    array = np.empty(0) if listed else values if masked else np.asarray(values)
     if not listed and not array.ndim:
         raise ValueError(
             f"Column {name!r}: values must be an array or a list. Received: {values!r}"
@@ -181,8 +210,10 @@ def _to_arrow(name: str, values: Any) -> pa.Array:
         if all(array.shape) and array.dtype != object:
             return _from_numpy(array)
         # NumPy would write 1 and NaN out where they stand among strings.
-        lists = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
+        rows = unmasked(values)
+        lists = [v.tolist() if isinstance(v, np.ndarray) else v for v in rows]
         column = pa.array(lists, from_pandas=True)
+        _refuse_some_zones(name, lists, column.type)
         if pa.types.is_timestamp(column.type) and any(
             getattr(value, "nanosecond", 0) for value in values
         ):
@@ -196,7 +227,10 @@ def _to_arrow(name: str, values: Any) -> pa.Array:
 
 def _as_array(name: str, values: Any) -> np.ndarray:
     try:
-        return np.asarray(values)
+        listed = isinstance(values, (list, tuple))
+        if listed and any(np.ma.isMaskedArray(value) for value in values):
+            return _to_numpy(name, _to_arrow(name, values))
+        return np.asarray(unmasked(values))
     except ValueError as error:  # NumPy refuses ragged lists
         raise ValueError(
             f"Column {name!r}: lists must be of one length. Received: {error}"
@@ -205,7 +239,9 @@ def _as_array(name: str, values: Any) -> np.ndarray:
 
 def _from_numpy(array: np.ndarray) -> pa.Array:
     if array.ndim < 2:
-        return pa.array(array)
+        masked = np.ma.isMaskedArray(array)
+        mask = np.ma.getmaskarray(array) if masked else None
+        return pa.array(np.ma.getdata(array), mask=mask)
     return pa.FixedSizeListArray.from_arrays(
         _from_numpy(array.reshape(-1, *array.shape[2:])), array.shape[1]
     )

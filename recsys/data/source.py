@@ -1,7 +1,7 @@
 """Data as it comes, files or frames, as an Ibis table."""
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +11,63 @@ import ibis
 import ibis.expr.operations as ops
 import pyarrow as pa
 
-from recsys.data.files import arrow_types, find_files, named, naming, read_files
+from recsys.data.files import (
+    arrow_types,
+    as_read,
+    find_files,
+    named,
+    naming,
+    read_files,
+    zoned,
+)
 from recsys.data.reader import as_arrow
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table and, for errors, the files it is read from."""
+    """A table and, for errors, the files it is read from.
+
+    Args:
+        table: The rows.
+        files: Their paths, if any.
+        zoned: Columns of times with a zone; types do not say it of nanoseconds.
+    """
 
     table: Any
     files: Sequence[str] = ()
+    zoned: Collection[str] = ()
 
     def beside(self, other: "Source") -> "Source":
         """Returns the same table; errors may be of the files of both."""
         return replace(self, files=[*self.files, *other.files])
+
+    def check_zones(
+        self, other: "Source", names: Collection[str], run: Callable[[Any], pa.Table]
+    ) -> None:
+        """Raises `ValueError` if times here have a zone and those of `other` none.
+
+        Args:
+            other: The events of these rows.
+            names: Columns of times.
+            run: Evaluates an Ibis table.
+        """
+        both = (self, other)
+        for name in names:
+            if not all(name in each.table.columns for each in both):
+                continue
+            columns = [each.table[name] for each in both]
+            if not all(column.type().is_timestamp() for column in columns):
+                continue
+            said = ["a zone" if name in each.zoned else "none" for each in both]
+            if said[0] != said[1] and all(
+                run(each.table.aggregate(n=column.count()))["n"][0].as_py()
+                for each, column in zip(both, columns, strict=True)
+            ):
+                raise ValueError(
+                    f"Column {name!r}: times must have a zone in rows and events, or "
+                    f"in none of them. Received: {said[0]} in the rows, {said[1]} in "
+                    "the events"
+                )
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -91,7 +134,8 @@ def open_source(data: Any, connection: Any, columns: Mapping[str, str]) -> Sourc
     Args:
         data: A pandas, polars or Arrow table, a mapping of names to arrays, a list of
             dicts, an Ibis table of `connection`, or one or several paths, folders or
-            patterns of parquet or CSV files.
+            patterns of parquet or CSV files. What is in a column says its file; names
+            of folders (`day=1/`) say nothing.
         connection: The Ibis backend.
         columns: Raw columns that will be read, as in `read_files`.
 
@@ -100,20 +144,29 @@ def open_source(data: Any, connection: Any, columns: Mapping[str, str]) -> Sourc
         ValueError: As `find_files` and `read_files` do; or there is no data.
     """
     if isinstance(data, ibis.Table):
-        return Source(data)
+        names = [name for name in columns if name in data.columns]
+        if connection.name == "duckdb":  # it may be of a CSV file
+            data = data.mutate(**{name: as_read(data[name]) for name in names})
+        return Source(data, zoned=zoned({name: data[name].type() for name in names}))
     paths = [data] if isinstance(data, (str, Path)) else data
     listed = isinstance(paths, (list, tuple))
     if listed and not paths:
         raise ValueError("The data must have rows, or be paths of files. Received: []")
     if not listed or not all(isinstance(path, (str, Path)) for path in paths):
-        return Source(ibis.memtable(_known(as_arrow(data), columns)))
+        frame = as_arrow(data)
+        types = arrow_types(frame.schema, columns, "Column")
+        return Source(ibis.memtable(_known(frame, columns)), zoned=zoned(types))
     files = [file for path in paths for file in find_files(path)]
-    return Source(read_files(files, connection, columns), files)
+    table, with_zone = read_files(files, connection, columns)
+    return Source(table, files, with_zone)
 
 
 def _known(frame: pa.Table, columns: Collection[str]) -> pa.Table:
     """The columns that engines can read; all of those that will be."""
-    arrow_types(frame.schema, columns, "Column")
+    for place, of in enumerate(frame.schema):
+        if pa.types.is_timestamp(of.type) and of.type.unit == "ns" and of.type.tz:
+            utc = frame[of.name].cast(pa.timestamp("ns"))  # DuckDB cuts the others
+            frame = frame.set_column(place, of.name, utc)
     unread = [name for name in frame.column_names if name not in columns]
     for name in unread:
         try:

@@ -2,12 +2,14 @@
 
 pipeline.yaml                  the schema, the statistics, what is in the vocabularies,
                                and the number of their folder
-vocabulary-<n>/<name>.parquet  value and count; the first row has id 2
+vocabulary-<n>/<name>.parquet  value and count; the first row has id 2; a name too long
+                               for a file is cut, and its hash added
 
 `pipeline.yaml` is replaced last: before that the folder is what it was, after that it
 is the new one.
 """
 
+import hashlib
 import re
 import shutil
 from contextlib import suppress
@@ -26,6 +28,7 @@ from recsys.feature.schema import Schema
 FORMATS = ("recsys.FeaturePipeline 1", "recsys.FeaturePipeline 2")
 MANIFEST = "pipeline.yaml"
 VERSIONS = "vocabulary-*"
+LONGEST = 255 - len(".parquet")  # bytes of a name that file systems take
 FOLDER = re.compile(r"vocabulary(-\d+)?")
 
 
@@ -147,8 +150,9 @@ def _current(path: Path) -> str | None:
 
 def _write_vocabularies(folder: Path, fitted: Fitted) -> None:
     folder.mkdir()
+    folder = folder.absolute()  # else Arrow takes 's3:a' for an address
     for name, words in fitted.vocabularies.items():
-        file = folder / f"{name}.parquet"
+        file = folder / _file_of(name)
         pq.write_table(words, file, write_page_checksum=True)
         sync(file)
     sync(folder)
@@ -171,17 +175,27 @@ def _manifest(folder: str, schema: Schema, fitted: Fitted) -> str:
 
 
 def _read_vocabulary(folder: Path, name: str, size: int) -> pa.Table:
-    file = folder / f"{name}.parquet"
+    file = folder.absolute() / _file_of(name)
     words = pq.read_table(file, page_checksum_verification=True)
     if words.column_names != ["value", "count"] or len(words) != size:
         raise ValueError(f"the vocabulary of {name!r} must have {size} rows")
     return words
 
 
+def _file_of(name: str) -> str:
+    """The file of a vocabulary."""
+    written = name.encode()
+    if len(written) > LONGEST:
+        digest = hashlib.sha256(written).hexdigest()[:16]
+        name = f"{written[: LONGEST - 17].decode(errors='ignore')}-{digest}"
+    return f"{name}.parquet"
+
+
 def _check_replaceable(path: Path) -> None:
     """Raises `FileExistsError` if there is something that is not of a saved pipeline.
 
-    Other versions, and what is hidden, are left of writers that were killed.
+    Where the lock is, other versions and what is hidden are left of writers that were
+    killed.
     """
     error = FileExistsError(
         f"{path} must not exist, or be a saved pipeline and nothing else"
@@ -196,9 +210,12 @@ def _check_replaceable(path: Path) -> None:
             words = read_pipeline(path)[1].vocabularies
         except ValueError:
             raise error from None
-        known |= {str(current), *(f"{current}/{name}.parquet" for name in words)}
-    left = re.compile(rf"vocabulary-\d+(/[^/]+\.parquet)?|\.{MANIFEST}{LEFT}.*")
+        known |= {str(current), *(f"{current}/{_file_of(name)}" for name in words)}
+    left = re.compile(rf"vocabulary-\d+/[^/]+\.parquet|\.{MANIFEST}{LEFT}.*")
     for name in names:
+        of_writer = left.fullmatch(name) or (
+            FOLDER.fullmatch(name) and (path / name).is_dir()
+        )
         of_current = name.partition("/")[0] == current
-        if name not in known and (of_current or not left.fullmatch(name)):
+        if name not in known and (of_current or LOCK not in names or not of_writer):
             raise error

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -90,7 +91,7 @@ def _beside(path: Path) -> Iterator[Path]:
         )
     prefix = f".{path.name}{LEFT}"
     for left in path.parent.glob(f"{escape(prefix)}*"):
-        _remove_left(left, path)
+        remove_left(left, path)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         lock = FileLock(folder / LOCK)
@@ -105,8 +106,33 @@ def _beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_left(folder: Path, path: Path) -> None:
-    """Removes what a killed process left; first gives back the only copy there is."""
+def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+    """Returns a folder that is removed with the object, or the process.
+
+    Those of processes that were killed are removed, too.
+    """
+    for left in Path(tempfile.gettempdir()).glob("recsys-*"):
+        if (left / LOCK).is_file():
+            remove_left(left, left)
+    while True:
+        folder: Any = tempfile.TemporaryDirectory(
+            prefix="recsys-", ignore_cleanup_errors=True
+        )
+        folder.lock = FileLock(Path(folder.name) / LOCK, thread_local=False)
+        with suppress(FileNotFoundError, FileExistsError):
+            folder.lock.acquire()
+            if (Path(folder.name) / LOCK).is_file():
+                found: tempfile.TemporaryDirectory[str] = folder
+                return found
+
+
+def remove_left(folder: Path, path: Path) -> None:
+    """Removes what a killed process left; first gives back the only copy there is.
+
+    Args:
+        folder: With a lock in it.
+        path: What was to be written.
+    """
     with suppress(Timeout, OSError), FileLock(folder / LOCK, blocking=False):
         for old in folder.glob(f"*-{OLD}"):
             if not path.exists():

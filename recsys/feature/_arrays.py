@@ -15,9 +15,24 @@ def as_array(name: str, values: Any) -> "NDArray[Any]":
     import numpy as np  # late: `import recsys` loads nothing heavy
 
     try:
-        return np.asarray(values)
+        return np.asarray(unmasked(values))
     except ValueError as error:  # NumPy refuses ragged lists
         raise ValueError(f"{name} must be one array. Received: {error}") from error
+
+
+def unmasked(values: Any) -> Any:
+    """Returns values; in a masked array of NumPy the masked ones become missing ones.
+
+    These are NaN, or `None` among what is no number.
+    """
+    import numpy as np  # late, as above
+
+    if not np.ma.is_masked(values):
+        return np.ma.getdata(values) if np.ma.isMaskedArray(values) else values
+    kind = values.dtype.kind
+    if kind in "biuf":
+        return values.astype(values.dtype if kind == "f" else "float64").filled(np.nan)
+    return np.where(np.ma.getmaskarray(values), None, values.data.astype(object))
 
 
 def as_numbers(name: str, values: Any) -> "NDArray[Any]":

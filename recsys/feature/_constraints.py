@@ -6,6 +6,7 @@ class Task:
 check(task)  # ValueError: Task 'a': num_classes must be an integer of at least 1...
 """
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral as AnyInteger
@@ -195,20 +196,49 @@ class ListOf:
 
 
 @dataclass(frozen=True)
+class Values:
+    """A value that a column of data may have, or a list of at least one."""
+
+    wanted: ClassVar[str] = (
+        "a string, true or false, an integer of 64 bits, a finite number, a date or a "
+        "time, or a list of them"
+    )
+    _numbers: ClassVar[Sequence["Integer | Number"]] = (
+        Integer(-(2**63), 2**63 - 1),
+        Number(),
+    )
+
+    def accepts(self, value: Any) -> bool:
+        values = value if isinstance(value, (list, tuple, set)) else [value]
+        return len(values) > 0 and all(map(self._accepts, values))
+
+    def _accepts(self, value: Any) -> bool:
+        integer, number = self._numbers
+        if isinstance(value, (str, bool, datetime.date)):
+            return bool(value == value)  # pandas' missing time is one, but is not
+        return (integer if isinstance(value, AnyInteger) else number).accepts(value)
+
+    def plain(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple, set)):
+            return [self.plain(each) for each in value]
+        fit = (kind for kind in self._numbers if kind.accepts(value))
+        return next(fit, Same()).plain(value)
+
+
+@dataclass(frozen=True)
 class MapOf:
     """A mapping by non-empty strings."""
 
-    each: Constraint | None
+    each: Constraint
     wanted: str
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, Mapping) and all(
-            Text().accepts(key) and (self.each is None or self.each.accepts(of))
-            for key, of in value.items()
+            Text().accepts(key) and self.each.accepts(of) for key, of in value.items()
         )
 
     def plain(self, value: Any) -> Any:
-        return dict(value)
+        return {key: self.each.plain(of) for key, of in value.items()}
 
 
 @dataclass(frozen=True)

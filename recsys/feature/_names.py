@@ -6,6 +6,8 @@ dot. All else is written as in a URL, byte by byte, with '>' in the place of '%'
 """
 
 import re
+from collections.abc import Iterable
+from keyword import iskeyword
 from urllib.parse import quote, unquote
 
 _SIGNS = ("_", "-", ">")  # no name begins with them
@@ -23,3 +25,20 @@ def given_name(layer_name: str) -> str:
     """Returns the name that `layer_name` made a layer's name of."""
     name = re.sub(f"^{_BEFORE}(?=[_>-])", "", layer_name)
     return unquote(re.sub(">(?=[0-9A-F]{2})", "%", name))
+
+
+def signature_names(names: Iterable[str]) -> dict[str, str]:
+    """Returns names -> those in TensorFlow's signatures, which are `layer_name`'s.
+
+    `_` is put behind one that Python reserves, and behind one that TensorFlow, which
+    reads all signs as `_` and capitals as small, would take for another.
+    """
+    found: dict[str, str] = {}
+    taken = {"self"}
+    for name in names:
+        safe = layer_name(name)
+        while iskeyword(read := re.sub(r"\W", "_", safe)) or read.lower() in taken:
+            safe += "_"
+        taken.add(read.lower())
+        found[name] = safe
+    return found

@@ -36,6 +36,7 @@ from recsys.feature._constraints import (
     Numbers,
     OneOf,
     Text,
+    Values,
     check,
     refuse,
 )
@@ -43,6 +44,7 @@ from recsys.feature.field import NAME, Belong, Pooling, check_weight
 from recsys.feature.task import Kind, Task
 
 PADDING, UNSEEN, FIRST_ID = 0, 1, 2
+LARGEST = 3.4028234663852886e38  # of float32
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ class Numeric(RawColumn):
         **RawColumn._constraints,
         "log1p": Flag(),
         "standardize": Flag(),
-        "fill": Maybe(Number(), OneOf(("mean",))),
+        "fill": Maybe(Number(-LARGEST, most=LARGEST), OneOf(("mean",))),
         "bins": Maybe(Integer(2)),
     }
 
@@ -261,7 +263,8 @@ class MultiValue(Vocabulary):
             empty string has no values.
         weight: Name of a raw column of as many numbers per row, lists or delimited
             strings as the values are. It becomes a column of the same name,
-            padded with 0; weights that are not finite are 0. For a mean or a sum.
+            padded with 0. Weights that are missing, NaN or infinite are 0; others are
+            at least 0 and such as float32 holds. For a mean or a sum.
         group: Histories of one group are one sequence with several attributes.
         pooling: How the embeddings become one vector, as in `Field`.
 
@@ -317,7 +320,8 @@ class History(Column):
         user: Raw column that says whose event it is.
         time: Raw column that says when: a number, a date or a timestamp.
         where: Which events count: for each raw column the value, or a list of the
-            values, it must have. Default: all events.
+            values, it must have: strings, true or false, numbers, dates or times, as
+            the column has them. Default: all events.
         ages: Number of ids of a column `<name>_age`, how long before the row an event
             was: `1 + floor(log2(1 + time between them))`, at most `ages - 1`.
         session_gap: Longest time between two events of one session. Gives a column
@@ -347,18 +351,10 @@ class History(Column):
         "length": Integer(1),
         "user": Text(),
         "time": Text(),
-        "where": MapOf(None, "a mapping of raw columns to values"),
+        "where": MapOf(Values(), f"a mapping of raw columns to {Values.wanted}"),
         "ages": Maybe(Integer(3)),
         "session_gap": Maybe(Number(above=0)),
     }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        where = {
-            key: [*value] if isinstance(value, (list, tuple, set)) else value
-            for key, value in self.where.items()
-        }
-        object.__setattr__(self, "where", where)
 
     @property
     def attributes(self) -> dict[str, str]:

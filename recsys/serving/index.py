@@ -10,6 +10,7 @@ An id is the number of a row, as in `recsys.retrieval.top_k`.
 import math
 import threading
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -268,15 +269,21 @@ def load_index(path: str | Path) -> ExactIndex | FaissIndex:
             f"{path} must be a file that the `save` of an index wrote. Received: "
             f"{'another file' if Path(path).is_file() else 'no file'}"
         )
-    with np.load(path) as file:
-        reserved = int(file["reserved"])
-        if "items" in file:
-            return ExactIndex(file["items"], reserved)
-        index = FaissIndex.__new__(FaissIndex)
-        index.reserved = reserved
-        index._turn = _Turn()
-        index._index = _faiss().deserialize_index(file["faiss"])
-        return index
+    try:
+        with np.load(path) as file:
+            reserved = int(file["reserved"])
+            if "items" in file:
+                return ExactIndex(file["items"], reserved)
+            index = FaissIndex.__new__(FaissIndex)
+            index.reserved = reserved
+            index._turn = _Turn()
+            index._index = _faiss().deserialize_index(file["faiss"])
+            return index
+    except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} must be a whole file that the `save` of an index wrote. "
+            f"Received: {error}"
+        ) from error
 
 
 def index_recall(index: Index, exact: Index, users: ArrayLike, k: int) -> float:

@@ -108,9 +108,9 @@ def on_dataset(
     import tensorflow as tf
 
     def weighed(x: Any, y: Any) -> tuple[Any, Any, Any]:
-        one_hot = (y.shape.rank or 1) > 1 and y.shape[1] != 1
-        label = tf.argmax(y, axis=1) if one_hot else tf.reshape(y, [-1])
-        label = tf.cast(label, "float64")
+        y = tf.reshape(tf.cast(y, "float64"), [tf.shape(y)[0], -1])
+        one_hot = tf.shape(y)[1] > 1
+        label = tf.where(one_hot, tf.cast(tf.argmax(y, axis=1), "float64"), y[:, 0])
         found = tf.ones_like(label, "float32")
         for value, weight in weights.items():
             found = tf.where(label == value, tf.constant(weight, "float32"), found)

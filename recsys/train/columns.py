@@ -244,6 +244,13 @@ def check_labels(
                 )
 
 
+def check_positives(labels: Mapping[str, NDArray[Any]]) -> None:
+    """Raises `ValueError` if a label, which the model does not read, is not 1."""
+    for name, value in labels.items():
+        whose = f"This model takes every row for a positive, so labels {name!r}"
+        _check_all(whose, "1; leave out the other rows", value, value == 1)
+
+
 def check_weights(whose: str, value: NDArray[Any], rows: int) -> None:
     """Checks what weighs rows.
 

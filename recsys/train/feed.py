@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.dataset import Order, salts
+from recsys.data.dataset import Order, checksum, salts
 from recsys.data.layout import apart, side_by_side
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+_UNKNOWN = "Shuffle", "Random", "Interleave"
+"""Kinds of datasets whose order, or that of datasets made in them, nobody tells."""
 
 
 def array_dataset(
@@ -50,7 +54,9 @@ def array_dataset(
     one = tf.data.Dataset.range(1) if order is None else salts(order)
     dataset = one.flat_map(epoch)
     batches = tf.data.experimental.assert_cardinality(-(-rows // batch_size))
-    return prompt(dataset.apply(batches).prefetch(tf.data.AUTOTUNE))
+    dataset = prompt(dataset.apply(batches).prefetch(tf.data.AUTOTUNE))
+    dataset.recsys_rows = rows, batch_size, checksum(arrays)
+    return dataset
 
 
 def _in_order(arrays: Sequence[NDArray[Any]]) -> Callable[[Any], list[Any]]:
@@ -101,20 +107,53 @@ def prompt(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
 
 def orders(dataset: Any) -> list[Order]:
     """Returns the orders of the pipelines' datasets that a dataset is derived from."""
-    if hasattr(dataset, "recsys_order"):
-        return [dataset.recsys_order]
-    return [order for source in dataset._inputs() for order in orders(source)]
+    return _of_sources(dataset, "recsys_order")
+
+
+def described(dataset: Any) -> list[list[str]]:
+    """Returns what is known of the data, in strings.
+
+    That is the shape and type of each column, label and weight, and of arrays and of
+    the pipelines' datasets it is derived from the rows, the batch size and what some
+    rows hold.
+    """
+    import keras
+
+    columns = keras.tree.flatten_with_path(dataset.element_spec)
+    found = [["/".join(map(str, path)), str(spec)] for path, spec in columns]
+    for rows, batch_size, known in _of_sources(dataset, "recsys_rows"):
+        found.append(["rows, and rows of a batch", f"{rows}, {batch_size}"])
+        found.append(["checksum of some rows", str(known)])
+    return found
+
+
+def without_order(dataset: Any) -> str | None:
+    """Returns what makes the order of rows another one in another process, if known."""
+    kind = type(dataset).__name__
+    if hasattr(dataset, "recsys_rows"):
+        return None
+    kept = "Cache" in kind and any(order.shuffled for order in orders(dataset))
+    if kept or any(each in kind for each in _UNKNOWN):
+        return kind.strip("_")
+    return next(filter(None, map(without_order, dataset._inputs())), None)
+
+
+def _of_sources(dataset: Any, name: str) -> list[Any]:
+    """Returns an attribute of the datasets that a dataset is derived from."""
+    if hasattr(dataset, name):
+        return [getattr(dataset, name)]
+    return [found for each in dataset._inputs() for found in _of_sources(each, name)]
 
 
 @contextmanager
 def looking(dataset: Any) -> Iterator[None]:
     """Has passes over a dataset not count as epochs of a pipeline's."""
-    before = [(order, order.epoch) for order in orders(dataset)]
+    before = [(order, order.epoch, order.step) for order in orders(dataset)]
     try:
         yield
     finally:
-        for order, epoch in before:
-            order.epoch = epoch
+        for order, epoch, step in before:
+            order.epoch, order.step = epoch, step
 
 
 def batches(

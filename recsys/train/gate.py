@@ -27,11 +27,11 @@ from recsys.feature._constraints import (
     Number,
     checked,
 )
-from recsys.train import feed, graph, rows
+from recsys.train import feed, graph, routing, rows
 from recsys.train.rows import Needs
 
-Look = Callable[[int, Any], None]
-"""Checks a batch, given its number."""
+Through = Callable[[int, Any], tuple[Any, ...]]
+"""Returns a batch, given its number, as Keras takes it, once it is checked."""
 
 _CONSTRAINTS: dict[str, Constraint] = {
     **dict.fromkeys(("epochs", "initial_epoch"), Integer(0)),
@@ -132,21 +132,26 @@ def prepared(
             except ValueError as error:
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
+    def through(number: int, given: Any) -> tuple[Any, ...]:
+        look(number, given)
+        return _as_read(needs, _parts(given), for_loss)
+
     if is_dataset(x):
         if int(x.cardinality()) == 0:
             raise no_rows(who)
         _check(needs, _parts(_like(x.element_spec, needs)), for_loss)
         source = x
-        if validate and not getattr(x, "recsys_checked", False):
+        known = getattr(x, "recsys_checked", False)
+        if validate and not (known and _labels_are_read(needs, x.element_spec)):
             source = graph.looked_at(x, needs, look, for_loss)
     elif isinstance(x, keras.utils.PyDataset):
         if x.num_batches == 0:
             raise no_rows(who)
-        source = _PyDataset(x, look)
+        source = _PyDataset(x, through)
     elif isinstance(x, GeneratorType):
-        source = _each(x, who, look)
+        source = _each(x, who, through)
     elif _is_loader(x):
-        source = _loader(x, who, look)
+        source = _loader(x, who, through)
     else:
         source = x  # of a strategy, which has shared it out
     if keras.backend.backend() != "tensorflow":
@@ -154,6 +159,29 @@ def prepared(
     elif is_dataset(x):
         source = feed.prompt(source)
     return (source,)
+
+
+def _labels_are_read(needs: Needs, spec: Any) -> bool:
+    """Whether there are none that nothing but a check looks at."""
+    return not (needs.positives and isinstance(spec, tuple))
+
+
+def refuse_passes(who: str, x: Any, arguments: Mapping[str, Any], steps: str) -> None:
+    """Raises `ValueError` if `fit` would read a generator to its end, and again.
+
+    Args:
+        who: What it is, for the error.
+        x: A generator, or anything else.
+        arguments: Of `fit`.
+        steps: The one of them that says how much an epoch reads.
+    """
+    epochs = arguments.get("epochs", 1) - arguments.get("initial_epoch", 0)
+    if isinstance(x, GeneratorType) and epochs > 1 and not arguments.get(steps):
+        raise ValueError(
+            f"{who} must be data that can be read again, or {steps} be given, as a "
+            f"generator is at its end after one epoch. Received: a generator and "
+            f"{epochs} epochs"
+        )
 
 
 def _take_one(who: str, source: Any) -> None:
@@ -210,6 +238,21 @@ def _check(needs: Needs, parts: Sequence[Any], for_loss: bool) -> None:
     rows.checked(needs, *parts, for_loss=for_loss)
 
 
+def _as_read(needs: Needs, parts: Sequence[Any], for_loss: bool) -> tuple[Any, ...]:
+    """A batch as Keras takes it: what is read, and labels of several tasks by name."""
+    x, *others = parts
+    if isinstance(x, Mapping):
+        names = {*needs.columns}
+        if for_loss:
+            names |= {*needs.groups, *needs.of_losses}
+        x = {name: value for name, value in x.items() if name in names}
+    if others and isinstance(others[0], (list, tuple)):
+        others[0] = routing.labels_of_tasks(others[0], needs.heads)
+    while others and others[-1] is None:
+        del others[-1]
+    return x, *others
+
+
 def _to_numpy(part: Any) -> Any:
     if isinstance(part, Mapping):
         return {key: _to_numpy(value) for key, value in part.items()}
@@ -221,11 +264,11 @@ def _to_numpy(part: Any) -> Any:
 class _PyDataset(keras.utils.PyDataset):
     """Another one, each batch looked at."""
 
-    def __init__(self, source: keras.utils.PyDataset, look: Look) -> None:
+    def __init__(self, source: keras.utils.PyDataset, through: Through) -> None:
         super().__init__(
             source.workers, source.use_multiprocessing, source.max_queue_size
         )
-        self._source, self._look = source, look
+        self._source, self._through = source, through
 
     @property
     def num_batches(self) -> int | None:
@@ -233,9 +276,7 @@ class _PyDataset(keras.utils.PyDataset):
         return found
 
     def __getitem__(self, index: int) -> Any:
-        found = self._source[index]
-        self._look(index, found)
-        return found
+        return self._through(index, self._source[index])
 
     def on_epoch_begin(self) -> None:
         self._source.on_epoch_begin()
@@ -244,12 +285,11 @@ class _PyDataset(keras.utils.PyDataset):
         self._source.on_epoch_end()
 
 
-def _each(batches: Iterable[Any], who: str, look: Look) -> Iterator[Any]:
+def _each(batches: Iterable[Any], who: str, through: Through) -> Iterator[Any]:
     """Yields batches as tuples, each looked at."""
     number = -1
     for number, found in enumerate(batches):
-        look(number, found)
-        yield _parts(found)
+        yield through(number, found)
     if number < 0:
         raise no_rows(who)
 
@@ -259,14 +299,14 @@ def _is_loader(x: Any) -> bool:
     return torch is not None and isinstance(x, torch.utils.data.DataLoader)
 
 
-def _loader(loader: Any, who: str, look: Look) -> Any:
+def _loader(loader: Any, who: str, through: Through) -> Any:
     """Returns a copy of a data loader, of a class that Keras takes for one."""
     kind = type(loader)
     checked = copy.copy(loader)
     checked.__class__ = type(
         "Checked",
         (kind,),
-        {"__iter__": lambda self: _each(kind.__iter__(self), who, look)},
+        {"__iter__": lambda self: _each(kind.__iter__(self), who, through)},
     )
     return checked
 

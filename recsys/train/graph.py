@@ -86,6 +86,8 @@ def _fits(needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None)
     labels = routing.labels_of_tasks(y, needs.heads)
     labels = {name: _exact(label) for name, label in labels.items()}
     found += [_labels_fit(labels, name, needs.heads[name]) for name in labels]
+    if needs.positives:
+        found += [tf.reduce_all(each == 1) for each in tf.nest.flatten(y)]
     weights = [each for each in tf.nest.flatten(weight) if each is not None]
     weights += [x[name] for name in needs.weights if name in x]
     for each in map(_exact, weights):

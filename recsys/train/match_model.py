@@ -89,6 +89,8 @@ class MatchModel(Model):
     `item_vector`.
     """
 
+    _of_positives = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._views = _Views()
@@ -161,10 +163,11 @@ class MatchModel(Model):
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains the model on rows of users and their positive items.
 
-        As `Model.fit`, without labels.
+        As `Model.fit`, without labels; they may be there if all are 1.
 
         Raises:
-            ValueError: If the item tower needs a catalogue that nobody gave.
+            ValueError: If a label is not 1, or the item tower needs a catalogue that
+                nobody gave.
         """
         layer = self._catalogue()
         if layer is not None and layer.is_empty:

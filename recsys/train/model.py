@@ -16,7 +16,7 @@ from keras import ops
 from recsys.data.dataset import Order
 from recsys.data.writing import whole_file, whole_folder
 from recsys.feature._constraints import Number
-from recsys.feature._names import given_name, layer_name
+from recsys.feature._names import given_name, layer_name, signature_names
 from recsys.layers.column import InputColumn
 from recsys.layers.core import Derived, LossLayer, PredictLayer, for_xla
 from recsys.layers.embedding import Embedding
@@ -42,6 +42,7 @@ class _Plan:
     balance: Balance | None = None
     recorded: dict[str, Recorded] = field(default_factory=dict)
     loss_weights: dict[str, Any] = field(default_factory=dict)
+    means: dict[str, SumMetric] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)  # of the names in the last logs
     rows: dict[tuple[str, bool], SumMetric] = field(default_factory=dict)
 
@@ -97,6 +98,7 @@ class Model(keras.Model):
     """
 
     train_function: Any
+    _of_positives = False  # whether its own losses take rows for positives
     _plan = _Plan()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -188,10 +190,10 @@ class Model(keras.Model):
         if isinstance(optimizer, optimizers.OptimizerByPrefix):
             optimizer.assign_keys(self.trainable_variables)
         optimizers.warn_if_slow(optimizer, self.trainable_variables)
-        recorded = {name: Recorded(fn) for name, fn in losses.items() if balancing}
+        recorded = {name: Recorded(fn) for name, fn in losses.items()}
         super().compile(
             optimizer,
-            _by_layer(recorded or losses) or None,
+            _by_layer(recorded) or None,
             _by_layer({name: weights.get(name, 1.0) for name in losses})
             if weights
             else None,
@@ -217,7 +219,9 @@ class Model(keras.Model):
         ]
         if prefixed:
             routing.check_logs(losses, entries)
+        weights = {n: 1.0 if weights.get(n) is None else weights[n] for n in losses}
         self._plan = _Plan(losses, entries, config, balancing, recorded, weights)
+        self._plan.means = {name: SumMetric(4, name="mean") for name in losses}
         self._plan.rows = {
             (entry.output, entry.weighted): SumMetric(1, name="rows")
             for entry in entries
@@ -287,7 +291,13 @@ class Model(keras.Model):
 
         Raises:
             FileExistsError: If there is one, and `overwrite=False`.
+            ValueError: If it is to be of Keras' older form, `.h5`, which has no state.
         """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "save: filepath must end in '.keras'; a '.h5' does not hold what "
+                f"training needs to go on. Received: {filepath}"
+            )
         with self._written(filepath, overwrite, ".keras", zipped is False) as part:
             super().save(part, zipped=zipped, **kwargs)
 
@@ -322,7 +332,8 @@ class Model(keras.Model):
         Outputs have the names of the tasks, of a single one too; those of a user or
         item model are named after its vectors. Inputs have the names of the columns; in
         TensorFlow's signatures what it does not take is written as in a URL, with '>'
-        for '%': `user id` is `user>20id`. LiteRT runs recurrent layers (DIEN, DSIN) on
+        for '%', and what Python reserves has '_' behind it: `user id` is `user>20id`,
+        `class` is `class_`. LiteRT runs recurrent layers (DIEN, DSIN) on
         one row at a time.
         """
         self._refresh()
@@ -336,10 +347,9 @@ class Model(keras.Model):
                 "'deep-rec-kit[export]'"
             )
         # Without it ONNX wants a model that was called; TensorFlow takes few names.
+        names = {n: n for n in self.input} if onnx else signature_names(self.input)
         specs = {
-            name: keras.InputSpec(
-                tensor.dtype, tensor.shape, name=name if onnx else layer_name(name)
-            )
+            name: keras.InputSpec(tensor.dtype, tensor.shape, name=names[name])
             for name, tensor in self.input.items()
         }
         kw = {"input_signature": [specs], **kw}
@@ -423,6 +433,13 @@ class Model(keras.Model):
         del rest["validate"]
         weight = rest.pop("sample_weight", None)
         x = getattr(x, "recsys_whole", x)
+        own = self._of_positives or self._loss_layers() or self.losses
+        if self.compiled and not (self._plan.losses or own):
+            raise ValueError(
+                "fit: compile must be given a loss, as the model has none of its own. "
+                "Received: loss=None"
+            )
+        gate.refuse_passes("fit: x", x, rest, "steps_per_epoch")
         orders = feed.orders(x) if gate.is_dataset(x) else []
         derived = bool(orders) and not hasattr(x, "recsys_order")
         if orders and "initial_epoch" not in rest:
@@ -441,6 +458,7 @@ class Model(keras.Model):
         if valid is not None:
             parts = valid if isinstance(valid, (tuple, list)) else (valid,)
             valid = self._prepared("validation_data", *parts, validate=validate)
+            gate.refuse_passes("validation_data", parts[0], rest, "validation_steps")
 
         if self._feeds_itself(train) and not rest.get("steps_per_epoch"):
             share = rest.pop("validation_split", 0.0)
@@ -461,7 +479,7 @@ class Model(keras.Model):
         x, y, sample_weight = (*train, None, None)[:3]
         if valid is not None:
             valid = valid if len(valid) > 1 else valid[0]
-        with self._metrics_turn:
+        with epochs.alone(), self._metrics_turn:
             try:
                 history = super().fit(
                     x, y, sample_weight=sample_weight, validation_data=valid, **rest
@@ -672,6 +690,8 @@ class Model(keras.Model):
             groups=self._plan.groups,
             of_losses={n: Column(n, shape, 0) for n, shape in reads.items()},
             weights={name for name in weights if name is not None},
+            positives=self._of_positives
+            and not (self._plan.losses or self._plan.metrics),
             capacities={
                 name: metric.capacity
                 for name, metric in metrics.items()
@@ -772,14 +792,18 @@ class Model(keras.Model):
             for table in self._tables():
                 if table.l2_reg and training:
                     rest += per_replica(table.l2_penalty())
+        values = {name: loss.kept.take()[-1] for name, loss in plan.recorded.items()}
         if balance is None:
             total = rest + total if plan.losses else rest
         else:
-            of_tasks = {
-                name: plan.loss_weights.get(name, 1.0) * loss.kept.take()[-1]
-                for name, loss in plan.recorded.items()
-            }
+            of_tasks = {n: plan.loss_weights[n] * value for n, value in values.items()}
             total = balance.total(of_tasks, present, rest)
+        for name, value in values.items():
+            value = ops.cast(value / per_replica(1.0), "float32")
+            rows = ops.cast(ops.shape(labels[name])[0], "float32")
+            valid = rows if present[name] is None else ops.sum(present[name])
+            rows = rows if balance is None else valid  # balanced are means of batches
+            plan.means[name].add(ops.stack([value * rows, rows, value * valid, valid]))
 
         # Here, not in `compute_metrics`: on JAX logits do not leave this function.
         for entry in plan.metrics:
@@ -809,6 +833,15 @@ class Model(keras.Model):
 
     def train_step(self, *args: Any) -> Any:
         """One step of training; see `keras.Model.train_step`."""
+        if keras.backend.backend() != "tensorflow":
+            return super().train_step(*args)
+        import tensorflow as tf
+
+        # Else a step at the end of the data, without a batch, counts in the optimizer.
+        with tf.control_dependencies(tf.nest.flatten(args)[:1]):
+            return self._train_step(*args)
+
+    def _train_step(self, *args: Any) -> Any:
         balance = self.balance
         if not isinstance(balance, GradientBalance):
             return super().train_step(*args)
@@ -838,6 +871,12 @@ class Model(keras.Model):
         loss = self._loss_tracker
         if not logs or (loss in self.metrics and float(ops.sum(loss.count)) == 0):
             raise gate.no_rows("fit or evaluate")
+        labels = [float(mean.sums()[3]) for mean in self._plan.means.values()]
+        if labels and not any(labels):
+            raise ValueError(
+                "fit or evaluate: there must be labels. Received: all of them are "
+                "missing"
+            )
         return self.get_metrics_result()  # the logs of a step lack the exact ones
 
     def _results(self, exact: bool) -> dict[str, Any]:
@@ -850,6 +889,13 @@ class Model(keras.Model):
                     logs |= {f"{task}{key}": each for key, each in value.items()}
                 else:
                     logs[name] = value
+        for name, mean in self._plan.means.items():
+            # Of Keras are means over all rows, here those over valid rows.
+            sums = ops.reshape(mean.sums(), (2, 2))
+            of_all, of_valid = ops.unstack(ops.divide_no_nan(sums[:, 0], sums[:, 1]))
+            logs["loss"] += self._plan.loss_weights[name] * (of_valid - of_all)
+            if f"{name}_loss" in logs:
+                logs[f"{name}_loss"] = of_valid
         if exact:
             logs |= self._over_tasks(logs)
         self._plan.order = list(logs)
@@ -878,9 +924,10 @@ class Model(keras.Model):
         """All metrics in order, each with its name in the logs."""
         compiled = {id(entry.metric): entry.name for entry in self._plan.metrics}
         named: dict[str, Any] = {}
-        rows = {id(counter) for counter in self._plan.rows.values()}
+        sums = [*self._plan.rows.values(), *self._plan.means.values()]
+        unnamed = {id(each) for each in sums}
         for metric in self.metrics:
-            if id(metric) in rows:
+            if id(metric) in unnamed:
                 continue
             name = compiled.get(id(metric), given_name(metric.name))
             while name in named:
@@ -893,7 +940,12 @@ class Model(keras.Model):
         """The metrics of losses, of layers and of `compile`."""
         plan = self._plan
         of_tasks = [entry.metric for entry in plan.metrics]
-        return [*super().metrics, *of_tasks, *plan.rows.values()]
+        return [
+            *super().metrics,
+            *of_tasks,
+            *plan.rows.values(),
+            *plan.means.values(),
+        ]
 
     def _loss_layers(self) -> list[LossLayer]:
         return [each for each in all_layers(self) if isinstance(each, LossLayer)]

@@ -1,7 +1,8 @@
 """In which order rows come: a function of a seed and of the number of the epoch."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -60,7 +61,8 @@ class Epochs(keras.callbacks.Callback):
             several passes over them, or a part of one.
 
     Attributes:
-        step: Of the first epoch, where `fit` is to begin.
+        step: Of the first epoch, where `fit` is to begin; it leaves the batches before
+            it out itself.
     """
 
     def __init__(
@@ -73,14 +75,31 @@ class Epochs(keras.callbacks.Callback):
         self.step = max((order.step for order in orders), default=0)
         self._first = True
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Has no other `fit` move the orders, and no other pass begin at the step.
+
+        Raises:
+            ValueError: If another thread's `fit` has them.
+        """
+        with ExitStack() as stack:
+            for order in {id(order): order for order in self._orders}.values():
+                if not order.turn.acquire(blocking=False):
+                    raise ValueError(
+                        "fit: a dataset must be read by one fit at a time, which says "
+                        "its order; make one for each. Received: one that another fit "
+                        "reads"
+                    )
+                stack.callback(order.turn.release)
+                order.step = 0
+            yield
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets the epoch of the orders."""
         if self._first or not self._first_only:
-            for place, order in enumerate(self._orders):
-                order.epoch = epoch
-                if order.drawn:
-                    order.epoch = self.of.epochs
-                    order.seed = self.of.seed + place
+            for order in self._orders:
+                order.epoch = self.of.epochs if order.drawn else epoch
+            self._seed()
         self._first = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -92,6 +111,13 @@ class Epochs(keras.callbacks.Callback):
         return [[None if o.drawn else o.seed, o.epoch] for o in self._orders]
 
     def restore(self, state: Sequence[Sequence[Any]]) -> None:
-        """Has the orders be what they were."""
+        """Has the orders be what they were, once the model's is."""
         for order, (_, epoch) in zip(self._orders, state, strict=True):
             order.epoch = epoch
+        self._seed()
+
+    def _seed(self) -> None:
+        """Gives the orders without a seed those of the model."""
+        for place, order in enumerate(self._orders):
+            if order.drawn:
+                order.seed = self.of.seed + place

@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import shutil
+import sys
 import warnings
 import zipfile
 import zlib
@@ -13,15 +14,20 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.callbacks import BackupAndRestore
+from keras.callbacks import BackupAndRestore, CallbackList
 
-from recsys.data.writing import whole_file
+from recsys.data.writing import LEFT, remove_left, whole_file
+from recsys.feature._constraints import Integer
 from recsys.feature._names import given_name
-from recsys.train import gate
+from recsys.train import feed, gate
 from recsys.train.balance import AfterEpoch
+from recsys.train.columns import all_layers
 from recsys.train.order import Epochs
 
 KEPT = 2  # files: the newest, and one more should the disk have lost it
+_KEYS = {"epoch", "step", "stopped", "data", "steps", "loss", "layers", "rates"}
+_KEYS |= {"orders", "variables", "callbacks"}
+_SEVERAL = {"list": list, "tuple": tuple, "set": set}  # JSON has lists only
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -38,7 +44,8 @@ class Resume(keras.callbacks.Callback):
 
     Kept are the weights, the state of optimizer, random generators and metrics; the
     epoch and the step; the order of rows; and what has changed in the other callbacks
-    of numbers, strings and arrays, in lists and dicts. The data must be arrays, a
+    of numbers, strings, arrays and functions, in lists, tuples, sets and dicts. A
+    CSVLogger's file goes on behind the epochs that count. The data must be arrays, a
     FeaturePipeline's dataset, or a dataset whose passes are all alike. A run that goes
     on in an epoch reads, and leaves out, the batches before its step.
 
@@ -49,13 +56,21 @@ class Resume(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `save_freq` is something else; in `fit`, if the folder is of
-            another model or other data, none of its files can be read, or `fit` has
-            `steps_per_epoch`, with which an epoch may begin anywhere in the data.
+            another model or loss, of an epoch before `initial_epoch`, or of other data:
+            with other columns, labels or weights, rows or batch size (of what the rows
+            hold, a thousand are compared); if the data's order is not known in another
+            process (`shuffle()`, `cache()`); if none of its files can be read; or if
+            `fit` has `steps_per_epoch`, with which an epoch may begin anywhere in the
+            data.
     """
 
     def __init__(self, folder: Any, save_freq: Any = "epoch") -> None:
         super().__init__()
-        if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
+        if not isinstance(folder, (str, Path)) or not str(folder):
+            raise ValueError(
+                f"Resume: folder must be a path. Received: folder={folder!r}"
+            )
+        if save_freq != "epoch" and not Integer(1).accepts(save_freq):
             raise ValueError(
                 "Resume: save_freq must be 'epoch' or an integer of at least 1. "
                 f"Received: save_freq={save_freq!r}"
@@ -78,7 +93,9 @@ class Resume(keras.callbacks.Callback):
                 with file.open("rb") as opened, np.load(opened) as saved:
                     arrays = [saved[f"a{i}"] for i in range(len(saved.files) - 1)]
                     state: dict[str, Any] = json.loads(bytes(saved["state"]))
-                    return state, arrays
+                if lacking := _KEYS - {*state}:
+                    raise ValueError(f"a state without {', '.join(sorted(lacking))}")
+                return state, arrays
             except _UNREADABLE as error:
                 warnings.warn(f"{file} is passed over: {error}", stacklevel=2)
         if files:
@@ -95,8 +112,10 @@ class Resume(keras.callbacks.Callback):
         text = np.frombuffer(json.dumps(state).encode(), np.uint8)
         with whole_file(self.folder / name) as part, part.open("wb") as file:
             np.savez(file, state=text, **named)
+        for left in self.folder.glob(f".epoch-*{LEFT}*"):
+            remove_left(left, self.folder / name)
         for old in self._files()[KEPT:]:
-            old.unlink()
+            old.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*-step-*.npz"), reverse=True)
@@ -120,7 +139,7 @@ def callbacks(
     """
     needed = [epochs, *([AfterEpoch()] if model.balance is not None else [])]
     given = arguments.get("callbacks") or []
-    if isinstance(given, keras.callbacks.CallbackList):
+    if isinstance(given, CallbackList) and not epochs.step:
         for callback in needed:
             given.append(callback)
         return given
@@ -141,6 +160,7 @@ def callbacks(
     if resume is None and not epochs.step:
         return others
     for wanted, holds in (
+        ("callbacks that are a list", not isinstance(given, CallbackList)),
         ("one callback that resumes", len(resumes) < 2),
         ("no steps_per_epoch", not arguments.get("steps_per_epoch")),
         ("the TensorFlow backend", on_tensorflow),
@@ -151,27 +171,48 @@ def callbacks(
                 f"callbacks={given}, steps_per_epoch={arguments.get('steps_per_epoch')}"
                 f", backend {keras.backend.backend()!r}"
             )
-    steps = int(data.cardinality()) if gate.is_dataset(data) else None
+    found = _unknown_order(data, arguments.get("shuffle", True))
+    if found and (not resumes or isinstance(resumes[0], Resume)):
+        raise ValueError(
+            "To go on in an epoch, fit needs data whose order is known: that of a "
+            "FeaturePipeline's dataset(shuffle=True), without shuffle() or cache(). "
+            f"Received: {found}"
+        )
+    is_dataset = gate.is_dataset(data)
+    steps = int(data.cardinality()) if is_dataset else None
     return Callbacks(
         resume,
         [each for each in others if each not in resumes],
         model=model,
+        data=feed.described(data) if is_dataset else [],
         steps=steps if steps is not None and steps >= 0 else None,
+        initial_epoch=arguments.get("initial_epoch", 0),
         epochs=arguments.get("epochs", 1),
         verbose=arguments.get("verbose", "auto"),
         remove=remove,
     )
 
 
-class Callbacks(keras.callbacks.CallbackList):
+def _unknown_order(data: Any, shuffle: Any) -> str | None:
+    """What makes the order of batches another one in another process, if known."""
+    if gate.is_dataset(data):
+        return feed.without_order(data)
+    if isinstance(data, keras.utils.PyDataset) and shuffle:
+        return "a PyDataset and shuffle=True"
+    sampler = type(getattr(data, "sampler", None)).__name__  # of a DataLoader
+    return None if sampler in ("NoneType", "SequentialSampler") else sampler
+
+
+class Callbacks(CallbackList):
     """The callbacks of a `fit` that resumes.
 
     Args:
         resume: Reads and writes the states, if any.
         callbacks: The other callbacks, `Epochs` among them.
         model: The model.
+        data: What is known of the data, as `feed.described` has it.
         steps: Batches of an epoch, if known.
-        epochs, verbose: Those of `fit`.
+        initial_epoch, epochs, verbose: Those of `fit`.
         remove: Whether to remove the folder when training has ended.
     """
 
@@ -181,7 +222,9 @@ class Callbacks(keras.callbacks.CallbackList):
         callbacks: Sequence[Any],
         *,
         model: Any,
+        data: Sequence[Any],
         steps: int | None,
+        initial_epoch: int,
         epochs: int,
         verbose: Any,
         remove: bool = False,
@@ -196,6 +239,8 @@ class Callbacks(keras.callbacks.CallbackList):
             verbose=verbose,
         )
         self._resume = resume
+        self._data = data
+        self._initial_epoch = initial_epoch
         self._remove = remove
         self._epochs = next(c for c in self.callbacks if isinstance(c, Epochs))
         self._epoch = 0
@@ -206,17 +251,23 @@ class Callbacks(keras.callbacks.CallbackList):
     # What Keras calls.
 
     def on_train_begin(self, logs: Any = None) -> None:
-        super().on_train_begin(logs)
         losses, outputs = self.model._compile_loss, self.model.output
         if isinstance(outputs, dict) and losses is not None and not losses.built:
             of_losses = {n: outputs[given_name(n)] for n in losses._user_loss}
             losses.build(of_losses, of_losses)  # makes means, else in the first step
         self._metrics = len(self.model.metrics_variables)
+        self._rates = _rates(self.model)
+        self._state = None if self._resume is None else self._resume.read()
+        if self._resume is not None and self._state is not None:
+            self._check(self._state[0], self._resume.folder)
+            for callback in self.callbacks:
+                if isinstance(callback, keras.callbacks.CSVLogger):
+                    _continue(callback, self._state[0]["epoch"])
+        super().on_train_begin(logs)
         self._begun = [_plain(vars(callback)) for callback in self.callbacks]
-        if self._resume is None or (found := self._resume.read()) is None:
+        if self._resume is None or self._state is None:
             return
-        state, arrays = self._state = found
-        self._check(state, self._resume.folder)
+        state, arrays = self._state
         epoch, step, epochs = state["epoch"], state["step"], self.params["epochs"]
         if state["stopped"] or epoch >= epochs:
             warnings.warn(
@@ -226,7 +277,14 @@ class Callbacks(keras.callbacks.CallbackList):
                 stacklevel=2,
             )
             epoch = epochs
-        elif self.params["verbose"]:
+        elif self._rates != state["rates"]:
+            warnings.warn(
+                "Resume: the learning rates stay those of the training in "
+                f"{self._resume.folder}, which began with {state['rates']}. "
+                f"Received: {self._rates}",
+                stacklevel=2,
+            )
+        if epoch < epochs and self.params["verbose"]:
             where = f"epoch {epoch + 1} of {epochs}, after {step} steps"
             print(f"Resume: goes on in {where}, from {self._resume.folder}")
         self.model._initial_epoch = epoch
@@ -290,7 +348,7 @@ class Callbacks(keras.callbacks.CallbackList):
                 f"metrics {self.model.metrics_names}"
             )
         variables = self._variables(step)
-        arrays: list[Any] = [keras.ops.convert_to_numpy(each) for each in variables]
+        arrays: list[Any] = [_to_last(variable) for variable in variables]
         callbacks = []
         for callback, begun in zip(self.callbacks, self._begun, strict=True):
             found = _plain(vars(callback))
@@ -301,6 +359,10 @@ class Callbacks(keras.callbacks.CallbackList):
             "epoch": epoch,
             "step": step,
             "stopped": bool(self.model.stop_training),
+            "data": self._data,
+            "loss": _loss_of(self.model),
+            "layers": _layers(self.model),
+            "rates": self._rates,
             "steps": self.params["steps"],
             "orders": orders,
             "variables": _described(variables),
@@ -318,9 +380,20 @@ class Callbacks(keras.callbacks.CallbackList):
             )
 
         mine = _described(self._variables(state["step"]))
-        for wanted, found in itertools.zip_longest(state["variables"], mine):
-            if wanted != found:
-                refuse("the variable", wanted, found)
+        layers = _layers(self.model)
+        for what, before, now in (
+            ("the variable", state["variables"], mine),
+            ("the layer, and checksum of its options,", state["layers"], layers),
+            ("the data", state["data"], self._data),
+        ):
+            for wanted, found in itertools.zip_longest(before, now):
+                if wanted != found:
+                    refuse(what, wanted, found)
+        if state["loss"] != (loss := _loss_of(self.model)):
+            refuse("the loss", state["loss"], loss)
+        if state["epoch"] < self._initial_epoch:
+            stands = f"{state['epoch']} whole epochs and {state['step']} steps"
+            refuse("so far", stands, f"initial_epoch={self._initial_epoch}")
         if state["steps"] != self.params["steps"]:
             refuse("steps an epoch:", state["steps"], self.params["steps"])
         orders = state["orders"], self._epochs.state()
@@ -331,6 +404,9 @@ class Callbacks(keras.callbacks.CallbackList):
     def _restore(self, state: dict[str, Any], arrays: Sequence[Any]) -> None:
         variables = self._variables(state["step"])  # behind them, what callbacks hold
         for variable, array in zip(variables, arrays[: len(variables)], strict=True):
+            if array.shape != (shape := tuple(variable.shape)):
+                after = [(0, shape[0] - len(array))] + [(0, 0)] * (len(shape) - 1)
+                array = np.pad(array, after)
             variable.assign(array)
         saved = [*state["callbacks"]]
         for callback, begun in zip(self.callbacks, self._begun, strict=True):
@@ -360,6 +436,57 @@ class Callbacks(keras.callbacks.CallbackList):
         model.train_function = skipping
 
 
+def _continue(logger: keras.callbacks.CSVLogger, epoch: int) -> None:
+    """Has a logger go on behind the epochs before this one."""
+    logger.append, path = True, Path(logger.filename)
+    if path.is_file():
+        head, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
+        kept = [row for row in rows if int(row.split(logger.sep.encode())[0]) < epoch]
+        with whole_file(path) as part:
+            part.write_bytes(b"".join([head, *kept]))
+
+
+def _loss_of(model: Any) -> str:
+    """The losses and their weights, as `compile` was given them."""
+    config = model.get_compile_config()
+    return json.dumps([config["loss"], config["loss_weights"]], default=str)
+
+
+def _to_last(variable: Any) -> Any:
+    """A variable's values up to the last row that is not zero.
+
+    An exact metric has room for millions of rows, most of it empty.
+    """
+    array = keras.ops.convert_to_numpy(variable)
+    if array.ndim == 0 or array.any(axis=tuple(range(1, array.ndim)))[-1:].any():
+        return array
+    full = np.flatnonzero(array.any(axis=tuple(range(1, array.ndim))))
+    return array[: full[-1] + 1 if full.size else 0]
+
+
+def _layers(model: Any) -> list[list[Any]]:
+    """The layers' classes, and checksums of what they were made with."""
+    found = []
+    for layer in all_layers(model):
+        config = json.dumps(_unnamed(layer.get_config()), default=str, sort_keys=True)
+        found.append([type(layer).__name__, zlib.crc32(config.encode())])
+    return found
+
+
+def _unnamed(config: Any) -> Any:
+    """A config without what is another one in each process."""
+    if isinstance(config, dict):
+        return {k: _unnamed(v) for k, v in config.items() if k not in ("name", "seed")}
+    return [*map(_unnamed, config)] if isinstance(config, (list, tuple)) else config
+
+
+def _rates(model: Any) -> list[float]:
+    """The learning rates, as `compile` was given them until a callback changes one."""
+    variables = model.optimizer.variables
+    rates = [v for v in variables if v.name.endswith("learning_rate")]
+    return [round(keras.ops.convert_to_numpy(rate).item(), 9) for rate in rates]
+
+
 def _described(variables: Sequence[Any]) -> list[Any]:
     return [[v.name, list(v.shape), str(v.dtype)] for v in variables]
 
@@ -372,11 +499,24 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
         return all(_is_plain(each) for pair in value.items() for each in pair)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set)):
         return all(map(_is_plain, value))
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biuf"
+    if callable(value):
+        return _imported(_place_of(value)) is value
     return value is None or isinstance(value, (bool, int, float, str, np.number))
+
+
+def _place_of(function: Any) -> list[str]:
+    """The module of a function, and its name there."""
+    return [getattr(function, of, "") or "" for of in ("__module__", "__name__")]
+
+
+def _imported(place: Sequence[str]) -> Any:
+    """The function that an imported module has by a name, if any."""
+    module, name = place
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -391,11 +531,14 @@ def _packed(value: Any, arrays: list[Any]) -> Any:
     if isinstance(value, dict):
         items = [[_packed(each, arrays) for each in pair] for pair in value.items()]
         return {"dict": items}
-    if isinstance(value, (list, tuple)):
-        return {"list": [_packed(each, arrays) for each in value]}
+    for kind, several in _SEVERAL.items():
+        if isinstance(value, several):
+            return {kind: [_packed(each, arrays) for each in value]}
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return {"array": len(arrays) - 1}
+    if callable(value):
+        return {"function": _place_of(value)}
     return value.item() if isinstance(value, np.number) else value
 
 
@@ -405,6 +548,8 @@ def _unpacked(value: Any, arrays: Sequence[Any]) -> Any:
     ((kind, content),) = value.items()
     if kind == "array":
         return arrays[content]
-    if kind == "list":
-        return [_unpacked(each, arrays) for each in content]
+    if kind == "function":
+        return _imported(content)
+    if kind in _SEVERAL:
+        return _SEVERAL[kind](_unpacked(each, arrays) for each in content)
     return {_unpacked(k, arrays): _unpacked(v, arrays) for k, v in content}

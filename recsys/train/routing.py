@@ -308,6 +308,8 @@ def weight_of(sample_weight: Any, name: str, heads: Heads) -> Any:
     if sample_weight is None:
         return None
     weight = ops.cast(sample_weight, "float32")
+    if getattr(weight.shape, "rank", 0) is None:  # as with labels
+        return ops.reshape(weight, (-1,))
     return ops.squeeze(weight, -1) if len(weight.shape) == 2 else weight
 
 

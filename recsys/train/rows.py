@@ -16,6 +16,7 @@ from recsys.train.columns import (
     check_columns,
     check_groups,
     check_labels,
+    check_positives,
     check_weights,
 )
 
@@ -31,6 +32,7 @@ class Needs:
         groups: Columns that metrics and losses group by.
         of_losses: Columns that loss layers read, e.g. what weighs the rows.
         weights: Those of them that weigh rows.
+        positives: Whether every row is a positive, and nothing reads labels.
         capacities: Rows that each exact metric holds, by name.
         fingerprints: Of the fitted pipelines whose fields the model was built from.
     """
@@ -41,6 +43,7 @@ class Needs:
     groups: set[str]
     of_losses: Mapping[str, Column]
     weights: Collection[str]
+    positives: bool
     capacities: Mapping[str, int]
     fingerprints: Collection[str]
 
@@ -75,6 +78,8 @@ def checked(
     count = len(columns[next(iter(needs.columns))])
     if not for_loss:
         return Rows(count, columns)
+    if needs.positives and y is not None:
+        check_positives(as_columns(y if is_frame(y) else {"y": y}))
     labels, weights = _labels(needs, y, sample_weight, count)
     if labels:
         check_groups(needs.groups, columns, count)

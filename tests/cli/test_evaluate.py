@@ -267,6 +267,10 @@ def test_files_that_are_not_there_are_one_line(tmp_path):
     path = write(tmp_path / "m.csv", {"label": [1.0], "score": [0.5]})
     run = call(path, "--resamples", 0, "--json", tmp_path / "no" / "m.json")
     assert run.exit_code == 2 and "no/m.json" in run.output.splitlines()[-1]
+    for option in ("--json", "--html"):
+        run = call(path, "--resamples", 0, option, path)
+        assert run.exit_code == 2 and "must not be a file that is read" in run.output
+        assert path.read_text().startswith('"label","score"')
     run = call(path, path)
     assert run.exit_code == 2 and f"Received twice: {path}" in run.output
 

@@ -354,10 +354,10 @@ def test_a_block_is_read_while_the_one_before_is_used(monkeypatch) -> None:
 def test_files_on_disk_live_as_long_as_the_dataset(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    before = {*tmp_path.iterdir()}
+    before = {*tmp_path.glob("recsys-*")}
     batches = PIPELINE.dataset(rows(), 100, streaming=True)
-    (folder,) = {*tmp_path.iterdir()} - before
-    assert sorted(file.name for file in folder.iterdir()) == ["ids", "numbers"]
+    (folder,) = {*tmp_path.glob("recsys-*")} - before
+    assert sorted(file.name for file in folder.glob("[!.]*")) == ["ids", "numbers"]
     gc.collect()
     assert numbers(batches.map(lambda *batch: batch)) == list(range(ROWS))
     del batches

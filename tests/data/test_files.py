@@ -14,6 +14,7 @@ from recsys.data import (
     Bucketed,
     Categorical,
     FeaturePipeline,
+    Hashed,
     History,
     Label,
     MultiValue,
@@ -235,13 +236,98 @@ def test_types_of_csv_files(
                 assert found.to_pylist() == wanted
 
 
-def test_files_keep_their_order_whatever_their_types(tmp_path: Path) -> None:
-    kinds = ["int32", "int64", "float64", "int32"]
-    parts = np.split(np.arange(400_000), 4)
-    write(
-        tmp_path,
-        *(pa.array(part.astype(k)) for part, k in zip(parts, kinds, strict=True)),
-    )
+@pytest.mark.parametrize("num_files", [2, 3, 4, 5, 9])
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_files_keep_their_order_whatever_their_types(
+    tmp_path: Path, num_files: int, ending: str
+) -> None:
+    values = np.arange(60_000 * num_files)
+    for i, part in enumerate(np.split(values, num_files)):
+        path = tmp_path / f"{i}.{ending}"
+        typed = part.astype(["int32", "int64", "float64"][i % 3])
+        if ending == "parquet":
+            pq.write_table(pa.table({"a": typed}), path)
+        else:
+            names = ["a", *(f"{i} {place}" for place in range(2))]
+            lines = [",".join(names), *(f"{value},1,2" for value in typed)]
+            path.write_text("\n".join(lines))
     pipeline = FeaturePipeline([Numeric("a")]).fit(tmp_path)
     found = pipeline.transform(tmp_path)["a"].to_numpy()
-    np.testing.assert_array_equal(found, np.arange(400_000, dtype="float32"))
+    np.testing.assert_array_equal(found, values.astype("float32"))
+
+
+LOG = {"u": [1, 1, 1], "i": ["x", "y", "z"]}
+INSTANTS = pa.array([10**18 + n for n in (0, 1, 1000)], pa.int64())
+ZONED = INSTANTS.cast(pa.timestamp("ns", "Asia/Tokyo"))
+
+
+def test_nanoseconds_with_a_zone_are_those_of_a_frame(tmp_path: Path) -> None:
+    history = History("h", of=["i"], length=2, user="u", time="t", ages=9)
+    pipeline = FeaturePipeline([Categorical("i"), history])
+    table = pa.table({**LOG, "t": ZONED})
+    path, coarse = tmp_path / "fine.parquet", tmp_path / "coarse.parquet"
+    pq.write_table(table, path)
+    wanted = pipeline.fit(table).transform(table)
+    assert wanted["h_i"].to_pylist() == [[0, 0], [2, 0], [2, 3]]
+    for rows in (table, path):
+        for events in (None, table, path):
+            assert pipeline.fit(rows).transform(rows, events=events).equals(wanted)
+    micros = INSTANTS.cast(pa.timestamp("ns", "UTC")).cast(
+        pa.timestamp("us", "UTC"), safe=False
+    )
+    pq.write_table(pa.table({**LOG, "t": micros}), coarse)
+    both = pipeline.transform([coarse, path])["h_i"].to_pylist()
+    assert (
+        both[-1]
+        == pipeline.transform(path, events=[coarse, path])["h_i"].to_pylist()[-1]
+    )
+    assert pipeline.transform([coarse])["h_i"].to_pylist() == [[0, 0], [0, 0], [2, 3]]
+
+
+NOTHING = [
+    Categorical("a"),
+    Hashed("a", num_buckets=9),
+    Numeric("a", fill=7),
+    Bucketed("a", edges=[2]),
+    MultiValue("a", length=2),
+    Label("a"),
+]
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype"),
+    [
+        *((column, pa.null()) for column in NOTHING),
+        (MultiValue("a", length=2), pa.list_(pa.null())),
+    ],
+    ids=str,
+)
+def test_a_file_without_values_is_like_a_frame(
+    tmp_path: Path, column: Any, dtype: pa.DataType
+) -> None:
+    lists = isinstance(column, MultiValue)
+    seen = {"a": [["x"], ["y"]] if lists else [1, 0], "b": [1, 2]}
+    label = isinstance(column, Label)
+    pipeline = FeaturePipeline(
+        [Numeric("b"), *([] if label else [column])], [column] if label else []
+    ).fit(seen)
+    values = pa.array([[None], []], dtype) if pa.types.is_list(dtype) else pa.nulls(2)
+    frame = pa.table({"a": values, "b": [1, 2]})
+    path = tmp_path / "a.parquet"
+    pq.write_table(frame, path)
+    wanted = pipeline.transform(frame)["a"].to_numpy()
+    for files in (path, [path, path]):
+        found = pipeline.transform(files)["a"].to_numpy()[:2]
+        np.testing.assert_equal([*found], [*wanted])
+    for data in (frame, path):
+        pipeline.fit(data)
+        np.testing.assert_equal([*pipeline.transform(data)["a"].to_numpy()], [*wanted])
+
+
+def test_nothing_beside_values_in_another_column(tmp_path: Path) -> None:
+    """What pandas writes for a column of objects that are all None."""
+    frame = pa.table({"a": pa.nulls(2), "i": ["x", "y"]})
+    pq.write_table(frame, tmp_path / "a.parquet")
+    pipeline = FeaturePipeline([Categorical("a"), Categorical("i")])
+    found = pipeline.fit(tmp_path / "a.parquet").transform(tmp_path / "a.parquet")
+    assert found.to_pydict() == {"a": [1, 1], "i": [2, 3]}

@@ -10,6 +10,7 @@ import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -623,3 +624,114 @@ def test_times_given_as_text_are_one_error(text: str) -> None:
     for data, events in ((rows, None), (rows, log), (log, rows)):
         with pytest.raises(ValueError, match=wanted):
             pipeline.transform(data, events=events)
+
+
+CLOCK = [datetime.datetime(2024, 1, 3, hour) for hour in (5, 6)]
+NAIVE = {unit: pa.array(CLOCK, pa.timestamp(unit)) for unit in ("us", "ns")}
+ZONED = {
+    unit: times.cast(pa.timestamp(unit, "Asia/Shanghai"))
+    for unit, times in NAIVE.items()
+}
+PAST = History("past", of=["item"], length=2, user="user", time="time")
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"])
+@pytest.mark.parametrize("other", ["us", "ns"])
+@pytest.mark.parametrize("kind", ["frame", "parquet", "csv"])
+def test_times_with_a_zone_beside_times_without(
+    tmp_path: Path, kind: str, unit: str, other: str
+) -> None:
+    def given(times: pa.Array) -> pa.Table | Path:
+        log = pa.table({"user": [1, 1], "item": [1, 2], "time": times})
+        path = tmp_path / f"{times.type}.{kind}".replace("/", " ")
+        if kind == "parquet":
+            pq.write_table(log, path)
+        if kind == "csv":
+            log.to_pandas().to_csv(path, index=False)
+        return log if kind == "frame" else path
+
+    naive, zoned = given(NAIVE[unit]), given(ZONED[other])
+    pipeline = FeaturePipeline([Categorical("item"), PAST]).fit(naive)
+    for rows, events in ((naive, zoned), (zoned, naive)):
+        with pytest.raises(ValueError, match="'time': times must have a zone in rows"):
+            pipeline.transform(rows, events=events)
+    wanted = [[0, 0], [2, 0]]
+    for both in (naive, zoned):
+        got = pipeline.transform(both, events=both)
+        assert got["past_item"].to_pylist() == wanted
+
+
+def test_a_column_without_times_has_no_zone() -> None:
+    log = pa.table({"user": [1, 1], "item": [1, 2], "time": ZONED["us"]})
+    pipeline = FeaturePipeline([Categorical("item"), PAST]).fit(log)
+    none = log.set_column(2, "time", pa.nulls(2, pa.timestamp("ns")))
+    got = pipeline.transform(none, events=log)["past_item"].to_pylist()
+    assert got == [[0, 0]] * 2
+    assert pipeline.transform(log, events=none)["past_item"].to_pylist() == got
+
+
+SOME_ZONES = [CLOCK[0], CLOCK[1].replace(tzinfo=datetime.UTC)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        SOME_ZONES,
+        np.array(SOME_ZONES, object),
+        [*map(pd.Timestamp, SOME_ZONES)],
+        pd.Series(SOME_ZONES, dtype=object),
+    ],
+    ids=["list", "array", "pandas", "series"],
+)
+def test_some_times_with_a_zone_are_no_column(values) -> None:
+    columns = {"user": [1, 1], "item": [1, 2], "time": values}
+    frame = pd.DataFrame({**columns, "time": pd.Series(values, dtype=object)})
+    for log in (columns, frame):
+        with pytest.raises(ValueError, match="Column 'time': times must all have a z"):
+            FeaturePipeline([Categorical("item"), PAST]).fit(log)
+
+
+WHERES = [
+    ("text", "1", 1), ("text", ["1", ""], 2), ("text", 1, None),
+    ("text", True, None), ("integer", 1, 1), ("integer", 1.0, 1),
+    ("integer", [1.5, 2**60], 0), ("integer", True, 1), ("integer", "1", None),
+    ("flag", True, 1), ("flag", 1, 1), ("flag", [0, 1.0], 2),
+    ("flag", "true", None), ("number", 1.5, 1), ("number", 2, 0),
+    ("number", "x", None), ("day", datetime.date(2024, 1, 3), 1),
+    ("day", "2024-01-03", None), ("day", CLOCK[0], None), ("clock", CLOCK[0], 1),
+    ("clock", SOME_ZONES[1], None), ("clock", datetime.date(2024, 1, 3), None),
+    ("zoned", SOME_ZONES[1], 1), ("zoned", CLOCK[0], None), ("list", 1, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "wanted", "found"), WHERES)
+def test_where_has_values_of_the_type_of_its_column(source, wanted, found) -> None:
+    log = pa.table(
+        {
+            "user": [1, 1, 1],
+            "item": ["x", "y", "z"],
+            "time": [1, 2, 3],
+            "text": ["1", "", "2"],
+            "integer": [1, 0, 2**53],
+            "flag": [True, False, None],
+            "number": [1.5, None, -1.0],
+            "day": [datetime.date(2024, 1, day) for day in (3, 4, 5)],
+            "list": [[1], [2], [3]],
+        }
+    )
+    for name, clock in (("zoned", SOME_ZONES[1]), ("clock", CLOCK[0])):
+        log = log.append_column(name, [[clock, None, None]])
+    history = History(
+        "past", of=["item"], length=4, user="user", time="time", where={source: wanted}
+    )
+    pipeline = FeaturePipeline([Categorical("item"), history]).fit(log)
+    later = log.slice(0, 1).set_column(2, "time", [[9]])
+    if found is None:
+        text = f"History 'past': where must have values .*'{source}'.* Received: "
+        with pytest.raises(ValueError, match=text):
+            pipeline.transform(log)
+        with pytest.raises(ValueError, match=text):
+            pipeline.transform(later, events=log)
+    else:
+        got = pipeline.transform(later, events=log)["past_item"].to_pylist()[0]
+        assert sum(map(bool, got)) == found

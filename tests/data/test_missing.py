@@ -266,3 +266,28 @@ def test_empty_users_have_no_history_and_empty_actions_are_one(tmp_path: Path) -
         found = FeaturePipeline(columns).fit(log).transform(rows, events=data)
         assert found["all_i"].to_pylist() == [[0, 0], [2, 3]]
         assert found["empty_i"].to_pylist() == [[0, 0], [2, 0]]
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_nan_in_a_file_with_statistics_is_missing(tmp_path: Path, others: int) -> None:
+    """Whose smallest and largest value leave it out."""
+    log = {"a": [1.0, np.nan, 3.0], "t": [1.0, 2.0, 3.0], "y": [1.0, np.nan, 0.0]}
+    log["m"] = [[1.0, np.nan], [3.0], []]
+    columns = [
+        Categorical("a"),
+        Categorical("b", source="a"),
+        MultiValue("m", length=2),
+        History("h", of=["b"], length=2, user="a", time="t"),
+    ]
+    files = []
+    for i in range(others):
+        files.append(tmp_path / f"{i}.parquet")
+        # Those after the first are of another type, so that all are looked into.
+        table = pa.table(log | {"a": [1, 1, 3]} if i else log)
+        pq.write_table(table, files[-1])
+    pipeline = FeaturePipeline(columns, ["y"]).fit(files)
+    found = pipeline.transform(files[:1]).to_pydict()
+    assert found["a"] == found["b"] == [2, 1, 3]
+    np.testing.assert_equal(found["y"], log["y"])
+    assert found["m"] == [[2, 1], [3, 0], [0, 0]]
+    assert found["h_b"] == [[0, 0]] * 3

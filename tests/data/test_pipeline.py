@@ -1,5 +1,6 @@
 """FeaturePipeline: numbers, lists, fields, errors; what fit learns, and from what."""
 
+import re
 from pathlib import Path
 
 import ibis
@@ -536,3 +537,73 @@ def test_a_catalogue_has_nothing_of_items_that_fit_has_not_seen() -> None:
             pipeline.catalogue(data, item)
     with pytest.raises(ValueError, match="catalogue: item must be one of .*: 'itm'"):
         pipeline.catalogue(data, "itm")
+
+
+def weighted(separator: str | None = None) -> FeaturePipeline:
+    column = MultiValue("m", length=2, weight="w", separator=separator)
+    seen = {"m": [["a", "b"]], "w": [[1.0, 2.0]]}
+    texts = {"m": ["a|b"], "w": ["1|2"]}
+    return FeaturePipeline([column]).fit(texts if separator else seen)
+
+
+@pytest.mark.parametrize(
+    ("weights", "shown"),
+    [
+        ([[1.0, -1.0]], "-1.0"),
+        ([[1.0, 1e39]], r"1e\+39"),
+        ([[-1e300, 1e39]], r"-1e\+300"),
+        (["1|-1"], "-1.0"),
+        (["x|1"], "x"),
+        (["1e39|1"], r"1e\+39"),
+    ],
+)
+def test_weights_that_a_model_would_not_take(weights: list, shown: str) -> None:
+    separator = "|" if isinstance(weights[0], str) else None
+    values = "a|b" if separator else ["a", "b"]
+    for fill in ([], [values]):  # a row that is good
+        good = ["1|2" if separator else [1.0, 2.0]] if fill else []
+        with pytest.raises(ValueError) as error:
+            weighted(separator).transform({"m": [values, *fill], "w": weights + good})
+        text = f"MultiValue 'm', weight 'w': values must be numbers of .*{shown} .in 1"
+        assert re.search(text, str(error.value))
+
+
+def test_weights_that_are_missing_or_not_finite_are_zero() -> None:
+    rows = {"m": [["a", "b"]] * 3, "w": [[None, 1.0], [np.nan, np.inf], [-np.inf, 0.5]]}
+    found = weighted().transform(rows)["w"].to_pylist()
+    assert found == [[0.0, 1.0], [0.0, 0.0], [0.0, 0.5]]
+    rows = {"m": ["a|b"] * 2, "w": ["|1", "nan|inf"]}
+    found = weighted("|").transform(rows)["w"].to_pylist()
+    assert found == [[0.0, 1.0], [0.0, 0.0]]
+
+
+def test_weights_of_another_type_name_their_column() -> None:
+    for weights in ([["x", "y"]], [[True, False]], [["1", "2"]]):
+        rows = {"m": [["a", "b"]], "w": weights}
+        if weights == [[True, False]]:
+            assert weighted().transform(rows)["w"].to_pylist() == [[1.0, 0.0]]
+            continue
+        with pytest.raises(ValueError, match="'m': raw column 'w' must be of lists of"):
+            weighted().transform(rows)
+
+
+def test_standardized_numbers_stay_in_float32() -> None:
+    column = Numeric("v", standardize=True)
+    pipeline = FeaturePipeline([column]).fit({"v": [0, 1e-6]})
+    with pytest.raises(ValueError, match=r"'v', standardized: .*3e\+38 .in 1 of 2"):
+        pipeline.transform({"v": [3e38, 1.0]})
+    found = pipeline.transform({"v": [1e30, 1e-6]})["v"].to_pylist()
+    close(found, [2e36, 1.0], scale=1.0)
+    filled = Numeric("v", standardize=True, fill=3e38)
+    pipeline = FeaturePipeline([filled]).fit({"v": [0, 1e-6]})
+    with pytest.raises(ValueError, match="Numeric 'v', standardized: .* missing .in 1"):
+        pipeline.transform({"v": [None]})
+
+
+def test_dates_that_python_does_not_have() -> None:
+    days = pa.array([0, 2**30, 0, -(2**30), 5_000_000], pa.int32()).cast(pa.date32())
+    pipeline = FeaturePipeline([Categorical("a")]).fit(pa.table({"a": days}))
+    assert pipeline.transform(pa.table({"a": days}))["a"].to_pylist() == [2, 5, 2, 3, 4]
+    near = FeaturePipeline([Categorical("a")]).fit(pa.table({"a": days.slice(0, 1)}))
+    prints = {p.fields()[0].fingerprint for p in (pipeline, near)}
+    assert len(prints) == 2

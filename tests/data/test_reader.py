@@ -9,8 +9,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from recsys.data import Categorical, FeaturePipeline, MultiValue, Numeric
+from recsys.data import Categorical, FeaturePipeline, Label, MultiValue, Numeric
 from recsys.data.reader import as_arrow, as_columns, is_frame
+from recsys.feature._arrays import as_array
 
 COLUMNS = {
     "user": [1, 2, 3],
@@ -239,3 +240,82 @@ def test_odd_data(data, error, text: str) -> None:
     with pytest.raises(error) as caught:
         FeaturePipeline([Numeric("a")]).fit(data)
     assert text in str(caught.value)
+
+
+MASK = [False, False, True]
+MASKED = {
+    "integers": ([1, 2, 1], Categorical("a"), [2, 3, 1]),
+    "large integers": ([2**53 + 1, 2**53 + 2, 2**53 + 1], Categorical("a"), [2, 3, 1]),
+    "texts": (["x", "y", "x"], Categorical("a"), [2, 3, 1]),
+    "flags": ([True, False, True], Categorical("a"), [3, 2, 1]),
+    "numbers": ([1.0, 2.0, 3.0], Numeric("a", fill=7), [1.0, 2.0, 7.0]),
+    "small numbers": (np.float16([1, 2, 3]), Numeric("a", fill=7), [1.0, 2.0, 7.0]),
+    "days": (np.array(["2024-01-01", "2024-01-02"] * 2, "M8[D]")[:3], Categorical("a"),
+             [2, 3, 1]),
+    "labels": ([1, 0, 1], Label("a"), [1.0, 0.0, np.nan]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MASKED)
+@pytest.mark.parametrize("dtype", [None, object])
+def test_what_is_masked_is_missing(kind: str, dtype) -> None:
+    values, column, wanted = MASKED[kind]
+    values = np.array(values)
+    frame = {"a": np.ma.array(values.astype(dtype or values.dtype), mask=MASK)}
+    label = isinstance(column, Label)
+    pipeline = FeaturePipeline(
+        [Categorical("b", source="a"), *([] if label else [column])],
+        [column] if label else [],
+    )
+    found = pipeline.fit(frame).transform(frame)["a"].to_pylist()
+    np.testing.assert_equal(found, wanted)
+    assert frame["a"].mask.tolist() == MASK
+    unmasked = {"a": np.ma.array(values)}
+    np.testing.assert_equal(as_columns(unmasked)["a"], values)
+
+
+def test_what_is_masked_is_missing_in_lists_and_matrices() -> None:
+    pipeline = FeaturePipeline([MultiValue("a", length=2)]).fit({"a": [["x", "y"]]})
+    matrix = np.ma.array([["x", "y"], ["y", "x"]], mask=[[0, 1], [0, 0]])
+    for values in (matrix, matrix.astype(object), [*matrix]):
+        found = pipeline.transform({"a": values})["a"].to_pylist()
+        assert found == [[2, 1], [3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (np.ma.array([1, 2], mask=[0, 1]), [1.0, np.nan]),
+        (np.ma.array([[1, 2], [3, 4]], mask=[[0, 1], [0, 0]]), [[1.0, np.nan], [3, 4]]),
+        (np.ma.array([0.5, 2], "float32", mask=[0, 1]), np.float32([0.5, np.nan])),
+        (np.ma.array(["x", "y"], mask=[0, 1]), np.array(["x", None], object)),
+        (np.ma.array([1, 2]), [1, 2]),
+        ([np.ma.array([1, 2], mask=[0, 1]), [3, 4]], [[1.0, np.nan], [3, 4]]),
+    ],
+)
+def test_columns_of_masked_arrays_have_gaps(values, wanted) -> None:
+    for frame in ({"a": values}, [{"a": value} for value in values]):
+        found = as_columns(frame)["a"]
+        np.testing.assert_equal(found, np.array(wanted))
+        assert not np.ma.isMaskedArray(found)
+
+
+def test_masked_flags_and_weights_are_numbers_with_gaps() -> None:
+    flags = np.ma.array([True, False], mask=[0, 1])
+    for take in (lambda: as_columns({"a": flags})["a"], lambda: as_array("a", flags)):
+        np.testing.assert_equal(take(), [1.0, np.nan])
+
+
+@pytest.mark.parametrize("name", [1, None, ("a", "b"), b"a"])
+def test_names_that_are_no_strings(name) -> None:
+    for frame in ({name: ["x"], "a": ["y"]}, [{name: "x", "a": "y"}]):
+        for take in (as_columns, as_arrow, FeaturePipeline([Categorical("a")]).fit):
+            with pytest.raises(ValueError, match="Names of columns must be strings"):
+                take(frame)
+
+
+def test_names_that_collide() -> None:
+    with pytest.raises(ValueError, match="must be strings. Received: 1"):
+        as_arrow({1: ["x"], "1": ["y"]})
+    with pytest.raises(ValueError, match="columns of different names, case aside"):
+        as_arrow({"a": ["x"], "A": ["y"]})

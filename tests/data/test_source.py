@@ -17,8 +17,9 @@ CONNECTION = ibis.duckdb.connect()
 TABLE = pa.table({"item": ["a", "b", "a"], "price": [1.0, 2.0, 3.0]})
 
 
-def read(data) -> list[dict]:
-    return CONNECTION.to_pyarrow(open_source(data, CONNECTION, {}).table).to_pylist()
+def read(data, *names: str) -> list[dict]:
+    table = open_source(data, CONNECTION, dict.fromkeys(names, "")).table
+    return CONNECTION.to_pyarrow(table).to_pylist()
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_every_kind_of_data(tmp_path: Path, parquet: Path) -> None:
         tmp_path / "rows.csv.gz",
         tmp_path / "rows.tsv",
     ):
-        assert read(data) == rows
+        assert read(data, "item", "price") == rows
     assert read([parquet, parquet]) == rows + rows
 
 
@@ -109,11 +110,14 @@ def test_broken_gzip(tmp_path: Path) -> None:
         read(path)
 
 
-def test_csv_that_changes_its_mind_is_named(tmp_path: Path) -> None:
+def test_csv_that_changes_its_mind_is_text(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n" + "1,2\n" * 30_000 + "x,3\n")
-    with pytest.raises(ValueError, match=f"Cannot read {path}: Conversion Error"):
-        FeaturePipeline([Categorical("a")]).fit(path)
+    pipeline = FeaturePipeline([Categorical("a")]).fit(path)
+    assert pipeline.vocabulary("a")["value"].to_pylist() == ["1", "x"]
+    pipeline.fit({"a": [1, 2]})
+    with pytest.raises(ValueError, match=f"Cannot read {path}: Conversion.*: 30002; "):
+        pipeline.transform(path)
 
 
 def test_duplicate_names(tmp_path: Path) -> None:
@@ -130,7 +134,8 @@ def test_duplicate_names(tmp_path: Path) -> None:
 def test_texts_stay_texts_in_csv(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("zip,age\n1234,5\n")
-    table = open_source(path, CONNECTION, {"zip": "string", "absent": "string"}).table
+    columns = {"zip": "string", "absent": "string", "age": ""}
+    table = open_source(path, CONNECTION, columns).table
     assert CONNECTION.to_pyarrow(table).to_pylist() == [{"zip": "1234", "age": 5}]
 
 
@@ -175,7 +180,7 @@ def test_folders_that_are_no_data(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), nested / "0.parquet")
     with pytest.raises(ValueError, match=f"Folder .*all must .* Received: {nested}"):
         read(tmp_path / "all")
-    assert read(tmp_path / "all" / "**" / "*.parquet") == [{"a": 1, "day": 1}]
+    assert read(tmp_path / "all" / "**" / "*.parquet") == [{"a": 1}]
 
 
 def test_no_path_is_no_folder() -> None:
@@ -269,3 +274,47 @@ def test_parquet_mistakes_name_file_and_column(tmp_path: Path) -> None:
         pq.write_table(pa.table({"a": values}), path)
         with pytest.raises(ValueError, match=f"{path}: {text}"):
             FeaturePipeline([Numeric("a")]).fit(path)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+@pytest.mark.parametrize("folder", ["label=1", "a=z/b", "LABEL=1"])
+def test_names_of_folders_are_no_values(
+    tmp_path: Path, folder: str, ending: str
+) -> None:
+    rows = {"a": ["x", "y", "x", "y"], "label": [0, 1, 0, 1]}
+    path = tmp_path / folder / f"rows.{ending}"
+    path.parent.mkdir(parents=True)
+    if ending == "csv":
+        pd.DataFrame(rows).to_csv(path, index=False)
+    else:
+        pq.write_table(pa.table(rows), path)
+    pipeline = FeaturePipeline([Categorical("a")], ["label"])
+    for files in (path, [path, path], tmp_path / "**" / f"*.{ending}"):
+        found = pipeline.fit(files).transform(files).to_pydict()
+        assert found["a"][:4] == [2, 3, 2, 3]
+        assert found["label"][:4] == [0.0, 1.0, 0.0, 1.0]
+
+
+def test_a_column_that_only_folders_have_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "day=5" / "rows.parquet"
+    path.parent.mkdir()
+    pq.write_table(TABLE, path)
+    with pytest.raises(ValueError, match="the data must have a column 'day'"):
+        FeaturePipeline([Categorical("day")]).fit(path)
+
+
+def test_names_over_several_lines_and_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    pipeline = FeaturePipeline([Categorical("a", source="a\nb")], ["label"])
+    path.write_text('"","a\nb",label\n0,x,1\n1,y,0\n')
+    found = pipeline.fit(path).transform(path).to_pydict()
+    assert found == {"a": [2, 3], "label": [1.0, 0.0]}
+
+
+@pytest.mark.parametrize("name", ["s3:x", "http:x", "file:x"])
+def test_a_name_is_no_address(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(f"{name}.csv").write_text("item\na\n")
+    pq.write_table(TABLE, tmp_path / f"{name}.parquet")
+    assert read(f"{name}.parquet") == TABLE.to_pylist()
+    assert read(f"{name}.csv", "item") == [{"item": "a"}]

@@ -199,6 +199,43 @@ def test_a_killed_writer_leaves_one_whole_pipeline(
     }
 
 
+STREAMS = """
+import os, signal
+from recsys.data import Categorical, FeaturePipeline
+rows = {"a": [1, 2, 3]}
+pipeline = FeaturePipeline([Categorical("a")]).fit(rows)
+batches = pipeline.dataset(rows, 2, streaming=True)
+assert len([*batches]) == 2
+print("ready", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_copies_of_killed_processes_are_removed_by_the_next(tmp_path: Path) -> None:
+    """And nothing of others, or of those that live."""
+    mine = tmp_path / "recsys-mine"
+    mine.mkdir()
+
+    def copies() -> set[Path]:
+        return {*tmp_path.glob("recsys-*")} - {mine}
+
+    killed = {**os.environ, "TMPDIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", STREAMS], env=killed).returncode == -9
+    left = copies()
+    assert left
+    living = STREAMS.replace("os.kill(os.getpid(), signal.SIGKILL)", "input()")
+    run = [sys.executable, "-c", living]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(run, env=killed, **pipes) as process:
+        assert process.stdout.readline() == "ready\n"
+        before = copies()
+        assert before and not before & left
+        subprocess.run(run, env=killed, input="\n", text=True, check=True)
+        assert copies() >= before
+        process.communicate("\n")
+    assert mine.is_dir() and not copies()
+
+
 def test_writers_take_turns_and_readers_see_one_of_them(tmp_path: Path) -> None:
     one, other = fitted(), FeaturePipeline([Categorical("n", source="a")]).fit(DATA)
     one.save(tmp_path / "p")
@@ -320,7 +357,10 @@ TAMPERED = [
     (("families", "n"), "integer", "families must be"),
     (("statistics", "n", "mean"), float("nan"), "mean of 'n' must be"),
     (("statistics", "n", "mean"), "1", "mean of 'n' must be"),
+    (("statistics", "n", "mean"), 2**70, "mean of 'n' must be"),
+    (("statistics", "n", "mean"), 10**400, "mean of 'n' must be"),
     (("statistics", "n", "std"), -1.0, "std of 'n' must be"),
+    (("statistics", "bucket", "edges"), [1.0, 2**70], "edges of 'bucket' must be"),
     (("statistics", "n", "std"), None, "statistics must be"),
     (("statistics", "n"), None, "statistics must be"),
     (("statistics", "a"), {"mean": 1.0, "std": 1.0}, "statistics must be"),
@@ -372,3 +412,44 @@ def test_vocabularies_that_fit_cannot_have_counted_are_refused(
     pq.write_table(pa.table(words), file)
     with pytest.raises(ValueError, match=text):
         FeaturePipeline.load(tmp_path / "p")
+
+
+LONG = ["a" * 300, "a" * 299 + "b", "ü" * 130, "b" * 247]
+
+
+def test_names_longer_than_those_of_files(tmp_path: Path) -> None:
+    data = {name: [f"{place}", "x"] for place, name in enumerate(LONG)}
+    pipeline = FeaturePipeline([Categorical(name) for name in LONG]).fit(data)
+    for _ in range(2):
+        pipeline.save(tmp_path / "p")
+        again = FeaturePipeline.load(tmp_path / "p")
+        assert again.transform(data).equals(pipeline.transform(data))
+    names = {Path(name).stem for name in contents(tmp_path / "p")}
+    assert LONG[-1] in names and len(names) == 6
+
+
+@pytest.mark.parametrize("name", ["vocabulary-3/users.parquet", "vocabulary-3"])
+def test_what_looks_left_of_a_writer_is_kept(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "p" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="must not exist, or be a saved pipeline"):
+        fitted().save(tmp_path / "p")
+    assert contents(tmp_path) == before
+
+
+def test_a_file_in_place_of_a_version_is_kept(tmp_path: Path) -> None:
+    fitted().save(tmp_path / "p")
+    (tmp_path / "p" / "vocabulary-9").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="must not exist, or be a saved pipeline"):
+        fitted().save(tmp_path / "p")
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_is_no_address(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipeline = fitted()
+    pipeline.save("s3:p")
+    assert FeaturePipeline.load("s3:p").transform(DATA).equals(pipeline.transform(DATA))

@@ -69,8 +69,11 @@ def bad_values(constraint: Any) -> list[Any]:
             return [*anything, *near, None, True, 3, [], "12", ""]
         case constraints.ListOf(each):
             return [*anything, *([x] for x in bad_values(each)), None, True, [], "ab"]
+        case constraints.Values():
+            near = [None, INF, 2**63, -(2**63) - 1, 10**400, np.datetime64("2020")]
+            return [*anything, *near, [], ["a", None], [2**63], [["a"]], set(), {NAN}]
         case constraints.MapOf(each):
-            near = [] if each is None else [{"a": x} for x in bad_values(each)]
+            near = [{"a": x} for x in bad_values(each)]
             return [*anything, *near, None, True, 3, "a", ["a"]]
         case constraints.Maybe(options):
             found = [x for option in options for x in bad_values(option)]

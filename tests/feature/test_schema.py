@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.feature.schema import (
     KINDS,
+    LARGEST,
     Bucketed,
     Categorical,
     Hashed,
@@ -82,7 +83,7 @@ def test_short_forms(tmp_path: Path) -> None:
 @given(
     min_count=st.integers(1, 9),
     max_size=st.none() | st.integers(1, 9),
-    fill=st.none() | st.just("mean") | st.floats(allow_nan=False, allow_infinity=False),
+    fill=st.none() | st.just("mean") | st.floats(-LARGEST, LARGEST),
 )
 def test_any_value_survives(
     min_count: int, max_size: int | None, fill: float | str | None
@@ -122,8 +123,9 @@ BAD_COLUMNS = [
     (lambda: Bucketed("a", edges="12"), "edges must be finite numbers that rise"),
     (lambda: Numeric("a", bins=1), "bins must be an integer of at least 2"),
     (lambda: Numeric("a", log1p="yes"), "log1p must be true or false"),
-    (lambda: Numeric("a", fill="median"), "fill must be a finite number or 'mean'"),
-    (lambda: Numeric("a", fill=float("nan")), "fill must be a finite number or 'mean'"),
+    (lambda: Numeric("a", fill="median"), "fill must be a finite number of at least -"),
+    (lambda: Numeric("a", fill=float("nan")), "at most 3.40282e+38 or 'mean'"),
+    (lambda: Numeric("a", fill=1e39), "at most 3.40282e+38 or 'mean'"),
     (lambda: MultiValue("a", length=1), "length must be an integer of at least 2"),
     (lambda: MultiValue("a", length=2, separator=""), "separator must be a non-empty"),
     (lambda: MultiValue("a", length=2, pooling="min"), "pooling must be one of"),
@@ -154,6 +156,23 @@ BAD_COLUMNS = [
     ),
     (lambda: Label("a", belong="multiclass"), "num_classes must be 2 or more"),
 ]
+
+
+WHERES = [None, [], [None], 2**70, [1, -(2**63) - 1], float("nan"), float("inf"), b"x"]
+
+
+@pytest.mark.parametrize("value", WHERES)
+def test_a_where_that_no_event_has_is_refused(value) -> None:
+    with pytest.raises(ValueError, match="History 'a': where must be .* integer of 64"):
+        History("a", of=["b"], length=2, user="u", time="t", where={"c": value})
+
+
+def test_values_of_where_become_plain() -> None:
+    where = {"a": {"x"}, "b": (np.int64(3), np.float32(0.5)), "c": True}
+    history = History("h", of=["b"], length=2, user="u", time="t", where=where)
+    assert history.where == {"a": ["x"], "b": [3, 0.5], "c": True}
+    assert [type(value) for value in history.where["b"]] == [int, float]
+    assert where["a"] == {"x"}
 
 
 @pytest.mark.parametrize(("make", "text"), BAD_COLUMNS)

@@ -188,3 +188,23 @@ def test_a_file_of_another_kind_is_no_index(tmp_path):
             load_index(tmp_path / name)
     with pytest.raises(FileExistsError, match="must not be a folder"):
         ExactIndex([[1.0]]).save(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["exact", "faiss"])
+def test_a_damaged_file_is_no_index(kind, tmp_path):
+    vectors, path = np.random.default_rng(0).normal(size=(50, 8)), tmp_path / "index"
+    if kind == "faiss":
+        pytest.importorskip("faiss")
+    index = ExactIndex(vectors) if kind == "exact" else FaissIndex(vectors)
+    index.save(path)
+    whole = path.read_bytes()
+    np.savez(tmp_path / "other.npz", vectors)
+    np.savez(tmp_path / "bytes.npz", reserved=1, faiss=np.zeros(9, "uint8"))
+    (tmp_path / "flipped").write_bytes(
+        whole[:500] + bytes([whole[500] ^ 255]) + whole[501:]
+    )
+    (tmp_path / "cut").write_bytes(whole[:-300])
+    names = ["other.npz", "flipped", "cut"] + ["bytes.npz"] * (kind == "faiss")
+    for name in names:
+        with pytest.raises(ValueError, match=f"{name} must be a (whole )?file that"):
+            load_index(tmp_path / name)

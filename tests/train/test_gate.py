@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from recsys import Field, Task, metrics
+from recsys.data import Categorical, FeaturePipeline
 from recsys.inputs import FieldEmbedder
 from recsys.layers.core import PredictLayer, Tower, predict
 from recsys.match.youtube_dnn import youtube_dnn
@@ -320,6 +321,48 @@ def test_batches_that_are_right_give_what_arrays_do(one, x, y, source):
     close(one.predict(given((x,)), verbose=0), one.predict(x, verbose=0), terms=100)
 
 
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("source", [s for s in SOURCES if "dataset" not in s])
+def test_batches_have_the_forms_that_arrays_have(two, x, y, source):
+    """Labels in the order of the tasks, columns that nobody reads, no weights."""
+    labels = [y["b_task"], y["a_task"]]
+    wanted = two.evaluate(x, labels, batch_size=4, verbose=0)
+    more = {**x, "words": np.array(["a", "b"] * 6)}
+    if source == "DataLoader":  # it makes tensors of all there is
+        more = x
+    batches = _cuts((more, labels))
+    none = [(*parts, None) for parts in batches]
+    for each in (batches, none):
+        if source == "DataLoader":
+            if each is none:
+                continue
+            given = _loader((more, labels))
+        elif source == "generator":
+            given = (batch for batch in each)
+        else:
+            options = {"threads": {"workers": 2}, "PyDataset": {}}
+            several = {"workers": 2, "use_multiprocessing": True}
+            given = Batches(each, **options.get(source, several))
+        close(two.evaluate(given, verbose=0), wanted, terms=100)
+
+
+@pytest.mark.filterwarnings(ENDS)
+def test_a_generator_is_read_once(one, x, y):
+    def batches():
+        return (batch for batch in _cuts((x, y["b_task"])))
+
+    error = "fit: x must be data that can be read again, or steps_per_epoch be given"
+    refused(one, error, lambda: one.fit(batches(), epochs=2, verbose=0))
+    one.fit(batches(), epochs=3, steps_per_epoch=1, verbose=0)
+    one.fit(batches(), epochs=3, initial_epoch=2, verbose=0)
+    error = "validation_data must be data that can be read again, or validation_steps"
+    refused(
+        one,
+        error,
+        lambda: one.fit(x, y["b_task"], epochs=2, validation_data=batches(), verbose=0),
+    )
+
+
 @pytest.mark.parametrize("source", [*SOURCES])
 def test_labels_and_weights_beside_batches_are_refused(one, x, y, source):
     label = y["b_task"]
@@ -427,6 +470,7 @@ def test_the_graph_refuses_what_numpy_does():
         groups=set(),
         of_losses={"w": Column("w", (), 0)},
         weights={"w"},
+        positives=False,
         capacities={},
         fingerprints=[],
     )
@@ -473,7 +517,9 @@ def test_a_batch_whose_label_lacks_the_one_it_requires_is_refused():
         "click": PredictLayer("binary", name="click"),
         "buy": PredictLayer("binary", name="buy", requires="click"),
     }
-    needs = rows.Needs({"f": Column("f", (), 0)}, heads, [], set(), {}, set(), {}, [])
+    needs = rows.Needs(
+        {"f": Column("f", (), 0)}, heads, [], set(), {}, set(), False, {}, []
+    )
     x = {"f": np.zeros(3)}
     for click, error in (
         ([1, np.nan, 1], None),
@@ -628,6 +674,7 @@ def test_weights_of_classes(one, x, y, weights, error, as_dataset):
         refused(one, error, lambda: one.train_on_batch(*parts, class_weight=weights))
 
 
+@pytest.mark.filterwarnings(ENDS)
 @pytest.mark.filterwarnings("ignore:invalid value")  # Keras, of a missing label
 @pytest.mark.parametrize("weights", [[1.0, 3.0], np.array([1.0, 3.0]), {1: 3.0}])
 def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
@@ -637,6 +684,7 @@ def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
     weight = np.where(label == 1, 3.0, 1.0)
     wanted = model.evaluate(x, label, sample_weight=weight, batch_size=4, verbose=0)
     sources = [SOURCES[name]((x, label)) for name in ("dataset", "PyDataset")]
+    sources.append(_of_any_shape((x, label[:, None])))
     for parts in ((x, label), *((source,) for source in sources)):
         fit = model.fit(
             *parts, class_weight=weights, batch_size=4, shuffle=False, verbose=0
@@ -645,6 +693,46 @@ def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
     wanted = model.evaluate(x, label, sample_weight=weight, batch_size=N, verbose=0)
     loss = model.train_on_batch(x, label, class_weight=weights)
     close(loss, wanted, terms=100)
+
+
+# Labels that nobody reads, and shapes that change.
+
+
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("kind", ["arrays", "batches", "generator", "pipeline"])
+def test_a_model_of_positives_refuses_other_labels(kind):
+    rows = {"u": np.arange(N) % 9, "i": np.arange(N) % 9, "click": np.ones(N)}
+    columns = [Categorical("u"), Categorical("i", belong="item")]
+    pipeline = FeaturePipeline(columns, ["click"]).fit(rows)
+    model = youtube_dnn(pipeline.fields(4))
+    model.compile("sgd")
+    for value in (1.0, 0.0, np.nan):
+        click = np.where(np.arange(N) == 2, value, 1.0)
+        table = pipeline.transform(rows)
+        x = {name: table[name].to_numpy() for name in ("u", "i")}
+        if kind == "pipeline":
+            parts = (pipeline.dataset({**rows, "click": click}, 4),)
+        elif kind == "arrays":
+            parts = x, click
+        else:
+            parts = (SOURCES["dataset" if kind == "batches" else kind]((x, click)),)
+        if value == 1:
+            model.fit(*parts, verbose=0)
+        else:
+            error = "takes every row for a positive, so labels .* must be 1"
+            refused(model, error, lambda p=parts: model.fit(*p, verbose=0))
+    model.fit(x, verbose=0)
+
+
+@pytest.mark.filterwarnings(ENDS)
+def test_weights_may_change_their_shape(two, x, y):
+    weight = np.linspace(0, 1, N)
+    wanted = two.evaluate(x, y, sample_weight=weight, batch_size=4, verbose=0)
+    for _ in range(2):
+        for shaped in (weight, weight[:, None]):
+            for source in ("dataset", "PyDataset", "generator"):
+                data = SOURCES[source]((x, y, shaped))
+                close(two.evaluate(data, verbose=0), wanted, terms=100)
 
 
 # What is no data at all.
@@ -772,5 +860,5 @@ def test_what_compile_cannot_mean_is_refused(given, error):
 
 
 def test_a_column_called_by_a_number_is_none(one, x):
-    with pytest.raises(ValueError, match="Column 'u' is missing. Received: columns"):
+    with pytest.raises(ValueError, match="must be strings. Received: 3"):
         one.predict({3 if name == "u" else name: each for name, each in x.items()})

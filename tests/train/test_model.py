@@ -60,6 +60,13 @@ def _bce(label, p):
 # Labels.
 
 
+def test_a_model_without_a_loss_is_not_trained(x, y):
+    model = _model(A)
+    model.compile("sgd", metrics=["auc"])
+    with pytest.raises(ValueError, match="fit: compile must be given a loss"):
+        model.fit(x, y["b_task"], verbose=0)
+
+
 def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
     model = _model(A)
     model.compile("sgd", "binary_crossentropy")
@@ -154,6 +161,35 @@ def test_missing_labels_count_in_no_loss_no_metric_and_no_gradient(x, y):
         np.testing.assert_array_equal(weight, value)
     assert (model.get_layer("dnn_a_task").weights[0] != other).numpy().any()
     assert np.isfinite(model.evaluate(x, nothing, verbose=0)).all()
+
+
+@pytest.mark.parametrize("tasks", [[A], [A, B]])
+def test_the_loss_is_a_mean_over_labels_whatever_the_batches(x, y, tasks):
+    random = np.random.default_rng(3)
+    labels = {}
+    for task in tasks:
+        label = y[task.name].astype(float)
+        label[random.random(N) < 0.6] = np.nan
+        label[:3] = np.nan  # of no row of the first batch
+        labels[task.name] = label
+    weights = {A.name: 2.0, B.name: None} if tasks[1:] else None
+    model = _model(*tasks)
+    model.compile(keras.optimizers.SGD(0.0), "ce", weights)
+    p = model.predict(x, verbose=0)
+    p = p if isinstance(p, dict) else {A.name: p}
+    means = {n: np.nanmean(_bce(label, p[n])) for n, label in labels.items()}
+    wanted = {f"{n}_loss": mean for n, mean in means.items() if tasks[1:]}
+    wanted["loss"] = sum(means.values()) + (means[A.name] if tasks[1:] else 0)
+    for size in (1, 3, 7, N):
+        logs = model.evaluate(x, labels, batch_size=size, verbose=0, return_dict=True)
+        close(logs, wanted, terms=200)
+        fit = model.fit(x, labels, batch_size=size, verbose=0)
+        close({n: log[0] for n, log in fit.history.items()}, wanted, terms=200)
+    for name in labels:
+        labels[name][:] = np.nan
+    for use in (model.evaluate, model.fit):
+        with pytest.raises(ValueError, match="there must be labels. Received: all"):
+            use(x, labels, verbose=0)
 
 
 def test_sample_weights_for_all_or_for_a_task(x, y):

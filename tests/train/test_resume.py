@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recsys import Task, load_model
+from recsys import Task, load_model, metrics
 from recsys.data import FeaturePipeline
 from recsys.multitask.mmoe import mmoe
 from recsys.rank.deepfm import deepfm
 from recsys.train.callbacks import Resume
 
+ENDS = "ignore:Your input ran out of data"  # which Keras says where it has no length
 ROWS, BATCH, EPOCHS = 90, 16, 3
 STEPS = -(-ROWS // BATCH)
 
@@ -56,11 +57,13 @@ def _pipeline(labels=("click", "like")) -> FeaturePipeline:
     return FeaturePipeline(columns, labels).fit(_rows())
 
 
-def _model(pipeline: FeaturePipeline) -> keras.Model:
-    keras.utils.set_random_seed(1)
+def _model(
+    pipeline: FeaturePipeline, seed: int = 1, dropout: float = 0.2
+) -> keras.Model:
+    keras.utils.set_random_seed(seed)
     names = [label.name for label in pipeline.schema.labels]
     if len(names) == 1:
-        options = {"task": Task(names[0]), "hidden_units": (6,), "dropout": 0.2}
+        options = {"task": Task(names[0]), "hidden_units": (6,), "dropout": dropout}
         model = deepfm(pipeline.fields(4), **options)
     else:
         tasks = [Task(name) for name in names]
@@ -89,9 +92,9 @@ def _data(kind: str, pipeline: FeaturePipeline, seed: int | None = None):
     return (batches.prefetch(1) if kind == "derived" else batches), None, {}
 
 
-def _run(kind, pipeline, *callbacks, seed=None, epochs=EPOCHS, **options):
-    """Trains a new model on new data, as a new process does."""
-    model = _model(pipeline)
+def _run(kind, pipeline, *callbacks, seed=None, epochs=EPOCHS, begun=1, **options):
+    """Trains a new model on new data, as a new process does, which draws by `begun`."""
+    model = _model(pipeline, begun)
     x, y, more = _data(kind, pipeline, seed)
     stop = keras.callbacks.EarlyStopping("loss", patience=9)
     history = model.fit(
@@ -119,14 +122,16 @@ def _same(one, other):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stops", [[(0, 1), (1, 4)], [(0, None), (1, STEPS - 1)]])
+@pytest.mark.parametrize("stops", [[(0, 1), (0, 3), (1, 4)], [(0, None), (1, 5)]])
 def test_a_stopped_run_ends_as_one_that_was_not(kind, stops, tmp_path):
     pipeline = _pipeline()
     whole = _run(kind, pipeline)
-    for stop in stops:
+    for begun, stop in enumerate(stops, 1):
         with pytest.raises(Stopped):
-            _run(kind, pipeline, Stop(*stop), Resume(tmp_path, save_freq=2))
-    resumed = _run(kind, pipeline, Resume(tmp_path, save_freq=2))
+            resume = Resume(tmp_path, save_freq=2)
+            begun = begun if os.listdir(tmp_path) else 1  # it begins anew
+            _run(kind, pipeline, Stop(*stop), resume, begun=begun)
+    resumed = _run(kind, pipeline, Resume(tmp_path, save_freq=2), begun=9)
     _same(resumed, whole)
     assert len(os.listdir(tmp_path)) == 2
 
@@ -232,6 +237,153 @@ def test_a_torn_state_is_passed_over(tmp_path):
         _run("arrays", pipeline, Resume(tmp_path))
 
 
+class Best(keras.callbacks.Callback):
+    """Keeps the best epoch in a tuple, and those that it has seen in a set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.best, self.seen = (np.inf, -1), set()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.best = min(self.best, (logs["loss"], epoch))
+        self.seen.add(epoch)
+
+
+def test_callbacks_of_keras_and_of_ones_own_go_on(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+
+    def run(name, *callbacks, begun=1):
+        log = tmp_path / f"{name}.csv"
+        kept = [
+            keras.callbacks.EarlyStopping("loss", patience=2, min_delta=0.02),
+            keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=0.02),
+            keras.callbacks.CSVLogger(log),
+            Best(),
+        ]
+        model = _model(pipeline, begun)
+        model.compile("adam", "binary_crossentropy")
+        try:
+            fit = model.fit(
+                x, y, epochs=9, verbose=0, callbacks=[*callbacks, *kept], **options
+            )
+        finally:
+            kept[2].csv_file.close()  # as the end of a process does
+        states = kept[0].wait, kept[1].cooldown_counter, kept[3].best, kept[3].seen
+        return model.get_weights(), fit.history, states, log.read_text()
+
+    whole = run("whole")
+    assert 2 < len(whole[1]["loss"]) < 9  # it stops early
+    for begun, stop in enumerate([(0, 3), (1, None), (2, 1)], 1):
+        with pytest.raises(Stopped):
+            run("log", Stop(*stop), Resume(tmp_path / "state", 2), begun=begun)
+    resumed = run("log", Resume(tmp_path / "state", 2), begun=9)
+    for mine, yours in zip(resumed[0], whole[0], strict=True):
+        np.testing.assert_array_equal(mine, yours)
+    assert resumed[1:] == whole[1:]
+    with pytest.warns(UserWarning, match="had ended"):
+        again = run("log", Resume(tmp_path / "state", 2))
+    assert again[1:] == whole[1:]
+
+
+def test_another_learning_rate_is_told(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+
+    def run(epochs, rate):
+        model = _model(pipeline)
+        model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
+        resume = [Resume(tmp_path)]
+        model.fit(x, y, epochs=epochs, verbose=0, callbacks=resume, **options)
+        return float(model.optimizer.learning_rate)
+
+    run(1, 0.01)
+    with pytest.warns(UserWarning, match="learning rates stay.*0.01.*0.02"):
+        assert run(2, 0.02) == np.float32(0.01)
+
+
+def test_a_state_has_no_empty_rows_of_metrics(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+
+    def run(*callbacks):
+        model = _model(pipeline)
+        model.compile("adam", "binary_crossentropy", metrics=[metrics.AUC()])
+        given = [*callbacks]
+        fit = model.fit(x, y, epochs=2, verbose=0, callbacks=given, **options)
+        return fit.history
+
+    whole = run()
+    with pytest.raises(Stopped):
+        run(Stop(1, 4), Resume(tmp_path, 2))
+    assert max(file.stat().st_size for file in tmp_path.iterdir()) < 100_000
+    assert run(Resume(tmp_path, 2)) == whole
+
+
+@pytest.mark.filterwarnings(ENDS)
+def test_an_order_that_another_process_cannot_know_is_refused(tmp_path):
+    pipeline = _pipeline(["click"])
+    for change, found in (
+        (lambda data: data.cache(), "CacheDataset"),
+        (lambda data: data.unbatch().shuffle(9).batch(9), "ShuffleDataset"),
+        (
+            lambda data: tf.data.Dataset.sample_from_datasets([data, data], seed=1),
+            "DirectedInterleaveDataset",
+        ),
+        (
+            lambda data: tf.data.Dataset.range(2).interleave(lambda i: data),
+            "InterleaveDataset",
+        ),
+    ):
+        data = change(pipeline.dataset(_rows(), BATCH, shuffle=True))
+        with pytest.raises(ValueError, match=f"whose order is known.*{found}"):
+            _model(pipeline).fit(data, callbacks=[Resume(tmp_path)])
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        _model(pipeline).fit(data, verbose=0, callbacks=[backup])
+    x, y, _ = _data("arrays", pipeline)
+
+    class Halves(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, half):
+            return {n: x[n][half::2] for n in ("user", "item")}, y["click"][half::2]
+
+    with pytest.raises(ValueError, match="a PyDataset and shuffle=True"):
+        _model(pipeline).fit(Halves(), callbacks=[Resume(tmp_path)])
+    data = pipeline.dataset(_rows(), BATCH).cache()
+    _model(pipeline).fit(data, verbose=0, callbacks=[Resume(tmp_path)])
+
+
+@pytest.mark.all
+def test_a_data_loader_that_draws_its_rows_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    pipeline = _pipeline(["click"])
+    x, y, _ = _data("arrays", pipeline)
+    names = [field.name for field in pipeline.fields(4)]
+    rows = [({n: x[n][i] for n in names}, y["click"][i]) for i in range(ROWS)]
+    resume = Resume(tmp_path)
+    with pytest.raises(ValueError, match="Received: RandomSampler"):
+        loader = torch.utils.data.DataLoader(rows, BATCH, shuffle=True)
+        _model(pipeline).fit(loader, callbacks=[resume])
+    loader = torch.utils.data.DataLoader(rows, BATCH)
+    _model(pipeline).fit(loader, verbose=0, callbacks=[resume])
+
+
+def test_two_fits_do_not_read_one_dataset_at_once():
+    pipeline = _pipeline(["click"])
+    data = pipeline.dataset(_rows(), BATCH, shuffle=True, seed=3)
+    models = [_model(pipeline), _model(pipeline)]
+
+    class Other(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            with pytest.raises(ValueError, match="must be read by one fit at a time"):
+                models[1].fit(data, verbose=0)
+
+    models[0].fit(data, verbose=0, callbacks=[Other()])
+    models[1].fit(data, verbose=0)
+
+
 def test_what_cannot_resume_is_refused(tmp_path):
     pipeline = _pipeline(["click"])
     _run("memory", pipeline, Resume(tmp_path), seed=3, epochs=1)
@@ -239,17 +391,55 @@ def test_what_cannot_resume_is_refused(tmp_path):
         _run("memory", pipeline, Resume(tmp_path), seed=4)
     with pytest.raises(ValueError, match="with steps an epoch: 6. Received: 2"):
         _model(pipeline).fit(
-            pipeline.dataset(_rows(), 50, seed=3), callbacks=[Resume(tmp_path)]
+            pipeline.dataset(_rows(), BATCH, seed=3).take(2),
+            callbacks=[Resume(tmp_path)],
         )
     with pytest.raises(ValueError, match="with the variable .*Received"):
         other = _pipeline()
         _run("memory", other, Resume(tmp_path), seed=3)
+    x, y, _ = _data("arrays", pipeline)
+    weights = np.ones(ROWS)
+    for kind, what, change in (
+        ("memory", "the data .*90, 16.*90, 17", {"batch_size": 17}),
+        ("memory", "the data .*90, 16.*89, 16", {"rows": ROWS - 1}),
+        ("arrays", "the data .*90, 16.*90, 17", {"batch_size": 17}),
+        ("arrays", "the data .*Received: .*2", {"sample_weight": weights}),
+        ("memory", "the data .*checksum of some rows", {"change": 3}),
+        ("arrays", "the layer, .*Tower.*Received: .*Tower", {"dropout": 0.3}),
+        ("arrays", "so far .*1 whole.*initial_epoch=2", {"initial_epoch": 2}),
+    ):
+        folder = tmp_path / kind
+        if not folder.exists():
+            _run(kind, pipeline, Resume(folder), seed=3, epochs=1)
+        batch_size = change.pop("batch_size", BATCH)
+        data = (x, y)
+        if kind == "memory":
+            rows = _rows(change.pop("rows", ROWS))
+            rows["click"][change.pop("change", 0)] ^= 1
+            options = {"shuffle": True, "seed": 3}
+            data = (pipeline.dataset(rows, batch_size, **options),)
+        else:
+            change["batch_size"] = batch_size
+        with pytest.raises(ValueError, match=f"with {what}"):
+            _model(pipeline, dropout=change.pop("dropout", 0.2)).fit(
+                *data, epochs=3, verbose=0, callbacks=[Resume(folder)], **change
+            )
+    _run("arrays", pipeline, Resume(tmp_path / "loss"), epochs=1)
+    model = _model(pipeline)
+    model.compile({"embedding": "adagrad", "default": "adam"}, "mse")
+    with pytest.raises(ValueError, match="with the (loss|variable)"):
+        x, y, options = _data("arrays", pipeline)
+        model.fit(x, y, callbacks=[Resume(tmp_path / "loss")], epochs=2, **options)
     with pytest.raises(ValueError, match="fit needs no steps_per_epoch"):
         _run("memory", pipeline, Resume(tmp_path), seed=3, steps_per_epoch=2)
     with pytest.raises(ValueError, match="fit needs one callback that resumes"):
         _run("memory", pipeline, Resume(tmp_path), Resume(tmp_path), seed=3)
+    assert Resume(tmp_path, save_freq=np.int64(3)).save_freq == 3
     with pytest.raises(ValueError, match="save_freq must be 'epoch' or an integer"):
         Resume(tmp_path, save_freq=0)
+    for folder in (None, "", 3):
+        with pytest.raises(ValueError, match="Resume: folder must be a path"):
+            Resume(folder)
     plain = keras.Sequential([keras.layers.Dense(1)])
     plain.compile("sgd", "mse")
     with pytest.raises(ValueError, match="fit needs a recsys model"):
@@ -279,7 +469,9 @@ def test_a_dataset_starts_where_it_is_told(streaming):
             passes(start=start)
 
 
-def test_fit_starts_where_the_dataset_does():
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("derived", [False, True])
+def test_fit_starts_where_the_dataset_does(derived):
     pipeline = _pipeline(["click"])
     model = _model(pipeline)
     seen = []
@@ -288,24 +480,40 @@ def test_fit_starts_where_the_dataset_does():
         def on_epoch_begin(self, epoch, logs=None):
             self.now = epoch
 
-        def on_train_batch_begin(self, batch, logs=None):
+        def on_train_batch_end(self, batch, logs=None):
             seen.append((self.now, batch))
 
-    def weights(start, **options):
-        model.set_weights(first)
-        data = pipeline.dataset(_rows(), BATCH, shuffle=True, seed=7, start=start)
-        model.fit(data, verbose=0, callbacks=[Seen()], **options)
-        return model.get_weights()
+    class Left(keras.callbacks.Callback):
+        """Stops where the dataset starts, and keeps the weights."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.now = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            if (self.now, batch) == (1, 3):
+                self.state = [each.numpy() for each in self.model.variables]
+
+    def data(**more):
+        batches = pipeline.dataset(_rows(), BATCH, shuffle=True, seed=7, **more)
+        return batches.map(lambda x, y: (x, y)) if derived else batches
 
     model.compile("sgd", "binary_crossentropy")
-    first = model.get_weights()
-    model.fit(
-        pipeline.dataset(_rows(), BATCH, shuffle=True, seed=7),
-        epochs=1,
-        verbose=0,
-    )
-    weights((1, 4), epochs=3)
+    left = Left()
+    model.fit(data(), epochs=3, verbose=0, callbacks=[left])
+    wanted = model.get_weights()
+    for variable, value in zip(model.variables, left.state, strict=True):
+        variable.assign(value)
+    rest = data(start=(1, 4))
+    model.fit(rest, epochs=3, verbose=0, callbacks=[Seen()])
     assert seen == [(1, 4), (1, 5), *((2, step) for step in range(STEPS))]
+    for mine, yours in zip(model.get_weights(), wanted, strict=True):
+        np.testing.assert_array_equal(mine, yours)
+    seen.clear()
+    model.fit(rest, epochs=2, verbose=0, callbacks=[Seen()])
+    assert seen == [(1, step) for step in range(STEPS)]
+    with pytest.raises(ValueError, match="fit needs callbacks that are a list"):
+        listed = keras.callbacks.CallbackList([], model=model)
+        model.fit(data(start=(1, 4)), callbacks=listed)
 
 
 def test_saves_while_another_thread_trains_are_of_the_end_of_a_step(tmp_path):
@@ -349,6 +557,8 @@ def test_a_file_is_not_written_over_where_it_must_not(tmp_path):
             save(tmp_path / name, overwrite=False)
         assert (tmp_path / name).read_bytes() == before
         save(tmp_path / name)
+    with pytest.raises(ValueError, match="filepath must end in '.keras'"):
+        model.save(tmp_path / "m.h5")
     assert sorted(os.listdir(tmp_path)) == ["m.keras", "m.weights.h5"]
 
 
