@@ -121,7 +121,8 @@ def read(path: Path) -> Predictions:
 
 def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
-        raise FileNotFoundError("there must be a file of that name. Received: none")
+        found = "a folder" if path.is_dir() else "none"
+        raise FileNotFoundError(f"there must be a file of that name. Received: {found}")
     if path.suffix in (".parquet", ".pq"):
         return pa.parquet.ParquetFile(path).read()
     return pa.csv.read_csv(
@@ -149,6 +150,8 @@ def _as_names(who: str, column: pa.ChunkedArray) -> Column:
     if pa.types.is_nested(column.type):
         raise ValueError(f"{who} must hold names. Received: {column.type}")
     gaps = column.is_null(nan_is_null=pa.types.is_floating(column.type))
+    if not pa.types.is_floating(column.type):
+        gaps = pc.or_(gaps, pc.fill_null(pc.equal(column.cast("string"), ""), True))
     missing = pc.sum(gaps).as_py()
     if missing:
         raise ValueError(f"{who} must have no gaps. Received: {missing} of them")
@@ -255,20 +258,27 @@ def check_files(files: Sequence[Predictions]) -> None:
                 f"Files to compare must differ. Received twice: {other.name}"
             )
         for name in ("label", *OPTIONAL):
-            a, b = getattr(first, name), getattr(other, name)
-            if not _same(a, b):
+            found = _difference(getattr(first, name), getattr(other, name))
+            if found:
                 raise ValueError(
-                    f"Files to compare must have the same rows in the same order. "
-                    f"Received: column {name!r} of {other.name} differs from that of "
-                    f"{first.name}"
+                    "Files to compare must have the same rows in the same order. "
+                    f"Received: column {name!r} is {found[0]} in {first.name}, "
+                    f"{found[1]} in {other.name}"
                 )
 
 
-def _same(a: Column | None, b: Column | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    gaps = (a != a) & (b != b) if len(a) == len(b) else False
-    return len(a) == len(b) and bool(np.all((a == b) | gaps))
+def _difference(a: Column | None, b: Column | None) -> tuple[str, str] | None:
+    """What two columns have where they first differ, if they do."""
+    if a is None or b is None or len(a) != len(b):
+        one, other = (
+            "absent" if each is None else f"of {len(each)} rows" for each in (a, b)
+        )
+        return None if a is b else (one, other)
+    (where,) = np.nonzero(~((a == b) | ((a != a) & (b != b))))
+    if not where.size:
+        return None
+    row = int(where[0])
+    return f"{a[row]!s} in row {row + 1}", f"{b[row]!s}"
 
 
 def run(
@@ -299,6 +309,10 @@ def run(
         if path is not None and path.resolve() in read_from:
             raise ValueError(
                 f"{path} must not be a file that is read, as it would be lost"
+            )
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(
+                f"{path} must be in a folder that is there. Received: {path.parent}"
             )
     files = [read(path) for path in paths]
     check_files(files)

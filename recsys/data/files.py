@@ -75,12 +75,14 @@ class _Leg:
         table: Their rows.
         types: Types of the columns that will be read; null of those without values.
         wide: Those of them with integers that a double does not hold.
+        mixed: Those of them that are text, some of which looks like integers.
     """
 
     files: Sequence[str]
     table: Any
     types: Types
     wide: Collection[str] = ()
+    mixed: Collection[str] = ()
 
 
 def find_files(path: str | Path) -> list[str]:
@@ -347,7 +349,7 @@ def _looked_at(
         if name not in texts
     }
     types: dict[str, dt.DataType] = dict.fromkeys(texts, dt.string)
-    wide = []
+    wide, mixed = [], []
     if looks:
         with naming([file]):
             found = connection.to_pyarrow(table.aggregate(**looks)).to_pylist()[0]
@@ -357,7 +359,8 @@ def _looked_at(
                 continue
             types[name] = _type_of(look)
             wide += [name] if look and look & WIDE else []
-    return _Leg([file], table, {name: types[name] for name in here}, wide)
+            mixed += [name] if look and look & TEXT and look & 1 else []
+    return _Leg([file], table, {name: types[name] for name in here}, wide, mixed)
 
 
 def _is_flag(text: Any) -> Any:
@@ -372,6 +375,7 @@ def _look(text: Any) -> Any:
     return ibis.cases(
         (text.isnull(), ibis.null("int32")),
         (text.re_search(integer) & number.notnull(), exact.ifelse(1, 1 | WIDE)),
+        (text.re_search(integer), TEXT),  # ids of 64 bits without a sign, or more
         (~text.re_search(A_LOOK), TEXT),
         *(
             (text.re_search(pattern) & text.try_cast(dtype).notnull(), 2**place)
@@ -499,6 +503,14 @@ def _common_of(name: str, legs: Sequence[_Leg], text: bool) -> dt.DataType:
     for leg in legs:
         types.setdefault(leg.types[name], leg)
     if text and dt.string in types:
+        mixed = [leg for leg in legs if name in leg.mixed]
+        if mixed and dt.float64 in types:
+            raise ValueError(
+                f"Column {name!r}: integers must be written alike in all files where "
+                "one has text, or 7 and 7.0 would be two values. Received: text and "
+                f"integers in {mixed[0].files[0]}, numbers with a point in "
+                f"{types[dt.float64].files[0]}"
+            )
         return dt.string
     found = common_type(types)
     wide = [leg for leg in legs if name in leg.wide]

@@ -23,10 +23,12 @@ from filelock import FileLock
 
 from recsys.data.fitted import Fitted, owners
 from recsys.data.writing import LEFT, LOCK, sync, whole_file
+from recsys.feature._yaml import read_yaml
 from recsys.feature.schema import Schema
 
 FORMATS = ("recsys.FeaturePipeline 1", "recsys.FeaturePipeline 2")
 MANIFEST = "pipeline.yaml"
+KEYS = {"format", "folder", "schema", "families", "vocabularies", "statistics"}
 VERSIONS = "vocabulary-*"
 LONGEST = 255 - len(".parquet")  # bytes of a name that file systems take
 FOLDER = re.compile(r"vocabulary(-\d+)?")
@@ -93,7 +95,7 @@ def read_pipeline(path: str | Path) -> tuple[Schema, Fitted]:
 
 
 def _read(path: Path, text: str) -> tuple[Schema, Fitted]:
-    saved = yaml.safe_load(text)
+    saved = read_yaml(text)
     schema, sizes = _checked(saved)
     folder = path / saved.get("folder", "vocabulary")  # its name in format 1
     vocabularies = {
@@ -120,6 +122,11 @@ def _checked(saved: Any) -> tuple[Schema, dict[str, int]]:
         )
     if found not in FORMATS:
         raise ValueError(f"{MANIFEST} must begin with 'format: {FORMATS[-1]}'")
+    if unknown := {*saved} - KEYS:
+        raise ValueError(
+            f"{MANIFEST} must have no keys but {sorted(KEYS)}. "
+            f"Received: {sorted(map(str, unknown))}"
+        )
     folder = saved.get("folder", "vocabulary")
     if not FOLDER.fullmatch(str(folder)):
         raise ValueError(f"folder must be 'vocabulary-' and a number, not {folder!r}")

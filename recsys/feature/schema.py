@@ -40,6 +40,7 @@ from recsys.feature._constraints import (
     check,
     refuse,
 )
+from recsys.feature._yaml import read_yaml
 from recsys.feature.field import NAME, Belong, Pooling, check_weight
 from recsys.feature.task import Kind, Task
 
@@ -558,7 +559,7 @@ class Schema:
             ValueError: If the file is missing, is no YAML or describes no schema.
         """
         try:
-            entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            entries = read_yaml(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ValueError(f"Schema {str(path)!r} cannot be read: {error}") from error
         if not isinstance(entries, Mapping):

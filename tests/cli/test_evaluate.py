@@ -157,13 +157,17 @@ def test_mistakes_exit_with_2_and_say_why(tmp_path):
     data = columns()
     good = write(tmp_path / "good.parquet", data)
     changed = write(tmp_path / "b.parquet", {**data, "group": data["group"] + 1})
+    first = data["group"][0]
+    labels = {name: data[name] for name in ("label", "score")}
+    plain = write(tmp_path / "g.parquet", labels)
     fewer = write(tmp_path / "c.csv", {"label": [1.0], "score": [0.5]})
     logits = write(tmp_path / "d.csv", {"label": [1.0], "score": [5.0]})
     words = write(tmp_path / "e.csv", {"label": ["a"], "score": [0.5]})
     nothing = write(tmp_path / "f.csv", {"label": [1.0]})
     for files, message in [
-        ([good, changed], "column 'group'"),
-        ([good, fewer], "column 'label'"),
+        ([good, changed], f"is {first} in row 1 in {good}, {first + 1} in {changed}"),
+        ([good, fewer], f"'label' is of 400 rows in {good}, of 1 rows in {fewer}"),
+        ([good, plain], f"'group' is of 400 rows in {good}, absent in {plain}"),
         ([logits], "--scale logit"),
         ([words], "Row #2: CSV conversion error to double: invalid value 'a'"),
         ([nothing], "there must be one column 'score'. Received: columns ['label']"),
@@ -213,6 +217,10 @@ MISTAKES = {
     "gap": (
         "label,score,group\n1,.5,3\n0,.5,\n",
         "'group' must have no gaps. Received",
+    ),
+    "no task": (
+        "label,score,task\n1,.5,a\n0,.5,\n",
+        "'task' must have no gaps. Received: 1",
     ),
     "empty": ("", "Empty CSV file"),
 }
@@ -265,8 +273,9 @@ def test_files_that_are_not_there_are_one_line(tmp_path):
     for path in (tmp_path / "absent.csv", tmp_path / "absent.parquet", tmp_path):
         check_mistake(path, "there must be a file of that name")
     path = write(tmp_path / "m.csv", {"label": [1.0], "score": [0.5]})
+    check_mistake(tmp_path, "Received: a folder")
     run = call(path, "--resamples", 0, "--json", tmp_path / "no" / "m.json")
-    assert run.exit_code == 2 and "no/m.json" in run.output.splitlines()[-1]
+    assert run.exit_code == 2 and "must be in a folder that is there" in run.output
     for option in ("--json", "--html"):
         run = call(path, "--resamples", 0, option, path)
         assert run.exit_code == 2 and "must not be a file that is read" in run.output

@@ -91,7 +91,7 @@ LOOKS: dict[str, tuple[list[str], Any]] = {
     "flags": (["true", "False", "TRUE"], [True, False, True]),
     "flags and integers": (["true", "1"], str),
     "integers and text": (["1", "x"], str),
-    "beyond 64 bits": (["9223372036854775808"], [2.0**63]),
+    "beyond 64 bits": (["9223372036854775808", "5"], str),
     "underscores": (["1_000"], str),
     "dots": (["1.5.2"], str),
 }  # fmt: skip
@@ -107,6 +107,19 @@ def test_what_texts_look_like(tmp_path: Path, kind: str, missing: bool) -> None:
     found = read(path)["a"]
     found = [v.astimezone(UTC) if getattr(v, "tzinfo", 0) else v for v in found]
     np.testing.assert_equal(found, [*none, *wanted])
+
+
+def test_integers_with_a_point_beside_text_are_refused(tmp_path: Path) -> None:
+    text = write(tmp_path / "a.csv", "a,b", "7,1", "x,1")
+    point = write(tmp_path / "b.csv", "a,b", "7.0,1", ",1")
+    for files in ([text, point], [point, text]):
+        with pytest.raises(ValueError, match="'a': integers must .* alike .*7.0 would"):
+            read(files)
+    write(tmp_path / "b.csv", "a,b", "7,1", ",1")
+    assert sorted(read([text, point])["a"], key=str) == ["7", "7", None, "x"]
+    write(tmp_path / "a.csv", "a,b", "1.5b,1")
+    write(tmp_path / "b.csv", "a,b", "1.5,1")
+    assert read([text, point])["a"] == ["1.5b", "1.5"]
 
 
 @pytest.mark.parametrize("kind", ["d/m", "m/d", "two digits", "days and times"])

@@ -273,6 +273,11 @@ def damage_vocabulary(path: Path) -> None:
     file.write_bytes(content)
 
 
+def append(path: Path, text: str) -> None:
+    with (path / "pipeline.yaml").open("a") as file:
+        file.write(text)
+
+
 DAMAGE = [
     (lambda path: (path / "pipeline.yaml").unlink(), "pipeline.yaml"),
     (lambda path: (path / "vocabulary-1" / "a.parquet").unlink(), "a.parquet"),
@@ -290,6 +295,8 @@ DAMAGE = [
         "a newer deep-rec-kit wrote it, in format 9; this one reads formats up to 2",
     ),
     (damage_yaml, "Error"),
+    (lambda path: append(path, "statistics: {}\n"), "key 'statistics' stands twice"),
+    (lambda path: append(path, "more: 1\n"), "must have no keys but"),
     (cut_vocabulary, "the vocabulary of 'a' must have 2 rows"),
     (damage_vocabulary, "CRC checksum"),
 ]

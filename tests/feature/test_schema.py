@@ -263,6 +263,11 @@ BAD_FILES = [
         "(nearest: labels). Received: 'label'",
     ),
     ("columns: [{kind: numeric, name: a}]\ngroups: 3", "groups must be a mapping"),
+    (
+        "columns:\n- kind: numeric\n  name: a\n  fill: 0\n  fill: 1",
+        "key 'fill' stands twice",
+    ),
+    ("columns: [{kind: numeric, name: a}]\ncolumns: []", "key 'columns' stands twice"),
 ]
 
 
