@@ -93,7 +93,9 @@ def load_model(path: str | Path) -> "keras.Model":
     import keras
 
     file = Path(path)
-    if file.is_file() and file.suffix == ".keras":  # others Keras tells apart
+    if not file.is_file():
+        raise _not_whole(file, "a folder" if file.is_dir() else "no file of that name")
+    if file.suffix == ".keras":  # others Keras tells apart
         _require_whole(file)
     modules = [f"recsys.{family}.{name}" for name, family in _owners().items()]
     for module in (*modules, "recsys.metrics.streaming"):  # registers their classes

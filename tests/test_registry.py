@@ -125,8 +125,10 @@ def test_an_archive_with_a_damaged_file_in_it_says_so(member, content, tmp_path)
 
 def test_other_archives_and_absent_files_say_so(tmp_path):
     path = tmp_path / "model.keras"
-    with pytest.raises(ValueError, match="not found"):
+    with pytest.raises(ValueError, match=f"{path} must be .* no file of that name"):
         load_model(path)
+    with pytest.raises(ValueError, match=f"{tmp_path} must be .* Received: a folder"):
+        load_model(tmp_path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "mine")
     with pytest.raises(ValueError, match=f"{path} must be .* Received: no config.json"):

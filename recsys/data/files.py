@@ -61,6 +61,8 @@ LOOKS: Sequence[tuple[str, dt.DataType]] = (
     (f"^{CLOCK}{ZONE}$", dt.Timestamp("UTC", scale=6)),
 )
 TEXT, WIDE = 2 ** len(LOOKS), 2 ** (len(LOOKS) + 1)
+# What a type that `fit` saw holds, and how its values may look.
+HOLDS = {"int64": ("integers", (1, 1 | WIDE, 2)), "boolean": ("true or false", (4,))}
 A_LOOK = r"(?i)^\s*[\-.0-9tfn]"  # how all that are no text begin
 
 Types = Mapping[str, dt.DataType]
@@ -316,10 +318,10 @@ def _csv(
     legs = [_looked_at(file, *heads[file], connection, columns) for file in files]
     types = {**_common(legs, connection, columns, text=True)[1]}
     for name, dtype in types.items():
-        if dtype.is_null() or dtype.is_string():
-            # That it is wrong DuckDB then says with its line; it knows other dates.
-            known = columns[name] not in ("", "date")
-            types[name] = _plain(dt.dtype(columns[name])) if known else dt.string
+        if dtype.is_string() and columns[name] in HOLDS:
+            _refuse_texts(legs, name, columns[name], connection)
+        elif dtype.is_null():
+            types[name] = _plain(dt.dtype(columns[name] or "string"))
     legs = []
     for run in _runs(files, heads.__getitem__, connection):
         table = _csv_table(run, *heads[run[0]], connection, types)
@@ -392,6 +394,25 @@ def _type_of(look: int | None) -> dt.DataType:
     kinds = [dtype for place, (_, dtype) in enumerate(LOOKS) if look & 2**place]
     found = None if look & TEXT else common_type(kinds)
     return dt.string if found is None else found
+
+
+def _refuse_texts(
+    legs: Sequence[_Leg], name: str, wanted: str, connection: Any
+) -> None:
+    """Raises `ValueError` with the first value that is not of a type.
+
+    DuckDB's casts round numbers, and take `yes`, `0x10` and `007`.
+    """
+    what, looks = HOLDS[wanted]
+    for leg in legs:
+        text = leg.table[name]
+        table = leg.table.select(text=text, look=_look(text), row=ibis.row_number())
+        odd = connection.to_pyarrow(table.filter(~table.look.isin(looks)).limit(1))
+        for found in odd.to_pylist():
+            raise ValueError(
+                f"{leg.files[0]}: column {name!r} must hold {what}. Received: "
+                f"{found['text']!r} in row {found['row'] + 1}"
+            )
 
 
 def _csv_table(

@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 LOCK = ".lock"
+SCRATCH = ".recsys-scratch"  # the lock of a temporary folder, and of nothing else
 LEFT = ".recsys-"
 OLD = "old"
 
@@ -112,28 +113,29 @@ def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
     Those of processes that were killed are removed, too.
     """
     for left in Path(tempfile.gettempdir()).glob("recsys-*"):
-        if (left / LOCK).is_file():
-            remove_left(left, left)
+        if (left / SCRATCH).is_file():
+            remove_left(left, left, SCRATCH)
     while True:
         folder: Any = tempfile.TemporaryDirectory(
             prefix="recsys-", ignore_cleanup_errors=True
         )
-        folder.lock = FileLock(Path(folder.name) / LOCK, thread_local=False)
+        folder.lock = FileLock(Path(folder.name) / SCRATCH, thread_local=False)
         with suppress(FileNotFoundError, FileExistsError):
             folder.lock.acquire()
-            if (Path(folder.name) / LOCK).is_file():
+            if (Path(folder.name) / SCRATCH).is_file():
                 found: tempfile.TemporaryDirectory[str] = folder
                 return found
 
 
-def remove_left(folder: Path, path: Path) -> None:
+def remove_left(folder: Path, path: Path, lock: str = LOCK) -> None:
     """Removes what a killed process left; first gives back the only copy there is.
 
     Args:
         folder: With a lock in it.
         path: What was to be written.
+        lock: Name of the lock.
     """
-    with suppress(Timeout, OSError), FileLock(folder / LOCK, blocking=False):
+    with suppress(Timeout, OSError), FileLock(folder / lock, blocking=False):
         for old in folder.glob(f"*-{OLD}"):
             if not path.exists():
                 os.rename(old, path)

@@ -309,6 +309,22 @@ class Model(keras.Model):
         with self._written(filepath, overwrite, ".weights.h5", several) as part:
             super().save_weights(part, max_shard_size=max_shard_size)
 
+    def load_weights(
+        self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any
+    ) -> None:
+        """Loads weights; see `keras.Model.load_weights`.
+
+        Raises:
+            OSError: If the file is missing, or is no file of weights or not all of it.
+        """
+        try:
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+        except OSError as error:
+            raise type(error)(
+                f"{filepath} must be a whole file that `model.save_weights` wrote. "
+                f"Received: {error}"
+            ) from error
+
     @contextlib.contextmanager
     def _written(
         self, path: Any, overwrite: bool, ending: str, several: bool

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -343,11 +344,50 @@ CATEGORIES: list[tuple[pa.DataType, Any]] = [
 ]
 TIMES: list[tuple[pa.DataType, Any]] = [
     (pa.int64(), st.integers(-2, 2)),
-    (pa.float64(), st.floats(-1, 1)),
+    (pa.float64(), st.integers(-8, 8).map(lambda n: n / 8)),  # without exponents
     (pa.date32(), st.dates(DAY, DAY + datetime.timedelta(2))),
     (pa.timestamp("us"), TICKS),
     (pa.timestamp("us", "Asia/Tokyo"), TICKS),
 ]
+
+
+NOT_SEEN: list[tuple[Any, str, int]] = [
+    (7, "1e1", 0),
+    (7, "0x10", 0),
+    (7, "1_0", 0),
+    (7, "+7", 0),
+    (7, "007", 1),
+    (7, "word", 1),
+    (7, "true", 1),
+    (True, "t", 0),
+    (True, "yes", 0),
+    (True, "1", 1),
+]
+
+
+@pytest.mark.parametrize(("known", "text", "before"), NOT_SEEN)
+def test_texts_are_not_cast_to_what_fit_saw(
+    tmp_path: Path, known: Any, text: str, before: int
+) -> None:
+    pipeline = FeaturePipeline(
+        [Categorical("a"), Hashed("h", source="a", num_buckets=9)]
+    ).fit({"a": [known]})
+    goes = {7: "7.0", True: "True"}[known]
+    lines = [f"{each},1" for each in [*[goes] * before, "", text, goes]]
+    path = write(tmp_path / "a.csv", "a,b", *lines)
+    holds = {7: "integers", True: "true or false"}[known]
+    wanted = rf"a.csv: column 'a' must hold {holds}. Received: '{re.escape(text)}'"
+    with pytest.raises(ValueError, match=f"{wanted} in row {before + 2}"):
+        pipeline.transform(path)
+    write(path, "a,b", f"{goes},1", ",1")
+    assert pipeline.transform(path)["a"].to_pylist() == [2, 1]
+
+
+@pytest.mark.parametrize("known", [7, True, DAY, "x"])
+def test_a_column_without_values_is_of_any_type(tmp_path: Path, known: Any) -> None:
+    pipeline = FeaturePipeline([Categorical("a")]).fit({"a": [known]})
+    path = write(tmp_path / "a.csv", "a,b", ",1")
+    assert pipeline.transform(path)["a"].to_pylist() == [1]
 
 
 @settings(max_examples=25, deadline=None)

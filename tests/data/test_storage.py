@@ -214,7 +214,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_copies_of_killed_processes_are_removed_by_the_next(tmp_path: Path) -> None:
     """And nothing of others, or of those that live."""
     mine = tmp_path / "recsys-mine"
-    mine.mkdir()
+    fitted().save(mine)  # has a lock, too
+    kept = contents(mine)
 
     def copies() -> set[Path]:
         return {*tmp_path.glob("recsys-*")} - {mine}
@@ -233,7 +234,7 @@ def test_copies_of_killed_processes_are_removed_by_the_next(tmp_path: Path) -> N
         subprocess.run(run, env=killed, input="\n", text=True, check=True)
         assert copies() >= before
         process.communicate("\n")
-    assert mine.is_dir() and not copies()
+    assert contents(mine) == kept and not copies()
 
 
 def test_writers_take_turns_and_readers_see_one_of_them(tmp_path: Path) -> None:
