@@ -304,13 +304,14 @@ def run(
         ValueError: If a file cannot be evaluated, two are not of the same rows, or one
             is to be written that is read.
     """
-    read_from = {path.resolve() for path in paths}
     for path in (json_path, html_path):
-        if path is not None and path.resolve() in read_from:
+        if path is None:
+            continue
+        if path.exists() and any(p.exists() and path.samefile(p) for p in paths):
             raise ValueError(
                 f"{path} must not be a file that is read, as it would be lost"
             )
-        if path is not None and not path.absolute().parent.is_dir():
+        if not path.absolute().parent.is_dir():
             raise ValueError(
                 f"{path} must be in a folder that is there. Received: {path.parent}"
             )

@@ -2,7 +2,8 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import ibis
@@ -21,6 +22,8 @@ from recsys.feature.schema import (
     Schema,
     Vocabulary,
 )
+
+PART = 2**30  # a number between 0 and 1 is added as two integers below it
 
 
 def learn(
@@ -75,6 +78,7 @@ def _statistics(
     schema: Schema, rows: Any, run: Callable[[Any], pa.Table]
 ) -> dict[str, dict[str, Any]]:
     wanted: dict[str, Any] = {}
+    scaled: dict[str, Any] = {}
     numbers = [c for c in schema.columns if isinstance(c, (Numeric, Bucketed))]
     for column in numbers:
         value = rows[f"/{column.name}"]
@@ -82,10 +86,8 @@ def _statistics(
         if num_cuts:
             wanted[f"{column.name}/edges"] = value.quantile(_shares(num_cuts))
         if isinstance(column, Numeric):
-            scaled = log1p(value) if column.log1p else value
             if column.standardize or column.fill == "mean":
-                wanted[f"{column.name}/mean"] = scaled.mean()
-                wanted[f"{column.name}/std"] = scaled.std(how="pop")
+                scaled[column.name] = log1p(value) if column.log1p else value
             if column.bins is not None:
                 wanted[f"{column.name}/range"] = ibis.array([value.min(), value.max()])
     statistics: dict[str, dict[str, Any]] = {}
@@ -93,10 +95,10 @@ def _statistics(
     for key, value in found.items():
         name, _, statistic = key.rpartition("/")
         if value is None:
-            raise ValueError(
-                f"Column {name!r}: the data must have finite values. Received: none"
-            )
+            raise _no_values(name)
         statistics.setdefault(name, {})[statistic] = value
+    for name, moments in _moments(rows, scaled, run).items():
+        statistics.setdefault(name, {}).update(moments)
     for column in numbers:
         of = statistics.get(column.name, {})
         if isinstance(column, Bucketed) and column.edges is not None:
@@ -107,6 +109,68 @@ def _statistics(
         if isinstance(column, Numeric) and column.bins is not None:
             of["edges"] = sorted({*of["edges"], *of.pop("range")})
     return statistics
+
+
+def _moments(
+    rows: Any, numbers: Mapping[str, Any], run: Callable[[Any], pa.Table]
+) -> dict[str, dict[str, float]]:
+    """Returns mean and standard deviation of columns, the same in each run.
+
+    Engines add numbers in any order, which rounds each time otherwise. Here they are
+    put between 0 and 1, and added as integers: 2^-60 of their range is exact.
+
+    Args:
+        rows: The table.
+        numbers: By name, an expression of its numbers.
+        run: Evaluates an Ibis table.
+    """
+
+    if not numbers:
+        return {}
+    wanted = {}
+    for name, x in numbers.items():
+        wanted |= {f"{name}/n": x.count(), f"{name}/min": x.min()}
+        wanted[f"{name}/max"] = x.max()
+    ends = run(rows.aggregate(**wanted)).to_pylist()[0]
+    wanted, widths = {}, {}
+    for name, x in numbers.items():
+        if not ends[f"{name}/n"]:
+            raise _no_values(name)
+        low, high = ends[f"{name}/min"], ends[f"{name}/max"]
+        if not np.isfinite(high - low):
+            raise ValueError(
+                f"Column {name!r}: the range of its values must be finite. "
+                f"Received: {low:g} to {high:g}"
+            )
+        widths[name] = (high - low) or 1.0
+        share = (x - low) / widths[name]
+        for power, of in ((1, share), (2, share * share)):
+            whole = (of * PART).floor()
+            rest = ((of * PART - whole) * PART).floor()
+            wanted[f"{name}/{power}/whole"] = whole.cast("int64").sum()
+            wanted[f"{name}/{power}/rest"] = rest.cast("int64").sum()
+    sums = run(rows.aggregate(**wanted)).to_pylist()[0]
+    moments = {}
+    for name, width in widths.items():
+        whole, rest = (
+            [sums[f"{name}/{power}/{part}"] for power in (1, 2)]
+            for part in ("whole", "rest")
+        )
+        first, second = (
+            Fraction(a * PART + b, PART**2 * ends[f"{name}/n"])
+            for a, b in zip(whole, rest, strict=True)
+        )
+        moments[name] = {
+            "mean": ends[f"{name}/min"] + width * float(first),
+            "std": width * float(second - first**2) ** 0.5,
+        }
+    return moments
+
+
+def _no_values(name: str) -> ValueError:
+    return ValueError(
+        f"Column {name!r}: the data must have finite values. Received: none"
+    )
 
 
 def _num_cuts(column: Numeric | Bucketed) -> int:

@@ -30,6 +30,7 @@ FORMATS = ("recsys.FeaturePipeline 1", "recsys.FeaturePipeline 2")
 MANIFEST = "pipeline.yaml"
 KEYS = {"format", "folder", "schema", "families", "vocabularies", "statistics"}
 VERSIONS = "vocabulary-*"
+BEFORE = ".lock"  # the lock's name in the first folders of this form
 LONGEST = 255 - len(".parquet")  # bytes of a name that file systems take
 FOLDER = re.compile(r"vocabulary(-\d+)?")
 
@@ -210,7 +211,7 @@ def _check_replaceable(path: Path) -> None:
     if not path.is_dir():
         raise error
     names = [p.relative_to(path).as_posix() for p in path.rglob("*")]
-    known = {MANIFEST, LOCK}
+    known = {MANIFEST, LOCK, BEFORE}
     current = _current(path)
     if MANIFEST in names:
         try:

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-LOCK = ".lock"
+LOCK = ".recsys-lock"
 SCRATCH = ".recsys-scratch"  # the lock of a temporary folder, and of nothing else
 LEFT = ".recsys-"
 OLD = "old"

@@ -221,6 +221,10 @@ class Values:
     def plain(self, value: Any) -> Any:
         if isinstance(value, (list, tuple, set)):
             return [self.plain(each) for each in value]
+        if isinstance(value, str):
+            return str(value)  # of NumPy's it is one of Python
+        if hasattr(value, "to_pydatetime"):  # of pandas
+            return value.to_pydatetime()
         fit = (kind for kind in self._numbers if kind.accepts(value))
         return next(fit, Same()).plain(value)
 

@@ -663,6 +663,7 @@ class LossLayer(keras.layers.Layer):
         self.sample_weight = sample_weight
         self.loss_fn: Any = None  # set by `compile(loss=[...])`
         self.kept = Kept()
+        self.num = Kept()
 
     @property
     def reads(self) -> dict[str, tuple[int, ...] | None]:
@@ -697,6 +698,18 @@ class LossLayer(keras.layers.Layer):
             training: Whether this is a training step.
         """
         raise NotImplementedError
+
+    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+        """Returns the number of rows, steps or items the last `loss` was a mean over.
+
+        It is what `loss` put into `self.num`, or else the number of rows with a label
+        of the first task, or of all.
+
+        Args:
+            rows: Rows of the batch, a scalar.
+            valid: Rows with a label by task, scalars.
+        """
+        return [*self.num.take(), next(iter(valid.values()), rows)][0]
 
     def get_config(self) -> dict[str, Any]:
         return {

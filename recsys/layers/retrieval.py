@@ -149,11 +149,12 @@ class MatchLoss(LossLayer):
             x: The columns of the batch.
         """
         valid = ops.cast(ops.reshape(ids, (-1,)) >= self.reserved, "float32")
-        count = ops.maximum(ops.sum(valid), 1.0)
+        count = ops.sum(valid)
+        self.num.put(count)
         if self.sample_weight is not None:
             own = ops.cast(ops.reshape(x[self.sample_weight], (-1,)), "float32")
             valid *= ops.repeat(own, ids.shape[1])
-        return ops.sum(valid * rows) / count
+        return ops.sum(valid * rows) / ops.maximum(count, 1.0)
 
     def read_out(self, interests: Any, item: Any, valid: Any) -> Any:
         """Returns of a user's interests the one next to the item, `(batch, dim)`.

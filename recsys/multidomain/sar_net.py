@@ -417,6 +417,9 @@ class FairnessWeight(LossLayer):
         fc = ops.reshape(ops.cast(fc, logit.dtype), (-1,))
         return mean_of_rows((fc - 1) * losses, weights[self.task])
 
+    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+        return valid[self.task]
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "task": self.task}
 

@@ -102,6 +102,9 @@ class BehavioralExpectation(LossLayer):
             for each, name in zip(excess, self.tasks[1:], strict=True)
         )
 
+    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+        return valid[self.tasks[-1]]
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 

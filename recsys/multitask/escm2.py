@@ -81,6 +81,9 @@ class InversePropensityRisk(LossLayer):
         error = ops.softplus(c) - r * c
         return mean_of_rows(self.risk(chosen, error, *rest), weights[conversion])
 
+    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+        return valid[self.tasks[1]]
+
     def risk(self, chosen: Any, error: Any) -> Any:
         """Returns the loss of each row.
 

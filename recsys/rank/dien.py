@@ -116,7 +116,9 @@ class InterestLoss(LossLayer):
             for e in (clicked, self._behaviours(drawn, clicked))
         ]
         losses = ops.softplus(-logits[0]) + ops.softplus(logits[1])
-        return ops.sum(counts * losses) / ops.maximum(ops.sum(counts), 1.0)
+        count = ops.sum(counts)
+        self.num.put(count)
+        return ops.sum(counts * losses) / ops.maximum(count, 1.0)
 
     def _behaviours(self, drawn: Any, clicked: Any) -> Any:
         """The behaviours with another item in place of their own."""

@@ -279,7 +279,7 @@ def load_index(path: str | Path) -> ExactIndex | FaissIndex:
             index._turn = _Turn()
             index._index = _faiss().deserialize_index(file["faiss"])
             return index
-    except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"{path} must be a whole file that the `save` of an index wrote. "
             f"Received: {error}"
@@ -297,6 +297,10 @@ def index_recall(index: Index, exact: Index, users: ArrayLike, k: int) -> float:
     wanted, _ = exact.search(users, k)
     found, _ = index.search(users, k)
     return recall(as_csr([ids[ids >= 0] for ids in wanted]), found, k=k)
+
+
+_UNREADABLE = (KeyError, OSError, RuntimeError, ValueError, TypeError, AssertionError)
+_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 class _Turn:

@@ -75,12 +75,6 @@ def checked(
         )
     if y is None and (spec is not None or is_frame(x)):
         raise ValueError("class_weight needs labels. Received: y=None")
-    if spec is not None and isinstance(y, (Mapping, list, tuple)):
-        raise ValueError(
-            "class_weight over a dataset needs labels that are one tensor; a dataset "
-            "of (x, y, sample_weight) weighs others. Received: labels by name, "
-            f"{[*y]}"
-        )
     every = dict.fromkeys(range(classes or 0), 1.0)
     return every | {label: float(weight) for label, weight in given.items()}
 
@@ -99,7 +93,7 @@ def of_rows(heads: routing.Heads, y: Any, weights: Mapping[int, float]) -> NDArr
 
 
 def on_dataset(
-    dataset: "tf.data.Dataset", weights: Mapping[int, float]
+    heads: routing.Heads, dataset: "tf.data.Dataset", weights: Mapping[int, float]
 ) -> "tf.data.Dataset":
     """Returns a dataset of `(x, y)` with the weights of the labels' classes.
 
@@ -108,9 +102,10 @@ def on_dataset(
     import tensorflow as tf
 
     def weighed(x: Any, y: Any) -> tuple[Any, Any, Any]:
-        y = tf.reshape(tf.cast(y, "float64"), [tf.shape(y)[0], -1])
-        one_hot = tf.shape(y)[1] > 1
-        label = tf.where(one_hot, tf.cast(tf.argmax(y, axis=1), "float64"), y[:, 0])
+        of = next(iter(routing.labels_by_output(y, heads).values()))
+        of = tf.reshape(tf.cast(of, "float64"), [tf.shape(of)[0], -1])
+        one_hot = tf.shape(of)[1] > 1
+        label = tf.where(one_hot, tf.cast(tf.argmax(of, axis=1), "float64"), of[:, 0])
         found = tf.ones_like(label, "float32")
         for value, weight in weights.items():
             found = tf.where(label == value, tf.constant(weight, "float32"), found)

@@ -144,6 +144,9 @@ def prepared(
         known = getattr(x, "recsys_checked", False)
         if validate and not (known and _labels_are_read(needs, x.element_spec)):
             source = graph.looked_at(x, needs, look, for_loss)
+        spec = _parts(x.element_spec)[0]
+        if any(_is_of_other_rank(spec[n], c.shape) for n, c in needs.columns.items()):
+            source = source.map(lambda *batch: _in_ranks(needs, batch))
     elif isinstance(x, keras.utils.PyDataset):
         if x.num_batches == 0:
             raise no_rows(who)
@@ -166,21 +169,27 @@ def _labels_are_read(needs: Needs, spec: Any) -> bool:
     return not (needs.positives and isinstance(spec, tuple))
 
 
-def refuse_passes(who: str, x: Any, arguments: Mapping[str, Any], steps: str) -> None:
+def refuse_passes(who: str, x: Any, arguments: Mapping[str, Any]) -> None:
     """Raises `ValueError` if `fit` would read a generator to its end, and again.
 
+    Of one for validation Keras reads the first two batches in each pass.
+
     Args:
-        who: What it is, for the error.
+        who: What it is, for the error: `"x"` or `"validation_data"`.
         x: A generator, or anything else.
         arguments: Of `fit`.
-        steps: The one of them that says how much an epoch reads.
     """
     epochs = arguments.get("epochs", 1) - arguments.get("initial_epoch", 0)
-    if isinstance(x, GeneratorType) and epochs > 1 and not arguments.get(steps):
+    every = arguments.get("validation_freq", 1)
+    if who == "x" and arguments.get("steps_per_epoch"):
+        epochs = 1
+    elif who == "validation_data" and isinstance(every, int):
+        epochs //= every
+    if isinstance(x, GeneratorType) and epochs > 1:
+        more = ", or steps_per_epoch be given" if who == "x" else ""
         raise ValueError(
-            f"{who} must be data that can be read again, or {steps} be given, as a "
-            f"generator is at its end after one epoch. Received: a generator and "
-            f"{epochs} epochs"
+            f"fit: {who} must be data that can be read again{more}, as a generator is "
+            f"read once. Received: a generator for {epochs} epochs"
         )
 
 
@@ -218,9 +227,9 @@ def plainly() -> Iterator[None]:
         raise ValueError(found[1]) from error
 
 
-def no_rows(who: str) -> ValueError:
+def no_rows(who: str, found: str = "none") -> ValueError:
     """Returns the error that there are none."""
-    return ValueError(f"{who}: there must be rows. Received: none")
+    return ValueError(f"{who}: there must be rows. Received: {found}")
 
 
 def _parts(given: Any) -> tuple[Any, ...]:
@@ -246,11 +255,35 @@ def _as_read(needs: Needs, parts: Sequence[Any], for_loss: bool) -> tuple[Any, .
         if for_loss:
             names |= {*needs.groups, *needs.of_losses}
         x = {name: value for name, value in x.items() if name in names}
+        x = _in_rank(needs, x)
     if others and isinstance(others[0], (list, tuple)):
         others[0] = routing.labels_of_tasks(others[0], needs.heads)
     while others and others[-1] is None:
         del others[-1]
     return x, *others
+
+
+def _in_rank(needs: Needs, x: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns in the rank of the model's inputs: of two ranks, Keras takes one only."""
+    found = {**x}
+    for name in needs.columns.keys() & x.keys():
+        value, shape = x[name], needs.columns[name].shape
+        if _is_of_other_rank(value, shape):
+            to = (-1, *(shape or ()))
+            mine = hasattr(value, "reshape")
+            found[name] = value.reshape(to) if mine else ops.reshape(value, to)
+    return found
+
+
+def _in_ranks(needs: Needs, batch: tuple[Any, ...]) -> Any:
+    """The same of a batch of a dataset."""
+    batch = (_in_rank(needs, batch[0]), *batch[1:])
+    return batch if batch[1:] else batch[0]
+
+
+def _is_of_other_rank(value: Any, shape: tuple[int, ...] | None) -> bool:
+    rank = getattr(value.shape, "rank", len(value.shape)) if shape is not None else 0
+    return shape is not None and rank != 1 + len(shape)
 
 
 def _to_numpy(part: Any) -> Any:

@@ -43,8 +43,16 @@ class _Plan:
     recorded: dict[str, Recorded] = field(default_factory=dict)
     loss_weights: dict[str, Any] = field(default_factory=dict)
     means: dict[str, SumMetric] = field(default_factory=dict)
+    layer_means: list[SumMetric] = field(default_factory=list)
+    valid: dict[str, SumMetric] = field(default_factory=dict)  # rows with a label
     order: list[str] = field(default_factory=list)  # of the names in the last logs
     rows: dict[tuple[str, bool], SumMetric] = field(default_factory=dict)
+
+    @property
+    def sums(self) -> list[SumMetric]:
+        """What logs are computed from without a name of their own."""
+        by_name = [*self.rows.values(), *self.means.values(), *self.valid.values()]
+        return [*by_name, *self.layer_means]
 
     @property
     def groups(self) -> set[str]:
@@ -199,6 +207,9 @@ class Model(keras.Model):
             else None,
             **kwargs,
         )
+        if isinstance(self.output, dict) and self._compile_loss is not None:
+            of_losses = {layer_name(name): self.output[name] for name in losses}
+            self._compile_loss.build(of_losses, of_losses)  # else in the first step
         for layer, fn in zip(layers, of_layers, strict=False):
             layer.loss_fn = fn
         for layer, weight in zip(layers, layer_weights, strict=False):
@@ -222,6 +233,8 @@ class Model(keras.Model):
         weights = {n: 1.0 if weights.get(n) is None else weights[n] for n in losses}
         self._plan = _Plan(losses, entries, config, balancing, recorded, weights)
         self._plan.means = {name: SumMetric(4, name="mean") for name in losses}
+        self._plan.layer_means = [SumMetric(4, name="mean") for _ in layers]
+        self._plan.valid = {name: SumMetric(1, name="valid") for name in losses}
         self._plan.rows = {
             (entry.output, entry.weighted): SumMetric(1, name="rows")
             for entry in entries
@@ -455,7 +468,7 @@ class Model(keras.Model):
                 "fit: compile must be given a loss, as the model has none of its own. "
                 "Received: loss=None"
             )
-        gate.refuse_passes("fit: x", x, rest, "steps_per_epoch")
+        gate.refuse_passes("x", x, rest)
         orders = feed.orders(x) if gate.is_dataset(x) else []
         derived = bool(orders) and not hasattr(x, "recsys_order")
         if orders and "initial_epoch" not in rest:
@@ -469,12 +482,12 @@ class Model(keras.Model):
                 rest["class_weight"] = classes
         train = self._prepared("fit", x, y, weight, validate=validate)
         if classes is not None and gate.is_dataset(x):
-            train = (class_weights.on_dataset(train[0], classes),)
+            train = (class_weights.on_dataset(self.heads, train[0], classes),)
         valid = rest.pop("validation_data", None)
         if valid is not None:
             parts = valid if isinstance(valid, (tuple, list)) else (valid,)
             valid = self._prepared("validation_data", *parts, validate=validate)
-            gate.refuse_passes("validation_data", parts[0], rest, "validation_steps")
+            gate.refuse_passes("validation_data", parts[0], rest)
 
         if self._feeds_itself(train) and not rest.get("steps_per_epoch"):
             share = rest.pop("validation_split", 0.0)
@@ -488,7 +501,8 @@ class Model(keras.Model):
             size = rest.pop("validation_batch_size", None) or rest.get("batch_size")
             valid = (feed.array_dataset(valid, size or 32),)
         epochs = Epochs(orders, self._orders, first_only=derived)
-        rest["callbacks"] = resume.callbacks(self, train[0], epochs, rest)
+        arguments = {**rest, "class_weight": classes}
+        rest["callbacks"] = resume.callbacks(self, train[0], epochs, arguments)
         if gate.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
@@ -788,9 +802,9 @@ class Model(keras.Model):
                 ),
                 _by_layer(
                     {
-                        name: masked[name]
-                        if getattr(loss, "joint", False)
-                        else of_mean[name]
+                        name: of_mean[name]
+                        if routing.is_mean_over_rows(loss)
+                        else masked[name]
                         for name, loss in plan.losses.items()
                     }
                 ),
@@ -800,11 +814,14 @@ class Model(keras.Model):
         rest = 0.0
         if balance is not None or not plan.losses:
             rest = sum((per_replica(ops.sum(loss)) for loss in self.losses), rest)
+        rows = ops.cast(ops.shape(next(iter(predictions.values())))[0], "float32")
+        valid = {n: rows if p is None else ops.sum(p) for n, p in present.items()}
         # A loss may run a part of the model again.
         with _forward_pass(), for_xla(self.jit_compile):
-            for layer in self._loss_layers():
+            for layer, mean in zip(self._loss_layers(), plan.layer_means, strict=True):
                 loss = layer.loss(labels, of_mean, x, training)
                 rest += per_replica(layer.weight * loss)
+                _add(mean, loss, rows, layer.divisor(rows, valid))
             for table in self._tables():
                 if table.l2_reg and training:
                     rest += per_replica(table.l2_penalty())
@@ -816,10 +833,9 @@ class Model(keras.Model):
             total = balance.total(of_tasks, present, rest)
         for name, value in values.items():
             value = ops.cast(value / per_replica(1.0), "float32")
-            rows = ops.cast(ops.shape(labels[name])[0], "float32")
-            valid = rows if present[name] is None else ops.sum(present[name])
-            rows = rows if balance is None else valid  # balanced are means of batches
-            plan.means[name].add(ops.stack([value * rows, rows, value * valid, valid]))
+            of = routing.counted(plan.losses[name], rows, valid[name], masked[name])
+            _add(plan.means[name], value, rows if balance is None else of, of)
+            plan.valid[name].add(valid[name][None])
 
         # Here, not in `compute_metrics`: on JAX logits do not leave this function.
         for entry in plan.metrics:
@@ -886,12 +902,12 @@ class Model(keras.Model):
     def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]:
         loss = self._loss_tracker
         if not logs or (loss in self.metrics and float(ops.sum(loss.count)) == 0):
-            raise gate.no_rows("fit or evaluate")
-        labels = [float(mean.sums()[3]) for mean in self._plan.means.values()]
+            raise gate.no_rows("fit or evaluate", "none, or none left for this epoch")
+        labels = [float(valid.sums()[0]) for valid in self._plan.valid.values()]
         if labels and not any(labels):
             raise ValueError(
-                "fit or evaluate: there must be labels. Received: all of them are "
-                "missing"
+                "fit or evaluate: there must be labels of a task with a loss. "
+                "Received: all of them are missing"
             )
         return self.get_metrics_result()  # the logs of a step lack the exact ones
 
@@ -905,13 +921,18 @@ class Model(keras.Model):
                     logs |= {f"{task}{key}": each for key, each in value.items()}
                 else:
                     logs[name] = value
+        # Of Keras are means over all rows, here those over valid rows.
         for name, mean in self._plan.means.items():
-            # Of Keras are means over all rows, here those over valid rows.
-            sums = ops.reshape(mean.sums(), (2, 2))
-            of_all, of_valid = ops.unstack(ops.divide_no_nan(sums[:, 0], sums[:, 1]))
-            logs["loss"] += self._plan.loss_weights[name] * (of_valid - of_all)
+            of_all, of_valid = _means(mean)
+            logs["loss"] += self._plan.loss_weights[name] * _gap(of_valid, of_all)
             if f"{name}_loss" in logs:
-                logs[f"{name}_loss"] = of_valid
+                none = ops.equal(self._plan.valid[name].sums()[0], 0)
+                logs[f"{name}_loss"] = ops.where(none, np.nan, of_valid)
+        for layer, mean in zip(
+            self._loss_layers(), self._plan.layer_means, strict=True
+        ):
+            of_all, of_valid = _means(mean)
+            logs["loss"] += layer.weight * _gap(of_valid, of_all)
         if exact:
             logs |= self._over_tasks(logs)
         self._plan.order = list(logs)
@@ -940,8 +961,7 @@ class Model(keras.Model):
         """All metrics in order, each with its name in the logs."""
         compiled = {id(entry.metric): entry.name for entry in self._plan.metrics}
         named: dict[str, Any] = {}
-        sums = [*self._plan.rows.values(), *self._plan.means.values()]
-        unnamed = {id(each) for each in sums}
+        unnamed = {id(each) for each in self._plan.sums}
         for metric in self.metrics:
             if id(metric) in unnamed:
                 continue
@@ -956,12 +976,7 @@ class Model(keras.Model):
         """The metrics of losses, of layers and of `compile`."""
         plan = self._plan
         of_tasks = [entry.metric for entry in plan.metrics]
-        return [
-            *super().metrics,
-            *of_tasks,
-            *plan.rows.values(),
-            *plan.means.values(),
-        ]
+        return [*super().metrics, *of_tasks, *plan.sums]
 
     def _loss_layers(self) -> list[LossLayer]:
         return [each for each in all_layers(self) if isinstance(each, LossLayer)]
@@ -976,6 +991,23 @@ class Model(keras.Model):
 
     def _tables(self) -> list[Embedding]:
         return [each for each in all_layers(self) if isinstance(each, Embedding)]
+
+
+def _add(mean: SumMetric, value: Any, rows: Any, counted: Any) -> None:
+    """Adds a batch's value to the mean over all rows and that over what counts."""
+    parts = (value * rows, rows, value * counted, counted)
+    mean.add(ops.stack([ops.cast(part, "float32") for part in parts]))
+
+
+def _gap(a: Any, b: Any) -> Any:
+    """Returns a - b, which is 0 if both are infinite."""
+    return ops.where(ops.equal(a, b), 0.0, a - b)
+
+
+def _means(mean: SumMetric) -> list[Any]:
+    sums = ops.reshape(mean.sums(), (2, 2))
+    means: list[Any] = ops.unstack(ops.divide_no_nan(sums[:, 0], sums[:, 1]))
+    return means
 
 
 def _by_layer(of_outputs: Mapping[str, Any]) -> dict[str, Any]:

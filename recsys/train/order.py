@@ -106,13 +106,17 @@ class Epochs(keras.callbacks.Callback):
         """Counts the epoch."""
         self.of.next_epoch()
 
-    def state(self) -> list[list[int | None]]:
-        """Returns the seed that each order was given, if any, and its next epoch."""
-        return [[None if o.drawn else o.seed, o.epoch] for o in self._orders]
+    def state(self) -> list[list[Any]]:
+        """Returns what each order is: its kind, its seed if given, its next epoch."""
+        found = []
+        for order in self._orders:
+            kind = "shuffled" if order.shuffled else "as they are"
+            found.append([kind, None if order.drawn else order.seed, order.epoch])
+        return found
 
     def restore(self, state: Sequence[Sequence[Any]]) -> None:
         """Has the orders be what they were, once the model's is."""
-        for order, (_, epoch) in zip(self._orders, state, strict=True):
+        for order, (*_, epoch) in zip(self._orders, state, strict=True):
             order.epoch = epoch
         self._seed()
 

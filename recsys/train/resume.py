@@ -1,14 +1,17 @@
 """Training that was stopped, and goes on to the same digits."""
 
 import copy
+import enum
 import itertools
 import json
+import random
 import shutil
 import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,18 @@ from keras.callbacks import BackupAndRestore, CallbackList
 
 from recsys.data.writing import LEFT, remove_left, whole_file
 from recsys.feature._constraints import Integer
-from recsys.feature._names import given_name
 from recsys.train import feed, gate
 from recsys.train.balance import AfterEpoch
 from recsys.train.columns import all_layers
 from recsys.train.order import Epochs
 
 KEPT = 2  # files: the newest, and one more should the disk have lost it
-_KEYS = {"epoch", "step", "stopped", "data", "steps", "loss", "layers", "rates"}
-_KEYS |= {"orders", "variables", "callbacks"}
+_KEYS = {"epoch", "step", "stopped", "data", "steps", "loss", "optimizer", "layers"}
+_KEYS |= {"rates", "orders", "variables", "callbacks", "logs"}
 _SEVERAL = {"list": list, "tuple": tuple, "set": set}  # JSON has lists only
+_SCALARS = (type(None), bool, int, float, str, np.number, np.bool_)
+_NOT_KEPT = (Collection, np.generic, date, np.random.Generator, np.random.RandomState)
+_NOT_KEPT += (random.Random,)
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -45,7 +50,7 @@ class Resume(keras.callbacks.Callback):
     Kept are the weights, the state of optimizer, random generators and metrics; the
     epoch and the step; the order of rows; and what has changed in the other callbacks
     of numbers, strings, arrays and functions, in lists, tuples, sets and dicts. A
-    CSVLogger's file goes on behind the epochs that count. The data must be arrays, a
+    CSVLogger's file is cut to what it was then. The data must be arrays, a
     FeaturePipeline's dataset, or a dataset whose passes are all alike. A run that goes
     on in an epoch reads, and leaves out, the batches before its step.
 
@@ -132,7 +137,7 @@ def callbacks(
         model: The model.
         data: What `fit` reads.
         epochs: The orders of its rows.
-        arguments: Further arguments of `fit`.
+        arguments: Further arguments of `fit`, and the weights of classes.
 
     Raises:
         ValueError: If training would not go on as the callbacks promise.
@@ -179,12 +184,15 @@ def callbacks(
             f"Received: {found}"
         )
     is_dataset = gate.is_dataset(data)
+    described = feed.described(data) if is_dataset else []
+    if (classes := arguments.get("class_weight")) is not None:
+        described.append(["class_weight", [[*pair] for pair in classes.items()]])
     steps = int(data.cardinality()) if is_dataset else None
     return Callbacks(
         resume,
         [each for each in others if each not in resumes],
         model=model,
-        data=feed.described(data) if is_dataset else [],
+        data=described,
         steps=steps if steps is not None and steps >= 0 else None,
         initial_epoch=arguments.get("initial_epoch", 0),
         epochs=arguments.get("epochs", 1),
@@ -251,10 +259,6 @@ class Callbacks(CallbackList):
     # What Keras calls.
 
     def on_train_begin(self, logs: Any = None) -> None:
-        losses, outputs = self.model._compile_loss, self.model.output
-        if isinstance(outputs, dict) and losses is not None and not losses.built:
-            of_losses = {n: outputs[given_name(n)] for n in losses._user_loss}
-            losses.build(of_losses, of_losses)  # makes means, else in the first step
         self._metrics = len(self.model.metrics_variables)
         self._rates = _rates(self.model)
         self._state = None if self._resume is None else self._resume.read()
@@ -262,8 +266,10 @@ class Callbacks(CallbackList):
             self._check(self._state[0], self._resume.folder)
             for callback in self.callbacks:
                 if isinstance(callback, keras.callbacks.CSVLogger):
-                    _continue(callback, self._state[0]["epoch"])
+                    _continue(callback, self._state[0]["logs"])
         super().on_train_begin(logs)
+        if self._resume is not None:
+            _warn_of_others(self.callbacks)
         self._begun = [_plain(vars(callback)) for callback in self.callbacks]
         if self._resume is None or self._state is None:
             return
@@ -361,12 +367,14 @@ class Callbacks(CallbackList):
             "stopped": bool(self.model.stop_training),
             "data": self._data,
             "loss": _loss_of(self.model),
+            "optimizer": _options(self.model.get_compile_config()["optimizer"]),
             "layers": _layers(self.model),
             "rates": self._rates,
             "steps": self.params["steps"],
             "orders": orders,
             "variables": _described(variables),
             "callbacks": callbacks,
+            "logs": _sizes(self.callbacks),
         }
         self._resume.write(state, arrays)
 
@@ -381,9 +389,11 @@ class Callbacks(CallbackList):
 
         mine = _described(self._variables(state["step"]))
         layers = _layers(self.model)
+        options = _options(self.model.get_compile_config()["optimizer"])
         for what, before, now in (
             ("the variable", state["variables"], mine),
             ("the layer, and checksum of its options,", state["layers"], layers),
+            ("the optimizer's", state["optimizer"], options),
             ("the data", state["data"], self._data),
         ):
             for wanted, found in itertools.zip_longest(before, now):
@@ -397,9 +407,9 @@ class Callbacks(CallbackList):
         if state["steps"] != self.params["steps"]:
             refuse("steps an epoch:", state["steps"], self.params["steps"])
         orders = state["orders"], self._epochs.state()
-        wanted, found = ([seed for seed, _ in each] for each in orders)
+        wanted, found = ([kind for *kind, _ in each] for each in orders)
         if wanted != found:
-            refuse("orders of the seeds", wanted, found)
+            refuse("orders, and their seeds,", wanted, found)
 
     def _restore(self, state: dict[str, Any], arrays: Sequence[Any]) -> None:
         variables = self._variables(state["step"])  # behind them, what callbacks hold
@@ -436,14 +446,20 @@ class Callbacks(CallbackList):
         model.train_function = skipping
 
 
-def _continue(logger: keras.callbacks.CSVLogger, epoch: int) -> None:
-    """Has a logger go on behind the epochs before this one."""
+def _continue(logger: keras.callbacks.CSVLogger, sizes: Mapping[str, int]) -> None:
+    """Has a logger go on where its file ended when the state was written."""
     logger.append, path = True, Path(logger.filename)
-    if path.is_file():
-        head, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
-        kept = [row for row in rows if int(row.split(logger.sep.encode())[0]) < epoch]
+    if path.is_file() and str(path) in sizes:
+        content = path.read_bytes()[: sizes[str(path)]]
         with whole_file(path) as part:
-            part.write_bytes(b"".join([head, *kept]))
+            part.write_bytes(content)
+
+
+def _sizes(callbacks: Sequence[Any]) -> dict[str, int]:
+    """The bytes of the loggers' files."""
+    loggers = [c for c in callbacks if isinstance(c, keras.callbacks.CSVLogger)]
+    paths = [Path(logger.filename) for logger in loggers]
+    return {str(path): path.stat().st_size for path in paths if path.is_file()}
 
 
 def _loss_of(model: Any) -> str:
@@ -480,6 +496,19 @@ def _unnamed(config: Any) -> Any:
     return [*map(_unnamed, config)] if isinstance(config, (list, tuple)) else config
 
 
+def _options(config: Any, path: str = "") -> list[list[Any]]:
+    """The leaves of an optimizer's config, without names and learning rates."""
+    if isinstance(config, (list, tuple)):
+        config = dict(enumerate(config))
+    if not isinstance(config, dict):
+        return [[path, config]]
+    found = []
+    for key, value in config.items():
+        if key not in ("name", "learning_rate"):
+            found += _options(value, f"{path}/{key}" if path else str(key))
+    return found
+
+
 def _rates(model: Any) -> list[float]:
     """The learning rates, as `compile` was given them until a callback changes one."""
     variables = model.optimizer.variables
@@ -497,15 +526,29 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
+    if type(value) is dict:  # of another class it would come back as this one
         return all(_is_plain(each) for pair in value.items() for each in pair)
-    if isinstance(value, (list, tuple, set)):
+    if type(value) in _SEVERAL.values():
         return all(map(_is_plain, value))
-    if isinstance(value, np.ndarray):
+    if type(value) is np.ndarray:
         return value.dtype.kind in "biuf"
     if callable(value):
         return _imported(_place_of(value)) is value
-    return value is None or isinstance(value, (bool, int, float, str, np.number))
+    return isinstance(value, _SCALARS) and not isinstance(value, enum.Enum)
+
+
+def _warn_of_others(callbacks: Sequence[Any]) -> None:
+    """Warns of what looks like state in the user's callbacks, and is not kept."""
+    for callback in callbacks:
+        if type(callback).__module__.partition(".")[0] in ("keras", "recsys"):
+            continue
+        for name, value in vars(callback).items():
+            if isinstance(value, _NOT_KEPT) and not _is_plain(value):
+                warnings.warn(
+                    f"Resume: a state does not hold {name!r} of "
+                    f"{type(callback).__name__}, as it is a {type(value).__name__}",
+                    stacklevel=2,
+                )
 
 
 def _place_of(function: Any) -> list[str]:
@@ -539,7 +582,7 @@ def _packed(value: Any, arrays: list[Any]) -> Any:
         return {"array": len(arrays) - 1}
     if callable(value):
         return {"function": _place_of(value)}
-    return value.item() if isinstance(value, np.number) else value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _unpacked(value: Any, arrays: Sequence[Any]) -> Any:

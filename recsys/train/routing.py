@@ -329,6 +329,32 @@ def per_valid_row(weight: Any, present: Any) -> Any:
     return masked(weight, present) * (rows / valid)
 
 
+def is_mean_over_rows(loss: Any) -> bool:
+    """Whether a loss divides a batch's sum by its rows, and so is given what mends it.
+
+    Others are sums, divide by the weights, or are joint ones, which know better.
+    """
+    reduction = getattr(loss, "reduction", "mean")
+    mean = reduction in ("mean", "sum_over_batch_size")
+    return mean and not getattr(loss, "joint", False)
+
+
+def counted(loss: Any, rows: Any, valid: Any, weight: Any) -> Any:
+    """Returns by how much a batch's value of a loss counts in a mean over batches.
+
+    Args:
+        loss: The loss.
+        rows: Rows of the batch.
+        valid: Those of them that have a label.
+        weight: Their weights, `(batch,)`, or `None` for ones.
+    """
+    reduction = getattr(loss, "reduction", "mean")
+    if reduction == "sum":
+        return rows
+    by_weight = reduction == "mean_with_sample_weight" and weight is not None
+    return ops.sum(weight) if by_weight else valid
+
+
 def check_names(what: str, names: Sequence[str], labels: Mapping[str, Any]) -> None:
     """Raises `ValueError` if an output has no labels."""
     for name in names:

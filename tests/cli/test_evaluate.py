@@ -280,6 +280,9 @@ def test_files_that_are_not_there_are_one_line(tmp_path):
         run = call(path, "--resamples", 0, option, path)
         assert run.exit_code == 2 and "must not be a file that is read" in run.output
         assert path.read_text().startswith('"label","score"')
+    (tmp_path / "link.json").hardlink_to(path)
+    run = call(path, "--resamples", 0, "--json", tmp_path / "link.json")
+    assert run.exit_code == 2 and "must not be a file that is read" in run.output
     run = call(path, path)
     assert run.exit_code == 2 and f"Received twice: {path}" in run.output
 

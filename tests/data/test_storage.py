@@ -51,7 +51,7 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_files_are_readable(tmp_path: Path) -> None:
     fitted().save(tmp_path / "p")
     words = ["vocabulary-1/a.parquet", "vocabulary-1/b.parquet"]
-    assert sorted(contents(tmp_path / "p")) == [".lock", "pipeline.yaml", *words]
+    assert sorted(contents(tmp_path / "p")) == [".recsys-lock", "pipeline.yaml", *words]
     words = pq.read_table(tmp_path / "p" / "vocabulary-1" / "a.parquet").to_pydict()
     assert words == {"value": ["x", "y"], "count": [2, 1]}
     saved = yaml.safe_load((tmp_path / "p" / "pipeline.yaml").read_text())
@@ -67,7 +67,7 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
     other = FeaturePipeline([Categorical("n", source="a")]).fit(DATA)
     other.save(path)
     assert FeaturePipeline.load(path).schema == other.schema
-    names = [".lock", "pipeline.yaml", "vocabulary-2/n.parquet"]
+    names = [".recsys-lock", "pipeline.yaml", "vocabulary-2/n.parquet"]
     assert sorted(contents(path)) == names
     assert [file.name for file in tmp_path.iterdir()] == ["p"]
 
@@ -109,7 +109,7 @@ def of_format_1(path: Path) -> None:
     saved["format"] = "recsys.FeaturePipeline 1"
     del saved["folder"]
     (path / "pipeline.yaml").write_text(yaml.safe_dump(saved))
-    (path / ".lock").unlink()
+    (path / ".recsys-lock").unlink()
 
 
 def test_folders_of_format_1_are_read_and_replaced(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_killed_writer_leaves_one_whole_pipeline(
     assert len(names) == (2 if (step, call) == ("fsync", 5) else 5)
     fitted().save(path)
     assert {name.partition("/")[0] for name in contents(path)} == {
-        ".lock",
+        ".recsys-lock",
         "pipeline.yaml",
         yaml.safe_load((path / "pipeline.yaml").read_text())["folder"],
     }

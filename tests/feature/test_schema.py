@@ -1,9 +1,11 @@
 """The schema: what it refuses, and that its file says all of it."""
 
 import dataclasses
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,9 +170,13 @@ def test_a_where_that_no_event_has_is_refused(value) -> None:
 
 
 def test_values_of_where_become_plain() -> None:
+    time = pd.Timestamp("2024-01-05 10:00")
     where = {"a": {"x"}, "b": (np.int64(3), np.float32(0.5)), "c": True}
+    where |= {"d": np.str_("y"), "e": time}
     history = History("h", of=["b"], length=2, user="u", time="t", where=where)
-    assert history.where == {"a": ["x"], "b": [3, 0.5], "c": True}
+    others = {"d": "y", "e": time.to_pydatetime()}
+    assert history.where == {"a": ["x"], "b": [3, 0.5], "c": True} | others
+    assert [type(history.where[name]) for name in "de"] == [str, datetime]
     assert [type(value) for value in history.where["b"]] == [int, float]
     assert where["a"] == {"x"}
 

@@ -355,12 +355,20 @@ def test_a_generator_is_read_once(one, x, y):
     refused(one, error, lambda: one.fit(batches(), epochs=2, verbose=0))
     one.fit(batches(), epochs=3, steps_per_epoch=1, verbose=0)
     one.fit(batches(), epochs=3, initial_epoch=2, verbose=0)
-    error = "validation_data must be data that can be read again, or validation_steps"
-    refused(
-        one,
-        error,
-        lambda: one.fit(x, y["b_task"], epochs=2, validation_data=batches(), verbose=0),
-    )
+    error = "must be rows. Received: none, or none left for this epoch"
+    steps = {"steps_per_epoch": len(_cuts((x, y["b_task"]))), "verbose": 0}
+    with pytest.raises(ValueError, match=error):
+        one.fit(batches(), epochs=2, **steps)
+    once = {"validation_data": batches(), "validation_freq": 2, "epochs": 3}
+    one.fit(x, y["b_task"], **once, verbose=0)
+    error = "fit: validation_data must be data that can be read again, as a generator"
+    for steps in (None, 1):
+        given = {"validation_data": batches(), "validation_steps": steps}
+        refused(
+            one,
+            error,
+            lambda g=given: one.fit(x, y["b_task"], epochs=2, **g),
+        )
 
 
 @pytest.mark.parametrize("source", [*SOURCES])
@@ -584,8 +592,26 @@ def test_labels_of_classes_are_numbers_or_one_hot(x):
     of_rows = np.array([1.0, 2.0, 0.5])[number]
     weighed = model.evaluate(x, one_hot, sample_weight=of_rows, verbose=0)
     close(fit.history["loss"][0], weighed, terms=100)
+    batches = tf.data.Dataset.from_tensor_slices((x, number)).batch(N)
+    model.compile(keras.optimizers.SGD(0.0), "ce")
+    fit = model.fit(batches, class_weight=weights, verbose=0)
+    close(fit.history["loss"][0], weighed, terms=100)
+    model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
     error = "must be from 0 to 1 for each class. Received: 2.0 in row 0, and 35 more"
     refused(model, error, lambda: model.fit(x, one_hot * 0 + 2, verbose=0))
+
+
+@pytest.mark.parametrize("source", [*SOURCES])
+@pytest.mark.filterwarnings(ENDS)
+def test_columns_may_have_an_axis_of_one_in_some_data(one, x, y, source):
+    label = y["b_task"]
+    wanted = one.evaluate(x, label, verbose=0)
+    upright = {name: np.reshape(column, (N, -1)) for name, column in x.items()}
+    for columns in (x, upright, x):
+        given = SOURCES[source]((columns, label))
+        close(one.evaluate(given, verbose=0), wanted, terms=100)
+        one.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+        one.fit(SOURCES[source]((columns, label)), verbose=0)
 
 
 # Weights.

@@ -160,7 +160,9 @@ def test_missing_labels_count_in_no_loss_no_metric_and_no_gradient(x, y):
     ):
         np.testing.assert_array_equal(weight, value)
     assert (model.get_layer("dnn_a_task").weights[0] != other).numpy().any()
-    assert np.isfinite(model.evaluate(x, nothing, verbose=0)).all()
+    logs = model.evaluate(x, nothing, verbose=0, return_dict=True)
+    assert np.isnan(logs["b_task_loss"])  # 0 would be the best
+    close(logs["loss"], logs["a_task_loss"])
 
 
 @pytest.mark.parametrize("tasks", [[A], [A, B]])
@@ -188,8 +190,39 @@ def test_the_loss_is_a_mean_over_labels_whatever_the_batches(x, y, tasks):
     for name in labels:
         labels[name][:] = np.nan
     for use in (model.evaluate, model.fit):
-        with pytest.raises(ValueError, match="there must be labels. Received: all"):
+        with pytest.raises(ValueError, match="there must be labels of a task.*all"):
             use(x, labels, verbose=0)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean_with_sample_weight"])
+def test_missing_labels_count_in_no_other_reduction(x, y, reduction):
+    label, w = y[A.name].astype(float), np.random.default_rng(2).random(N)
+    label[np.random.default_rng(3).random(N) < 0.6] = np.nan
+    model = _model(A)
+    loss = keras.losses.BinaryCrossentropy(reduction=reduction)
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    each = _bce(label, model.predict(x, verbose=0))
+    seen = ~np.isnan(label)
+    start = [weight.numpy() for weight in model.weights]
+    for weight in (None, w):
+        own = np.ones(N) if weight is None else w
+        total = (own * each)[seen].sum()
+        wanted = total if reduction == "sum" else total / own[seen].sum()
+        sizes = [N] if reduction == "sum" else [3, 7, N]
+        for size in sizes:
+            found = model.evaluate(x, label, size, sample_weight=weight, verbose=0)
+            close(found, wanted, terms=200)
+        # As does the gradient: that of the labelled rows alone.
+        ends = []
+        for rows in (slice(None), seen):
+            model.set_weights(start)
+            part = {name: column[rows] for name, column in x.items()}
+            of_rows = None if weight is None else weight[rows]
+            model.fit(part, label[rows], N, sample_weight=of_rows, verbose=0)
+            ends.append(model.get_weights())
+        for of_all, of_labelled in zip(*ends, strict=True):
+            close(of_all, of_labelled, terms=200)
+        model.set_weights(start)
 
 
 def test_sample_weights_for_all_or_for_a_task(x, y):
@@ -227,9 +260,10 @@ def test_class_weights(x, y):
     each = _bce(label, model.predict(x, verbose=0)) * np.where(label == 1, 3.0, 0.5)
     fit = model.fit(x, label, class_weight={0: 0.5, 1: 3.0}, batch_size=N, verbose=0)
     close(fit.history["loss"][0], each.mean(), terms=100)
-    data = _tf_data(x, label)
-    fit = model.fit(data, class_weight={0: 0.5, 1: 3.0}, verbose=0)
-    close(fit.history["loss"][0], each.mean(), terms=100)
+    for labels in (label, {A.name: label}):
+        data = _tf_data(x, labels)
+        fit = model.fit(data, class_weight={0: 0.5, 1: 3.0}, verbose=0)
+        close(fit.history["loss"][0], each.mean(), terms=100)
 
 
 def _tf_data(*parts):
@@ -258,7 +292,7 @@ def test_class_weights_that_are_none(x, y):
         ((x, label), "balanced", "dict of the weight of each label.*'balanced'"),
         ((x, {"day": label}), {0: 1.0}, "labels of 'b_task' are missing.*'day'"),
         ((_tf_data(x, label),), {0: {1: 2}}, "dict of the weight of each label"),
-        ((_tf_data(x, {"a_task": label}),), {0: 1}, r"by name, \['a_task'\]"),
+        ((_tf_data(x, {"a_task": label}),), {0: 1}, "The labels of 'b_task' are miss"),
         ((_tf_data(x, label, label),), {0: 1}, "not be given together"),
         ((x, label, None, 1, 0, None, 0.0, None, True, {0: 1}, label), {}, "together"),
     ):
@@ -457,6 +491,20 @@ def test_too_many_rows_for_an_exact_metric_are_an_error_before_the_first_step(x,
     np.testing.assert_array_equal(before[0], model.get_weights()[0])
 
 
+@pytest.mark.parametrize("tasks", [[A], [A, B]])
+def test_a_model_trains_compiled_by_xla(x, y, tasks):
+    ends = []
+    for jit in (False, True):
+        keras.utils.set_random_seed(0)
+        model = _model(*tasks)
+        model.compile("sgd", "binary_crossentropy", jit_compile=jit)
+        labels = {task.name: y[task.name] for task in tasks}
+        model.fit(x, labels, shuffle=False, verbose=0)
+        ends.append(model.get_weights())
+    for one, other in zip(*ends, strict=True):
+        close(one, other, terms=100)
+
+
 # Loss layers.
 
 
@@ -505,6 +553,35 @@ def test_a_loss_layer_adds_its_loss_with_its_weight(x, y, tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = load_model(tmp_path / "m.keras")
     close(loaded.evaluate(x, label, verbose=0), found)
+
+
+def test_the_loss_of_a_layer_is_a_mean_over_labels_whatever_the_batches(x, y):
+    model, label = _with_auxiliary(), y[A.name].astype(float)
+    label[np.random.default_rng(3).random(N) < 0.6] = np.nan
+    label[:3] = np.nan  # of no row of the first batch
+    seen = ~np.isnan(label)
+    main, extra = _auxiliary_loss(model, {"u": x["u"][seen]}, label[seen])
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    for size in (1, 3, 7, N):
+        found = model.evaluate(x, label, batch_size=size, verbose=0)
+        close(found, main + 0.2 * extra, terms=200)
+        fit = model.fit(x, label, batch_size=size, verbose=0)
+        close(fit.history["loss"][0], main + 0.2 * extra, terms=200)
+
+
+def test_the_loss_of_a_match_model_is_a_mean_over_items_whatever_the_batches():
+    rng = np.random.default_rng(0)
+    item = Field("i", vocabulary_size=30, belong="item")
+    fields = [item, Field("h", vocabulary_size=30, emb="i", belong="history", length=4)]
+    model = create_model("gru4rec", fields, num_negatives=None)
+    rows = {"h": rng.integers(0, 30, (N, 4)), "i": rng.integers(0, 30, N)}
+    rows["i"][rng.random(N) < 0.5] = 0  # no item
+    model.compile(keras.optimizers.SGD(0.0))
+    wanted = model.evaluate(rows, batch_size=N, verbose=0)
+    for size in (1, 3, 7):
+        close(model.evaluate(rows, batch_size=size, verbose=0), wanted, terms=200)
+        fit = model.fit(rows, batch_size=size, verbose=0)
+        close(fit.history["loss"][0], wanted, terms=200)
 
 
 def test_further_entries_of_a_list_go_to_loss_layers(x, y, tmp_path):

@@ -1,5 +1,6 @@
 """Training that was stopped ends where training that was not ends, to the bit."""
 
+import collections
 import os
 import subprocess
 import sys
@@ -253,12 +254,12 @@ def test_callbacks_of_keras_and_of_ones_own_go_on(tmp_path):
     pipeline = _pipeline(["click"])
     x, y, options = _data("arrays", pipeline)
 
-    def run(name, *callbacks, begun=1):
+    def run(name, *callbacks, begun=1, append=False):
         log = tmp_path / f"{name}.csv"
         kept = [
             keras.callbacks.EarlyStopping("loss", patience=2, min_delta=0.02),
             keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=0.02),
-            keras.callbacks.CSVLogger(log),
+            keras.callbacks.CSVLogger(log, append=append),
             Best(),
         ]
         model = _model(pipeline, begun)
@@ -284,6 +285,14 @@ def test_callbacks_of_keras_and_of_ones_own_go_on(tmp_path):
     with pytest.warns(UserWarning, match="had ended"):
         again = run("log", Resume(tmp_path / "state", 2))
     assert again[1:] == whole[1:]
+    # What others have logged in the file before stays.
+    (tmp_path / "two.csv").write_text("# mine\n" + whole[3])
+    for begun, stop in enumerate([(0, 1), (1, 3)]):
+        with pytest.raises(Stopped):
+            callbacks = Stop(*stop), Resume(tmp_path / "two", 2)
+            run("two", *callbacks, begun=begun, append=True)
+    both = run("two", Resume(tmp_path / "two", 2), begun=9, append=True)
+    assert both[3] == "# mine\n" + whole[3] + whole[3].partition("\n")[2]
 
 
 def test_another_learning_rate_is_told(tmp_path):
@@ -387,7 +396,7 @@ def test_two_fits_do_not_read_one_dataset_at_once():
 def test_what_cannot_resume_is_refused(tmp_path):
     pipeline = _pipeline(["click"])
     _run("memory", pipeline, Resume(tmp_path), seed=3, epochs=1)
-    with pytest.raises(ValueError, match="with orders of the seeds.*3.*Received.*4"):
+    with pytest.raises(ValueError, match="with orders, and .*3.*Received.*4"):
         _run("memory", pipeline, Resume(tmp_path), seed=4)
     with pytest.raises(ValueError, match="with steps an epoch: 6. Received: 2"):
         _model(pipeline).fit(
@@ -444,6 +453,67 @@ def test_what_cannot_resume_is_refused(tmp_path):
     plain.compile("sgd", "mse")
     with pytest.raises(ValueError, match="fit needs a recsys model"):
         plain.fit(np.ones((2, 1)), np.ones(2), callbacks=[Resume(tmp_path)])
+
+
+def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, _ = _data("arrays", pipeline)
+
+    def run(folder, adam=None, classes=None, data=None):
+        model = _model(pipeline)
+        model.compile(keras.optimizers.Adam(**adam or {}), "binary_crossentropy")
+        if data is None:
+            data = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
+        callbacks = [Stop(0, 2), Resume(tmp_path / folder, 2)]
+        options = {"class_weight": classes, "callbacks": callbacks, "verbose": 0}
+        with pytest.raises(Stopped):
+            model.fit(data, **options)
+
+    ordered = [pipeline.dataset(_rows(), BATCH, shuffle=s) for s in (False, True)]
+    for name, first, then, what in (
+        (
+            "a",
+            {},
+            {"adam": {"beta_1": 0.5}},
+            "optimizer's .*beta_1', 0.9.*0.5",
+        ),
+        ("b", {}, {"adam": {"clipnorm": 0.5}}, "optimizer's .*clipnorm', None.*0.5"),
+        ("c", {"classes": [1, 2]}, {"classes": [1, 3]}, "the data .*1, 2.0.*1, 3.0"),
+        ("d", {"classes": [1, 2]}, {}, "the data .*Received: None"),
+        ("e", {"data": ordered[0]}, {"data": ordered[1]}, "as they are.*shuffled"),
+        ("f", {"data": ordered[1]}, {"data": ordered[0]}, "shuffled.*as they are"),
+    ):
+        run(name, **first)
+        with pytest.raises(ValueError, match=what):
+            run(name, **then)
+
+
+class Others(keras.callbacks.Callback):
+    """Keeps what a state holds and what it does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flag, self.counts = np.bool_(False), collections.Counter()
+        self.rng, self.steps = np.random.default_rng(0), collections.deque([1])
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.flag = np.bool_(True)
+        self.counts["steps"] += 1
+
+
+def test_what_a_state_does_not_hold_of_callbacks_is_told(tmp_path):
+    pipeline = _pipeline(["click"])
+    with pytest.warns(UserWarning, match="Resume") as told:
+        _run("arrays", pipeline, Others(), Resume(tmp_path), epochs=1)
+    text = "Resume: a state does not hold '{}' of Others, as it is a {}"
+    kinds = {"counts": "Counter", "rng": "Generator", "steps": "deque"}
+    wanted = sorted(text.format(*pair) for pair in kinds.items())
+    found = [str(each.message) for each in told]
+    assert sorted(each for each in found if each.startswith("Resume")) == wanted
+    again = Others()
+    with pytest.warns(UserWarning):
+        _run("arrays", pipeline, again, Resume(tmp_path), epochs=1)
+    assert bool(again.flag)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
