@@ -98,7 +98,8 @@ def _fields(random: Random, entry: zoo.Entry) -> list[Field]:
         elif more(0.1):
             options["regularizer"] = "l2"
         if more(0.2):
-            options["initializer"] = pick(random, ["glorot_uniform", "zeros", "lecun_normal"])
+            kinds = ["glorot_uniform", "zeros", "lecun_normal"]
+            options["initializer"] = pick(random, kinds)
         given = {"vocabulary_size": size, "dim": dim(), "belong": belong, **options}
         return Field(next(names), dtype=pick(random, ["int32", "int64"]), **given)
 

@@ -1,5 +1,6 @@
 """The README's programs run as they stand, one after the other."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from typer.testing import CliRunner
 
+from recsys import load_model
 from recsys.cli.main import app
 
 README = Path(__file__).parents[1] / "README.md"
@@ -29,6 +32,56 @@ def test_the_programs_of_the_readme_run(tmp_path):
     assert {"din.keras", "pipeline"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.all
+def test_training_killed_at_any_step_ends_with_the_digits_of_one_that_was_not(tmp_path):
+    """As the README says, with its own program, which is killed twice."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (use,) = re.findall(r"`(callbacks=\[recsys.*?\])`", README.read_text())
+    fit = "model.fit(train, validation_data=valid, epochs=2"
+    program = "\n".join(blocks[:2])
+    assert program.count(fit) == 1 and "save_freq=1000" in use
+    program = program.replace(fit, f"{fit}, {use.replace('1000', '7')}")
+    dying = program.replace("callbacks=[", "callbacks=[Die(), ")
+    (tmp_path / "program.py").write_text(SEEDED + program)
+    (tmp_path / "dying.py").write_text(SEEDED + DIE + dying)
+
+    def run(folder, name, seed, kill_at=0):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        environment = {"SEED": str(seed), "KILL_AT": str(kill_at)}
+        return subprocess.run(
+            [sys.executable, tmp_path / name],
+            cwd=tmp_path / folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+        )
+
+    for seed, at in ((1, 17), (2, 43)):  # of 32 steps an epoch
+        assert run("killed", "dying.py", seed, at).returncode == -9
+    ends = {}
+    for seed, folder in ((3, "killed"), (1, "whole")):
+        done = run(folder, "program.py", seed)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert ("goes on in epoch 2" in done.stdout) == (folder == "killed")
+        ends[folder] = load_model(tmp_path / folder / "din.keras").get_weights()
+    for one, other in zip(*ends.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+SEEDED = """
+import os, signal, keras
+
+keras.utils.set_random_seed(int(os.environ["SEED"]))
+"""
+DIE = """
+class Die(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == int(os.environ["KILL_AT"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+"""
+
+
 def test_the_schema_of_the_readme_is_one(tmp_path):
     from recsys.data import FeaturePipeline
 
@@ -37,6 +90,16 @@ def test_the_schema_of_the_readme_is_one(tmp_path):
     columns = FeaturePipeline.from_yaml(tmp_path / "schema.yaml").schema.columns
     names = [column.name for column in columns]
     assert names == ["item_id", "genres", "clicks", "orders"]
+
+
+def test_names_of_the_readme_are_there_after_import_recsys():
+    text = README.read_text().replace("| `recsys.", "| ")  # of the models' modules
+    names = sorted({*re.findall(r"\brecsys(?:\.\w+)+", text)})
+    imported = re.findall(r"^(?:from|import) (recsys\S*)", text, re.MULTILINE)
+    code = "\n".join(["import recsys", *(n for n in names if n not in imported)])
+    assert "recsys.train.callbacks.Resume" in code
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
 
 
 def test_every_model_is_in_the_readme():

@@ -127,7 +127,7 @@ def _moments(
 
     if not numbers:
         return {}
-    wanted = {}
+    wanted: dict[str, Any] = {}
     for name, x in numbers.items():
         wanted |= {f"{name}/n": x.count(), f"{name}/min": x.min()}
         wanted[f"{name}/max"] = x.max()

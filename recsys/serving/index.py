@@ -26,6 +26,8 @@ from recsys.retrieval import check_excluded, top_k
 from recsys.train.match_model import as_csr
 
 _BLOCK = 1024  # user vectors of one search
+_DAMAGED = (OSError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (*_DAMAGED, AssertionError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 class Index(Protocol):
@@ -297,10 +299,6 @@ def index_recall(index: Index, exact: Index, users: ArrayLike, k: int) -> float:
     wanted, _ = exact.search(users, k)
     found, _ = index.search(users, k)
     return recall(as_csr([ids[ids >= 0] for ids in wanted]), found, k=k)
-
-
-_UNREADABLE = (KeyError, OSError, RuntimeError, ValueError, TypeError, AssertionError)
-_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 class _Turn:

@@ -31,8 +31,8 @@ _KEYS = {"epoch", "step", "stopped", "data", "steps", "loss", "optimizer", "laye
 _KEYS |= {"rates", "orders", "variables", "callbacks", "logs"}
 _SEVERAL = {"list": list, "tuple": tuple, "set": set}  # JSON has lists only
 _SCALARS = (type(None), bool, int, float, str, np.number, np.bool_)
-_NOT_KEPT = (Collection, np.generic, date, np.random.Generator, np.random.RandomState)
-_NOT_KEPT += (random.Random,)
+_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
+_NOT_KEPT = (Collection, np.generic, date, *_GENERATORS)
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -184,7 +184,7 @@ def callbacks(
             f"Received: {found}"
         )
     is_dataset = gate.is_dataset(data)
-    described = feed.described(data) if is_dataset else []
+    described: list[Any] = [*feed.described(data)] if is_dataset else []
     if (classes := arguments.get("class_weight")) is not None:
         described.append(["class_weight", [[*pair] for pair in classes.items()]])
     steps = int(data.cardinality()) if is_dataset else None
