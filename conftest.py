@@ -1,6 +1,7 @@
 """Set-up of all tests and doctests."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,6 +24,19 @@ def pytest_collection_modifyitems(items):
         entry = given and given.params.get("entry", given.params.get("model"))
         name = getattr(entry, "name", "")
         item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {name}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """A test that gives an oracle the weights of a model, has it read all of them."""
+    oracle = sys.modules.get("tests.oracle")
+    if oracle is None:
+        return (yield)
+    oracle.OPEN.clear()
+    result = yield
+    for weights in oracle.OPEN:
+        weights.assert_all_read()
+    return result
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,13 @@
 """The equations in float64 NumPy, on the weights of a model.
 
-Nothing here calls a layer. `weights(model)` gives the numbers by variable path; the
-functions below are what the papers write.
+Nothing here calls a layer, or asks a model what it is made of. `weights(model)` gives
+the numbers by variable path; the functions below are what the papers write, and are
+told the architecture: how many units, whether there is a bias. A weight that is not
+there is an error, and so is one that a test has not read when it ends (`conftest.py`).
 """
 
+import difflib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,59 @@ import numpy as np
 Array = np.ndarray
 
 
-def weights(model: Any) -> dict[str, Array]:
-    """All weights by path, in float64."""
+class Weights:
+    """The weights of a model by path, in float64, each of which is to be read."""
+
+    def __init__(self, model: Any) -> None:
+        self._values = values(model)
+        self._unread = {*self._values}
+
+    def __getitem__(self, path: str) -> Array:
+        if path not in self._values:
+            near = difflib.get_close_matches(path, self._values, 5)
+            raise AssertionError(f"The model has no weight {path!r}; it has {near}")
+        self._unread.discard(path)
+        return self._values[path]
+
+    def __contains__(self, path: object) -> bool:
+        raise TypeError("An oracle does not ask which weights there are")
+
+    def through(self, path_of: Callable[[str], str]) -> "Weights":
+        """The same weights by other paths: at `p` is what is at `path_of(p)` here."""
+        return _Through(self, path_of)
+
+    def beside(self, *beginnings: str) -> "Weights":
+        """Says which weights the prediction does not read, by how they begin."""
+        for each in beginnings:
+            found = {path for path in self._unread if path.startswith(each)}
+            assert found, f"no unread weight begins with {each!r}"
+            self._unread -= found
+        return self
+
+    def assert_all_read(self) -> None:
+        assert not self._unread, f"weights that no oracle read: {sorted(self._unread)}"
+
+
+class _Through(Weights):
+    def __init__(self, of: Weights, path_of: Callable[[str], str]) -> None:
+        self._of, self._path_of = of, path_of
+
+    def __getitem__(self, path: str) -> Array:
+        return self._of[self._path_of(path)]
+
+
+OPEN: list[Weights] = []
+"""Those of the test that runs; it fails if one of their weights was not read."""
+
+
+def weights(model: Any) -> Weights:
+    """All weights by path, each to be read before the test ends."""
+    OPEN.append(Weights(model))
+    return OPEN[-1]
+
+
+def values(model: Any) -> dict[str, Array]:
+    """Weights by path, in float64, to look at some."""
     return {w.path: np.asarray(w.numpy(), "float64") for w in model.weights}
 
 
@@ -24,33 +79,41 @@ def relu(z: Array) -> Array:
     return np.maximum(z, 0)
 
 
-def dice(s: Array, w: dict[str, Array], name: str) -> Array:
+def dice(s: Array, w: Weights, name: str) -> Array:
     """DIN eq. 3, with the moving statistics of inference."""
     mean, variance = w[f"{name}/moving_mean"], w[f"{name}/moving_variance"]
     p = sigmoid((s - mean) / np.sqrt(variance + 1e-8))
     return p * s + (1 - p) * w[f"{name}/alpha"] * s
 
 
-def dense(x: Array, w: dict[str, Array], name: str) -> Array:
-    return x @ w[f"{name}/kernel"] + w.get(f"{name}/bias", 0.0)
+def dense(x: Array, w: Weights, name: str, units: int, bias: bool = True) -> Array:
+    kernel = w[f"{name}/kernel"]
+    assert kernel.shape == (x.shape[-1], units), (name, kernel.shape, units)
+    return x @ kernel + (w[f"{name}/bias"] if bias else 0.0)
 
 
-def mlp(x: Array, w: dict[str, Array], name: str, activation: Any = relu) -> Array:
-    """Dense and activation, as often as there are layers."""
-    i = 0
-    while f"{name}/dense_{i}/kernel" in w:
-        x = dense(x, w, f"{name}/dense_{i}")
-        x = (
-            dice(x, w, f"{name}/activation_{i}")
-            if activation == "dice"
-            else activation(x)
-        )
-        i += 1
+def mlp(
+    x: Array, w: Weights, name: str, units: Sequence[int], activation: Any = relu
+) -> Array:
+    """Dense and activation, a layer for each of `units`."""
+    for i, width in enumerate(units):
+        x = dense(x, w, f"{name}/dense_{i}", width)
+        own = activation == "dice"
+        x = dice(x, w, f"{name}/activation_{i}") if own else activation(x)
     return x
 
 
-def tower(x: Array, w: dict[str, Array], name: str, activation: Any = relu) -> Array:
-    return dense(mlp(x, w, name, activation), w, f"{name}/logit")
+def tower(
+    x: Array,
+    w: Weights,
+    name: str,
+    units: Sequence[int],
+    activation: Any = relu,
+    bias: bool = True,
+    logits: int = 1,
+) -> Array:
+    """An MLP and its logits; models with a bias of their own have none here."""
+    return dense(mlp(x, w, name, units, activation), w, f"{name}/logit", logits, bias)
 
 
 def mean(values: Array, valid: Array, share: Array | None = None) -> Array:
@@ -60,14 +123,19 @@ def mean(values: Array, valid: Array, share: Array | None = None) -> Array:
     return (values * share[..., None]).sum(1) / np.where(total > 0, total, 1)
 
 
-def column(name: str, x: dict[str, Array], w: dict[str, Array], table: str) -> Array:
-    """The embedding of one column of `tests.zoo`, `(rows, dim)`."""
+def column(name: str, x: dict[str, Array], w: Any, table: str) -> Array:
+    """The embedding of one column of `tests.zoo`, `(rows, dim)`.
+
+    The scores are embedded by the first order alone, and else go in as they are.
+    """
+    if name == "scores" and table != "embedding_linear__":
+        return x[name]
     emb = {"seen": "item_id", "seen_category": "category"}.get(name, name)
-    t = w.get(f"{table}{emb}/embeddings")
+    t = w[f"{table}{emb}/embeddings"]
     if name == "age":
         return x[name][:, None] * t
     if name == "scores":
-        return x[name] if t is None else x[name] @ t
+        return x[name] @ t
     if name == "tags":
         return mean(t[x[name]], x[name] != 0, x["tag_weights"])
     if name.startswith("seen"):
@@ -103,7 +171,12 @@ def attended_embeddings(x: Any, w: Any, dim: int) -> list[Array]:
 
 
 def activation_unit(
-    query: Array, history: Array, valid: Array, w: dict[str, Array], name: str
+    query: Array,
+    history: Array,
+    valid: Array,
+    w: Weights,
+    name: str,
+    units: Sequence[int] = (80, 40),
 ) -> Array:
     """DIN's local activation unit: the sum of w_t e_t, w_t not normalised."""
     pooled = np.zeros((len(query), history.shape[-1]))
@@ -112,8 +185,8 @@ def activation_unit(
             if valid[row, t]:
                 q, e = query[row], history[row, t]
                 unit = np.concatenate([q, e, q - e, q * e])
-                hidden = mlp(unit, w, f"{name}/ffn", "dice")
-                pooled[row] += dense(hidden, w, f"{name}/score") * e
+                hidden = mlp(unit, w, f"{name}/ffn", units, "dice")
+                pooled[row] += dense(hidden, w, f"{name}/score", 1) * e
     return pooled
 
 
@@ -146,37 +219,58 @@ def softmax(z: Array) -> Array:
     return e / e.sum(-1, keepdims=True)
 
 
-def experts(x: Array, w: Any, name: str, activation: Any = relu) -> Array:
-    """One MLP after the other on `(rows, width)`: `(rows, num_experts, width)`."""
+def experts(
+    x: Array,
+    w: Weights,
+    name: str,
+    num: int,
+    units: Sequence[int],
+    activation: Any = relu,
+) -> Array:
+    """`num` MLPs on `(rows, width)`: `(rows, num, units[-1])`."""
     outputs = []
-    for k in range(len(w[f"{name}/kernel_0"])):
-        h, i = x, 0
-        while f"{name}/kernel_{i}" in w:
-            h = activation(h @ w[f"{name}/kernel_{i}"][k] + w[f"{name}/bias_{i}"][k])
-            i += 1
+    for k in range(num):
+        h = x
+        for i, width in enumerate(units):
+            kernel = w[f"{name}/kernel_{i}"]
+            assert kernel.shape == (num, h.shape[-1], width), (name, kernel.shape)
+            h = activation(h @ kernel[k] + w[f"{name}/bias_{i}"][k])
         outputs.append(h)
     return np.stack(outputs, axis=1)
 
 
-def mixture(x: Array, every: list[Array], w: Any, name: str) -> Array:
-    """Experts weighed by the softmax of a gate; a single one counts in full."""
+def mixture(
+    x: Array, every: list[Array], w: Weights, name: str, units: Sequence[int] = ()
+) -> Array:
+    """Experts weighed by the softmax of a gate; a single one counts in full.
+
+    `units` are those of the MLP in the gate.
+    """
     together = np.concatenate(every, axis=1)
-    if together.shape[1] == 1:
+    num = together.shape[1]
+    if num == 1:
         return together[:, 0]
-    g = softmax(dense(mlp(x, w, f"{name}/gate/mlp"), w, f"{name}/gate/scores"))
-    return sum(g[:, [k]] * together[:, k] for k in range(g.shape[1]))
+    h = mlp(x, w, f"{name}/gate/mlp", units)
+    g = softmax(dense(h, w, f"{name}/gate/scores", num, bias=False))
+    return sum(g[:, [k]] * together[:, k] for k in range(num))
 
 
-def task_towers(mixed: dict[str, Array], w: Any, activation: Any = relu) -> Array:
+def task_towers(
+    mixed: dict[str, Array], w: Weights, units: Sequence[int], activation: Any = relu
+) -> Array:
     """Probabilities of binary tasks side by side."""
-    logits = [tower(h, w, f"dnn_tower_{t}", activation) for t, h in mixed.items()]
+    logits = [
+        tower(h, w, f"dnn_tower_{t}", units, activation) for t, h in mixed.items()
+    ]
     return sigmoid(np.concatenate(logits, axis=-1))
 
 
-def with_interest(x: Any, w: Any, interest: Array, activation: Any = "dice") -> Array:
+def with_interest(
+    x: Any, w: Weights, interest: Array, units: Sequence[int], activation: Any = "dice"
+) -> Array:
     """The logit of an MLP on the plain columns of `tests.zoo` and an interest."""
     features = np.concatenate([columns(PLAIN, x, w), interest], axis=-1)
-    return tower(features, w, "dnn_mlp", activation)
+    return tower(features, w, "dnn_mlp", units, activation)
 
 
 def masked(scores: Array, valid: Array) -> Array:
@@ -194,13 +288,14 @@ def norm(x: Array, w: Any, name: str) -> Array:
 
 def attention(q: Array, e: Array, seen: Array, heads: int, w: Any, name: str) -> Array:
     """Multi-head attention of one row: `q` (queries, d), `seen` (queries, length)."""
-    parts = [dense(s, w, f"{name}/{n}") for s, n in ((q, "query"), (e, "key"))]
-    parts.append(dense(e, w, f"{name}/value"))
-    d = parts[0].shape[-1] // heads
+    width = e.shape[-1]
+    each = ((q, "query"), (e, "key"), (e, "value"))
+    parts = [dense(s, w, f"{name}/{n}", width) for s, n in each]
+    d = width // heads
     gathered = []
     for h in range(heads):
         query, key, value = (part[:, h * d : (h + 1) * d] for part in parts)
         scores = query @ key.T / np.sqrt(d)
         rows = [masked(s, v) @ value for s, v in zip(scores, seen, strict=True)]
         gathered.append(np.stack(rows))
-    return dense(np.concatenate(gathered, axis=-1), w, f"{name}/output")
+    return dense(np.concatenate(gathered, axis=-1), w, f"{name}/output", width)

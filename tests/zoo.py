@@ -228,8 +228,16 @@ def take(x: dict[str, np.ndarray], index: Any) -> dict[str, np.ndarray]:
 
 
 def jitter(model: Any, scale: float = 0.3, seed: int = 0) -> None:
-    """Moves all weights, so that nothing is equal, zero or one by initialization."""
+    """Moves all weights, so that nothing is equal, zero or one by initialization.
+
+    Of those that are not trained, moving statistics.
+    """
     rng = np.random.default_rng(seed)
     for weight in model.trainable_weights:
         noise = rng.normal(scale=scale, size=weight.shape)
         weight.assign(keras.ops.convert_to_numpy(weight) + noise.astype("float32"))
+    for weight in model.non_trainable_weights:
+        if weight.name.endswith("moving_mean"):
+            weight.assign(rng.normal(scale=scale, size=weight.shape))
+        elif weight.name.endswith("moving_variance"):
+            weight.assign(np.exp(rng.normal(scale=scale, size=weight.shape)))

@@ -35,7 +35,7 @@ def _logit(model, x):
         for i, j in itertools.combinations(FM_COLUMNS, 2)
     )
     deep = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
-    return first + second + oracle.tower(deep, w, "dnn_mlp")
+    return first + second + oracle.tower(deep, w, "dnn_mlp", (100, 64), bias=False)
 
 
 @pytest.mark.oracle
@@ -67,8 +67,6 @@ def test_without_hidden_units_it_is_a_factorization_machine():
     model, x = _model(hidden_units=()), zoo.rows(9)
     assert not any(w.path.startswith("dnn_mlp") for w in model.weights)
     w = oracle.weights(model)
-    w["dnn_mlp/logit/kernel"] = np.zeros((34, 1))
-    w["dnn_his_attention_default/score/kernel"] = np.zeros((1, 1))
     first = w["dnn_bias/bias"] + sum(
         oracle.column(name, x, w, "embedding_linear__")
         for name in [*FM_COLUMNS, "scores"]

@@ -35,7 +35,7 @@ def test_it_computes_the_paper(k):
             q[row][None], z, seen, 2, w, "dnn_attention_default/attention"
         )
         rows.append(attended[0] if len(found) else 0 * attended[0])
-    expected = oracle.with_interest(x, w, np.stack(rows))
+    expected = oracle.with_interest(x, w, np.stack(rows), (8, 4))
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 
@@ -46,7 +46,7 @@ def test_the_item_itself_is_found_first_and_nothing_else_learns():
     x["seen_category"], x["category"] = np.array([[1, 2, 3, 4, 5, 6]]), np.array([3])
     model = eta(zoo.fields(), k=1)
     zoo.jitter(model)
-    assert _distances(x, oracle.weights(model))[0, 2] == 0
+    assert _distances(x, oracle.values(model))[0, 2] == 0
     touched = np.flatnonzero(np.abs(_table_gradient(model, x, y)).max(1))
     assert list(touched) == [13]
 
