@@ -206,7 +206,8 @@ def test_a_damaged_file_is_no_index(kind, tmp_path):
     (tmp_path / "cut").write_bytes(whole[:-300])
     (tmp_path / "first").write_bytes(b"X" + whole[1:])
     np.savez(tmp_path / "text.npz", reserved="x", items=vectors)
-    names = ["other.npz", "flipped", "cut", "first", "text.npz"] + ["bytes.npz"] * (kind == "faiss")
+    names = ["other.npz", "flipped", "cut", "first", "text.npz"]
+    names += ["bytes.npz"] * (kind == "faiss")
     for name in names:
         with pytest.raises(ValueError, match=f"{name} must be a (whole )?file that"):
             load_index(tmp_path / name)
