@@ -7,6 +7,9 @@ import keras
 from keras import ops
 from keras.layers import Activation
 
+from recsys.layers.base import Layer
+from recsys.saving import saved
+
 __all__ = [
     "Activation",
     "Dice",
@@ -17,8 +20,7 @@ __all__ = [
 ]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Dice(keras.layers.Layer):
+class Dice(Layer):
     r"""Data adaptive activation (Zhou et al. 2018, DIN, section 5.2).
 
         p(s) = sigmoid((s - E[s]) / sqrt(Var[s] + epsilon))
@@ -89,16 +91,8 @@ class Dice(keras.layers.Layer):
             moving.assign(moving + rate * (ops.stop_gradient(batch) - moving))
         return ops.reshape(centred, ops.shape(s)), variance
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class PRelu(keras.layers.Layer):
+class PRelu(Layer):
     """Parametric ReLU: max(0, s) + alpha min(0, s), one alpha per unit.
 
     Call arguments:
@@ -125,7 +119,7 @@ def gelu(x: Any) -> Any:
     return ops.gelu(x, approximate=True)
 
 
-keras.saving.register_keras_serializable(package="recsys")(gelu)
+saved(gelu)
 
 
 def get_activation(

@@ -13,7 +13,8 @@ import keras
 from keras import ops
 
 from recsys.feature._names import layer_name
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, as_shapes
 from recsys.layers.embedding import PositionalEmbedding, positions_from_end
 from recsys.layers.masking import masked_softmax, masked_sum, zero_if_empty
@@ -24,7 +25,7 @@ def _history(inputs: Any) -> Any:
     return inputs[-1] if isinstance(inputs, (list, tuple)) else inputs
 
 
-class _Pooling(keras.layers.Layer):
+class _Pooling(Layer):
     """A pooling that ignores the query and keeps the width."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -32,7 +33,6 @@ class _Pooling(keras.layers.Layer):
         return (*batch, width)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class SumPoolingLayer(_Pooling):
     """The sum of the behaviours.
 
@@ -51,7 +51,6 @@ class SumPoolingLayer(_Pooling):
         return masked_sum(history, valid)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class MeanPoolingLayer(_Pooling):
     """The mean of the behaviours; of none, zero.
 
@@ -76,7 +75,6 @@ class MeanPoolingLayer(_Pooling):
         return masked_sum(history * weights, valid) / ops.where(total > 0, total, 1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class MaxPoolingLayer(_Pooling):
     """The largest value of each unit over the behaviours; of none, zero.
 
@@ -96,8 +94,7 @@ class MaxPoolingLayer(_Pooling):
         return ops.where(ops.any(valid, axis=-2), largest, 0)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class AttentionLayer(keras.layers.Layer):
+class AttentionLayer(Layer):
     r"""Local activation unit of DIN (Zhou et al. 2018, figure 2 and eq. 3).
 
         w_t = MLP([q, e_t, q - e_t, q * e_t]),   v = \sum_t w_t e_t
@@ -202,19 +199,8 @@ class AttentionLayer(keras.layers.Layer):
         batch, _, width = input_shape[1]
         return batch, width
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "ffn_hidden_units": self.ffn_hidden_units,
-            "ffn_activation": serialize_activation(self.ffn_activation),
-            "query_ffn": self.query_ffn,
-            "query_activation": serialize_activation(self.query_activation),
-            "softmax": self.softmax,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class TransformerLayer(keras.layers.Layer):
+class TransformerLayer(Layer):
     """The target attends to the history through a stack of transformer layers.
 
     Positions count back from the most recent behaviour.
@@ -247,15 +233,13 @@ class TransformerLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config: dict[str, Any] = {
-            "num_layers": num_layers,
-            "d_model": d_model,
-            "num_heads": num_heads,
-            "dff": dff,
-            "dropout_rate": dropout_rate,
-            "max_len": max_len,
-            "position_merge": position_merge,
-        }
+        self.num_layers = num_layers
+        self.d_model = d_model
+        self.num_heads = num_heads
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        self.max_len = max_len
+        self.position_merge = position_merge
         same = {"dtype": self.dtype_policy}
         self.position = PositionalEmbedding(
             position_merge, max_length=max_len, name="pos", **same
@@ -266,15 +250,15 @@ class TransformerLayer(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         (batch, width), history = input_shape
-        self.d_model = self.config["d_model"] or width
-        if self.d_model != width:
+        d_model = self.d_model or width
+        if d_model != width:
             self.project = keras.layers.Dense(
-                self.d_model, name="project", dtype=self.dtype_policy
+                d_model, name="project", dtype=self.dtype_policy
             )
             self.project.build((batch, width))
         self.position.build(history)
         merged = self.position.compute_output_shape(history)
-        self.encoder.build([(batch, 1, self.d_model), merged])
+        self.encoder.build([(batch, 1, d_model), merged])
 
     def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
         query, history = inputs
@@ -288,14 +272,10 @@ class TransformerLayer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch, width = input_shape[0]
-        return batch, self.config["d_model"] or width
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.config}
+        return batch, self.d_model or width
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class TIM(keras.layers.Layer):
+class TIM(Layer):
     r"""Temporal interest module of TIN (Zhou et al. 2024, eq. 3-6).
 
         \tilde e_t = e_t + P[f_t],   \tilde q = q + P[0]
@@ -334,14 +314,12 @@ class TIM(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config: dict[str, Any] = {
-            "num_layers": num_layers,
-            "d_model": d_model,
-            "num_heads": num_heads,
-            "dff": dff,
-            "dropout_rate": dropout_rate,
-            "max_len": max_len,
-        }
+        self.num_layers = num_layers
+        self.d_model = d_model
+        self.num_heads = num_heads
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        self.max_len = max_len
         projected = (num_layers, d_model, num_heads, dff) != (1, None, 1, None)
         self.encoder = Encoder(
             d_model,
@@ -359,7 +337,7 @@ class TIM(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         (batch, width), history = input_shape
         self.positions = self.add_weight(
-            shape=((self.config["max_len"] or history[1]) + 1, history[-1]),
+            shape=((self.max_len or history[1]) + 1, history[-1]),
             initializer="uniform",
             name="positions",
         )
@@ -383,9 +361,6 @@ class TIM(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.config}
 
 
 AGGREGATIONS: Mapping[str, type[keras.layers.Layer]] = {

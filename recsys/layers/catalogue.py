@@ -9,11 +9,11 @@ import numpy as np
 
 from recsys.feature._arrays import as_array
 from recsys.feature._names import layer_name
+from recsys.layers.base import Layer
 from recsys.layers.embedding import gather_rows
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Catalogue(keras.layers.Layer):
+class Catalogue(Layer):
     """The columns of items by their id: what an item tower needs of a drawn item.
 
     They are weights that are not trained, so that a file of the model holds them.
@@ -103,11 +103,4 @@ class Catalogue(keras.layers.Layer):
         return {
             name: keras.KerasTensor((*ids.shape, *shape), dtype)
             for name, shape, dtype in self.columns
-        }
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "columns": self.columns,
         }

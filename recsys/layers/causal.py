@@ -12,10 +12,10 @@ import numpy as np
 from keras import ops
 
 from recsys.layers import core
+from recsys.layers.base import Layer
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Following(keras.layers.Layer):
+class Following(Layer):
     """The item that follows each behaviour: the one before it in the list.
 
     Call arguments:
@@ -38,8 +38,7 @@ class Following(keras.layers.Layer):
         return keras.KerasTensor(valid.shape, "int32")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Newest(keras.layers.Layer):
+class Newest(Layer):
     """The first state of a sequence, zero if it is not valid.
 
     Call arguments:
@@ -56,8 +55,7 @@ class Newest(keras.layers.Layer):
         return (input_shape[0], input_shape[2])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Positioned(keras.layers.Layer):
+class Positioned(Layer):
     r"""Behaviours and their places: `drop(\sqrt{d} e_t + p_t)`, zeros for padding.
 
     Args:
@@ -89,13 +87,8 @@ class Positioned(keras.layers.Layer):
     def compute_output_shape(self, x_shape: Any, *_: Any) -> Any:
         return x_shape
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {**config, "dropout": self.dropout, "scaled": self.scaled}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class LastNorm(keras.layers.Layer):
+class LastNorm(Layer):
     """Layer normalisation of what is valid; zeros for padding."""
 
     def build(self, x_shape: Any, *_: Any) -> None:

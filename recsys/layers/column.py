@@ -4,8 +4,10 @@ from typing import Any
 
 import keras
 
+from recsys.saving import saved
 
-@keras.saving.register_keras_serializable(package="recsys")
+
+@saved
 class InputColumn(keras.layers.InputLayer):
     """An input whose values mean what one fitted pipeline says.
 

@@ -12,8 +12,10 @@ from keras import ops
 
 from recsys.feature import Task
 from recsys.feature._names import given_name, layer_name
-from recsys.layers.activation import Dice, get_activation, serialize_activation
+from recsys.layers.activation import Dice, get_activation
+from recsys.layers.base import Layer
 from recsys.layers.kept import Kept
+from recsys.saving import saved
 
 _compiler = threading.local()
 
@@ -43,7 +45,7 @@ def as_shapes(input_shape: Any) -> list[tuple[Any, ...]]:
     return [tuple(shape) for shape in (input_shape if several else [input_shape])]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Dropout(keras.layers.Dropout):
     """Keras' dropout of single units, with less to draw on TensorFlow.
 
@@ -71,7 +73,7 @@ class Dropout(keras.layers.Dropout):
         return inputs * (tf.cast(kept, inputs.dtype) * (65536 / (65536 - dropped)))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras' batch normalisation of the last axis, in one operation on TensorFlow."""
 
@@ -127,8 +129,7 @@ def batch_norm(**kwargs: Any) -> BatchNorm:
     return BatchNorm(**{"momentum": 0.9, "epsilon": 1e-5, **kwargs})
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FeedForwardLayer(keras.layers.Layer):
+class FeedForwardLayer(Layer):
     """An MLP: for each size Dense, batch normalisation, activation, dropout.
 
     The last layer has all of them too; a logit comes from `Tower`.
@@ -227,18 +228,7 @@ class FeedForwardLayer(keras.layers.Layer):
         width = self.hidden_units[-1] if self.hidden_units else input_shape[-1]
         return (*input_shape[:-1], width)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "l2_reg": self.l2_reg,
-            "dropout_rate": self.dropout_rate,
-            "use_bn": self.use_bn,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class Tower(FeedForwardLayer):
     """An MLP that ends in logits: Dense without activation, norm or dropout.
 
@@ -284,16 +274,8 @@ class Tower(FeedForwardLayer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.num_logits)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_logits": self.num_logits,
-            "use_bias": self.use_bias,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class Bias(keras.layers.Layer):
+class Bias(Layer):
     """The sum of its inputs and one trainable number: a model's global bias.
 
     Of several logits each has a number of its own.
@@ -324,8 +306,7 @@ def split(x: Any, widths: Sequence[int]) -> list[Any]:
     return list(ops.split(x, cuts, axis=-1)) if cuts else [x]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Split(keras.layers.Layer):
+class Split(Layer):
     """Cuts the last axis into parts of the given widths.
 
     Call arguments:
@@ -341,28 +322,22 @@ class Split(keras.layers.Layer):
     def call(self, inputs: Any) -> list[Any]:
         return split(inputs, self.widths)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "widths": self.widths}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class Stack(keras.layers.Layer):
+class Stack(Layer):
     """From a list of `(batch, dim)` to `(batch, len(list), dim)`."""
 
     def call(self, inputs: Sequence[Any]) -> Any:
         return ops.stack(inputs, axis=1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Unstack(keras.layers.Layer):
+class Unstack(Layer):
     """From `(batch, n, dim)` to a list of n `(batch, dim)`."""
 
     def call(self, inputs: Any) -> list[Any]:
         return list(ops.unstack(inputs, inputs.shape[1], axis=1))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Zeros(keras.layers.Layer):
+class Zeros(Layer):
     """Zeros for each row: `(batch, dim)`.
 
     Args:
@@ -381,20 +356,15 @@ class Zeros(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.dim)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dim": self.dim}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SumUnits(keras.layers.Layer):
+class SumUnits(Layer):
     """From `(batch, width)` to the sum of each row, `(batch, 1)`, float32."""
 
     def call(self, inputs: Any) -> Any:
         return ops.sum(ops.cast(inputs, "float32"), axis=-1, keepdims=True)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class WeightedSum(keras.layers.Layer):
+class WeightedSum(Layer):
     """Sum of its inputs, each times a trainable number that starts at 1.
 
     Call arguments:
@@ -413,8 +383,7 @@ class WeightedSum(keras.layers.Layer):
         return sum(terms[1:], start=terms[0])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class AppendOne(keras.layers.Layer):
+class AppendOne(Layer):
     """Appends 1 to a vector: the factor of a bias in a dot product.
 
     Call arguments:
@@ -427,8 +396,7 @@ class AppendOne(keras.layers.Layer):
         return ops.concatenate([inputs, ops.ones_like(inputs[..., :1])], axis=-1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class UnitLength(keras.layers.Layer):
+class UnitLength(Layer):
     """Divides a vector by its length, float32; zeros stay zero, in every export.
 
     Call arguments:
@@ -443,24 +411,21 @@ class UnitLength(keras.layers.Layer):
         return inputs * ops.rsqrt(ops.maximum(squares, 1e-24))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Identity(keras.layers.Layer):
+class Identity(Layer):
     """Returns its input; it gives an output its name."""
 
     def call(self, inputs: Any) -> Any:
         return inputs
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class StopGradient(keras.layers.Layer):
+class StopGradient(Layer):
     """Returns its input; no gradient passes."""
 
     def call(self, inputs: Any) -> Any:
         return ops.stop_gradient(inputs)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class PredictLayer(keras.layers.Layer):
+class PredictLayer(Layer):
     """The head of a task: from logits to a prediction, in float32.
 
     The prediction is exactly the activation of the logit, sigmoid for a binary
@@ -537,17 +502,6 @@ class PredictLayer(keras.layers.Layer):
             return logit
         activations = {"binary": ops.sigmoid, "multiclass": ops.softmax}
         return activations.get(self.task, ops.exp)(logit)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "task": self.task,
-            "num_classes": self.num_classes,
-            "as_logit": self.as_logit,
-            "use_bias": self.use_bias,
-            "is_task": self.is_task,
-            "requires": self.requires,
-        }
 
 
 def predict(task: Task | Sequence[Task], logits: Any) -> Any:
@@ -630,7 +584,7 @@ def task_towers(
     return predict(task_list, logits)  # type: ignore[no-any-return]
 
 
-class Derived(keras.layers.Layer):
+class Derived(Layer):
     """A layer with weights that follow from others and are read in prediction.
 
     `recsys.train.Model` has them computed when it is trained, and before it predicts,
@@ -642,7 +596,7 @@ class Derived(keras.layers.Layer):
         raise NotImplementedError
 
 
-class LossLayer(keras.layers.Layer):
+class LossLayer(Layer):
     """A loss on tensors inside the model, for what the outputs do not show.
 
     `call` keeps the tensors in `self.kept` and returns what the rest of the model
@@ -710,10 +664,3 @@ class LossLayer(keras.layers.Layer):
             valid: Rows with a label by task, scalars.
         """
         return [*self.num.take(), next(iter(valid.values()), rows)][0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "weight": self.weight,
-            "sample_weight": self.sample_weight,
-        }

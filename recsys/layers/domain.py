@@ -6,12 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import dropout
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class GateNU(keras.layers.Layer):
+class GateNU(Layer):
     """Gate neural unit of PEPNet (Chang et al. 2023, eq. 1-2).
 
         gate(x) = gamma * sigmoid(relu(x W + b) W' + b'), in (0, gamma)
@@ -68,17 +68,8 @@ class GateNU(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.hidden_units[1])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "hidden_units": self.hidden_units,
-            "gamma": self.gamma,
-            "l2_reg": self.l2_reg,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class EPNet(keras.layers.Layer):
+class EPNet(Layer):
     """Embedding personalized network of PEPNet (Chang et al. 2023, eq. 3-4).
 
         O = gate([domain, stop_gradient(E)]) * E
@@ -112,12 +103,8 @@ class EPNet(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape[1]
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "l2_reg": self.l2_reg}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class PPNet(keras.layers.Layer):
+class PPNet(Layer):
     r"""Parameter personalized network of PEPNet (Chang et al. 2023, eq. 5-7).
 
         gate^l = GateNU^l([prior, stop_gradient(O)]), cut into one part for each tower
@@ -214,14 +201,3 @@ class PPNet(keras.layers.Layer):
         (batch, width), _ = input_shape
         last = self.hidden_units[-1] if self.hidden_units else width
         return [(batch, last)] * self.multiples
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "multiples": self.multiples,
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "dropout": self.dropout,
-            "l2_reg": self.l2_reg,
-            "gate_per_task": self.gate_per_task,
-        }

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from recsys.feature.field import BINS, are_bins
+from recsys.layers.base import Layer
 from recsys.layers.core import shapes_may_vary, split
 from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
@@ -36,8 +37,7 @@ def write_rows(table: Any, ids: Any, rows: Any) -> None:
         table.assign(ops.scatter_update(table, at, rows))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Embedding(keras.layers.Layer):
+class Embedding(Layer):
     """A table of vectors, one row per id, that costs what a batch touches.
 
     On TensorFlow only the rows of the batch are read, and their gradient stays
@@ -139,23 +139,8 @@ class Embedding(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape, self.dim)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "dim": self.dim,
-            "embeddings_initializer": keras.initializers.serialize(
-                self.embeddings_initializer
-            ),
-            "l2_reg": self.l2_reg,
-            "embeddings_regularizer": keras.regularizers.serialize(
-                self.embeddings_regularizer
-            ),
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class DenseEmbedding(keras.layers.Layer):
+class DenseEmbedding(Layer):
     """A number times a learned vector: how a numeric field enters interactions.
 
     There is no bias and no activation: with a width of 1 it is the linear term
@@ -224,24 +209,8 @@ class DenseEmbedding(keras.layers.Layer):
             return ops.expand_dims(x, -1) * self.embeddings[0]
         return ops.matmul(x, self.embeddings)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dim": self.dim,
-            "vocab_size": self.vocab_size,
-            "embeddings_initializer": keras.initializers.serialize(
-                self.embeddings_initializer
-            ),
-            "l2_reg": self.l2_reg,
-            "length": self.length,
-            "embeddings_regularizer": keras.regularizers.serialize(
-                self.embeddings_regularizer
-            ),
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class PiecewiseLinear(keras.layers.Layer):
+class PiecewiseLinear(Layer):
     r"""Embeds a number by a function that is linear in each of its bins.
 
         e_t = 0                                    if x < b_{t-1} and t > 1
@@ -323,23 +292,8 @@ class PiecewiseLinear(keras.layers.Layer):
         encoded = ops.clip(share, least, np.array([1.0] * last + [most], "float32"))
         return ops.matmul(ops.cast(encoded, self.compute_dtype), self.embeddings)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dim": self.dim,
-            "edges": self.edges,
-            "embeddings_initializer": keras.initializers.serialize(
-                self.embeddings_initializer
-            ),
-            "l2_reg": self.l2_reg,
-            "embeddings_regularizer": keras.regularizers.serialize(
-                self.embeddings_regularizer
-            ),
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class PositionalEmbedding(keras.layers.Layer):
+class PositionalEmbedding(Layer):
     """Learned positions, counted back from the most recent valid element.
 
     The last valid element is at position 0, whichever side the padding is on and
@@ -403,17 +357,8 @@ class PositionalEmbedding(keras.layers.Layer):
         extra = 0 if self.merge == "sum" else self.dim or input_shape[-1]
         return (*input_shape[:-1], input_shape[-1] + extra)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "merge": self.merge,
-            "dim": self.dim,
-            "max_length": self.max_length,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class Recency(keras.layers.Layer):
+class Recency(Layer):
     """How far each behaviour is from the target: 1 the most recent, padding 0.
 
     Call arguments:
@@ -429,8 +374,7 @@ class Recency(keras.layers.Layer):
         return ops.where(valid, positions_from_end(valid, valid) + 1, 0)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class MaskEmbedding(keras.layers.Layer):
+class MaskEmbedding(Layer):
     """Copies of the rows in which random features are replaced by learned vectors.
 
     One probability p in [min_probability, max_probability] is drawn for each copy of
@@ -517,18 +461,6 @@ class MaskEmbedding(keras.layers.Layer):
         if several:
             return split(x, self.widths)
         return ops.reshape(x, (-1, n, self.widths[0]))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_sample": self.num_sample,
-            "min_probability": self.min_probability,
-            "max_probability": self.max_probability,
-            "emd_dim": self.emd_dim,
-            "embeddings_initializer": keras.initializers.serialize(
-                self.embeddings_initializer
-            ),
-        }
 
 
 def _repeats(ids: Any) -> Any:

@@ -13,12 +13,12 @@ import keras
 from keras import ops
 
 from recsys.feature._names import layer_name
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, as_shapes, batch_norm, dropout
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Experts(keras.layers.Layer):
+class Experts(Layer):
     r"""Several MLPs of one shape side by side, each with weights of its own.
 
         f_k(x) = MLP_k(x),   each layer activation(x_k W_k + b_k)
@@ -133,20 +133,8 @@ class Experts(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.num_experts, self.hidden_units[-1])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "l2_reg": self.l2_reg,
-            "dropout_rate": self.dropout_rate,
-            "use_bn": self.use_bn,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class Gate(keras.layers.Layer):
+class Gate(Layer):
     """How much of each expert a row gets: softmax(x W) (Ma et al. 2018, eq. 7).
 
     The softmax is float32 under every dtype policy. A single expert has share 1, and
@@ -197,6 +185,11 @@ class Gate(keras.layers.Layer):
                 f"gate_dropout={gate_dropout}"
             )
         self.num_experts = num_experts
+        self.hidden_units = hidden_units
+        self.activation = activation
+        self.l2_reg = l2_reg
+        self.dropout_rate = dropout_rate
+        self.use_bn = use_bn
         self.hidden = FeedForwardLayer(
             hidden_units,
             activation,
@@ -240,23 +233,8 @@ class Gate(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.num_experts)
 
-    def get_config(self) -> dict[str, Any]:
-        hidden = self.hidden
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "hidden_units": hidden.hidden_units,
-            "activation": serialize_activation(hidden.activation),
-            "l2_reg": hidden.l2_reg,
-            "dropout_rate": hidden.dropout_rate,
-            "use_bn": hidden.use_bn,
-            "use_bias": self.use_bias,
-            "gate_dropout": self.gate_dropout,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class Mixture(keras.layers.Layer):
+class Mixture(Layer):
     """The sum of experts, each times its share.
 
     Call arguments:
@@ -292,8 +270,7 @@ class Mixture(keras.layers.Layer):
         return (input_shape[0][0], input_shape[1][-1])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class GatingNetwork(keras.layers.Layer):
+class GatingNetwork(Layer):
     """A mixture of experts by a gate of its own.
 
     Args:
@@ -322,6 +299,14 @@ class GatingNetwork(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
+        self.num_experts = num_experts
+        self.l2_reg = l2_reg
+        self.dropout = dropout
+        self.use_bn = use_bn
+        self.hidden_units = hidden_units
+        self.activation = activation
+        self.use_bias = use_bias
+        self.gate_dropout = gate_dropout
         same = {"dtype": self.dtype_policy}
         self.gate = Gate(
             num_experts,
@@ -348,11 +333,6 @@ class GatingNetwork(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], input_shape[1][-1])
-
-    def get_config(self) -> dict[str, Any]:
-        config = self.gate.get_config()
-        config["dropout"] = config.pop("dropout_rate")
-        return {**config, **super().get_config()}
 
 
 def gate_values(model: keras.Model, x: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.core import shapes_may_vary
 
 MOST_ROWS = 64
@@ -21,8 +22,7 @@ def known_or_last(ids: Any, number: int) -> Any:
     return ops.where((ids >= 0) & (ids < number), ids, number)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class KnownIds(keras.layers.Layer):
+class KnownIds(Layer):
     """Gives all ids outside a vocabulary the one behind its last.
 
     Args:
@@ -39,9 +39,6 @@ class KnownIds(keras.layers.Layer):
 
     def call(self, ids: Any) -> Any:
         return known_or_last(ids, self.number)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "number": self.number}
 
 
 def members(groups: Any, number: int) -> Any:

@@ -7,10 +7,10 @@ import numpy as np
 from keras import ops
 
 from recsys.layers import core
+from recsys.layers.base import Layer
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class HSTULayer(keras.layers.Layer):
+class HSTULayer(Layer):
     r"""Attention without softmax, gated by the token itself (eq. 1-3).
 
         U, V, Q, K = silu(LN(X) W_1)
@@ -114,13 +114,3 @@ class HSTULayer(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape: Any, *_: Any) -> Any:
         return x_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "qk_dim": self.qk_dim,
-            "v_dim": self.v_dim,
-            "num_times": self.num_times,
-            "dropout": self.dropout,
-        }

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.embedding import gather_rows
 from recsys.layers.masking import masked_softmax
 from recsys.layers.retrieval import IMPOSSIBLE, SampledSoftmax
@@ -51,8 +52,7 @@ def _route(votes: Any, logits: Any, valid: Any, exists: Any, rounds: int) -> Any
     return c
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class InterestRouting(keras.layers.Layer):
+class InterestRouting(Layer):
     r"""Multi-interest extractor of MIND: dynamic routing with one map for all.
 
         v_i = S e_i,   K_u = max(1, min(K, floor(log_2 n))) interests of n behaviours
@@ -138,18 +138,8 @@ class InterestRouting(keras.layers.Layer):
             keras.KerasTensor(shape, "bool"),
         )
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_interests": self.num_interests,
-            "num_rows": self.num_rows,
-            "rounds": self.rounds,
-            "init": self.init,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class CapsuleInterests(keras.layers.Layer):
+class CapsuleInterests(Layer):
     r"""Interests by dynamic routing with a map for each interest (ComiRec-DR).
 
         v_ik = W_ik e_i,  or  W_k e_i with `share_positions`
@@ -211,17 +201,8 @@ class CapsuleInterests(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return (input_shape[0], self.num_interests, input_shape[2])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_interests": self.num_interests,
-            "rounds": self.rounds,
-            "share_positions": self.share_positions,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SelfAttentiveInterests(keras.layers.Layer):
+class SelfAttentiveInterests(Layer):
     r"""Interests by self-attention (ComiRec-SA).
 
         A = softmax_t(W_2^T tanh(W_1^T (H + P)^T)),   V = A H
@@ -275,16 +256,7 @@ class SelfAttentiveInterests(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return (input_shape[0], self.num_interests, input_shape[2])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_interests": self.num_interests,
-            "hidden": self.hidden,
-            "use_positions": self.use_positions,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class LabelAwareSoftmax(SampledSoftmax):
     r"""Sampled softmax of the interests that have to do with the positive item.
 
@@ -334,13 +306,8 @@ class LabelAwareSoftmax(SampledSoftmax):
         weights = masked_softmax(scores, valid)
         return ops.sum(ops.expand_dims(weights, 2) * interests, axis=1)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {**config, "power": self.power, "attention": self.attention}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class MeanOfParts(keras.layers.Layer):
+class MeanOfParts(Layer):
     """The mean of vectors side by side: `(..., num dim)` to `(..., dim)`.
 
     Args:
@@ -355,12 +322,8 @@ class MeanOfParts(keras.layers.Layer):
         parts = ops.split(inputs, self.num, axis=-1)
         return sum(parts[1:], start=parts[0]) / self.num
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num": self.num}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class BesideEach(keras.layers.Layer):
+class BesideEach(Layer):
     """Puts a row's vector beside each of its interests.
 
     Call arguments:

@@ -7,12 +7,12 @@ unseen and removes rows from the loss.
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from recsys.layers.base import Layer
 
-@keras.saving.register_keras_serializable(package="recsys")
-class ValidPositions(keras.layers.Layer):
+
+class ValidPositions(Layer):
     """Tells values from padding: id 0 of a history or multi-value column.
 
     Call arguments:

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import dropout
 from recsys.layers.masking import masked_softmax
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class MetaUnit(keras.layers.Layer):
+class MetaUnit(Layer):
     r"""An MLP of constant width with weights generated from a scenario (M2M, 3.3).
 
         h <- f(h W_i(s) + b_i(s)),   i = 1..num_layer
@@ -124,18 +124,8 @@ class MetaUnit(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_layer": self.num_layer,
-            "activation": serialize_activation(self.activation),
-            "dropout": self.dropout,
-            "l2_reg": self.l2_reg,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class MetaAttention(keras.layers.Layer):
+class MetaAttention(Layer):
     r"""Mixes experts for each task, by weights that depend on the scenario.
 
         a_{t,i} = w_t^T MetaUnit([E_i; T_t]; s),   R_t = \sum_i softmax_i(a_t)_i E_i
@@ -162,6 +152,10 @@ class MetaAttention(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.num_layer = num_layer
+        self.activation = activation
+        self.dropout = dropout
+        self.l2_reg = l2_reg
         self.unit = MetaUnit(
             num_layer,
             activation,
@@ -201,12 +195,8 @@ class MetaAttention(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[1][:2], input_shape[0][-1])
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **_of_unit(self.unit)}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class MetaTower(keras.layers.Layer):
+class MetaTower(Layer):
     r"""A residual stack of meta units, one for all tasks given to the layer.
 
         L^j = f(MetaUnit^j(L^{j-1}; s) + L^{j-1}),   L^0 = R
@@ -265,19 +255,3 @@ class MetaTower(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_layer": self.num_layer,
-            "meta_unit_depth": self.meta_unit_depth,
-            "activation": serialize_activation(self.activation),
-            "dropout": self.dropout,
-            "l2_reg": self.l2_reg,
-        }
-
-
-def _of_unit(unit: MetaUnit) -> dict[str, Any]:
-    names = ("num_layer", "activation", "dropout", "l2_reg")
-    config = unit.get_config()
-    return {name: config[name] for name in names}

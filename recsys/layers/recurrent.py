@@ -6,11 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.base import Layer
+
 CELLS = ("augru", "agru", "aigru")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class AttentionGRUCell(keras.layers.Layer):
+class AttentionGRUCell(Layer):
     r"""One step of a GRU whose update an attention a controls (DIEN, section 4.3.3).
 
         r = \sigma(x_r + U_r h),  \tilde h = tanh(x_h + r * U_h h)
@@ -60,12 +61,8 @@ class AttentionGRUCell(keras.layers.Layer):
         h = h + update * (candidate - h)
         return h, [h]
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "kind": self.kind}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class AttentionGRU(keras.layers.Layer):
+class AttentionGRU(Layer):
     """The state of a GRU behind a sequence, each step weighed by an attention.
 
     Parameters, from width d to n: `3 (n d + n^2 + n)`; of AGRU two thirds of it.
@@ -119,12 +116,8 @@ class AttentionGRU(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: Any, *_: Any) -> Any:
         return (inputs_shape[0], self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "kind": self.kind}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class GRUStates(keras.layers.Layer):
+class GRUStates(Layer):
     """All states of a GRU, of the width of its input (`keras.layers.GRU`).
 
     Masking: steps that are not `valid` leave the state as it is, and are zero in the

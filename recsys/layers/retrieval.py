@@ -185,16 +185,7 @@ class MatchLoss(LossLayer):
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return (input_shape[0][0], 1)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "temperature": self.temperature,
-            "reserved": self.reserved,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class SampledSoftmax(MatchLoss):
     r"""Softmax over the items, with a sample in the denominator.
 
@@ -291,16 +282,7 @@ class SampledSoftmax(MatchLoss):
         expected = self.draws.log_probability(ids) + math.log(self.num_negatives or 1)
         return score - expected
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_negatives": self.num_negatives,
-            "sampler": self.sampler,
-            "subtract_log_q": self.subtract_log_q,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class InBatchSoftmax(MatchLoss):
     r"""Softmax over the items of the batch, and over some that are drawn.
 
@@ -396,16 +378,6 @@ class InBatchSoftmax(MatchLoss):
             known = ops.expand_dims(ops.cast(x[self.known], "int32"), 2)
             masked |= ops.any(known == ops.reshape(columns, (1, 1, -1)), axis=1)
         return softmax_loss(positive, logits, masked)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_negatives": self.num_negatives,
-            "subtract_log_q": self.subtract_log_q,
-            "known": self.known,
-            "rate": self.rate,
-            "counted": self.counted,
-        }
 
 
 class NegativesOfRows(MatchLoss):
@@ -516,15 +488,7 @@ class NegativesOfRows(MatchLoss):
         """
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_negatives": self.num_negatives,
-            "unseen": self.unseen,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class SampledCrossentropy(NegativesOfRows):
     r"""Cross-entropy of one positive and some negatives.
 
@@ -541,7 +505,6 @@ class SampledCrossentropy(NegativesOfRows):
         return ops.softplus(-positive) + ops.sum(others, axis=1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class SampledBPR(NegativesOfRows):
     r"""Bayesian personalised ranking: the positive before each negative.
 
@@ -559,7 +522,6 @@ class SampledBPR(NegativesOfRows):
         return losses / ops.maximum(count, 1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class CosineContrastive(NegativesOfRows):
     r"""Pulls the positive up, and pushes down negatives above a margin.
 
@@ -596,16 +558,7 @@ class CosineContrastive(NegativesOfRows):
         # Above 1 only where dropout has scaled what is left of a unit vector.
         return ops.relu(1 - positive) + share * ops.sum(hinges, axis=1)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {
-            **config,
-            "margin": self.margin,
-            "negative_weight": self.negative_weight,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class Top1(NegativesOfRows):
     r"""TOP1: the share of negatives before the positive, and their size.
 
@@ -624,7 +577,6 @@ class Top1(NegativesOfRows):
         return ops.sum(ops.where(counts, losses, 0), axis=1) / ops.maximum(count, 1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class BPRMax(NegativesOfRows):
     r"""BPR-max: BPR against the largest of the negatives, smoothed.
 
@@ -651,6 +603,3 @@ class BPRMax(NegativesOfRows):
         size = ops.sum(ops.exp(log_w) * ops.square(negative), axis=1)
         loss += self.regularization * size
         return ops.where(ops.any(counts, axis=1), loss, 0)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "regularization": self.regularization}

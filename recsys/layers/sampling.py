@@ -12,11 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.embedding import gather_rows, write_rows
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class UniformSampler(keras.layers.Layer):
+class UniformSampler(Layer):
     """Draws every item alike, with replacement.
 
     Args:
@@ -38,15 +38,7 @@ class UniformSampler(keras.layers.Layer):
         """Returns how likely one draw is each of `ids`, as a logarithm."""
         return ops.zeros_like(ids, "float32") - math.log(self.num_items)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "first": self.first,
-            "num_items": self.num_items,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class LogUniformSampler(UniformSampler):
     """Draws the item at rank r with probability log((r + 2) / (r + 1)) / log(n + 1).
 
@@ -72,7 +64,6 @@ class LogUniformSampler(UniformSampler):
         return ops.log(share)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class UnigramSampler(UniformSampler):
     r"""Draws item j with probability `c_j^\alpha / \sum c^\alpha`, c_j >= 1 its count.
 
@@ -134,9 +125,6 @@ class UnigramSampler(UniformSampler):
         """Returns how likely one draw is each of `ids`, as a logarithm."""
         return gather_rows(self.log_share, ops.maximum(ids - self.first, 0))
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "alpha": self.alpha}
-
 
 def _alias_table(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns with which probability a place keeps its own id, and its alias.
@@ -168,8 +156,7 @@ def _alias_table(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return keep, alias
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class StreamingFrequency(keras.layers.Layer):
+class StreamingFrequency(Layer):
     """Estimates how likely an item is to be in a batch from the steps between two.
 
         B[h(y)] <- (1 - rate) B[h(y)] + rate (t - A[h(y)]),   A[h(y)] <- t
@@ -227,17 +214,8 @@ class StreamingFrequency(keras.layers.Layer):
         write_rows(self.gap, ids, gap)
         write_rows(self.last, ids, ops.zeros_like(gap) + self.step)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "rate": self.rate,
-            "start": self.start,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class CountedFrequency(keras.layers.Layer):
+class CountedFrequency(Layer):
     r"""How likely an item is to be in a batch, from its count c in N training rows.
 
         p(y) = 1 - (1 - c / N)^B
@@ -275,9 +253,6 @@ class CountedFrequency(keras.layers.Layer):
         """Returns the logarithm of how likely each id is among so many rows."""
         rows = ops.cast(num_rows, "float32")
         return ops.log(-ops.expm1(rows * gather_rows(self.log_absent, ids)))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
 
 
 def draw_unseen(seen: Any, first: int, num_items: int, num: int, seed: Any) -> Any:

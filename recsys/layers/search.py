@@ -7,12 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.base import Layer
+
 NEVER = -1e30
 """Score of what must not be found."""
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class TopSteps(keras.layers.Layer):
+class TopSteps(Layer):
     """Finds the behaviours of the highest scores; of equal ones the most recent.
 
     No gradient flows through the choice.
@@ -63,12 +64,8 @@ class TopSteps(keras.layers.Layer):
         shape, _ = self.compute_output_shape(scores.shape, valid.shape)
         return keras.KerasTensor(shape, "int32"), keras.KerasTensor(shape, "bool")
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "k": self.k}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class TakeSteps(keras.layers.Layer):
+class TakeSteps(Layer):
     """Takes some behaviours of a column.
 
     Call arguments:
@@ -89,8 +86,7 @@ class TakeSteps(keras.layers.Layer):
         return keras.KerasTensor(shape, column.dtype)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class SimHash(keras.layers.Layer):
+class SimHash(Layer):
     r"""Signs of random projections: near vectors agree in most of them.
 
         code(x) = sign(x R),   R ~ N(0, 1), fixed;   E[share that differs] = angle / pi
@@ -131,6 +127,3 @@ class SimHash(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         sides = ops.matmul(ops.stop_gradient(inputs), self.directions)
         return ops.where(sides > 0, 1.0, -1.0)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_bits": self.num_bits, "seed": self.seed}

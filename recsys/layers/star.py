@@ -10,13 +10,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import dropout
 from recsys.layers.grouped import grouped_matmul, known_or_last, members
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class PartitionedNormalization(keras.layers.Layer):
+class PartitionedNormalization(Layer):
     r"""Batch normalisation by the statistics of each domain (Sheng et al. 2021).
 
         y = (\gamma \gamma_p) (x - E_p) / \sqrt{V_p + \epsilon} + (\beta + \beta_p)
@@ -147,19 +147,8 @@ class PartitionedNormalization(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_domain": self.num_domain,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "min_rows": self.min_rows,
-            "affine": self.affine,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class StarDense(keras.layers.Layer):
+class StarDense(Layer):
     r"""A layer whose weights are those of all domains times those of the domain.
 
         y = x (W \odot W_p) + (b + b_p)
@@ -226,17 +215,8 @@ class StarDense(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "num_domain": self.num_domain,
-            "l2_reg": self.l2_reg,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class StarTopologyFCN(keras.layers.Layer):
+class StarTopologyFCN(Layer):
     """An MLP of `StarDense` layers: for each size one, activation, dropout.
 
     Args:
@@ -297,13 +277,3 @@ class StarTopologyFCN(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch, width = input_shape[0]
         return (batch, self.hidden_units[-1] if self.hidden_units else width)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_domain": self.num_domain,
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "dropout": self.dropout,
-            "l2_reg": self.l2_reg,
-        }

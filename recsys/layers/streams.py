@@ -13,15 +13,14 @@ from keras import ops
 
 from recsys.feature import Task
 from recsys.feature._names import layer_name
-from recsys.layers.activation import serialize_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import as_shapes, predict
 from recsys.layers.experts import Experts
 from recsys.layers.grouped import known_or_last, members
 from recsys.layers.masking import masked_softmax
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class StackedExtraction(keras.layers.Layer):
+class StackedExtraction(Layer):
     r"""One level of CGC / PLE (Tang et al. 2020, eq. 1-6) for many streams.
 
         s'_j = softmax(s_j W_j) [own experts(s_j), shared experts(s_0)]
@@ -160,24 +159,8 @@ class StackedExtraction(keras.layers.Layer):
         streams = (batch, self.num_streams, width)
         return (streams, (batch, width)) if self.goes_on else streams
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_streams": self.num_streams,
-            "num_experts": self.num_experts,
-            "num_shared_experts": self.num_shared_experts,
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "l2_reg": self.l2_reg,
-            "dropout_rate": self.dropout_rate,
-            "use_bn": self.use_bn,
-            "use_bias": self.use_bias,
-            "goes_on": self.goes_on,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SelectDomain(keras.layers.Layer):
+class SelectDomain(Layer):
     """Takes the stream of the row's domain; of an unknown one, the mean of all.
 
     No gradient reaches the streams of other domains.
@@ -211,12 +194,8 @@ class SelectDomain(keras.layers.Layer):
         batch, _, width = input_shape[0]
         return (batch, width)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_domain": self.num_domain}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class DomainTowers(keras.layers.Layer):
+class DomainTowers(Layer):
     r"""A tower for each domain; a row gets the logit of its own.
 
         z = \sum_p [p = domain] tower_p(x_p)
@@ -284,18 +263,6 @@ class DomainTowers(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], self.num_logits)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_domain": self.num_domain,
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "l2_reg": self.l2_reg,
-            "dropout_rate": self.dropout_rate,
-            "use_bn": self.use_bn,
-            "num_logits": self.num_logits,
-        }
 
 
 def domain_towers(

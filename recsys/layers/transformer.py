@@ -7,11 +7,11 @@ from keras import ops
 
 from recsys.layers import core
 from recsys.layers.activation import gelu
+from recsys.layers.base import Layer
 from recsys.layers.masking import masked_softmax
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class MultiHeadAttention(keras.layers.Layer):
+class MultiHeadAttention(Layer):
     r"""Scaled dot-product attention of several heads (Vaswani et al. 2017, eq. 1).
 
         head = softmax(Q K^T / sqrt(key_dim)) V,    output = concat(heads) W^O
@@ -114,24 +114,13 @@ class MultiHeadAttention(keras.layers.Layer):
     def compute_output_shape(self, query_shape: Any, context_shape: Any = None) -> Any:
         return query_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "target_aware": self.target_aware,
-            "attention_ffn": self.attention_ffn,
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "dropout": self.dropout,
-        }
-
 
 def _lead(x: Any) -> tuple[Any, Any]:
     """Batch and length of `x`, with -1 for the batch."""
     return -1, x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class BilinearAttention(keras.layers.Layer):
+class BilinearAttention(Layer):
     r"""Weights of behaviours by a bilinear form: a = softmax_t(h_t^T W q).
 
     Masking: positions that are not `valid` get weight 0, all of them if none is.
@@ -159,8 +148,7 @@ class BilinearAttention(keras.layers.Layer):
         return tuple(input_shape[1][:2])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class CrossAttention(keras.layers.Layer):
+class CrossAttention(Layer):
     """Attention, then residual and layer normalisation: LN(x + attention(x)).
 
     Args:
@@ -181,7 +169,12 @@ class CrossAttention(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.attention_ffn = attention_ffn
         self.residual = residual
+        self.target_aware = target_aware
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.dropout = dropout
         same = {"dtype": self.dtype_policy}
         self.attention = MultiHeadAttention(
             target_aware,
@@ -209,26 +202,11 @@ class CrossAttention(keras.layers.Layer):
     def compute_output_shape(self, x_shape: Any, context_shape: Any = None) -> Any:
         return x_shape
 
-    def get_config(self) -> dict[str, Any]:
-        of_attention = (
-            "attention_ffn",
-            "target_aware",
-            "num_heads",
-            "key_dim",
-            "dropout",
-        )
-        return {
-            **super().get_config(),
-            "residual": self.residual,
-            **{key: getattr(self.attention, key) for key in of_attention},
-        }
-
 
 BaseAttention = CrossAttention
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FeedForward(keras.layers.Layer):
+class FeedForward(Layer):
     """Position-wise MLP: LN(x + dropout(f(x W_1 + b_1) W_2 + b_2)).
 
     Args:
@@ -273,18 +251,8 @@ class FeedForward(keras.layers.Layer):
         change = self.dropout(self.contract(self.expand(x)), training=training)
         return self.norm(x + change)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "d_model": self.d_model,
-            "dff": self.dff,
-            "dropout_rate": self.dropout_rate,
-            "activation": self.activation,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class EncoderLayer(keras.layers.Layer):
+class EncoderLayer(Layer):
     """One transformer layer: attention and, with `dff`, a feed-forward part.
 
     Args:
@@ -311,16 +279,14 @@ class EncoderLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config: dict[str, Any] = {
-            "d_model": d_model,
-            "num_heads": num_heads,
-            "dff": dff,
-            "dropout_rate": dropout_rate,
-            "attention_ffn": attention_ffn,
-            "residual": residual,
-            "target_aware": target_aware,
-            "activation": activation,
-        }
+        self.d_model = d_model
+        self.num_heads = num_heads
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        self.attention_ffn = attention_ffn
+        self.residual = residual
+        self.target_aware = target_aware
+        self.activation = activation
         same = {"dtype": self.dtype_policy}
         self.attention = CrossAttention(
             attention_ffn,
@@ -351,12 +317,8 @@ class EncoderLayer(keras.layers.Layer):
     def compute_output_shape(self, x_shape: Any, context_shape: Any = None) -> Any:
         return x_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.config}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class Encoder(keras.layers.Layer):
+class Encoder(Layer):
     """A stack of `EncoderLayer`, all on the same context.
 
     Args:
@@ -383,24 +345,30 @@ class Encoder(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config: dict[str, Any] = {
-            "d_model": d_model,
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "dff": dff,
-            "dropout_rate": dropout_rate,
-            "attention_ffn": attention_ffn,
-            "residual": residual,
-            "target_aware": target_aware,
-        }
+        self.d_model = d_model
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        self.attention_ffn = attention_ffn
+        self.residual = residual
+        self.target_aware = target_aware
 
     def build(self, input_shape: Any) -> None:
         shapes = core.as_shapes(input_shape)
-        each = {key: v for key, v in self.config.items() if key != "num_layers"}
-        each["d_model"] = each["d_model"] or shapes[0][-1]
         self.layers = [
-            EncoderLayer(**each, name=f"layer_{i}", dtype=self.dtype_policy)
-            for i in range(self.config["num_layers"])
+            EncoderLayer(
+                d_model=self.d_model or shapes[0][-1],
+                num_heads=self.num_heads,
+                dff=self.dff,
+                dropout_rate=self.dropout_rate,
+                attention_ffn=self.attention_ffn,
+                residual=self.residual,
+                target_aware=self.target_aware,
+                name=f"layer_{i}",
+                dtype=self.dtype_policy,
+            )
+            for i in range(self.num_layers)
         ]
         for layer in self.layers:
             layer.build(*shapes)
@@ -413,6 +381,3 @@ class Encoder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return core.as_shapes(input_shape)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.config}

@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.feature import Field
 from recsys.layers.activation import gelu
+from recsys.layers.base import Layer
 from recsys.layers.causal import Positioned
 from recsys.layers.core import AppendOne
 from recsys.layers.retrieval import SampledSoftmax
@@ -26,8 +27,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "bert4rec"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Cloze(keras.layers.Layer):
+class Cloze(Layer):
     """Puts a learned [mask] in place of items that are to be guessed.
 
     For serving it stands before a history, where the next item would be. In training
@@ -100,12 +100,8 @@ class Cloze(keras.layers.Layer):
             keras.KerasTensor((batch, length + 1), "int32" if ids else "bool"),
         )
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "probability": self.probability}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class FirstPlace(keras.layers.Layer):
+class FirstPlace(Layer):
     """The first vector of a sequence: `(batch, length, dim)` to `(batch, dim)`."""
 
     def call(self, inputs: Any) -> Any:

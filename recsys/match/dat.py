@@ -12,7 +12,6 @@ Yu et al., DLP-KDD 2021 (figure 2, eq. 1-7)
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -27,7 +26,6 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "dat"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class DualAugmentedLoss(SampledCrossentropy):
     r"""Cross-entropy of pairs, and what augmented vectors and categories add to it.
 
@@ -118,15 +116,6 @@ class DualAugmentedLoss(SampledCrossentropy):
         there = number[:, 0] >= 2
         there = there & there[self.major_category]
         return ops.sum(ops.where(there, ops.sum(ops.square(difference), axis=1), 0))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "mimic_weights": self.mimic_weights,
-            "alignment_weight": self.alignment_weight,
-            "num_categories": self.num_categories,
-            "major_category": self.major_category,
-        }
 
 
 @factory

@@ -16,6 +16,7 @@ from keras import ops
 
 from recsys.feature import Field
 from recsys.layers import core
+from recsys.layers.base import Layer
 from recsys.layers.causal import Newest
 from recsys.layers.core import AppendOne
 from recsys.layers.retrieval import BPRMax, SampledBPR, SampledSoftmax, Top1
@@ -28,8 +29,7 @@ __all__ = ["Field", "gru4rec"]
 LOSSES = ("softmax", "bpr_max", "top1", "bpr")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class SessionStates(keras.layers.Layer):
+class SessionStates(Layer):
     """The states of GRUs, one above the other, after each behaviour.
 
     Masking: behaviours that are not `valid` leave the state as it is, and are zero in
@@ -76,10 +76,6 @@ class SessionStates(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return (*input_shape[:2], self.hidden_units[-1])
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {**config, "hidden_units": self.hidden_units, "dropout": self.dropout}
 
 
 @factory

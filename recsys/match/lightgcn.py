@@ -32,7 +32,6 @@ __all__ = ["Field", "lightgcn"]
 GRAPH = "embedding_graph"
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class InteractionGraph(Derived):
     r"""Vectors of users and items, averaged over the graph of who chose what.
 
@@ -210,17 +209,6 @@ class InteractionGraph(Derived):
         there = (r >= 0) & (r < left)
         return ops.where(there, reserved + r + low, reserved), there
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_users": self.num_users,
-            "num_items": self.num_items,
-            "num_edges": self.num_edges,
-            "dim": self.dim,
-            "num_layers": self.num_layers,
-            "normalize": self.normalize,
-        }
-
 
 class GraphLoss(MatchLoss):
     r"""A loss of the vectors of a graph, and a penalty on what is trained.
@@ -287,11 +275,7 @@ class GraphLoss(MatchLoss):
         """
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "user": self.user, "l2_reg": self.l2_reg}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class GraphBPR(GraphLoss, SampledBPR):
     r"""BPR of the vectors of a graph (eq. 15).
 
@@ -321,7 +305,6 @@ class GraphBPR(GraphLoss, SampledBPR):
         return loss + ops.sum(penalties, axis=1) / count
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class GraphSoftmax(GraphLoss, SampledSoftmax):
     r"""Softmax over the items, of the vectors of a graph.
 

@@ -12,11 +12,11 @@ He et al., WWW 2017, https://arxiv.org/abs/1708.05031 (figures 2-3, eq. 7-12)
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field
 from recsys.inputs import concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower
 from recsys.layers.retrieval import SampledCrossentropy
 from recsys.match._towers import Towers, user_id
@@ -28,8 +28,7 @@ __all__ = ["Field", "ncf"]
 KINDS = ("neumf", "mlp", "gmf")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class ByElement(keras.layers.Layer):
+class ByElement(Layer):
     """Multiplies each element of a vector by a weight: h of GMF.
 
     Call arguments:
@@ -43,7 +42,6 @@ class ByElement(keras.layers.Layer):
         return inputs * self.h
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class NeuralCrossentropy(SampledCrossentropy):
     r"""Cross-entropy of a score that an MLP computes from both vectors (eq. 7, 12).
 
@@ -101,16 +99,6 @@ class NeuralCrossentropy(SampledCrossentropy):
         pairs = [each + ops.expand_dims(user[:, n:], 1), each + vectors[..., n:]]
         deep = self.mlp(ops.concatenate(pairs, axis=-1), training=training)
         return products + deep[..., 0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_factors": self.num_factors,
-            "hidden_units": self.hidden_units,
-            "activation": self.activation,
-            "dropout": self.dropout,
-            "l2_reg": self.l2_reg,
-        }
 
 
 @factory

@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.feature import Field
 from recsys.layers import core
+from recsys.layers.base import Layer
 from recsys.layers.causal import LastNorm, Newest, Positioned, older
 from recsys.layers.masking import masked_softmax
 from recsys.layers.retrieval import MatchLoss, SampledCrossentropy, SampledSoftmax
@@ -27,8 +28,7 @@ __all__ = ["Field", "sasrec"]
 VARIANTS = ("paper", "code")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class CausalBlock(keras.layers.Layer):
+class CausalBlock(Layer):
     r"""Self-attention and a feed-forward network (section III-B).
 
         x <- x + drop(attention(LN(x)))
@@ -125,14 +125,6 @@ class CausalBlock(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape: Any, *_: Any) -> Any:
         return x_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "dropout": self.dropout,
-            "variant": self.variant,
-        }
 
 
 @factory

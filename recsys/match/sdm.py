@@ -18,6 +18,7 @@ from keras import ops
 from recsys.feature import Field
 from recsys.feature._names import layer_name
 from recsys.inputs import concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Split
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.retrieval import SampledSoftmax
@@ -29,8 +30,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "sdm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class SessionEncoder(keras.layers.Layer):
+class SessionEncoder(Layer):
     """An LSTM over a session, and self-attention over its states (eq. 2-6).
 
     Masking: behaviours that are not `valid` leave the LSTM as it is, and nobody sees
@@ -70,13 +70,8 @@ class SessionEncoder(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: Any, *_: Any) -> Any:
         return (*inputs_shape[:2], self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {**config, "units": self.units, "num_heads": self.num_heads}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class UserAttention(keras.layers.Layer):
+class UserAttention(Layer):
     r"""What a user attends to: `\sum_t softmax_t(<h_t, e_u>) h_t` (eq. 7-8, 9-10).
 
     Masking: behaviours that are not `valid` get weight 0; of none the sum is zero.
@@ -97,8 +92,7 @@ class UserAttention(keras.layers.Layer):
         return tuple(input_shape[1])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FusionGate(keras.layers.Layer):
+class FusionGate(Layer):
     r"""Mixes what a user does now with what it has always done (eq. 12-13).
 
         G = \sigma(W [e_u, s, p] + b),   o = (1 - G) * p + G * s

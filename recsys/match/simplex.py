@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field
+from recsys.layers.base import Layer
 from recsys.layers.core import AppendOne, Stack
 from recsys.layers.core import dropout as drop
 from recsys.layers.masking import masked_softmax, masked_sum
@@ -27,8 +28,7 @@ __all__ = ["Field", "simplex"]
 POOLINGS = ("mean", "user_attention", "self_attention")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class BehaviourAggregation(keras.layers.Layer):
+class BehaviourAggregation(Layer):
     r"""A user's own vector and that of the behaviours (eq. 3-5).
 
         u = g p + (1 - g) W_v \sum_t a_t e_t
@@ -89,10 +89,6 @@ class BehaviourAggregation(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return tuple(input_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        return {**config, "gamma": self.gamma, "pooling": self.pooling}
 
 
 @factory

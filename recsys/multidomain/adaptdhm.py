@@ -14,6 +14,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
+from recsys.layers.base import Layer
 from recsys.layers.core import predict
 from recsys.layers.star import StarDense, StarTopologyFCN
 from recsys.train.factory import factory
@@ -22,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "adaptdhm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class DistributionRouter(keras.layers.Layer):
+class DistributionRouter(Layer):
     r"""Routes each row to the nearest of some centres, which follow the rows (3.2).
 
         r_i = softmax_k(e_i c_k),   \hat c_k = \sum_i r_{ik} e_i / \sum_i r_{ik}
@@ -105,16 +105,6 @@ class DistributionRouter(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((inputs.shape[0],), "int32")
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_clusters": self.num_clusters,
-            "rounds": self.rounds,
-            "momentum": self.momentum,
-            "normalise": self.normalise,
-            "seed": self.seed,
-        }
 
 
 def _unit(x: Any) -> Any:

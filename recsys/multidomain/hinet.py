@@ -17,6 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, Split, Unstack, task_towers
 from recsys.layers.grouped import known_or_last
 from recsys.layers.masking import masked_softmax
@@ -30,8 +31,7 @@ Attend = Literal["others", "masked"]
 Towers = Literal["scenario_task", "task"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class ScenarioAwareAttention(keras.layers.Layer):
+class ScenarioAwareAttention(Layer):
     r"""What the other domains know, weighed by the row's own (eq. 4-5).
 
         A = \sum_{j \ne p} softmax_{j \ne p}(e_p W + b)_j S_j
@@ -97,14 +97,6 @@ class ScenarioAwareAttention(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], input_shape[0][-1])
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_domain": self.num_domain,
-            "attend": self.attend,
-            "stop_cross": self.stop_cross,
-        }
 
 
 @factory

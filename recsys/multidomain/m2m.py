@@ -12,12 +12,12 @@ Zhang et al., WSDM 2022, https://arxiv.org/abs/2201.06814 (figure 2, section 3)
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, OutOfRange
+from recsys.layers.base import Layer
 from recsys.layers.core import (
     FeedForwardLayer,
     Stack,
@@ -33,8 +33,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "m2m"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class LearnedView(keras.layers.Layer):
+class LearnedView(Layer):
     """A learned vector, the same for each row: the view of a task without fields.
 
     Args:
@@ -59,9 +58,6 @@ class LearnedView(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.dim)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dim": self.dim}
 
 
 @factory

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
-from recsys.layers.activation import serialize_activation
 from recsys.layers.aggregation import AttentionLayer
+from recsys.layers.base import Layer
 from recsys.layers.core import LossLayer, as_shapes, predict
 from recsys.layers.experts import Experts
 from recsys.layers.grouped import known_or_last, members
@@ -56,8 +56,7 @@ def fairness_coefficient(pv: ArrayLike, pred_sum: ArrayLike) -> NDArray[np.float
     return np.asarray(np.clip(rate / rate.mean(), LEAST, MOST))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class CrossScenarioAttention(keras.layers.Layer):
+class CrossScenarioAttention(Layer):
     r"""Behaviours that are like the target and happened in a place like this one.
 
         u = \sum_t softmax_t(att_I(x_t, x)) softmax_t(att_S(c_t, c)) x_t
@@ -121,17 +120,8 @@ class CrossScenarioAttention(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return tuple(input_shape[0])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "renormalise": self.renormalise,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class ScenarioTransform(keras.layers.Layer):
+class ScenarioTransform(Layer):
     r"""Scales and shifts each unit as the domain says: \beta_p * h + \gamma_p.
 
     At first, and always for an unknown domain, nothing is changed.
@@ -166,12 +156,8 @@ class ScenarioTransform(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_domain": self.num_domain}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class ScalarExperts(keras.layers.Layer):
+class ScalarExperts(Layer):
     r"""Experts of a domain and of all, each one logit: w_k^T MLP_k(BN(x)) + b_k.
 
     Experts of a domain normalise by the statistics of its rows and have weights of
@@ -261,20 +247,8 @@ class ScalarExperts(keras.layers.Layer):
         number = self.num_specific + self.num_shared
         return (input_shape[0][0], number, self.num_logits)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_domain": self.num_domain,
-            "num_specific": self.num_specific,
-            "num_shared": self.num_shared,
-            "num_logits": self.num_logits,
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class DebiasExperts(keras.layers.Layer):
+class DebiasExperts(Layer):
     r"""Mixes experts of a domain and of all, each one logit (section 3.4).
 
         E_k = w_k^T MLP_k(BN(h)) + b_k  [in training: + u_k^T BN(f) + d_k]
@@ -367,21 +341,7 @@ class DebiasExperts(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], self.num_logits)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_domain": self.num_domain,
-            "num_specific": self.num_specific,
-            "num_shared": self.num_shared,
-            "num_logits": self.num_logits,
-            "hidden_units": self.hidden_units,
-            "activation": serialize_activation(self.activation),
-            "num_buckets": self.num_buckets,
-            "bias_dim": self.bias_dim,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class FairnessWeight(LossLayer):
     """Weighs each row's cross-entropy by its fairness coefficient.
 
@@ -419,9 +379,6 @@ class FairnessWeight(LossLayer):
 
     def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
         return valid[self.task]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "task": self.task}
 
 
 @factory

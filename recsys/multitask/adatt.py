@@ -17,6 +17,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork
 from recsys.train.factory import factory
@@ -25,8 +26,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "adatt"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class NativeExperts(keras.layers.Layer):
+class NativeExperts(Layer):
     r"""Adds to a mixture the experts of the task itself (AdaTT, eq. 5).
 
         y = mixture + \sum_j v_j a_j
@@ -60,9 +60,6 @@ class NativeExperts(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "free": self.free}
 
 
 @factory

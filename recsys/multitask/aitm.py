@@ -18,6 +18,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, LossLayer, Tower, check_tasks, predict
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
@@ -26,8 +27,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "aitm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class AdaptiveTransfer(keras.layers.Layer):
+class AdaptiveTransfer(Layer):
     r"""Attention over what the step before hands on and what a step sees itself (AIT).
 
         w_u = softmax_u(<h_2(u), h_3(u)> / \sqrt{k}),   z = \sum_u w_u h_1(u)
@@ -61,7 +61,6 @@ class AdaptiveTransfer(keras.layers.Layer):
         return tuple(input_shape[0])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class BehavioralExpectation(LossLayer):
     r"""A step is never likelier than the one before (calibrator of AITM, eq. 9).
 
@@ -107,9 +106,6 @@ class BehavioralExpectation(LossLayer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "tasks": self.tasks}
 
 
 @factory

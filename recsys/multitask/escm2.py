@@ -13,7 +13,6 @@ the clicked rows, each weighed by how unlikely its click was, is unbiased.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
@@ -27,7 +26,6 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "escm2"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class InversePropensityRisk(LossLayer):
     r"""The loss of a conversion over all impressions, from the clicked ones (IPS).
 
@@ -96,16 +94,7 @@ class InversePropensityRisk(LossLayer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "tasks": self.tasks,
-            "clip": self.clip,
-            "self_normalized": self.self_normalized,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class DoublyRobustRisk(InversePropensityRisk):
     r"""The same loss, right if the propensity or the imputed error is (DR).
 
@@ -132,9 +121,6 @@ class DoublyRobustRisk(InversePropensityRisk):
         known = stop(imputed)
         estimate = known + chosen * (error - known)
         return estimate + chosen * ops.square(stop(error) - imputed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stop_gradients": self.stop_gradients}
 
 
 @factory

@@ -10,12 +10,12 @@ Ma et al., SIGIR 2018, https://arxiv.org/abs/1804.07931 (figure 2, eq. 2-3)
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import PredictLayer, Tower, check_tasks
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -23,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "esmm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class ProductLogit(keras.layers.Layer):
+class ProductLogit(Layer):
     r"""The logit of the product of two probabilities, from their logits.
 
         \sigma(z) = \sigma(a) \sigma(c),   z = -log(e^{-a} + e^{-c} + e^{-a-c})

@@ -19,6 +19,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import check_tasks, task_towers
 from recsys.layers.experts import Experts, GatingNetwork, Mixture
 from recsys.train.factory import factory
@@ -27,8 +28,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "home"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FeatureGate(keras.layers.Layer):
+class FeatureGate(Layer):
     r"""Gives each expert an input of its own: the bits of x, weighed.
 
         x_k = x * \sum_i softmax_i(x W_k) 2 \sigma(x B_ki A_ki)
@@ -96,18 +96,8 @@ class FeatureGate(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.num_experts, input_shape[-1])
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "num_pairs": self.num_pairs,
-            "rank": self.rank,
-            "l2_reg": self.l2_reg,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SelfGate(keras.layers.Layer):
+class SelfGate(Layer):
     """Mixes the experts one owns: softmax of their scores, of a single one sigmoid.
 
     Call arguments:

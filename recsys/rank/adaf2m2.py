@@ -16,6 +16,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import LossLayer, Tower, predict
 from recsys.layers.embedding import MaskEmbedding
 from recsys.layers.interaction.expert import InteractionExpert
@@ -28,8 +29,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "InteractionExpert", "Task", "adaf2m2"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class StateAwareAdapter(keras.layers.Layer):
+class StateAwareAdapter(Layer):
     """Weighs the embedding of each feature by the state of user and item.
 
         n = |id|,  s = [signals, id, n, log n, sqrt n, n^2 for each id]
@@ -68,9 +68,6 @@ class StateAwareAdapter(keras.layers.Layer):
         weights = ops.split(self.dense(state), len(embeddings), axis=-1)
         return [a * e for a, e in zip(weights, embeddings, strict=True)]
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stop_gradient": self.stop_gradient}
-
 
 def _norms(embedding: Any) -> Any:
     """Four functions of the length of a vector, `(batch, 4)`."""
@@ -80,7 +77,6 @@ def _norms(embedding: Any) -> Any:
     return ops.cast(norms, embedding.dtype)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class MultiForward(LossLayer):
     """A network that in training also predicts rows whose features are masked.
 
@@ -175,17 +171,6 @@ class MultiForward(LossLayer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0][0], 1)
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "task": self.task,
-            "interaction": serialize(self.interaction),
-            "tower": serialize(self.tower),
-            "mask": serialize(self.mask),
-            "maskable": self.maskable,
-        }
 
 
 @factory

@@ -14,6 +14,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import dropout as drop
 from recsys.layers.core import predict
 from recsys.layers.interaction.pairs import pair_embeddings
@@ -23,8 +24,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "afm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class PairAttention(keras.layers.Layer):
+class PairAttention(Layer):
     r"""Pools the products of pairs by an attention network (eq. 4-6).
 
         p_ij = v_i * v_j
@@ -72,9 +72,6 @@ class PairAttention(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "l2_reg": self.l2_reg}
 
 
 @factory

@@ -14,6 +14,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -21,8 +22,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "autoint"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FieldAttention(keras.layers.Layer):
+class FieldAttention(Layer):
     r"""The interacting layer of AutoInt: every field attends to all (eq. 5-8).
 
         a^h_{mk} = softmax_k <W^h_Q e_m, W^h_K e_k>
@@ -81,14 +81,6 @@ class FieldAttention(keras.layers.Layer):
         ]
         residual = ops.matmul(inputs, self.residual)
         return ops.relu(ops.concatenate(mixed, axis=-1) + residual)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "head_dim": self.head_dim,
-            "l2_reg": self.l2_reg,
-        }
 
 
 @factory

@@ -10,13 +10,13 @@ Chen et al., DLP-KDD 2019, https://arxiv.org/abs/1905.06874 (figure 1, eq. 1-6)
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers import core
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.layers.masking import masked_sum
 from recsys.layers.transformer import FeedForward, MultiHeadAttention
@@ -28,8 +28,7 @@ __all__ = ["Field", "Task", "bst"]
 OUTPUTS = ("target", "mean", "concat")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class BehaviourTransformer(keras.layers.Layer):
+class BehaviourTransformer(Layer):
     r"""A transformer over the behaviours and, behind them, the target (eq. 1-6).
 
         S' = LN(S + dropout(MultiHead(S)))
@@ -59,6 +58,8 @@ class BehaviourTransformer(keras.layers.Layer):
     Raises:
         ValueError: If the output is unknown.
     """
+
+    settled = ("output",)  # what Keras calls otherwise
 
     def __init__(
         self,
@@ -136,15 +137,7 @@ class BehaviourTransformer(keras.layers.Layer):
         return (batch, width * (length + 1 if self.output_kind == "concat" else 1))
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_times": self.num_times,
-            "num_blocks": self.num_blocks,
-            "num_heads": self.num_heads,
-            "dff": self.dff,
-            "dropout": self.dropout,
-            "output": self.output_kind,
-        }
+        return {**super().get_config(), "output": self.output_kind}
 
 
 @factory

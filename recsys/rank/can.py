@@ -17,6 +17,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.layers.masking import masked_sum
 from recsys.train.factory import factory
@@ -25,8 +26,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "can"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class CoAction(keras.layers.Layer):
+class CoAction(Layer):
     r"""An MLP whose weights are one feature's, applied to the other's (eq. 3-7).
 
         h_0 = p^c (element by element),  h_{l+1} = tanh(h_l W_l),   c = 1 ... orders
@@ -89,14 +89,6 @@ class CoAction(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return (input_shape[0][0], self.orders * sum(self.units[1:]))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "orders": self.orders,
-            "order_indep": self.order_indep,
-        }
 
 
 @factory

@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Bias, SumUnits, Tower, layer_norm, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -22,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "contextnet", "feature_contributions"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class PointWiseBlock(keras.layers.Layer):
+class PointWiseBlock(Layer):
     """Refines embeddings by their context: LN(ReLU(M W_1) W_2 + M), M = x * context.
 
     The weights are shared by the fields (eq. 9 and 11-12).
@@ -52,8 +52,7 @@ class PointWiseBlock(keras.layers.Layer):
         return tuple(input_shape[0])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class SingleLayerBlock(keras.layers.Layer):
+class SingleLayerBlock(Layer):
     """The lighter block: LN((x * context) W), W shared by the fields (eq. 13).
 
     Call arguments:
@@ -79,8 +78,7 @@ class SingleLayerBlock(keras.layers.Layer):
         return tuple(input_shape[0])
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FieldContributions(keras.layers.Layer):
+class FieldContributions(Layer):
     """What each field adds to the logit: <w_f, x_f>.
 
     Args:
@@ -106,9 +104,6 @@ class FieldContributions(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return ops.sum(inputs * self.kernel, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "names": self.names}
 
 
 @factory

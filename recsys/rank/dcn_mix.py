@@ -16,7 +16,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
 from recsys.layers.core import as_shapes, predict
 from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
 from recsys.train.factory import factory
@@ -25,7 +25,6 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "dcn_mix"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class MixtureCross(Cross):
     r"""A cross layer whose matrix is a mixture of low-rank ones (eq. 4-5).
 
@@ -98,17 +97,7 @@ class MixtureCross(Cross):
         mixed = ops.matmul(ops.reshape(low, (-1, experts * rank)), self.u)
         return x0 * (mixed + bias) + x
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "low_rank_dim": self.low_rank_dim,
-            "gate": self.gate,
-            "activation": serialize_activation(self.activation),
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class MixtureCrossNet(CrossStack):
     """A cross network of `MixtureCross` layers, each with gates of its own.
 
@@ -160,15 +149,6 @@ class MixtureCrossNet(CrossStack):
             self.l2_reg,
             **kwargs,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "low_rank_dim": self.low_rank_dim,
-            "gate": self.gate,
-            "activation": serialize_activation(self.activation),
-        }
 
 
 @factory

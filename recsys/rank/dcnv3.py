@@ -17,6 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import (
     LossLayer,
     Tower,
@@ -33,7 +34,6 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "dcnv3"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class SelfMaskCross(Cross):
     r"""A cross layer that masks half of what it multiplies with.
 
@@ -93,15 +93,7 @@ class SelfMaskCross(Cross):
         y = x0 * (ops.concatenate([h, h * mask], axis=-1) + self.bias) + x
         return self.drop(y, training=training) if self.dropout_rate else y
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "use_ln": self.use_ln,
-            "dropout_rate": self.dropout_rate,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class LinearCrossNet(CrossStack):
     """`SelfMaskCross` layers; the degree of products grows by one in each.
 
@@ -129,15 +121,7 @@ class LinearCrossNet(CrossStack):
     def new_layer(self, **kwargs: Any) -> Cross:
         return SelfMaskCross(self.use_ln, self.dropout_rate, self.l2_reg, **kwargs)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "use_ln": self.use_ln,
-            "dropout_rate": self.dropout_rate,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class ExponentialCrossNet(LinearCrossNet):
     """As `LinearCrossNet`, but x multiplies itself: the degree doubles each time."""
 
@@ -148,8 +132,7 @@ class ExponentialCrossNet(LinearCrossNet):
         return x
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Heads(keras.layers.Layer):
+class Heads(Layer):
     """Cuts embeddings into heads of two views.
 
     Each embedding is cut into `num_heads` parts and each part in halves; a head is
@@ -193,15 +176,7 @@ class Heads(keras.layers.Layer):
             heads.append(ops.concatenate(views, axis=-1))
         return ops.stack(heads, axis=1)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "num_shared": self.num_shared,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class TriBCE(LossLayer):
     r"""The mean of two logits, and what their own cross-entropies add to the loss.
 
@@ -248,9 +223,6 @@ class TriBCE(LossLayer):
             lag = ops.relu(each - mean)
             total += (ops.stop_gradient(lag) if self.detach_weights else lag) * each
         return total
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "detach_weights": self.detach_weights}
 
 
 @factory

@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -22,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "deep_crossing"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class ShiftedRelu(keras.layers.Layer):
+class ShiftedRelu(Layer):
     """max(0, x + b): what eq. 1 does to the product of one-hot and table.
 
     Call arguments:
@@ -41,8 +41,7 @@ class ShiftedRelu(keras.layers.Layer):
         return ops.relu(inputs + self.bias)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class OneHot(keras.layers.Layer):
+class OneHot(Layer):
     """From ids `(batch,)` to `(batch, size)`; an id outside the size gives zeros."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
@@ -55,12 +54,8 @@ class OneHot(keras.layers.Layer):
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor((*inputs.shape, self.size), dtype=self.compute_dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "size": self.size}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class ResidualUnit(keras.layers.Layer):
+class ResidualUnit(Layer):
     """ReLU(x + W_1 ReLU(W_0 x + b_0) + b_1): two layers and a shortcut (figure 2).
 
     Args:
@@ -88,9 +83,6 @@ class ResidualUnit(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return ops.relu(inputs + self.outer(self.inner(inputs)))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "l2_reg": self.l2_reg}
 
 
 @factory

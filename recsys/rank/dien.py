@@ -29,7 +29,6 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "dien"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class InterestLoss(LossLayer):
     r"""Auxiliary loss: a state knows the next behaviour from an item not clicked.
 
@@ -135,16 +134,6 @@ class InterestLoss(LossLayer):
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return tuple(input_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "table": self.table,
-            "num_items": self.num_items,
-            "offset": self.offset,
-            "reserved": self.reserved,
-            "others": self.others,
-        }
 
 
 @factory

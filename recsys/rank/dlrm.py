@@ -14,6 +14,7 @@ import keras
 
 from recsys.feature import Field, Task
 from recsys.inputs import Embeddings, FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, Stack, Tower, predict
 from recsys.layers.interaction.pairs import inner_products
 from recsys.train.factory import factory
@@ -22,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "dlrm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class DotInteraction(keras.layers.Layer):
+class DotInteraction(Layer):
     """Inner products of all pairs of vectors, none with itself (section 2.1.3).
 
     Call arguments:

@@ -17,6 +17,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.layers.embedding import positions_from_end
 from recsys.layers.transformer import BilinearAttention, EncoderLayer
@@ -26,8 +27,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "dsin"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class SessionInterests(keras.layers.Layer):
+class SessionInterests(Layer):
     r"""One vector for each of the most recent sessions (eq. 2-6).
 
         Q_ktc = e_ktc + w^K_k + w^T_t + w^C_c
@@ -138,19 +138,8 @@ class SessionInterests(keras.layers.Layer):
             keras.KerasTensor((batch, k), "bool"),
         )
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_sessions": self.num_sessions,
-            "session_length": self.session_length,
-            "num_heads": self.num_heads,
-            "dff": self.dff,
-            "dropout": self.dropout,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SessionInteraction(keras.layers.Layer):
+class SessionInteraction(Layer):
     """A bidirectional LSTM over sessions (eq. 7-8), skipping those that are not.
 
     Args:
@@ -187,9 +176,6 @@ class SessionInteraction(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: Any, *_: Any) -> Any:
         width = inputs_shape[-1] * (2 if self.merge == "concat" else 1)
         return (*inputs_shape[:-1], width)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "merge": self.merge}
 
 
 @factory

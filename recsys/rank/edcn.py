@@ -20,6 +20,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, check_embedded
 from recsys.layers import core
 from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, Tower, as_shapes, predict
 from recsys.layers.interaction.cross import MatrixCross, VectorCross
 from recsys.train.factory import factory
@@ -28,8 +29,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "edcn"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Regulation(keras.layers.Layer):
+class Regulation(Layer):
     r"""Weighs the fields for one of the branches, and normalises.
 
         g_f = softmax_f(w_f / \tau),   r = N([g_1 e_1, ..., g_F e_F])
@@ -101,17 +101,8 @@ class Regulation(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "widths": self.widths,
-            "temperature": self.temperature,
-            "norm": self.norm,
-            "rescale": self.rescale,
-        }
 
-
-class _Bridge(keras.layers.Layer):
+class _Bridge(Layer):
     """From the two branches to what both read next; `(batch, width)` each.
 
     Args:
@@ -139,11 +130,7 @@ class _Bridge(keras.layers.Layer):
         layer.build((None, width))
         return layer
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "l2_reg": self.l2_reg}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class ConcatBridge(_Bridge):
     """`relu([x, h] W + b)`."""
 
@@ -155,7 +142,6 @@ class ConcatBridge(_Bridge):
         return self.dense(ops.concatenate(inputs, axis=-1))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class AttentionBridge(_Bridge):
     """`a_x * x + a_h * h`, `a = softmax(relu(x U + u) V)` over the units of each."""
 

@@ -11,12 +11,12 @@ Chen et al., 2021, https://arxiv.org/abs/2108.04468 (figure 2, eq. 1-9)
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.layers.masking import zero_if_empty
 from recsys.layers.search import SimHash, TopSteps
@@ -27,8 +27,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "eta"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Agreement(keras.layers.Layer):
+class Agreement(Layer):
     """How many more bits of each behaviour's hash agree with the target's than not.
 
     The Hamming distance is (bits - agreement) / 2.
@@ -43,6 +42,8 @@ class Agreement(keras.layers.Layer):
 
     def __init__(self, num_bits: int = 64, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
+        self.num_bits = num_bits
+        self.seed = seed
         self.hash = SimHash(num_bits, seed, name="hash")
 
     def build(self, input_shape: Any) -> None:
@@ -55,13 +56,8 @@ class Agreement(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[1][:2])
 
-    def get_config(self) -> dict[str, Any]:
-        hashing = {"num_bits": self.hash.num_bits, "seed": self.hash.seed}
-        return {**super().get_config(), **hashing}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class TargetAttention(keras.layers.Layer):
+class TargetAttention(Layer):
     """Multi-head attention of the target over what was found (eq. 7-9).
 
     Masking: behaviours that are not `valid` get weight 0; of none the result is zero.
@@ -77,6 +73,7 @@ class TargetAttention(keras.layers.Layer):
 
     def __init__(self, num_heads: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.num_heads = num_heads
         self.attention = MultiHeadAttention(
             num_heads=num_heads, name="attention", dtype=self.dtype_policy
         )
@@ -93,9 +90,6 @@ class TargetAttention(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return tuple(input_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_heads": self.attention.num_heads}
 
 
 @factory

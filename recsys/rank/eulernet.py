@@ -17,6 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, as_shapes, dropout, layer_norm, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -24,8 +25,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "eulernet"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class EulerFeatures(keras.layers.Layer):
+class EulerFeatures(Layer):
     r"""From embeddings, as phases, to complex numbers of one modulus a field.
 
         r + i p = \mu_f e^{i e} = \mu_f cos(e) + i \mu_f sin(e)
@@ -49,8 +49,7 @@ class EulerFeatures(keras.layers.Layer):
         return [self.modulus * ops.cos(phase), self.modulus * ops.sin(phase)]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class EulerInteraction(keras.layers.Layer):
+class EulerInteraction(Layer):
     r"""Complex products of any order, learned, and a dense layer beside them.
 
         \lambda = log |z_f|,   \theta = arg z_f
@@ -154,15 +153,6 @@ class EulerInteraction(keras.layers.Layer):
             output = dense + modulus * wave
             outputs.append(self.norms[i](output) if self.use_ln else output)
         return outputs
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_orders": self.num_orders,
-            "dropout_rate": self.dropout_rate,
-            "use_ln": self.use_ln,
-            "l2_reg": self.l2_reg,
-        }
 
 
 def _near_one_hot(shape: Any, dtype: Any = None) -> Any:

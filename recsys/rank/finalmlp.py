@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, as_shapes, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -22,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "finalmlp"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class StreamGate(keras.layers.Layer):
+class StreamGate(Layer):
     """Weighs the bits of a stream's input by its context (eq. 3-5).
 
         h = x * 2 sigmoid(MLP(context)), each weight in (0, 2)
@@ -79,17 +79,8 @@ class StreamGate(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return as_shapes(input_shape)[0]
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "hidden_units": self.hidden_units,
-            "context_dim": self.context_dim,
-            "l2_reg": self.l2_reg,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class BilinearFusion(keras.layers.Layer):
+class BilinearFusion(Layer):
     r"""The logit of two vectors, linear in each and bilinear in both (eq. 6-8).
 
         y = b + w_1^T o_1 + w_2^T o_2 + \sum_k o_1^{(k)T} W^{(k)} o_2^{(k)}
@@ -150,9 +141,6 @@ class BilinearFusion(keras.layers.Layer):
         product = ops.einsum("bki,kij->bkj", split, blocks)
         product = ops.reshape(product, (-1, other.shape[-1])) * other
         return logit + ops.sum(product, axis=-1, keepdims=True)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_heads": self.num_heads}
 
 
 @factory

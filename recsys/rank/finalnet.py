@@ -16,7 +16,8 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import LossLayer, Tower, batch_norm, dropout, predict
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
@@ -25,8 +26,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "finalnet"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FactorizedLayer(keras.layers.Layer):
+class FactorizedLayer(Layer):
     r"""A dense layer with products: one half of it multiplied by the other.
 
         [h_2, h_1] = x W + b,   y = [h_2, h_1 * h_2]   or   y = h_2 + h_1 * h_2
@@ -113,20 +113,8 @@ class FactorizedLayer(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "residual": self.residual,
-            "activation": serialize_activation(self.activation),
-            "l2_reg": self.l2_reg,
-            "dropout_rate": self.dropout_rate,
-            "use_bn": self.use_bn,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class FieldGate(keras.layers.Layer):
+class FieldGate(Layer):
     """Weighs each bit of a field by that bit of all fields.
 
         g_i = sum_j W_{ji} e_j + b_i,   [e, e * g] or e + e * g; g is 1 at the start
@@ -167,11 +155,7 @@ class FieldGate(keras.layers.Layer):
         width = inputs.shape[1] * inputs.shape[2]
         return ops.concatenate([ops.reshape(s, (-1, width)) for s in sides], axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "residual": self.residual}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class SelfDistillation(LossLayer):
     r"""The mean of two logits, which is what each of them is trained to predict.
 

@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -22,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fnn"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class AppendBias(keras.layers.Layer):
+class AppendBias(Layer):
     """Appends one trainable number to every row: w_0 of eq. 3.
 
     Call arguments:

@@ -11,7 +11,6 @@ Wang et al., CIKM 2023, https://arxiv.org/abs/2311.04635 (figure 2, eq. 2)
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
@@ -24,7 +23,6 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "gdcn"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class GatedCross(Cross):
     r"""A cross layer that chooses which products to keep (eq. 2).
 
@@ -52,7 +50,6 @@ class GatedCross(Cross):
         return x0 * product * ops.sigmoid(ops.matmul(x, self.gate_kernel)) + x
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class GatedCrossNet(CrossStack):
     """The cross network of GDCN: `GatedCross` layers, see `CrossStack`."""
 

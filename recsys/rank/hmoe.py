@@ -16,6 +16,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, Tower, WeightedSum, predict
 from recsys.layers.interaction.expert import InteractionExpert
 from recsys.rank.gwpfm import field_groups
@@ -32,8 +33,7 @@ ALL_IN_SETS_OF_THEIR_OWN: tuple[Experts, ...] = (
 )
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class GatedSum(keras.layers.Layer):
+class GatedSum(Layer):
     """Sum of experts, each times its share in a softmax over all of them.
 
     Call arguments:

@@ -19,6 +19,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, layer_norm, predict
 from recsys.layers.hstu import HSTULayer
 from recsys.layers.search import TopSteps
@@ -28,8 +29,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "hstu_rank"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class TargetFirst(keras.layers.Layer):
+class TargetFirst(Layer):
     """One sequence of the target, then behind each other action and behaviour.
 
     Masking: the target is always valid.
@@ -65,8 +65,7 @@ class TargetFirst(keras.layers.Layer):
         )
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class First(keras.layers.Layer):
+class First(Layer):
     """The first vector of a sequence, normalised: `(batch, n, d)` to `(batch, d)`."""
 
     def build(self, input_shape: Any) -> None:

@@ -18,6 +18,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, check_embedded, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, layer_norm, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -25,8 +26,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "masknet"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class MaskBlock(keras.layers.Layer):
+class MaskBlock(Layer):
     """A layer on what an instance-guided mask leaves of its input (eq. 4, 8, 9).
 
         mask = W_2 ReLU(W_1 e + b_1) + b_2
@@ -79,14 +79,6 @@ class MaskBlock(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "reduction_ratio": self.reduction_ratio,
-            "l2_reg": self.l2_reg,
-        }
 
 
 @factory

@@ -9,11 +9,11 @@ He and Chua, SIGIR 2017, https://arxiv.org/abs/1708.05027 (figure 2, eq. 3-6)
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, batch_norm, predict
 from recsys.layers.core import dropout as drop
 from recsys.train.factory import factory
@@ -22,8 +22,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "nfm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class BiInteraction(keras.layers.Layer):
+class BiInteraction(Layer):
     r"""Pools the products of all pairs of embeddings into one vector (eq. 4).
 
         \sum_{i<j} v_i * v_j = 1/2 [(\sum_i v_i)^2 - \sum_i v_i^2], elementwise

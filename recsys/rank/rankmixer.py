@@ -15,6 +15,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, layer_norm, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -22,8 +23,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "rankmixer"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class Tokenizer(keras.layers.Layer):
+class Tokenizer(Layer):
     """Cuts a vector into equal slices and projects each to a token by its own weights.
 
     Zeros are appended where the slices would not be equal.
@@ -57,13 +57,8 @@ class Tokenizer(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (self.num_tokens, input_shape[0], self.dim)
 
-    def get_config(self) -> dict[str, Any]:
-        config = {"num_tokens": self.num_tokens, "dim": self.dim}
-        return {**super().get_config(), **config}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class RankMixerBlock(keras.layers.Layer):
+class RankMixerBlock(Layer):
     """Mixing of tokens without weights, and a network for each token (eq. 2-8).
 
         s_h = the h-th of T chunks of every token, side by side
@@ -107,9 +102,6 @@ class RankMixerBlock(keras.layers.Layer):
         hidden = ops.gelu(ops.matmul(s, self.kernel_1) + self.bias_1)
         return self.norm(ops.matmul(hidden, self.kernel_2) + self.bias_2 + s)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "expansion": self.expansion}
-
 
 def mix(x: Any) -> Any:
     """Swaps tokens and chunks: token t gets the t-th chunk of every token."""
@@ -134,8 +126,7 @@ def _token_weights(
     return kernel, bias
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class MeanToken(keras.layers.Layer):
+class MeanToken(Layer):
     """From `(num_tokens, batch, dim)` to the mean of the tokens, `(batch, dim)`."""
 
     def call(self, inputs: Any) -> Any:

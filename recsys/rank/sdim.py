@@ -11,12 +11,12 @@ Cao et al., CIKM 2022, https://arxiv.org/abs/2205.10249 (figure 2, eq. 5-10)
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.layers.search import SimHash
 from recsys.train.factory import factory
@@ -25,8 +25,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "sdim"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class HashAttention(keras.layers.Layer):
+class HashAttention(Layer):
     r"""The behaviours whose signature is that of the target, for several signatures.
 
         S_g = \sum_t [sig_g(e_t) = sig_g(q)] e_t,   u = mean_g S_g / ||S_g||
@@ -59,7 +58,9 @@ class HashAttention(keras.layers.Layer):
                 f"Layer {self.name!r}: signature_bits must divide num_bits. Received: "
                 f"num_bits={num_bits}, signature_bits={signature_bits}"
             )
+        self.num_bits = num_bits
         self.signature_bits = signature_bits
+        self.seed = seed
         self.hash = SimHash(num_bits, seed, name="hash")
 
     def build(self, input_shape: Any) -> None:
@@ -78,14 +79,6 @@ class HashAttention(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return tuple(input_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_bits": self.hash.num_bits,
-            "signature_bits": self.signature_bits,
-            "seed": self.hash.seed,
-        }
 
 
 @factory

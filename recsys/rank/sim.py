@@ -18,6 +18,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat, split_histories
+from recsys.layers.base import Layer
 from recsys.layers.core import LossLayer, Tower, predict
 from recsys.layers.embedding import Embedding
 from recsys.layers.masking import masked_softmax, masked_sum
@@ -29,8 +30,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "sim"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class SoftSearch(keras.layers.Layer):
+class SoftSearch(Layer):
     r"""Relevance r_t = <W_b e_t, W_a q> of all behaviours, and their sum by it (eq. 1).
 
     Masking: behaviours that are not `valid` do not count in the sum.
@@ -64,12 +64,8 @@ class SoftSearch(keras.layers.Layer):
         batch, length, width = input_shape[1]
         return (batch, length), (batch, width)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SameCategory(keras.layers.Layer):
+class SameCategory(Layer):
     """Hard search: which behaviours are of the target's category.
 
     Call arguments:
@@ -88,8 +84,7 @@ class SameCategory(keras.layers.Layer):
         return keras.KerasTensor(valid.shape, "bool")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class ExactSearch(keras.layers.Layer):
+class ExactSearch(Layer):
     r"""Multi-head attention of the target over what the search found (eq. 5-6).
 
         head_i = \sum_t softmax_t((W_bi z_t)^T (W_ai q)) z_t
@@ -129,11 +124,7 @@ class ExactSearch(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
         return (input_shape[1][0], self.num_heads * input_shape[1][-1])
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_heads": self.num_heads}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class SearchLoss(LossLayer):
     """Cross-entropy of the search's own logit; passes on its other input.
 

@@ -17,6 +17,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.layers.embedding import Embedding
 from recsys.train.factory import factory
@@ -28,8 +29,7 @@ __all__ = ["Field", "Task", "wide_deep"]
 _SPREAD = -1640531535  # 2^32 / golden ratio, as an int32: products wrap around evenly
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class CrossProduct(keras.layers.Layer):
+class CrossProduct(Layer):
     """The id of a combination of ids: the AND of the paper's eq. 1.
 
     Every combination has an id of its own if there are `num_buckets` ids for them;
@@ -64,13 +64,6 @@ class CrossProduct(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: Sequence[Any]) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype="int32")
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "vocabulary_sizes": self.vocabulary_sizes,
-            "num_buckets": self.num_buckets,
-        }
 
 
 @factory

@@ -16,6 +16,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, Tower, layer_norm, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -23,8 +24,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "wukong"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class WukongLayer(keras.layers.Layer):
+class WukongLayer(Layer):
     """One layer: factorization machines beside a linear compression (section 3.3).
 
         FM(X)  = MLP(LN(flat(X X^T Y))) as num_fm vectors
@@ -59,6 +59,8 @@ class WukongLayer(keras.layers.Layer):
         self.num_fm = num_fm
         self.num_linear = num_linear
         self.rank = rank
+        self.hidden_units = hidden_units
+        self.activation = activation
         same = {"dtype": self.dtype_policy}
         self.mlp = FeedForwardLayer(hidden_units, activation, name="mlp", **same)
         self.norm_products = layer_norm(name="norm_fm", **same)
@@ -100,16 +102,6 @@ class WukongLayer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.num_fm + self.num_linear, input_shape[2])
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_fm": self.num_fm,
-            "num_linear": self.num_linear,
-            "rank": self.rank,
-            "hidden_units": self.mlp.hidden_units,
-            "activation": self.mlp.get_config()["activation"],
-        }
 
 
 @factory

@@ -16,7 +16,8 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.core import Tower, predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -24,8 +25,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "xdeepfm"]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class CIN(keras.layers.Layer):
+class CIN(Layer):
     r"""Compressed interaction network (eq. 6 and 7).
 
         X^k_h = f(\sum_{ij} W^{kh}_{ij} X^{k-1}_i * X^0_j),   p^k_h = \sum_d X^k_{hd}
@@ -109,15 +109,6 @@ class CIN(keras.layers.Layer):
                 x, maps = ops.split(maps, 2, axis=-1)
             pooled.append(ops.sum(maps, axis=1))
         return ops.concatenate(pooled, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "activation": serialize_activation(self.activation),
-            "split_half": self.split_half,
-            "l2_reg": self.l2_reg,
-        }
 
 
 @factory

@@ -18,6 +18,7 @@ from keras import ops
 
 from recsys.feature._constraints import Integer, MapOf, Maybe, Number, Text, check
 from recsys.layers.kept import Kept
+from recsys.saving import saved
 
 
 class Balance:
@@ -76,7 +77,7 @@ class Balance:
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Uncertainty(Balance):
     r"""Weighs by the uncertainty of each task, which is trained (Kendall et al. 2018).
 
@@ -108,7 +109,7 @@ class Uncertainty(Balance):
         return total
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class DWA(Balance):
     r"""Weighs more what has fallen less in the last epoch (Liu et al. 2019).
 
@@ -152,7 +153,7 @@ class DWA(Balance):
         return {"temperature": self.temperature}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Decay(Balance):
     r"""Lets the weight of a task fall, or rise, from epoch to epoch (Tang et al. 2020).
 
@@ -227,7 +228,7 @@ class GradientBalance(Balance):
         raise NotImplementedError
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class GradNorm(GradientBalance):
     r"""Lets all tasks pull alike at what they share (Chen et al. 2018).
 
@@ -327,7 +328,7 @@ class GradNorm(GradientBalance):
         }
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class PCGrad(GradientBalance):
     r"""Takes from a task's gradient what goes against another's (Yu et al. 2020).
 

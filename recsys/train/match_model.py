@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from recsys.feature._arrays import as_array, as_numbers
@@ -12,6 +11,7 @@ from recsys.layers.catalogue import Catalogue
 from recsys.layers.retrieval import MatchLoss
 from recsys.metrics.relevance import check_judged
 from recsys.retrieval import diversify, top_k
+from recsys.saving import saved
 from recsys.train.columns import check_columns, columns_of_catalogue
 from recsys.train.model import Model
 
@@ -78,7 +78,7 @@ class _Views:
     item: Model
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class MatchModel(Model):
     """A model whose score of a user and an item is the dot product of two vectors.
 

@@ -23,6 +23,7 @@ from recsys.layers.embedding import Embedding
 from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
+from recsys.saving import saved
 from recsys.train import balance as balances
 from recsys.train import class_weights, feed, gate, optimizers, resume, routing
 from recsys.train.balance import Balance, GradientBalance, Recorded
@@ -61,7 +62,7 @@ class _Plan:
         return {name for each in of for name in routing.columns_of(each).values()}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Model(keras.Model):
     """A functional Keras model whose outputs are tasks.
 

@@ -22,6 +22,7 @@ from keras import ops
 
 from recsys.feature._names import layer_name
 from recsys.layers.initial import in_place
+from recsys.saving import saved
 
 LARGE_TABLE = 100_000
 """Rows from which a table is slow to train with an optimizer that is not of ours."""
@@ -152,7 +153,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
         return super()._clip_gradients(gradients)  # type: ignore[no-any-return]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Adam(RowOptimizer, keras.optimizers.Adam):
     """Adam (Kingma and Ba 2015), lazy on tables.
 
@@ -217,7 +218,7 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
         )
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Adagrad(RowOptimizer, keras.optimizers.Adagrad):
     """Adagrad (Duchi et al. 2011); on tables exactly the dense result.
 
@@ -245,7 +246,7 @@ class Adagrad(RowOptimizer, keras.optimizers.Adagrad):
         return step, [accumulator]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class RowWiseAdagrad(Adagrad):
     """Adagrad with one accumulator per row: the mean of the squared gradient.
 
@@ -270,7 +271,7 @@ class RowWiseAdagrad(Adagrad):
         return learning_rate * gradient / root, [accumulator]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class FTRL(RowOptimizer, keras.optimizers.Ftrl):
     """Follow the regularized leader (McMahan et al. 2013), for sparse linear parts.
 
@@ -305,7 +306,7 @@ class FTRL(RowOptimizer, keras.optimizers.Ftrl):
         return old - new, [after, linear]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class SGD(RowOptimizer, keras.optimizers.SGD):
     """Stochastic gradient descent; with momentum, lazy on tables.
 
@@ -356,7 +357,7 @@ def exempt_from_decay(optimizer: Any, variables: Sequence[Any]) -> None:
         part._exclude_from_weight_decay = known | keys
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
     """One optimizer made of several, each for the variables with a prefix.
 

@@ -6,13 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.interaction.pairs import field_pairs, inner_products
 
 TYPES = ("all", "each", "interaction")
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class BilinearInteraction(keras.layers.Layer):
+class BilinearInteraction(Layer):
     """p_ij = (e_i W) * e_j of all pairs i < j (Huang et al. 2019, section 3.3).
 
     W is one matrix (`"all"`), one of each left field (`"each"`), or one of each pair
@@ -95,16 +95,8 @@ class BilinearInteraction(keras.layers.Layer):
         width = 1 if self.product_1bit else input_shape[0][-1]
         return (input_shape[0][0], pairs * width)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "bilinear_type": self.bilinear_type,
-            "product_1bit": self.product_1bit,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class BiLinearLayer(keras.layers.Layer):
+class BiLinearLayer(Layer):
     """Bi-Linear+ of FiBiNet++: products of pairs, then a low-rank layer (3.3).
 
     Args:
@@ -143,11 +135,3 @@ class BiLinearLayer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], self.output_size)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "output_size": self.output_size,
-            "bilinear_type": self.bilinear_type,
-            "product_1bit": self.product_1bit,
-        }

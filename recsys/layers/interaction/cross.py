@@ -6,10 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.core import FeedForwardLayer, Tower, as_shapes
 
 
-class Cross(keras.layers.Layer):
+class Cross(Layer):
     """One layer of a cross network; its subclasses say what multiplies `x0`.
 
     Args:
@@ -41,11 +42,7 @@ class Cross(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return as_shapes(input_shape)[-1]
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "l2_reg": self.l2_reg}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class VectorCross(Cross):
     r"""The cross layer of DCN (Wang et al. 2017, eq. 3).
 
@@ -72,7 +69,6 @@ class VectorCross(Cross):
         return x0 * ops.matmul(x, self.kernel) + self.bias + x
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class MatrixCross(Cross):
     r"""The cross layer of DCN-V2 (Wang et al. 2021, eq. 1 and 2).
 
@@ -125,11 +121,8 @@ class MatrixCross(Cross):
             product = ops.matmul(ops.matmul(x, self.v), self.u)
         return x0 * (product + self.bias) + x
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "low_rank_dim": self.low_rank_dim}
 
-
-class CrossStack(keras.layers.Layer):
+class CrossStack(Layer):
     """Cross layers on each other; its subclasses say which.
 
     Its output holds products of up to `layer_num + 1` of its inputs. Without layers
@@ -174,15 +167,7 @@ class CrossStack(keras.layers.Layer):
         shapes = as_shapes(input_shape)
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "layer_num": self.layer_num,
-            "l2_reg": self.l2_reg,
-        }
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class CrossNet(CrossStack):
     """The cross network of DCN (`VectorCross`) or DCN-V2 (`MatrixCross`).
 
@@ -223,13 +208,6 @@ class CrossNet(CrossStack):
         if self.cross_type == "vector":
             return VectorCross(self.l2_reg, **kwargs)
         return MatrixCross(self.low_rank_dim, self.l2_reg, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "cross_type": self.cross_type,
-            "low_rank_dim": self.low_rank_dim,
-        }
 
 
 def cross_and_deep(

@@ -6,11 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.interaction.pairs import field_pairs
 from recsys.layers.interaction.product import identities, symmetric
 
 
-class _PairSum(keras.layers.Layer):
+class _PairSum(Layer):
     """A sum over pairs of embeddings in float32, and the check of their number."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -47,7 +48,6 @@ class _PairSum(keras.layers.Layer):
         return (input_shape[0][0], 1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class FwFM(_PairSum):
     r"""y = \sum_{i<j} r_ij <e_i, e_j>, r of ones at the start (Pan et al. 2018, eq. 3).
 
@@ -75,7 +75,6 @@ class FwFM(_PairSum):
         return ops.expand_dims(ops.sum(ops.matmul(x, r) * x, axis=(1, 2)), -1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class FmFM(_PairSum):
     r"""y = \sum_{i<j} e_i M_ij e_j^T, of any widths (Sun et al. 2021, eq. 6).
 
@@ -118,7 +117,6 @@ class FmFM(_PairSum):
         return ops.sum(right * x, axis=-1, keepdims=True)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class FvFM(_PairSum):
     r"""y = \sum_{i<j} <e_i * m_ij, e_j>: `FmFM` with diagonal matrices.
 
@@ -151,7 +149,6 @@ class FvFM(_PairSum):
         return ops.expand_dims(y, -1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class FEFM(_PairSum):
     r"""y = \sum_{i<j} e_i^T W_ij e_j, W_ij symmetric: the sum of `SymmetricProduct`.
 
@@ -183,7 +180,6 @@ class FEFM(_PairSum):
         return ops.sum(ops.matmul(x, matrix) * x, axis=-1, keepdims=True)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class FFM(_PairSum):
     r"""y = \sum_{i<j} <v_i^{(j)}, v_j^{(i)}>, v_i^{(j)} being i's vector for field j.
 

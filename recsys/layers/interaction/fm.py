@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.core import as_shapes
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FM(keras.layers.Layer):
+class FM(Layer):
     r"""Second-order interactions of field embeddings (Rendle 2010, eq. 5).
 
         y = \sum_{i<j} <v_i, v_j> = 1/2 \sum_d [(\sum_i v_id)^2 - \sum_i v_id^2]

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
+from recsys.layers.base import Layer
 
-@keras.saving.register_keras_serializable(package="recsys")
-class GwPFM(keras.layers.Layer):
+
+class GwPFM(Layer):
     r"""Group-weighted part-aware factorization machine (Pan et al. 2024).
 
         u = \sum_{i<j} r_{g(i) g(j)} v_i^{(g(j))} * v_j^{(g(i))}
@@ -93,13 +93,6 @@ class GwPFM(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], input_shape[0][-1] // self.num_groups)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_groups": self.num_groups,
-            "field_group_idx": self.field_group_idx,
-        }
 
 
 def _sum(terms: Sequence[Any]) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.activation import get_activation, serialize_activation
+from recsys.layers.activation import get_activation
+from recsys.layers.base import Layer
 from recsys.layers.interaction.pairs import (
     field_pairs,
     inner_products,
@@ -16,7 +17,7 @@ from recsys.layers.interaction.pairs import (
 KERNELS = ("num", "vec", "mat")
 
 
-class _Pairs(keras.layers.Layer):
+class _Pairs(Layer):
     """What layers on pairs of embeddings have in common: the check of their input."""
 
     def build(self, input_shape: Any) -> None:
@@ -29,7 +30,6 @@ class _Pairs(keras.layers.Layer):
         self.num_pairs = len(field_pairs(len(dims)))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class InnerProduct(_Pairs):
     """<e_i, e_j> of all pairs i < j (Qu et al. 2018, eq. 9).
 
@@ -46,7 +46,6 @@ class InnerProduct(_Pairs):
         return (input_shape[0][0], len(field_pairs(len(input_shape))))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class OuterProduct(_Pairs):
     r"""Superposed outer product f f^T, f = \sum_i e_i (Qu et al. 2016, eq. 13).
 
@@ -67,7 +66,6 @@ class OuterProduct(_Pairs):
         return (input_shape[0][0], input_shape[0][-1] ** 2)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class KernelProduct(_Pairs):
     """A trained product of each pair i < j (Qu et al. 2018, section 3.2).
 
@@ -125,11 +123,7 @@ class KernelProduct(_Pairs):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], len(field_pairs(len(input_shape))))
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "kernel_type": self.kernel_type}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
 class SymmetricProduct(KernelProduct):
     """e_i^T W_ij e_j of each pair i < j with symmetric W_ij (Pande 2020, eq. 7).
 
@@ -160,7 +154,6 @@ def identities(shape: Any, dtype: Any = None) -> Any:
     return ops.tile(eye, (shape[0], 1, 1))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
 class NetProduct(_Pairs):
     """A network for each pair i < j: PIN (Qu et al. 2018, eq. 17-19).
 
@@ -233,14 +226,6 @@ class NetProduct(_Pairs):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], len(field_pairs(len(input_shape))) * self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "hidden": self.hidden,
-            "units": self.units,
-            "activation": serialize_activation(self.activation),
-        }
-
 
 def _norm(x: Any, scale: Any, shift: Any) -> Any:
     """Normalises each row of `(pairs, batch, units)` over its pairs and units."""
@@ -250,8 +235,7 @@ def _norm(x: Any, scale: Any, shift: Any) -> Any:
     return z * scale + shift
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class ProductLayer(keras.layers.Layer):
+class ProductLayer(Layer):
     """The embeddings and their products side by side: the product layer of PNN.
 
     Args:
@@ -318,13 +302,3 @@ class ProductLayer(keras.layers.Layer):
         ]
         width = sum(shape[-1] for shape in [*input_shape, *shapes])
         return (input_shape[0][0], width)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "inner": self.inner,
-            "outer": self.outer,
-            "kernel_type": self.kernel_type,
-            "activation": serialize_activation(self.activation),
-            "net_size": self.net_size,
-        }

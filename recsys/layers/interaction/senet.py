@@ -6,11 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.layers.base import Layer
 from recsys.layers.core import layer_norm
 
 
-@keras.saving.register_keras_serializable(package="recsys")
-class FieldSENet(keras.layers.Layer):
+class FieldSENet(Layer):
     """Squeeze-and-excitation of FiBiNET: one weight a field (Huang et al. 2019, 3.2).
 
         z_f = mean of e_f,  A = ReLU(W_2 ReLU(W_1 z)),  v_f = A_f e_f
@@ -44,12 +44,8 @@ class FieldSENet(keras.layers.Layer):
         weights = ops.split(weights, len(inputs), axis=-1)
         return [a * e for a, e in zip(weights, inputs, strict=True)]
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "reduction_ratio": self.reduction_ratio}
 
-
-@keras.saving.register_keras_serializable(package="recsys")
-class SENet(keras.layers.Layer):
+class SENet(Layer):
     """SENet+ of FiBiNet++: one weight for each number (Zhang and Zhang 2023, 3.4).
 
         Z = means and maxima of the groups of every e_f
@@ -108,10 +104,3 @@ class SENet(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][0], sum(shape[-1] for shape in input_shape))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "reduction_ratio": self.reduction_ratio,
-            "num_groups": self.num_groups,
-        }

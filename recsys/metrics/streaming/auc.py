@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature._constraints import Integer, Number, check
@@ -16,9 +15,10 @@ from recsys.metrics.streaming.rows import (
     label_score_weight,
 )
 from recsys.metrics.streaming.sums import SumMetric
+from recsys.saving import saved
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class AUC(RowMetric):
     """Exact area under the ROC curve: `recsys.metrics.auc` of all rows.
 
@@ -46,7 +46,7 @@ class AUC(RowMetric):
         return auc(**rows)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class RelaImpr(AUC):
     """Improvement of AUC over that of another model: `recsys.metrics.rela_impr`.
 
@@ -80,7 +80,7 @@ class RelaImpr(AUC):
         return {**super().get_config(), "auc_base": self.auc_base}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class BinnedAUC(SumMetric):
     """Area under the ROC curve within a known error: `recsys.metrics.binned_auc`.
 

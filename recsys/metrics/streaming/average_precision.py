@@ -2,17 +2,16 @@
 
 from typing import Any
 
-import keras
-
 from recsys.metrics.average_precision import (
     Interpolation,
     average_precision,
     check_interpolation,
 )
 from recsys.metrics.streaming.rows import RowMetric
+from recsys.saving import saved
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class AveragePrecision(RowMetric):
     """Exact area under precision and recall: `recsys.metrics.average_precision`.
 

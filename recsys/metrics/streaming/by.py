@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import keras
-
 from recsys.metrics.breakdown import breakdown
 from recsys.metrics.named import NamedMetric
 from recsys.metrics.streaming.rows import RowMetric, one_of
+from recsys.saving import saved
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class By(RowMetric):
     """Several metrics by the values of a column: `recsys.metrics.breakdown`.
 

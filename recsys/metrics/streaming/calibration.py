@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.metrics.calibration import Strategy, check_bins, ece, field_ece, mce
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import RowSums, probability, ratio
+from recsys.saving import saved
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class BrierScore(RowSums):
     """Mean squared error of probabilities: `recsys.metrics.brier_score` of all rows.
 
@@ -41,7 +41,7 @@ class _Clicks(RowSums):
         return [probability(score), y]
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class PCOC(_Clicks):
     """Predicted over observed clicks: `recsys.metrics.pcoc` of all rows.
 
@@ -60,7 +60,7 @@ class PCOC(_Clicks):
         return ratio(predicted, observed)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class COPC(_Clicks):
     """Observed over predicted clicks: `recsys.metrics.copc` of all rows."""
 
@@ -72,7 +72,7 @@ class COPC(_Clicks):
         return ratio(observed, predicted)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class CalibrationBias(_Clicks):
     """Predicted minus observed clicks: `recsys.metrics.calibration_bias`."""
 
@@ -84,7 +84,7 @@ class CalibrationBias(_Clicks):
         return predicted - observed
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class ECE(RowMetric):
     """Expected calibration error: `recsys.metrics.ece` of all rows.
 
@@ -129,7 +129,7 @@ class ECE(RowMetric):
         return {**super().get_config(), **self._options()}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class MCE(ECE):
     """Maximum calibration error: `recsys.metrics.mce` of all rows; see `ECE`."""
 
@@ -147,7 +147,7 @@ class MCE(ECE):
         return mce(rows.pop("y_true"), rows.pop("y_score"), **rows, **self._options())
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class FieldECE(RowMetric):
     """Calibration error by the values of a field: `recsys.metrics.field_ece`.
 

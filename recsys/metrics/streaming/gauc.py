@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import keras
-
 from recsys.metrics.gauc import WeightBy, check_weight_by, gauc
 from recsys.metrics.streaming.rows import RowMetric
+from recsys.saving import saved
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class GAUC(RowMetric):
     """Exact mean of the AUC of each group: `recsys.metrics.gauc` of all rows.
 

@@ -16,6 +16,7 @@ from recsys.metrics.exposure import coverage_of, entropy_of, exposure, gini_of
 from recsys.metrics.lists import check_k
 from recsys.metrics.popularity import in_tail, means_of, popularity_lifts, surprise
 from recsys.metrics.streaming.sums import SumMetric
+from recsys.saving import saved
 
 
 class _OfLists(keras.metrics.Metric):
@@ -65,7 +66,7 @@ class _Exposure(_OfLists):
         return type(self).of_counts(ops.convert_to_numpy(self._counts).astype("int64"))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Coverage(_Exposure):
     """Share of the catalogue that is recommended: `recsys.metrics.coverage`.
 
@@ -85,7 +86,7 @@ class Coverage(_Exposure):
     of_counts = staticmethod(coverage_of)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Gini(_Exposure):
     """Inequality of exposure: `recsys.metrics.gini`; arguments as `Coverage`."""
 
@@ -93,7 +94,7 @@ class Gini(_Exposure):
     of_counts = staticmethod(gini_of)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class ExposureEntropy(_Exposure):
     """Entropy of exposure: `recsys.metrics.exposure_entropy`; as `Coverage`."""
 
@@ -127,7 +128,7 @@ class _MeanOfLists(_OfLists, SumMetric):
         return total / count
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class IntraListDistance(_MeanOfLists):
     """Cosine distance inside lists: `recsys.metrics.intra_list_distance`.
 
@@ -155,7 +156,7 @@ class IntraListDistance(_MeanOfLists):
         return cosine_distances(ranked, self.table, self.k)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class CategoryDistance(_MeanOfLists):
     """Pairs of different categories: `recsys.metrics.category_distance`.
 
@@ -195,7 +196,7 @@ class _OfCounts(_MeanOfLists):
         return self.table
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Novelty(_OfCounts):
     """Surprise of what is recommended, in bits: `recsys.metrics.novelty`.
 
@@ -219,7 +220,7 @@ class Novelty(_OfCounts):
         return {**super().get_config(), "reserved": self.reserved}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class AveragePopularity(_OfCounts):
     """Training count of what is recommended: `recsys.metrics.average_popularity`.
 
@@ -231,7 +232,7 @@ class AveragePopularity(_OfCounts):
     own_name = "average_popularity"
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class LongTailShare(_OfCounts):
     """Share of the long tail in lists: `recsys.metrics.long_tail_share`.
 
@@ -246,7 +247,7 @@ class LongTailShare(_OfCounts):
         return in_tail(self.table)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class PopularityLift(_OfCounts):
     """Popularity of lists over that of histories: `recsys.metrics.popularity_lift`.
 

@@ -3,15 +3,15 @@
 from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from recsys.metrics.streaming.rows import one_of
 from recsys.metrics.streaming.sums import RowSums, probability
+from recsys.saving import saved
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class LogLoss(RowSums):
     """Mean negative log-likelihood: `recsys.metrics.log_loss` of all rows.
 
@@ -85,7 +85,7 @@ class LogLoss(RowSums):
         return {**super().get_config(), "from_logits": self.from_logits}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class NormalizedEntropy(LogLoss):
     """Log loss over that of a constant: `recsys.metrics.normalized_entropy`.
 

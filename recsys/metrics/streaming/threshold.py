@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature._constraints import Flag, Number, check
 from recsys.metrics.streaming.sums import RowSums, ratio
+from recsys.saving import saved
 
 
 class _Decisions(RowSums):
@@ -41,7 +41,7 @@ class _Decisions(RowSums):
         }
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Accuracy(_Decisions):
     """Share of the rows on the right side: `recsys.metrics.accuracy` of all rows.
 
@@ -71,7 +71,7 @@ class Accuracy(_Decisions):
         return ratio(all_rows - called - positive + 2 * both, all_rows)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class F1Score(_Decisions):
     """F1 at a threshold: `recsys.metrics.f1_score` of all rows; see `Accuracy`."""
 

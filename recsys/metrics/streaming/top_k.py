@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any, get_args
 
-import keras
-
 from recsys.metrics.f1 import f1
 from recsys.metrics.hit_rate import hit_rate
 from recsys.metrics.lists import check_k
@@ -15,6 +13,7 @@ from recsys.metrics.precision import precision
 from recsys.metrics.queries import Empty, Ties
 from recsys.metrics.recall import recall
 from recsys.metrics.streaming.rows import RowMetric
+from recsys.saving import saved
 
 
 class TopK(RowMetric):
@@ -74,7 +73,7 @@ class TopK(RowMetric):
         return {**super().get_config(), "group": self.group, **self.options()}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class HitRate(TopK):
     """Share of queries with a hit: `recsys.metrics.hit_rate`; see `TopK`.
 
@@ -89,21 +88,21 @@ class HitRate(TopK):
     function = staticmethod(hit_rate)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Precision(TopK):
     """Share of a list that is relevant: `recsys.metrics.precision`; see `TopK`."""
 
     function = staticmethod(precision)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class F1(TopK):
     """Precision and recall in one: `recsys.metrics.f1`; see `TopK`."""
 
     function = staticmethod(f1)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class MRR(TopK):
     """Mean reciprocal rank: `recsys.metrics.mrr`; see `TopK`."""
 
@@ -136,7 +135,7 @@ class _Capped(TopK):
         return {**super().options(), "capped": self.capped}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class Recall(_Capped):
     """Share of the relevant in a list: `recsys.metrics.recall`; see `TopK`.
 
@@ -148,7 +147,7 @@ class Recall(_Capped):
     function = staticmethod(recall)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class MeanAveragePrecision(_Capped):
     """Mean average precision: `recsys.metrics.mean_average_precision`; see `TopK`.
 
@@ -161,7 +160,7 @@ class MeanAveragePrecision(_Capped):
     capped_by_default = True
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class NDCG(TopK):
     """Normalized discounted cumulative gain: `recsys.metrics.ndcg`; see `TopK`.
 

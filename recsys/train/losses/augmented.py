@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature._constraints import OneOf, check
+from recsys.saving import saved
 from recsys.train.losses.pointwise import RowLoss, cross_entropy
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class AugmentedBinaryCrossentropy(RowLoss):
     """Cross-entropy of several predictions of each row, averaged over them.
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature._constraints import Number
+from recsys.saving import saved
 from recsys.train.losses.joint import Terms
 from recsys.train.losses.pairwise import RankingLoss
 from recsys.train.losses.pointwise import cross_entropy
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class CombinedLoss(RankingLoss):
     r"""`a CE + (1 - a) RankingLoss`, in one pass.
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature._constraints import Flag, Number, check
+from recsys.saving import saved
 from recsys.train.losses.joint import JointLoss, Terms, log_sum_exp
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class JRCLoss(JointLoss):
     r"""Two logits: their difference calibrates, each of them ranks its class (JRC).
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from recsys.saving import saved
 from recsys.train.losses.joint import JointLoss, Terms, log_sum_exp
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class ListwiseSoftmax(JointLoss):
     r"""Cross-entropy of the labels of a list and the softmax of its logits (ListNet).
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature._constraints import Number, check
+from recsys.saving import saved
 from recsys.train.losses.joint import JointLoss, Terms
 
 
@@ -33,7 +33,7 @@ class PairLoss(JointLoss):
         raise NotImplementedError
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class RankingLoss(PairLoss):
     r"""Cross-entropy of the order of two rows (RankNet).
 
@@ -83,7 +83,7 @@ class RankingLoss(PairLoss):
         return {**super().get_config(), "temperature": self.temperature}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class HingeRankingLoss(PairLoss):
     r"""Distance of the order of two rows from a margin.
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.feature._constraints import Maybe, Number, check
 from recsys.layers.rows import weights_of_rows
+from recsys.saving import saved
 
 
 def same_shape(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -72,7 +73,7 @@ def undo_downsampling(logits: Any, keep_rate: float) -> Any:
     return logits + math.log(keep_rate)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class WeightedBinaryCrossentropy(RowLoss):
     r"""Cross-entropy in which positive rows weigh more, or labels are smoothed.
 
@@ -125,7 +126,7 @@ class WeightedBinaryCrossentropy(RowLoss):
         }
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class FocalLoss(RowLoss):
     r"""Cross-entropy that looks away from rows that are right already.
 
@@ -180,7 +181,7 @@ class FocalLoss(RowLoss):
         return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class WatchTimeLoss(RowLoss):
     r"""Logistic regression whose odds are the expected watch time.
 
@@ -214,7 +215,7 @@ class WatchTimeLoss(RowLoss):
         return ops.where(y > 0, y * ops.softplus(-z), ops.softplus(z))
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class PoissonOfLogits(RowLoss):
     """Poisson loss of counts whose mean is exp z: `exp(z) - y z` (M2M).
 

@@ -6,12 +6,12 @@ for scores that are there already.
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from recsys.feature._constraints import Integer, Number, check
 from recsys.layers.retrieval import softmax_loss
 from recsys.layers.rows import mean_of_rows
+from recsys.saving import saved
 from recsys.train.losses.pointwise import RowLoss
 
 
@@ -132,7 +132,7 @@ def _mean(rows: Any, sample_weight: Any) -> Any:
     return mean_of_rows(rows, sample_weight)
 
 
-@keras.saving.register_keras_serializable(package="recsys")
+@saved
 class FullSoftmax(RowLoss):
     r"""Softmax over all items, ids that stand for none left out.
 
