@@ -1,0 +1,158 @@
+"""Files of a model: weights, state, exports."""
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from recsys.data.writing import whole_file, whole_folder
+from recsys.feature._names import signature_names
+from recsys.train.logs import Logging
+
+
+class Stored(Logging):
+    """A model whose files are whole, and hold all of its state."""
+
+    def save(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Saves the model; see `keras.Model.save`. The file appears when whole.
+
+        Another thread may train meanwhile: the file is of the end of a step.
+
+        Raises:
+            FileExistsError: If there is one, and `overwrite=False`.
+            ValueError: If it is to be of Keras' older form, `.h5`, which has no state.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "save: filepath must end in '.keras'; a '.h5' does not hold what "
+                f"training needs to go on. Received: {filepath}"
+            )
+        with self._written(filepath, overwrite, ".keras", zipped is False) as part:
+            super().save(part, zipped=zipped, **kwargs)
+
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None
+    ) -> None:
+        """Saves the weights; see `keras.Model.save_weights`, and `save`."""
+        several = max_shard_size is not None
+        with self._written(filepath, overwrite, ".weights.h5", several) as part:
+            super().save_weights(part, max_shard_size=max_shard_size)
+
+    def load_weights(
+        self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any
+    ) -> None:
+        """Loads weights; see `keras.Model.load_weights`.
+
+        Raises:
+            OSError: If the file is missing, or is no file of weights or not all of it.
+        """
+        try:
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+        except OSError as error:
+            raise type(error)(
+                f"{filepath} must be a whole file that `model.save_weights` wrote. "
+                f"Received: {error}"
+            ) from error
+
+    @contextlib.contextmanager
+    def _written(
+        self, path: Any, overwrite: bool, ending: str, several: bool
+    ) -> Iterator[Any]:
+        """Yields where Keras may write a file: of several files, where they belong."""
+        if not overwrite and Path(path).exists():
+            raise FileExistsError(
+                f"{path} must not exist, as overwrite=False. Received: one that does"
+            )
+        with self._step_turn:
+            self._refresh()
+            if several or not str(path).endswith(ending):
+                yield path
+                return
+            with whole_file(path) as part:
+                yield part
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kw: Any) -> None:
+        """Exports the model; see `keras.Model.export`.
+
+        Outputs have the names of the tasks, of a single one too; those of a user or
+        item model are named after its vectors. Inputs have the names of the columns; in
+        TensorFlow's signatures what it does not take is written as in a URL, with '>'
+        for '%', and what Python reserves has '_' behind it: `user id` is `user>20id`,
+        `class` is `class_`. LiteRT runs recurrent layers (DIEN, DSIN) on
+        one row at a time.
+        """
+        self._refresh()
+        outputs = self.output
+        if not isinstance(outputs, dict):  # a bare tensor would be named by its place
+            outputs = dict(zip(self.output_names, [outputs], strict=True))
+        onnx = format == "onnx"
+        if onnx and not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
+            raise ImportError(
+                "An export as ONNX needs onnx and tf2onnx: pip install "
+                "'deep-rec-kit[export]'"
+            )
+        # Without it ONNX wants a model that was called; TensorFlow takes few names.
+        names = {n: n for n in self.input} if onnx else signature_names(self.input)
+        specs = {
+            name: keras.InputSpec(tensor.dtype, tensor.shape, name=names[name])
+            for name, tensor in self.input.items()
+        }
+        kw = {"input_signature": [specs], **kw}
+        if format == "litert":  # else it wants operations of TensorFlow for them
+            kw = {
+                "_experimental_lower_tensor_list_ops": True,
+                "_experimental_default_to_single_batch_in_tensor_list_ops": True,
+                **kw,
+            }
+        named = keras.Model(self.input, outputs, name=self.name)
+        if format == "tf_saved_model":
+            whole = whole_folder(filepath, with_file="saved_model.pb")
+        else:
+            whole = whole_file(filepath)
+        with whole as part:
+            named.export(part, format, **kw)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves what no layer has: random generators, `balance`, the order of rows."""
+        for i, state in enumerate(self._random_state()):
+            store[f"random_{i}"] = state
+        for variable in self._own_variables():
+            store[variable.name] = variable
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` saved; files of plain Keras have none."""
+        for i, state in enumerate(self._random_state()):
+            if f"random_{i}" in store:
+                state.assign(store[f"random_{i}"])
+        for variable in self._own_variables():
+            if variable.name in store:
+                variable.assign(store[variable.name])
+
+    def _own_variables(self) -> list[Any]:
+        balance = self.balance.variables if self.balance else ()
+        return [*balance, self._orders.variable]
+
+    def _random_state(self) -> list[Any]:
+        others = {id(v) for v in (*self.weights, *self.metrics_variables)}
+        return [v for v in self.variables if id(v) not in others]
+
+    def _hang_state(self) -> None:
+        """Lets `tf.train.Checkpoint` find all variables.
+
+        By itself it finds neither layers in a list nor the state of generators.
+        """
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            self._checkpointed = tf.Module()
+            self._checkpointed.state = [variable.value for variable in self.variables]
+            self._checkpointed.orders = self._orders.variable.value
