@@ -41,7 +41,7 @@ from machine import claim, seconds  # noqa: E402
 from recsys import Task  # noqa: E402
 from recsys.data import Categorical, FeaturePipeline, History, Numeric  # noqa: E402
 from recsys.feature.schema import Column  # noqa: E402
-from recsys.layers.core import predict  # noqa: E402
+from recsys.layers.heads import predict
 from recsys.train.model import Model  # noqa: E402
 
 ROUNDS, EPOCHS, WHETHER = 5, 10, (True, False)

@@ -43,7 +43,7 @@ def _swap(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 def no_bias() -> None:
     """The logit of an MLP has no bias."""
-    from recsys.layers.core import Tower
+    from recsys.layers.mlp import Tower
 
     def make(init: Any) -> Any:
         def broken(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -58,7 +58,7 @@ def no_bias() -> None:
 
 def one_layer_short() -> None:
     """An MLP lacks its last hidden layer."""
-    from recsys.layers.core import FeedForwardLayer
+    from recsys.layers.mlp import FeedForwardLayer
 
     def make(init: Any) -> Any:
         def broken(self: Any, hidden_units: Any, *args: Any, **kwargs: Any) -> None:
@@ -156,7 +156,7 @@ def statistics_ignored() -> None:
     from keras import ops
 
     from recsys.layers.activation import Dice
-    from recsys.layers.core import BatchNorm
+    from recsys.layers.normalization import BatchNorm
 
     def make(call: Any) -> Any:
         def broken(self: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 import recsys
 from recsys import load_model
-from recsys.layers.core import FeedForwardLayer
+from recsys.layers.mlp import FeedForwardLayer
 from tests import zoo
 
 

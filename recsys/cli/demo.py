@@ -31,7 +31,7 @@ from recsys.data.splits import split_by_time
 from recsys.feature import Task
 from recsys.feature.schema import UNSEEN
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import predict
+from recsys.layers.heads import predict
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.rank.din import din
 from recsys.train.callbacks import CatalogueMetrics

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from recsys.feature import Field
-from recsys.layers.core import Split
+from recsys.layers.elementary import Split
 
 
 @dataclass(frozen=True)

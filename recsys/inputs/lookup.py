@@ -17,7 +17,7 @@ from recsys.inputs.tables import (
     with_unknown,
 )
 from recsys.layers.aggregation import get_agg_layer
-from recsys.layers.core import Bias
+from recsys.layers.elementary import Bias
 from recsys.layers.grouped import KnownIds
 from recsys.layers.masking import ValidPositions
 

@@ -15,9 +15,9 @@ from keras import ops
 from recsys.feature._names import layer_name
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, as_shapes
 from recsys.layers.embedding import PositionalEmbedding, positions_from_end
 from recsys.layers.masking import masked_softmax, masked_sum, zero_if_empty
+from recsys.layers.mlp import FeedForwardLayer, as_shapes
 from recsys.layers.transformer import Encoder
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.layers import core
+from recsys.layers import normalization
 from recsys.layers.base import Layer
 
 
@@ -72,7 +72,9 @@ class Positioned(Layer):
         super().__init__(**kwargs)
         self.dropout = dropout
         self.scaled = scaled
-        self.drop = core.dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.drop = normalization.dropout(
+            dropout, name="dropout", dtype=self.dtype_policy
+        )
 
     def build(self, x_shape: Any, *_: Any) -> None:
         self.positions = self.add_weight(
@@ -92,7 +94,7 @@ class LastNorm(Layer):
     """Layer normalisation of what is valid; zeros for padding."""
 
     def build(self, x_shape: Any, *_: Any) -> None:
-        self.norm = core.layer_norm(name="norm", dtype=self.dtype_policy)
+        self.norm = normalization.layer_norm(name="norm", dtype=self.dtype_policy)
         self.norm.build(x_shape)
 
     def call(self, x: Any, valid: Any) -> Any:

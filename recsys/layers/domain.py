@@ -8,7 +8,7 @@ from keras import ops
 
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.core import dropout
+from recsys.layers.normalization import dropout
 
 
 class GateNU(Layer):

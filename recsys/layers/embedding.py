@@ -9,9 +9,10 @@ from keras import ops
 
 from recsys.feature.field import BINS, are_bins
 from recsys.layers.base import Layer
-from recsys.layers.core import shapes_may_vary, split
+from recsys.layers.elementary import split
 from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
+from recsys.layers.normalization import shapes_may_vary
 
 
 def gather_rows(table: Any, ids: Any) -> Any:

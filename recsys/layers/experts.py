@@ -15,7 +15,8 @@ from keras import ops
 from recsys.feature._names import layer_name
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, as_shapes, batch_norm, dropout
+from recsys.layers.mlp import FeedForwardLayer, as_shapes
+from recsys.layers.normalization import batch_norm, dropout
 
 
 class Experts(Layer):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from recsys.layers.base import Layer
-from recsys.layers.core import shapes_may_vary
+from recsys.layers.normalization import shapes_may_vary
 
 MOST_ROWS = 64
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.layers import core
+from recsys.layers import normalization
 from recsys.layers.base import Layer
 
 
@@ -65,17 +65,17 @@ class HSTULayer(Layer):
     def build(self, x_shape: Any, *_: Any) -> None:
         _, n, width = x_shape
         same = {"dtype": self.dtype_policy}
-        self.norm = core.layer_norm(name="norm", **same)
+        self.norm = normalization.layer_norm(name="norm", **same)
         self.norm.build(x_shape)
         inner = self.num_heads * self.v_dim
         into = 2 * inner + 2 * self.num_heads * self.qk_dim
         self.w1 = keras.layers.Dense(into, "silu", use_bias=False, name="w1", **same)
         self.w1.build(x_shape)
-        self.norm_av = core.layer_norm(name="norm_av", **same)
+        self.norm_av = normalization.layer_norm(name="norm_av", **same)
         self.norm_av.build((None, None, inner))
         self.w2 = keras.layers.Dense(width, use_bias=False, name="w2", **same)
         self.w2.build((None, None, inner))
-        self.drop = core.dropout(self.dropout, name="dropout", **same)
+        self.drop = normalization.dropout(self.dropout, name="dropout", **same)
         self.by_distance = self.add_weight(
             shape=(n,), initializer="uniform", name="by_distance"
         )

@@ -9,8 +9,8 @@ from keras import ops
 
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.core import dropout
 from recsys.layers.masking import masked_softmax
+from recsys.layers.normalization import dropout
 
 
 class MetaUnit(Layer):

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.core import LossLayer, shapes_may_vary
+from recsys.layers.losses import LossLayer
+from recsys.layers.normalization import shapes_may_vary
 from recsys.layers.sampling import (
     SAMPLERS,
     CountedFrequency,

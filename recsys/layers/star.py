@@ -12,8 +12,8 @@ from keras import ops
 
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.core import dropout
 from recsys.layers.grouped import grouped_matmul, known_or_last, members
+from recsys.layers.normalization import dropout
 
 
 class PartitionedNormalization(Layer):

@@ -14,10 +14,11 @@ from keras import ops
 from recsys.feature import Task
 from recsys.feature._names import layer_name
 from recsys.layers.base import Layer
-from recsys.layers.core import as_shapes, predict
 from recsys.layers.experts import Experts
 from recsys.layers.grouped import known_or_last, members
+from recsys.layers.heads import predict
 from recsys.layers.masking import masked_softmax
+from recsys.layers.mlp import as_shapes
 
 
 class StackedExtraction(Layer):

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers import core
+from recsys.layers import mlp, normalization
 from recsys.layers.activation import gelu
 from recsys.layers.base import Layer
 from recsys.layers.masking import masked_softmax
@@ -55,7 +55,7 @@ class MultiHeadAttention(Layer):
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.dropout = dropout
-        self.dropout_layer = core.dropout(dropout, name="dropout")
+        self.dropout_layer = normalization.dropout(dropout, name="dropout")
 
     def build(self, query_shape: Any, context_shape: Any = None) -> None:
         width = query_shape[-1]
@@ -186,7 +186,7 @@ class CrossAttention(Layer):
             **same,
         )
         if residual:
-            self.norm = core.layer_norm(name="norm", **same)
+            self.norm = normalization.layer_norm(name="norm", **same)
 
     def build(self, x_shape: Any, context_shape: Any = None) -> None:
         self.attention.build(x_shape, context_shape)
@@ -239,8 +239,8 @@ class FeedForward(Layer):
         inner = gelu if activation == "gelu" else activation
         self.expand = keras.layers.Dense(dff, inner, name="expand", **same)
         self.contract = keras.layers.Dense(d_model, name="contract", **same)
-        self.dropout = core.dropout(dropout_rate, name="dropout", **same)
-        self.norm = core.layer_norm(name="norm", **same)
+        self.dropout = normalization.dropout(dropout_rate, name="dropout", **same)
+        self.norm = normalization.layer_norm(name="norm", **same)
 
     def build(self, x_shape: Any) -> None:
         self.expand.build(x_shape)
@@ -355,7 +355,7 @@ class Encoder(Layer):
         self.target_aware = target_aware
 
     def build(self, input_shape: Any) -> None:
-        shapes = core.as_shapes(input_shape)
+        shapes = mlp.as_shapes(input_shape)
         self.layers = [
             EncoderLayer(
                 d_model=self.d_model or shapes[0][-1],
@@ -380,4 +380,4 @@ class Encoder(Layer):
         return x
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return core.as_shapes(input_shape)[0]
+        return mlp.as_shapes(input_shape)[0]

@@ -8,7 +8,7 @@ from recsys.feature import Field
 from recsys.inputs import FieldEmbedder, History, shape_and_type
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
-from recsys.layers.core import Identity, UnitLength
+from recsys.layers.elementary import Identity, UnitLength
 from recsys.layers.interests import MeanOfParts
 from recsys.layers.retrieval import InBatchSoftmax, MatchLoss
 from recsys.layers.sampling import UnigramSampler

@@ -17,7 +17,7 @@ from recsys.feature import Field
 from recsys.layers.activation import gelu
 from recsys.layers.base import Layer
 from recsys.layers.causal import Positioned
-from recsys.layers.core import AppendOne
+from recsys.layers.elementary import AppendOne
 from recsys.layers.retrieval import SampledSoftmax
 from recsys.layers.transformer import EncoderLayer
 from recsys.match._towers import Towers, sequence

@@ -17,7 +17,7 @@ from keras import ops
 
 from recsys.feature import Field
 from recsys.inputs import concat
-from recsys.layers.core import Tower
+from recsys.layers.mlp import Tower
 from recsys.layers.retrieval import SampledCrossentropy
 from recsys.match._towers import Towers, unit, user_id
 from recsys.train.factory import factory

@@ -15,10 +15,10 @@ import keras
 from keras import ops
 
 from recsys.feature import Field
-from recsys.layers import core
+from recsys.layers import normalization
 from recsys.layers.base import Layer
 from recsys.layers.causal import Newest
-from recsys.layers.core import AppendOne
+from recsys.layers.elementary import AppendOne
 from recsys.layers.retrieval import BPRMax, SampledBPR, SampledSoftmax, Top1
 from recsys.match._towers import Towers, sequence
 from recsys.train.factory import factory
@@ -57,7 +57,7 @@ class SessionStates(Layer):
             for i, units in enumerate(self.hidden_units)
         ]
         self.drops = [
-            core.dropout(dropout, name=f"dropout_{i}", **same)
+            normalization.dropout(dropout, name=f"dropout_{i}", **same)
             for i, _ in enumerate(self.hidden_units)
         ]
 

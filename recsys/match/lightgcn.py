@@ -20,8 +20,9 @@ import numpy as np
 from keras import ops
 
 from recsys.feature import Field
-from recsys.layers.core import Derived, UnitLength
+from recsys.layers.elementary import UnitLength
 from recsys.layers.embedding import gather_rows
+from recsys.layers.losses import Derived
 from recsys.layers.retrieval import MatchLoss, SampledBPR, SampledSoftmax
 from recsys.match._towers import Towers, user_id
 from recsys.train.factory import factory

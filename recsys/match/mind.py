@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field
-from recsys.layers.core import Identity, Tower
+from recsys.layers.elementary import Identity
 from recsys.layers.interests import BesideEach, InterestRouting, LabelAwareSoftmax
+from recsys.layers.mlp import Tower
 from recsys.match._towers import Towers, behaviours_and_item
 from recsys.train.factory import factory
 from recsys.train.match_model import INTERESTS, MatchModel

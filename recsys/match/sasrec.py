@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from recsys.feature import Field
-from recsys.layers import core
+from recsys.layers import normalization
 from recsys.layers.base import Layer
 from recsys.layers.causal import LastNorm, Newest, Positioned, older
 from recsys.layers.masking import masked_softmax
@@ -93,11 +93,12 @@ class CausalBlock(Layer):
             dense.build(x_shape)
             setattr(self, name, dense)
         for name in ("norm_attention", "norm_ffn"):
-            norm = core.layer_norm(name=name, **same)
+            norm = normalization.layer_norm(name=name, **same)
             norm.build(x_shape)
             setattr(self, name, norm)
         self.drops = [
-            core.dropout(self.dropout, name=f"dropout_{i}", **same) for i in range(3)
+            normalization.dropout(self.dropout, name=f"dropout_{i}", **same)
+            for i in range(3)
         ]
 
     def call(self, x: Any, valid: Any, training: bool = False) -> Any:

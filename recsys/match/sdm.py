@@ -19,7 +19,7 @@ from recsys.feature import Field
 from recsys.feature._names import layer_name
 from recsys.inputs import concat
 from recsys.layers.base import Layer
-from recsys.layers.core import Split
+from recsys.layers.elementary import Split
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.retrieval import SampledSoftmax
 from recsys.layers.transformer import MultiHeadAttention

@@ -15,9 +15,9 @@ from keras import ops
 
 from recsys.feature import Field
 from recsys.layers.base import Layer
-from recsys.layers.core import AppendOne, Stack
-from recsys.layers.core import dropout as drop
+from recsys.layers.elementary import AppendOne, Stack
 from recsys.layers.masking import masked_softmax, masked_sum
+from recsys.layers.normalization import dropout as drop
 from recsys.layers.retrieval import CosineContrastive
 from recsys.match._towers import Towers, unit, user_id
 from recsys.train.factory import factory

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field
-from recsys.layers.core import Tower
+from recsys.layers.mlp import Tower
 from recsys.layers.retrieval import InBatchSoftmax, MatchLoss, SampledCrossentropy
 from recsys.match._towers import Towers, unit
 from recsys.train.factory import factory

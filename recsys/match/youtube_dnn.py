@@ -15,7 +15,8 @@ from typing import Any
 import keras
 
 from recsys.feature import Field
-from recsys.layers.core import AppendOne, FeedForwardLayer
+from recsys.layers.elementary import AppendOne
+from recsys.layers.mlp import FeedForwardLayer
 from recsys.layers.retrieval import SampledSoftmax
 from recsys.match._towers import Towers, unit
 from recsys.train.factory import factory

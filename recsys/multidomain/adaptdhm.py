@@ -15,7 +15,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.base import Layer
-from recsys.layers.core import predict
+from recsys.layers.heads import predict
 from recsys.layers.star import StarDense, StarTopologyFCN
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -12,8 +12,8 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange
-from recsys.layers.core import task_towers
 from recsys.layers.domain import EPNet
+from recsys.layers.heads import task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -18,9 +18,11 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, Split, Unstack, task_towers
+from recsys.layers.elementary import Split, Unstack
 from recsys.layers.grouped import known_or_last
+from recsys.layers.heads import task_towers
 from recsys.layers.masking import masked_softmax
+from recsys.layers.mlp import FeedForwardLayer
 from recsys.layers.streams import SelectDomain, StackedExtraction, domain_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model

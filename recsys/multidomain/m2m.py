@@ -18,15 +18,11 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.base import Layer
-from recsys.layers.core import (
-    FeedForwardLayer,
-    Stack,
-    Unstack,
-    check_tasks,
-    task_towers,
-)
+from recsys.layers.elementary import Stack, Unstack
 from recsys.layers.experts import Experts
+from recsys.layers.heads import check_tasks, task_towers
 from recsys.layers.meta import MetaAttention, MetaTower
+from recsys.layers.mlp import FeedForwardLayer
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -23,10 +23,12 @@ from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
 from recsys.layers.aggregation import AttentionLayer
 from recsys.layers.base import Layer
-from recsys.layers.core import LossLayer, as_shapes, predict
 from recsys.layers.experts import Experts
 from recsys.layers.grouped import known_or_last, members
+from recsys.layers.heads import predict
+from recsys.layers.losses import LossLayer
 from recsys.layers.masking import masked_softmax
+from recsys.layers.mlp import as_shapes
 from recsys.layers.rows import mean_of_rows
 from recsys.layers.star import PartitionedNormalization
 from recsys.train.factory import factory

@@ -12,7 +12,8 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, OutOfRange, concat
-from recsys.layers.core import Tower, predict
+from recsys.layers.heads import predict
+from recsys.layers.mlp import Tower
 from recsys.layers.star import PartitionedNormalization, StarDense, StarTopologyFCN
 from recsys.train.factory import factory
 from recsys.train.model import Model

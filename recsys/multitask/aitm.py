@@ -19,7 +19,9 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, LossLayer, Tower, check_tasks, predict
+from recsys.layers.heads import check_tasks, predict
+from recsys.layers.losses import LossLayer
+from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -16,7 +16,8 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.core import PredictLayer, Tower, check_tasks
+from recsys.layers.heads import PredictLayer, check_tasks
+from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

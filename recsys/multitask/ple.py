@@ -13,8 +13,8 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import task_towers
 from recsys.layers.experts import extract
+from recsys.layers.heads import task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

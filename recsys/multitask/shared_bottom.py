@@ -12,7 +12,8 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import FeedForwardLayer, task_towers
+from recsys.layers.heads import task_towers
+from recsys.layers.mlp import FeedForwardLayer
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -21,8 +21,9 @@ import keras
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import StopGradient, check_tasks, task_towers
+from recsys.layers.elementary import StopGradient
 from recsys.layers.experts import Experts, GatingNetwork
+from recsys.layers.heads import check_tasks, task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

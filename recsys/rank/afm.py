@@ -15,9 +15,9 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.core import dropout as drop
-from recsys.layers.core import predict
+from recsys.layers.heads import predict
 from recsys.layers.interaction.pairs import pair_embeddings
+from recsys.layers.normalization import dropout as drop
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -15,10 +15,11 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers import core
+from recsys.layers import normalization
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, predict
+from recsys.layers.heads import predict
 from recsys.layers.masking import masked_sum
+from recsys.layers.mlp import Tower
 from recsys.layers.transformer import FeedForward, MultiHeadAttention
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -96,8 +97,10 @@ class BehaviourTransformer(Layer):
                 num_heads=self.num_heads, name=f"attention_{i}", **same
             )
             self.attentions.append(attention)
-            self.drops.append(core.dropout(self.dropout, name=f"dropout_{i}", **same))
-            self.norms.append(core.layer_norm(name=f"norm_{i}", **same))
+            self.drops.append(
+                normalization.dropout(self.dropout, name=f"dropout_{i}", **same)
+            )
+            self.norms.append(normalization.layer_norm(name=f"norm_{i}", **same))
             self.ffns.append(
                 FeedForward(
                     width,

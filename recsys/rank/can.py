@@ -18,8 +18,9 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, predict
+from recsys.layers.heads import predict
 from recsys.layers.masking import masked_sum
+from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -16,7 +16,10 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import Bias, SumUnits, Tower, layer_norm, predict
+from recsys.layers.elementary import Bias, SumUnits
+from recsys.layers.heads import predict
+from recsys.layers.mlp import Tower
+from recsys.layers.normalization import layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

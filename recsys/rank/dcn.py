@@ -18,7 +18,7 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import predict
+from recsys.layers.heads import predict
 from recsys.layers.interaction.cross import CrossNet, cross_and_deep
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -18,15 +18,11 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.core import (
-    LossLayer,
-    Tower,
-    as_shapes,
-    dropout,
-    layer_norm,
-    predict,
-)
+from recsys.layers.heads import predict
 from recsys.layers.interaction.cross import Cross, CrossStack
+from recsys.layers.losses import LossLayer
+from recsys.layers.mlp import Tower, as_shapes
+from recsys.layers.normalization import dropout, layer_norm
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model

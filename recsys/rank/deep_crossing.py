@@ -16,7 +16,8 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, predict
+from recsys.layers.heads import predict
+from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import SumUnits, Tower, predict
+from recsys.layers.elementary import SumUnits
+from recsys.layers.heads import predict
 from recsys.layers.interaction.product import SymmetricProduct
+from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

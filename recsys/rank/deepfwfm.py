@@ -12,8 +12,9 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import Tower, predict
+from recsys.layers.heads import predict
 from recsys.layers.interaction.field_weighted import FwFM
+from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

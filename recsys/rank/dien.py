@@ -18,8 +18,10 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
-from recsys.layers.core import LossLayer, Tower, predict
 from recsys.layers.embedding import gather_rows
+from recsys.layers.heads import predict
+from recsys.layers.losses import LossLayer
+from recsys.layers.mlp import Tower
 from recsys.layers.recurrent import AttentionGRU, GRUStates
 from recsys.layers.sampling import draw_unseen
 from recsys.layers.transformer import BilinearAttention

@@ -15,8 +15,10 @@ import keras
 from recsys.feature import Field, Task
 from recsys.inputs import Embeddings, FieldEmbedder, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, Stack, Tower, predict
+from recsys.layers.elementary import Stack
+from recsys.layers.heads import predict
 from recsys.layers.interaction.pairs import inner_products
+from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -18,11 +18,12 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, check_embedded
-from recsys.layers import core
+from recsys.layers import normalization
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, Tower, as_shapes, predict
+from recsys.layers.heads import predict
 from recsys.layers.interaction.cross import MatrixCross, VectorCross
+from recsys.layers.mlp import FeedForwardLayer, Tower, as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
 
@@ -79,10 +80,10 @@ class Regulation(Layer):
         )
         same = {"epsilon": 1e-5, "dtype": self.dtype_policy, "name": "norm"}
         if self.norm == "scalar":
-            self.normalise = core.batch_norm(**same)
+            self.normalise = normalization.batch_norm(**same)
             self.normalise.build((None, width, 1))  # one channel
         elif self.norm == "layer":
-            self.normalise = core.layer_norm(**same)
+            self.normalise = normalization.layer_norm(**same)
             self.normalise.build((None, width))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -243,7 +244,7 @@ def edcn(
         crossed = _CROSSES[cross_type](l2_reg, name=f"dnn_cross_{i}")([first, to_cross])
         if preactivation:
             to_deep = get_activation(activation, name=f"dnn_activation_{i}")(to_deep)
-            to_deep = core.dropout(dropout, name=f"dnn_dropout_{i}")(to_deep)
+            to_deep = normalization.dropout(dropout, name=f"dnn_dropout_{i}")(to_deep)
         deep = FeedForwardLayer(
             sum(widths),
             None if preactivation else activation,

@@ -17,8 +17,9 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, predict
+from recsys.layers.heads import predict
 from recsys.layers.masking import zero_if_empty
+from recsys.layers.mlp import Tower
 from recsys.layers.search import SimHash, TopSteps
 from recsys.layers.transformer import MultiHeadAttention
 from recsys.train.factory import factory

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, check_embedded
-from recsys.layers.core import Bias, predict
+from recsys.layers.elementary import Bias
+from recsys.layers.heads import predict
 from recsys.layers.interaction.field_weighted import FFM
 from recsys.train.factory import factory
 from recsys.train.model import Model

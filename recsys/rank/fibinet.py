@@ -12,9 +12,11 @@ from typing import Any
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import SumUnits, Tower, predict
+from recsys.layers.elementary import SumUnits
+from recsys.layers.heads import predict
 from recsys.layers.interaction.bilinear import BilinearInteraction
 from recsys.layers.interaction.senet import FieldSENet
+from recsys.layers.mlp import Tower
 from recsys.rank.fibinet_plus import fibinet_plus
 from recsys.train.factory import factory
 from recsys.train.model import Model

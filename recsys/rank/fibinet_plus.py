@@ -12,16 +12,12 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import (
-    Stack,
-    Tower,
-    Unstack,
-    batch_norm,
-    layer_norm,
-    predict,
-)
+from recsys.layers.elementary import Stack, Unstack
+from recsys.layers.heads import predict
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.senet import SENet
+from recsys.layers.mlp import Tower
+from recsys.layers.normalization import batch_norm, layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

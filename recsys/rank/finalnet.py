@@ -18,7 +18,10 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.core import LossLayer, Tower, batch_norm, dropout, predict
+from recsys.layers.heads import predict
+from recsys.layers.losses import LossLayer
+from recsys.layers.mlp import Tower
+from recsys.layers.normalization import batch_norm, dropout
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, check_embedded
-from recsys.layers.core import predict
+from recsys.layers.heads import predict
 from recsys.layers.interaction.field_weighted import FmFM, FvFM
 from recsys.train.factory import factory
 from recsys.train.model import Model

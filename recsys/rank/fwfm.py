@@ -12,7 +12,8 @@ import keras
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.core import Bias, SumUnits, predict
+from recsys.layers.elementary import Bias, SumUnits
+from recsys.layers.heads import predict
 from recsys.layers.interaction.field_weighted import FwFM
 from recsys.train.factory import factory
 from recsys.train.model import Model

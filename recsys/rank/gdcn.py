@@ -15,8 +15,9 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import as_shapes, predict
+from recsys.layers.heads import predict
 from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
+from recsys.layers.mlp import as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

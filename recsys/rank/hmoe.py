@@ -17,8 +17,10 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, Tower, WeightedSum, predict
+from recsys.layers.elementary import WeightedSum
+from recsys.layers.heads import predict
 from recsys.layers.interaction.expert import InteractionExpert
+from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.rank.gwpfm import field_groups
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -20,8 +20,10 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, layer_norm, predict
+from recsys.layers.heads import predict
 from recsys.layers.hstu import HSTULayer
+from recsys.layers.mlp import Tower
+from recsys.layers.normalization import layer_norm
 from recsys.layers.search import TopSteps
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import predict
+from recsys.layers.heads import predict
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -14,8 +14,10 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, batch_norm, predict
-from recsys.layers.core import dropout as drop
+from recsys.layers.heads import predict
+from recsys.layers.mlp import Tower
+from recsys.layers.normalization import batch_norm
+from recsys.layers.normalization import dropout as drop
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -16,7 +16,9 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, layer_norm, predict
+from recsys.layers.heads import predict
+from recsys.layers.mlp import Tower
+from recsys.layers.normalization import layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

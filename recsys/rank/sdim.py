@@ -17,7 +17,8 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
 from recsys.layers.base import Layer
-from recsys.layers.core import Tower, predict
+from recsys.layers.heads import predict
+from recsys.layers.mlp import Tower
 from recsys.layers.search import SimHash
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -17,7 +17,9 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, Tower, layer_norm, predict
+from recsys.layers.heads import predict
+from recsys.layers.mlp import FeedForwardLayer, Tower
+from recsys.layers.normalization import layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

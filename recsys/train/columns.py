@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.layers.catalogue import Catalogue
-from recsys.layers.core import PredictLayer
 from recsys.layers.grouped import KnownIds
+from recsys.layers.heads import PredictLayer
 
 LARGEST = float(np.finfo("float32").max)
 """What a number, a label or a weight may be at most: a model is of float32."""

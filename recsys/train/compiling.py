@@ -9,8 +9,9 @@ import keras
 from recsys.feature._constraints import Number
 from recsys.feature._names import layer_name
 from recsys.layers.column import InputColumn
-from recsys.layers.core import Derived, LossLayer, PredictLayer
 from recsys.layers.embedding import Embedding
+from recsys.layers.heads import PredictLayer
+from recsys.layers.losses import Derived, LossLayer
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
 from recsys.train import optimizers, routing

@@ -7,7 +7,7 @@ Python. Only if it is not, NumPy is asked, which says what is wrong where.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recsys.layers.core import PredictLayer
+from recsys.layers.heads import PredictLayer
 from recsys.train import routing
 from recsys.train.columns import LARGEST, Column
 from recsys.train.rows import Needs

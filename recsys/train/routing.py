@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.layers.core import PredictLayer
+from recsys.layers.heads import PredictLayer
 from recsys.train.losses import PoissonOfLogits
 
 LOGIT = "logit"

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.layers.core import for_xla
+from recsys.layers.normalization import for_xla
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import routing

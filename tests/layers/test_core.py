@@ -6,21 +6,13 @@ import pytest
 import tensorflow as tf
 
 from recsys import Field, Task
-from recsys.layers.core import (
-    AppendOne,
-    BatchNorm,
-    Bias,
-    Dropout,
-    FeedForwardLayer,
-    PredictLayer,
-    Split,
-    Tower,
-    for_xla,
-    predict,
-)
+from recsys.layers.elementary import AppendOne, Bias, Split
 from recsys.layers.embedding import DenseEmbedding, Embedding, PositionalEmbedding
+from recsys.layers.heads import PredictLayer, predict
 from recsys.layers.interaction import FM
 from recsys.layers.masking import masked_softmax
+from recsys.layers.mlp import FeedForwardLayer, Tower
+from recsys.layers.normalization import BatchNorm, Dropout, for_xla
 from recsys.rank.deepfm import deepfm
 from tests import oracle
 from tests.close import close

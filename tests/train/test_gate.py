@@ -12,7 +12,8 @@ import tensorflow as tf
 from recsys import Field, Task, metrics
 from recsys.data import Categorical, FeaturePipeline
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import PredictLayer, Tower, predict
+from recsys.layers.heads import PredictLayer, predict
+from recsys.layers.mlp import Tower
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.train import gate, rows
 from recsys.train.columns import Column

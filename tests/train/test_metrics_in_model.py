@@ -6,7 +6,7 @@ import pytest
 
 from recsys import metrics
 from recsys.feature import Field, Task
-from recsys.layers.core import predict
+from recsys.layers.heads import predict
 from recsys.multidomain.pepnet import pepnet
 from recsys.train.model import Model
 from tests.close import close

@@ -17,7 +17,9 @@ from keras import ops
 
 from recsys import Field, Task, create_model, load_model, metrics
 from recsys.inputs import FieldEmbedder
-from recsys.layers.core import LossLayer, PredictLayer, Tower, predict
+from recsys.layers.heads import PredictLayer, predict
+from recsys.layers.losses import LossLayer
+from recsys.layers.mlp import Tower
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.train.model import Model
 from tests import oracle, zoo

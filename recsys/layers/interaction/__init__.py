@@ -1,7 +1,7 @@
 """Feature interactions, one idea a file; the names of version 1 that have landed."""
 
-from recsys.layers.core import WeightedSum
 from recsys.layers.domain import EPNet, GateNU, PPNet
+from recsys.layers.elementary import WeightedSum
 from recsys.layers.experts import GatingNetwork
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.cross import CrossNet

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from recsys.layers.base import Layer
-from recsys.layers.core import FeedForwardLayer, Tower, as_shapes
+from recsys.layers.mlp import FeedForwardLayer, Tower, as_shapes
 
 
 class Cross(Layer):

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from recsys.layers.base import Layer
-from recsys.layers.core import as_shapes
+from recsys.layers.mlp import as_shapes
 
 
 class FM(Layer):

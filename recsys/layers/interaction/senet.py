@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from recsys.layers.base import Layer
-from recsys.layers.core import layer_norm
+from recsys.layers.normalization import layer_norm
 
 
 class FieldSENet(Layer):
