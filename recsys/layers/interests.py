@@ -10,7 +10,8 @@ from keras import ops
 from recsys.layers.base import Layer
 from recsys.layers.embedding import gather_rows
 from recsys.layers.masking import masked_softmax
-from recsys.layers.retrieval import IMPOSSIBLE, SampledSoftmax
+from recsys.layers.matching.match_loss import IMPOSSIBLE
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 
 INITS = ("item", "random")
 ATTENTIONS = ("power", "scaled")

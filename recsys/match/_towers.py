@@ -10,7 +10,8 @@ from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
 from recsys.layers.elementary import Identity, UnitLength
 from recsys.layers.interests import MeanOfParts
-from recsys.layers.retrieval import InBatchSoftmax, MatchLoss
+from recsys.layers.matching.in_batch_softmax import InBatchSoftmax
+from recsys.layers.matching.match_loss import MatchLoss
 from recsys.layers.sampling import UnigramSampler
 from recsys.layers.search import TakeSteps, TopSteps
 from recsys.train.match_model import CATALOGUE, ITEM, USER, MatchModel

@@ -18,7 +18,7 @@ from recsys.layers.activation import gelu
 from recsys.layers.base import Layer
 from recsys.layers.causal import Positioned
 from recsys.layers.elementary import AppendOne
-from recsys.layers.retrieval import SampledSoftmax
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.layers.transformer import EncoderLayer
 from recsys.match._towers import Towers, sequence
 from recsys.train.factory import factory

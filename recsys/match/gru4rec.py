@@ -19,7 +19,8 @@ from recsys.layers import normalization
 from recsys.layers.base import Layer
 from recsys.layers.causal import Newest
 from recsys.layers.elementary import AppendOne
-from recsys.layers.retrieval import BPRMax, SampledBPR, SampledSoftmax, Top1
+from recsys.layers.matching.sampled import BPRMax, SampledBPR, Top1
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers, sequence
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from recsys.feature import Field
 from recsys.layers.causal import Newest, Positioned
 from recsys.layers.hstu import HSTULayer
-from recsys.layers.retrieval import SampledSoftmax
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers, sequence, unit
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

@@ -23,7 +23,9 @@ from recsys.feature import Field
 from recsys.layers.elementary import UnitLength
 from recsys.layers.embedding import gather_rows
 from recsys.layers.losses import Derived
-from recsys.layers.retrieval import MatchLoss, SampledBPR, SampledSoftmax
+from recsys.layers.matching.match_loss import MatchLoss
+from recsys.layers.matching.sampled import SampledBPR
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

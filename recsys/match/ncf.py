@@ -17,8 +17,8 @@ from keras import ops
 from recsys.feature import Field
 from recsys.inputs import concat
 from recsys.layers.base import Layer
+from recsys.layers.matching.sampled import SampledCrossentropy
 from recsys.layers.mlp import Tower
-from recsys.layers.retrieval import SampledCrossentropy
 from recsys.match._towers import Towers, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

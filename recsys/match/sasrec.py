@@ -18,7 +18,9 @@ from recsys.layers import normalization
 from recsys.layers.base import Layer
 from recsys.layers.causal import LastNorm, Newest, Positioned, older
 from recsys.layers.masking import masked_softmax
-from recsys.layers.retrieval import MatchLoss, SampledCrossentropy, SampledSoftmax
+from recsys.layers.matching.match_loss import MatchLoss
+from recsys.layers.matching.sampled import SampledCrossentropy
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers, sequence
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

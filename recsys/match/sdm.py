@@ -21,7 +21,7 @@ from recsys.inputs import concat
 from recsys.layers.base import Layer
 from recsys.layers.elementary import Split
 from recsys.layers.masking import masked_softmax, masked_sum
-from recsys.layers.retrieval import SampledSoftmax
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.layers.transformer import MultiHeadAttention
 from recsys.match._towers import Towers
 from recsys.train.factory import factory

@@ -17,8 +17,8 @@ from recsys.feature import Field
 from recsys.layers.base import Layer
 from recsys.layers.elementary import AppendOne, Stack
 from recsys.layers.masking import masked_softmax, masked_sum
+from recsys.layers.matching.cosine_contrastive import CosineContrastive
 from recsys.layers.normalization import dropout as drop
-from recsys.layers.retrieval import CosineContrastive
 from recsys.match._towers import Towers, unit, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field
+from recsys.layers.matching.in_batch_softmax import InBatchSoftmax
+from recsys.layers.matching.match_loss import MatchLoss
+from recsys.layers.matching.sampled import SampledCrossentropy
 from recsys.layers.mlp import Tower
-from recsys.layers.retrieval import InBatchSoftmax, MatchLoss, SampledCrossentropy
 from recsys.match._towers import Towers, unit
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

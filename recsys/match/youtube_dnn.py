@@ -16,8 +16,8 @@ import keras
 
 from recsys.feature import Field
 from recsys.layers.elementary import AppendOne
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.layers.mlp import FeedForwardLayer
-from recsys.layers.retrieval import SampledSoftmax
 from recsys.match._towers import Towers, unit
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

@@ -15,7 +15,7 @@ from recsys.layers.losses import Derived, LossLayer
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
 from recsys.train import optimizers, routing
-from recsys.train.balance import Balance, Recorded
+from recsys.train.balance.base import Balance, Recorded
 from recsys.train.columns import Column, all_layers, columns_of
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from recsys.feature._arrays import as_array, as_numbers
 from recsys.feature._constraints import Integer, Maybe, Number, checked
 from recsys.layers.catalogue import Catalogue
-from recsys.layers.retrieval import MatchLoss
+from recsys.layers.matching.match_loss import MatchLoss
 from recsys.metrics.relevance import check_judged
 from recsys.retrieval import diversify, top_k
 from recsys.saving import saved

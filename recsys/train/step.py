@@ -13,7 +13,7 @@ from recsys.layers.normalization import for_xla
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import routing
-from recsys.train.balance import GradientBalance
+from recsys.train.balance.base import GradientBalance
 from recsys.train.columns import check_columns
 from recsys.train.compiling import Compiled, by_layer
 from recsys.train.losses.joint import per_replica

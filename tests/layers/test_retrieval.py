@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 
 from recsys import Field
-from recsys.layers import retrieval
-from recsys.layers.retrieval import (
-    BPRMax,
-    CosineContrastive,
-    InBatchSoftmax,
-    SampledBPR,
-    SampledCrossentropy,
-    SampledSoftmax,
-    Top1,
-)
+from recsys.layers.matching import match_loss
+from recsys.layers.matching.cosine_contrastive import CosineContrastive
+from recsys.layers.matching.in_batch_softmax import InBatchSoftmax
+from recsys.layers.matching.sampled import BPRMax, SampledBPR, SampledCrossentropy, Top1
+from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.layers.sampling import StreamingFrequency
 from recsys.match.two_tower import two_tower
 from tests.close import close
@@ -357,4 +352,4 @@ def test_the_nearest_interest_is_scored_and_trained():
     all_scores = user @ ITEMS.T
     rows = _log_sum(all_scores[:, 1:]) - all_scores[np.arange(BATCH), IDS]
     close(float(layer.loss({}, {}, {}, True)), _mean(rows), terms=100)
-    assert retrieval.IMPOSSIBLE < -1e29
+    assert match_loss.IMPOSSIBLE < -1e29

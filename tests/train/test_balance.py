@@ -15,7 +15,11 @@ from recsys import Field, Task, create_model, load_model
 from recsys.multitask.ple import ple
 from recsys.multitask.shared_bottom import shared_bottom
 from recsys.train import balance as balances
-from recsys.train.balance import DWA, Decay, GradNorm, PCGrad, Uncertainty
+from recsys.train.balance.decay import Decay
+from recsys.train.balance.dwa import DWA
+from recsys.train.balance.gradnorm import GradNorm
+from recsys.train.balance.pcgrad import PCGrad
+from recsys.train.balance.uncertainty import Uncertainty
 from tests import zoo
 from tests.close import close
 from tests.multitask.gradients import LOSSES, gradients

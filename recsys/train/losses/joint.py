@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from recsys.layers.kept import Kept
-from recsys.layers.retrieval import IMPOSSIBLE
+from recsys.layers.matching.match_loss import IMPOSSIBLE
 from recsys.layers.rows import weights_of_rows
 
 

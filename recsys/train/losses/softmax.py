@@ -1,6 +1,6 @@
 """Softmax losses over items: all of them, those of the batch, or a sample.
 
-Match models draw their negatives in loss layers (`recsys.layers.retrieval`); these are
+Match models draw their negatives in loss layers (`recsys.layers.matching`); these are
 for scores that are there already.
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 from keras import ops
 
 from recsys.feature._constraints import Integer, Number, check
-from recsys.layers.retrieval import softmax_loss
+from recsys.layers.matching.match_loss import softmax_loss
 from recsys.layers.rows import mean_of_rows
 from recsys.saving import saved
 from recsys.train.losses.pointwise import RowLoss

@@ -1,0 +1,36 @@
+"""SGD, with momentum lazy on tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from recsys.saving import saved
+from recsys.train.optimizers.row_optimizer import RowOptimizer
+
+
+@saved
+class SGD(RowOptimizer, keras.optimizers.SGD):
+    """Stochastic gradient descent; with momentum, lazy on tables.
+
+    Args:
+        *args, **kwargs: Those of `keras.optimizers.SGD`; the learning rate is 0.01
+            by default.
+    """
+
+    def slots(self) -> Mapping[str, Any]:
+        return {"momentum": "zeros"} if self.momentum else {}
+
+    def moves_at_zero(self) -> bool:
+        return bool(self.momentum or self.weight_decay)
+
+    def step(
+        self, gradient: Any, slots: Sequence[Any], learning_rate: Any, value: Any
+    ) -> tuple[Any, Sequence[Any]]:
+        step = learning_rate * gradient
+        if not slots:
+            return step, []
+        momentum = slots[0] * self.momentum - step
+        return (step - momentum * self.momentum if self.nesterov else -momentum), [
+            momentum
+        ]
