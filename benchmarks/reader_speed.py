@@ -40,7 +40,7 @@ from machine import claim, seconds  # noqa: E402
 
 from recsys import Task  # noqa: E402
 from recsys.data import Categorical, FeaturePipeline, History, Numeric  # noqa: E402
-from recsys.feature.schema import Column  # noqa: E402
+from recsys.feature.schema.columns import Column
 from recsys.layers.heads import predict
 from recsys.train.model import Model  # noqa: E402
 

@@ -29,7 +29,7 @@ from recsys.data.movielens import MovieLens, load_movielens_100k
 from recsys.data.reader import as_columns
 from recsys.data.splits import split_by_time
 from recsys.feature import Task
-from recsys.feature.schema import UNSEEN
+from recsys.feature.schema.columns import UNSEEN
 from recsys.inputs import FieldEmbedder
 from recsys.layers.heads import predict
 from recsys.match.youtube_dnn import youtube_dnn

@@ -3,16 +3,16 @@
 from recsys.data.pipeline import FeaturePipeline
 from recsys.data.reader import as_columns
 from recsys.data.splits import leave_one_out, split_by_ratio, split_by_time
-from recsys.feature.schema import (
+from recsys.feature.schema.columns import (
     Bucketed,
     Categorical,
     Hashed,
-    History,
     Label,
     MultiValue,
     Numeric,
-    Schema,
 )
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import Schema
 
 __all__ = [
     "Bucketed",

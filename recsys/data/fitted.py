@@ -13,16 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.feature._constraints import Integer
-from recsys.feature.schema import (
+from recsys.feature.schema.columns import (
     FIRST_ID,
     LARGEST,
     Bucketed,
     Column,
     Hashed,
     Numeric,
-    Schema,
     Vocabulary,
 )
+from recsys.feature.schema.schema import Schema
 
 FAMILIES = {
     "integer": pa.types.is_int64,

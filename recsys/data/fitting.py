@@ -15,13 +15,8 @@ from recsys.data.fitted import Fitted
 from recsys.data.layout import Part
 from recsys.data.preparation import Preparation, families, log1p
 from recsys.data.vocabulary import count_values
-from recsys.feature.schema import (
-    Bucketed,
-    MultiValue,
-    Numeric,
-    Schema,
-    Vocabulary,
-)
+from recsys.feature.schema.columns import Bucketed, MultiValue, Numeric, Vocabulary
+from recsys.feature.schema.schema import Schema
 
 PART = 2**30  # a number between 0 and 1 is added as two integers below it
 

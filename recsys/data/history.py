@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.lib.stride_tricks import as_strided
 
 from recsys.data.layout import ROW, Slot, fill, room
-from recsys.feature.schema import History
+from recsys.feature.schema.history import History
 
 USER, TIME, EVENT, SESSION = "//user", "//time", "//event", "//session"
 BLOCK_ROWS = 2**13

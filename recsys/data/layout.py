@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.feature.schema import Column, History, Label, MultiValue, Numeric, Schema
+from recsys.feature.schema.columns import Column, Label, MultiValue, Numeric
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import Schema
 
 Kind = Literal["int32", "float32"]
 KINDS = get_args(Kind)

@@ -23,20 +23,20 @@ from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.data.writing import temporary_folder
 from recsys.feature._constraints import Constraint, Flag, Integer, Maybe, checked
 from recsys.feature.field import Field, Role
-from recsys.feature.schema import (
+from recsys.feature.schema.columns import (
     FIRST_ID,
     UNSEEN,
     Categorical,
     Column,
     Hashed,
-    History,
     Label,
     MultiValue,
     Numeric,
     RawColumn,
-    Schema,
     Vocabulary,
 )
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import Schema
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -17,21 +17,20 @@ from recsys.data.fitted import Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part
 from recsys.data.vocabulary import bucketed, group_key, hashed, with_ids
-from recsys.feature.schema import (
+from recsys.feature.schema.columns import (
     LARGEST,
     UNSEEN,
     Bucketed,
     Categorical,
     Column,
     Hashed,
-    History,
     MultiValue,
     Numeric,
     RawColumn,
-    Schema,
     Vocabulary,
-    nearest,
 )
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import Schema, nearest
 
 CATEGORIES = {
     "integer": "int64",

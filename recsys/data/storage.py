@@ -24,7 +24,7 @@ from filelock import FileLock
 from recsys.data.fitted import Fitted, owners
 from recsys.data.writing import LEFT, LOCK, sync, whole_file
 from recsys.feature._yaml import read_yaml
-from recsys.feature.schema import Schema
+from recsys.feature.schema.schema import Schema
 
 FORMATS = ("recsys.FeaturePipeline 1", "recsys.FeaturePipeline 2")
 MANIFEST = "pipeline.yaml"

@@ -7,7 +7,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
-from recsys.feature.schema import FIRST_ID, UNSEEN
+from recsys.feature.schema.columns import FIRST_ID, UNSEEN
 
 NO_GROUP = 2**31 - 1
 

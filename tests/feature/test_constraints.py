@@ -8,16 +8,16 @@ import pytest
 
 from recsys import Field, Task
 from recsys.feature import _constraints as constraints
-from recsys.feature.schema import (
+from recsys.feature.schema.columns import (
     Bucketed,
     Categorical,
     Hashed,
-    History,
     Label,
     MultiValue,
     Numeric,
-    Schema,
 )
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import Schema
 
 NAN, INF = float("nan"), float("inf")
 DECLARATIONS: list[tuple[Any, dict[str, Any]]] = [

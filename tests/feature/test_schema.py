@@ -10,19 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.feature.schema import (
-    KINDS,
+from recsys.feature.schema.columns import (
     LARGEST,
     Bucketed,
     Categorical,
     Hashed,
-    History,
     Label,
     MultiValue,
     Numeric,
-    Schema,
-    nearest,
 )
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import KINDS, Schema, nearest
 
 WHOLE = Schema(
     columns=[
