@@ -12,7 +12,8 @@ from typing import Any, cast
 import ibis
 import pyarrow as pa
 
-from recsys.data.files import FILLED, is_finite, is_number
+from recsys.data.files.csv import FILLED
+from recsys.data.files.types import is_finite, is_number
 from recsys.data.fitted import Fitted
 from recsys.data.history import EVENT, TIME, USER, key
 from recsys.data.layout import ROW, Part

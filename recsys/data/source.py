@@ -11,15 +11,9 @@ import ibis
 import ibis.expr.operations as ops
 import pyarrow as pa
 
-from recsys.data.files import (
-    arrow_types,
-    as_read,
-    find_files,
-    named,
-    naming,
-    read_files,
-    zoned,
-)
+from recsys.data.files import read_files
+from recsys.data.files.paths import find_files, named, naming
+from recsys.data.files.types import arrow_types, as_read, zoned
 from recsys.data.reader import as_arrow
 
 
