@@ -1,22 +1,19 @@
 """From raw event files or frames to the input of a model."""
 
-import dataclasses
 import hashlib
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recsys.data.fitted import Fitted
-from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
+from recsys.data.layout import Part
+from recsys.data.prepared import Prepared
 from recsys.data.progress import working
 from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
@@ -41,8 +38,6 @@ from recsys.feature.schema.schema import Schema
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from recsys.data.history import Windows
-    from recsys.data.source import Source
 
 STREAM_ABOVE = 2**31
 _OF_DATASET: dict[str, Constraint] = {
@@ -495,7 +490,7 @@ class FeaturePipeline:
     @contextmanager
     def _prepared(
         self, caller: str, data: Any, events: Any, columns: Sequence[str] | None = None
-    ) -> "Iterator[_Prepared]":
+    ) -> "Iterator[Prepared]":
         from recsys.data.source import engine
 
         fitted = self._learned(caller)
@@ -509,7 +504,7 @@ class FeaturePipeline:
         data: Any,
         events: Any,
         columns: Sequence[str] | None,
-    ) -> "_Prepared":
+    ) -> "Prepared":
         from recsys.data.preparation import Preparation, raw_columns
         from recsys.data.source import open_source
 
@@ -552,71 +547,7 @@ class FeaturePipeline:
                 for h in histories
             ]
         known_by = self._fingerprint(fitted)
-        return _Prepared(part, num_rows, both, expression, events, connection, known_by)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Checked data, and the expressions of the model input made from it."""
-
-    part: Part
-    num_rows: int
-    source: "Source"
-    expression: Any
-    events: Sequence[tuple[History, Any]]
-    connection: Any
-    fingerprint: str
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Evaluates the expressions in memory."""
-        columns = room(self.num_rows, self.part.slots)
-        self._fill(columns)
-        return columns
-
-    def block(self) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluates the expressions in memory, columns side by side."""
-        block, columns = packed_room(self.num_rows, self.part.slots)
-        self._fill(columns)
-        return block
-
-    def _fill(self, columns: dict[str, np.ndarray]) -> None:
-        with self.source.reading():
-            table = by_row(self.connection.to_pyarrow(self.expression))
-            fill(columns, table, self.part.slots)
-            table = table.drop([n for n in table.column_names if n in columns])
-            for windows in self._windows(table):
-                windows.cut(0, columns)
-
-    def write(self) -> "tempfile.TemporaryDirectory[str]":
-        """Evaluates the expressions into a temporary folder, as `on_disk` reads it."""
-        from recsys.data.dataset import write_packed
-
-        folder = temporary_folder()
-        path = Path(folder.name) / "rows.parquet"
-        with self.source.reading():
-            self.connection.to_parquet(self.expression.order_by(ROW), path)
-            names = [name for name in self.expression.columns if name[0] == "/"]
-            windows = [*self._windows(pq.read_table(path, columns=names))]
-        write_packed(path, windows, path.parent, self.part.slots)
-        path.unlink()
-        return folder
-
-    def _windows(self, rows: pa.Table) -> "Iterator[Windows]":
-        import ibis
-
-        from recsys.data.history import Windows
-
-        here = self.connection
-        for history, events in self.events:
-            if here.name != "duckdb":
-                here = ibis.duckdb.connect()
-            slots = [
-                dataclasses.replace(slot, shape=slot.shape[1:])
-                for slot in self.part.slots
-                if slot.name in history.attributes
-            ]
-            log = None if events is None else self.connection.to_pyarrow(events)
-            yield Windows.of(history, rows, log, slots, here.to_pyarrow)
+        return Prepared(part, num_rows, both, expression, events, connection, known_by)
 
 
 def _is_pair(value: Any) -> bool:

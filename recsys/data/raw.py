@@ -1,0 +1,281 @@
+"""Raw columns: families of types, casts, and what must hold of values."""
+
+import datetime
+import re
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+import ibis
+
+from recsys.data.files.types import is_finite, is_number
+from recsys.data.history import TIME, USER, key
+from recsys.feature.schema.columns import (
+    LARGEST,
+    Categorical,
+    Hashed,
+    MultiValue,
+    RawColumn,
+)
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import nearest
+
+CATEGORIES = {
+    "integer": "int64",
+    "string": "string",
+    "boolean": "boolean",
+    "date": "date",
+}
+
+
+NUMBERS = ("integer", "floating", "decimal", "boolean")
+
+
+TIMES = ("integer", "floating", "decimal", "date", "timestamp")
+
+
+def log1p(value: Any) -> Any:
+    """Returns `sign(x) * log(1 + |x|)`."""
+    return value.sign() * (value.abs() + 1).ln()
+
+
+def who_is(declaration: Any) -> str:
+    if isinstance(declaration, str):
+        return declaration
+    return f"{type(declaration).__name__} {declaration.name!r}"
+
+
+def raw_value(table: Any, declaration: Any, source: str) -> Any:
+    if source not in table.columns:
+        raise ValueError(
+            f"{who_is(declaration)}: the data must have a column {source!r}. "
+            f"Received: {nearest(source, table.columns) or 'no columns'}"
+        )
+    return table[source]
+
+
+def family_of(dtype: Any) -> str:
+    for name in (*CATEGORIES, "floating", "decimal", "timestamp", "array"):
+        if getattr(dtype, f"is_{name}")():
+            return name
+    return str(dtype)
+
+
+def typed_value(
+    table: Any, declaration: Any, source: str, wanted: Sequence[str] = NUMBERS
+) -> Any:
+    value = raw_value(table, declaration, source)
+    if family_of(value.type()) not in wanted:
+        raise ValueError(
+            f"{who_is(declaration)}: raw column {source!r} must be of type "
+            f"{', '.join(wanted)}. Received: {value.type()}"
+        )
+    return value
+
+
+def as_category(
+    table: Any, declaration: Any, source: str, empty_is_missing: bool = True
+) -> Any:
+    value = typed_value(table, declaration, source, tuple(CATEGORIES))
+    value = value.cast(CATEGORIES[family_of(value.type())])
+    return without_empty(value) if empty_is_missing else value
+
+
+def without_empty(value: Any) -> Any:
+    """Null for an empty string, in lists too: most files do not tell them apart."""
+    if value.type().is_array():
+        strings = value.type().value_type.is_string()
+        return value.map(without_empty) if strings else value
+    return value.nullif("") if value.type().is_string() else value
+
+
+def as_number(table: Any, declaration: Any, source: str) -> Any:
+    """The column as float64, null where it is not finite or beyond float32."""
+    value = typed_value(table, declaration, source).cast("float64")
+    good = is_finite(value) & value.between(-LARGEST, LARGEST)
+    return good.ifelse(value, ibis.null("float64"))
+
+
+def category_of(table: Any, column: RawColumn) -> tuple[Any, str]:
+    """The values, or lists of values, of a column and their family."""
+    if not isinstance(column, MultiValue):
+        empty_is_missing = cast(Categorical | Hashed, column).empty_is_missing
+        value = as_category(table, column, column.source, empty_is_missing)
+        return value, family_of(value.type())
+    if is_text(table, column):
+        value = split_text(table[column.source], column.separator)
+        return without_empty(value) if column.empty_is_missing else value, "string"
+    value = typed_value(table, column, column.source, ["array"])
+    element = family_of(value.type().value_type)
+    if element not in CATEGORIES:
+        raise ValueError(
+            f"{who_is(column)}: raw column {column.source!r} must be of lists of type "
+            f"{', '.join(CATEGORIES)}. Received: {value.type()}"
+        )
+    value = value.cast(f"array<{CATEGORIES[element]}>")
+    return without_empty(value) if column.empty_is_missing else value, element
+
+
+def as_weights(table: Any, column: MultiValue, source: str) -> dict[str, Any]:
+    """The weights of the values, null where not finite; what is no number, if any."""
+    text = ["string"] if column.separator else []
+    value = typed_value(table, column, source, ["array", *text])
+    if value.type().is_string():
+        texts = without_empty(split_text(value, column.separator))
+        value = texts.map(lambda each: each.try_cast("float64"))
+        wrong = texts.filter(lambda e: e.notnull() & e.try_cast("float64").isnull())
+        bad = {text_of(source): wrong[0]}
+    elif family_of(value.type().value_type) in NUMBERS:
+        value, bad = value.cast("array<float64>"), {}
+    else:
+        raise ValueError(
+            f"{who_is(column)}: raw column {source!r} must be of lists of type "
+            f"{', '.join(NUMBERS)}. Received: {value.type()}"
+        )
+    finite = value.map(lambda each: is_finite(each).ifelse(each, ibis.null("float64")))
+    return {f"/{source}": finite, **bad}
+
+
+def text_of(source: str) -> str:
+    """Name of the column of the texts among weights that are no numbers."""
+    return f"//text/{source}"
+
+
+def weight_rules(rows: Any, column: MultiValue, source: str) -> dict[str, Any]:
+    """As `_rules`, of the weights of values."""
+    weights = rows[f"/{source}"]
+    least, most = weights.mins(), weights.maxs()
+    bad = (least < 0) | (most > LARGEST)
+    shown = (least < 0).ifelse(least, most)
+    if text_of(source) in rows.columns:
+        text = rows[text_of(source)]
+        bad, shown = text.notnull() | bad, text.fill_null(shown.cast("string"))
+    wanted = "values must be numbers of at least 0 that float32 holds"
+    return {f"{who_is(column)}, weight {source!r}": (bad, wanted, shown)}
+
+
+def check_where(
+    history: History, source: str, dtype: Any, wanted: Sequence[Any]
+) -> None:
+    """Raises if values cannot be those of a raw column."""
+    family = family_of(dtype)
+    kinds = {
+        "string": (str,),
+        "date": (datetime.date,),
+        "timestamp": (datetime.datetime,),
+        **dict.fromkeys(NUMBERS, (bool, int, float)),
+    }.get(family, ())
+    for value in wanted:
+        good = isinstance(value, kinds)
+        if isinstance(value, datetime.datetime):
+            zoned = family == "timestamp" and dtype.timezone is not None
+            good = family == "timestamp" and zoned == (value.tzinfo is not None)
+        if not good:
+            raise ValueError(
+                f"{who_is(history)}: where must have values of the type of raw column "
+                f"{source!r}, {dtype}. Received: {value!r}"
+            )
+
+
+def known_type(tables: Sequence[Any], source: str, kinds: Collection[str]) -> str:
+    """The type of a raw column in the first table where it has one of some kinds."""
+    for table in tables:
+        if table is not None and source in table.columns:
+            kind = family_of(table[source].type())
+            if kind in kinds:
+                known = {"integer": "int64", "floating": "float64"}
+                return known.get(kind, str(table[source].type().copy(nullable=True)))
+    return "int64"
+
+
+def is_floating(table: Any, source: str) -> bool:
+    dtype = table[source].type() if source in table.columns else None
+    dtype = dtype.value_type if dtype is not None and dtype.is_array() else dtype
+    return dtype is not None and bool(dtype.is_floating())
+
+
+def list_type(table: Any, column: MultiValue, source: str, dtype: str) -> str:
+    """The type of a raw column of lists, or of strings that hold them."""
+    lists = source in table.columns and table[source].type().is_array()
+    return f"array<{dtype}>" if lists or column.separator is None else "string"
+
+
+def is_like(dtype: Any, wanted: str) -> bool:
+    """Whether a column of a type can be cast to another without a look at it."""
+    like = ibis.dtype(wanted)
+    if dtype.is_array() and like.is_array():
+        return is_like(dtype.value_type, str(like.value_type))
+    if like.is_floating() and family_of(dtype) in NUMBERS:
+        return True
+    return family_of(dtype) == family_of(like)
+
+
+def counts_of(column: Any, name: str) -> dict[str, Any]:
+    """How many values a column has, and how many of them are no exact integers."""
+
+    def known(value: Any) -> Any:
+        if value.type().is_floating():
+            return is_number(value)
+        return without_empty(value).notnull()
+
+    def broken(value: Any) -> Any:
+        if not value.type().is_floating():
+            return known(value)
+        return known(value) & ~((value % 1 == 0) & (value.abs() < 2.0**53))
+
+    counts = {"values": known, "fractions": broken}
+    if column.type().is_array():
+        return {
+            f"{name}/{what}": column.filter(which).length().sum()
+            for what, which in counts.items()
+        }
+    return {f"{name}/{what}": which(column).sum() for what, which in counts.items()}
+
+
+def as_integers(column: Any) -> Any:
+    def whole(value: Any) -> Any:
+        return is_finite(value).ifelse(value, ibis.null("float64")).cast("int64")
+
+    return column.map(whole) if column.type().is_array() else whole(column)
+
+
+def as_missing(column: Any, dtype: str) -> Any:
+    """A column of a type and without values; lists keep their lengths."""
+    if not (column.type().is_array() and ibis.dtype(dtype).is_array()):
+        return ibis.null(dtype)
+    missing = ibis.null(ibis.dtype(dtype).value_type)
+    return column.map(lambda value: value.isnull().ifelse(missing, missing))
+
+
+def is_text(table: Any, column: RawColumn) -> bool:
+    """Whether the values of a column are delimited in a string."""
+    value = raw_value(table, column, column.source)
+    separated = isinstance(column, MultiValue) and column.separator is not None
+    return separated and bool(value.type().is_string())
+
+
+def split_text(value: Any, separator: str | None) -> Any:
+    # Some engines read any separator as a pattern, so all of them are given one.
+    return value.nullif("").re_split(re.escape(separator or ""))
+
+
+def kept_values(values: Any, column: MultiValue) -> Any:
+    """The first `length` values of a list, the last of a history."""
+    if column.belong == "history":
+        return values[ibis.greatest(values.length() - column.length, 0) :]
+    return values[: column.length]
+
+
+def user_and_time(table: Any, history: History) -> dict[str, Any]:
+    user = as_category(table, history, history.user)
+    time = typed_value(table, history, history.time, TIMES)
+    kind = family_of(time.type())
+    if kind == "floating":
+        time = time.cast("float64")
+        time = is_finite(time).ifelse(time, ibis.null("float64"))
+    elif kind == "decimal":
+        time = time.cast("decimal(38, 12)")
+    elif kind == "integer":
+        time = time.cast("int64")
+    elif kind == "timestamp":
+        time = time.cast(f"timestamp({9 if time.type().scale == 9 else 6})")
+    return {key(history, USER): user, key(history, TIME): time}
