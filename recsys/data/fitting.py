@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from recsys.data.fitted import Fitted
 from recsys.data.layout import Part
-from recsys.data.preparation import Preparation, families
-from recsys.data.raw import log1p
+from recsys.data.preparation import Preparation
+from recsys.data.raw import families, log1p
 from recsys.data.vocabulary import count_values
 from recsys.feature.schema.columns import Bucketed, MultiValue, Numeric, Vocabulary
 from recsys.feature.schema.schema import Schema

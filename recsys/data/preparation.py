@@ -4,17 +4,15 @@ The raw columns are first checked and cast to few types. They are then called `/
 which no column of the model input can be called; what joins need is called `//...`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import ibis
 import pyarrow as pa
 
-from recsys.data.files.csv import FILLED
 from recsys.data.files.types import is_number
-from recsys.data.fitted import Fitted
 from recsys.data.history import EVENT, TIME, USER, key
-from recsys.data.layout import ROW, Part
+from recsys.data.layout import ROW
 from recsys.data.raw import (
     CATEGORIES,
     NUMBERS,
@@ -24,29 +22,23 @@ from recsys.data.raw import (
     as_missing,
     as_number,
     as_weights,
-    category_of,
-    check_where,
     counts_of,
     family_of,
     is_floating,
     is_like,
-    is_text,
     kept_values,
     known_type,
     list_type,
-    log1p,
-    raw_value,
     typed_value,
     user_and_time,
     weight_rules,
     who_is,
 )
-from recsys.data.vocabulary import bucketed, group_key, hashed, with_ids
+from recsys.data.values import _ONE_ID, Values
+from recsys.data.vocabulary import group_key
 from recsys.feature.schema.columns import (
     LARGEST,
-    UNSEEN,
     Bucketed,
-    Categorical,
     Column,
     Hashed,
     MultiValue,
@@ -55,10 +47,9 @@ from recsys.feature.schema.columns import (
     Vocabulary,
 )
 from recsys.feature.schema.history import History
-from recsys.feature.schema.schema import Schema
 
 
-class Preparation:
+class Preparation(Values):
     """Applies a schema, and what `fit` learned, to tables.
 
     Args:
@@ -66,11 +57,6 @@ class Preparation:
         fitted: What `fit` learned; `check`, `rows` and `values` use `families` only.
         part: Which of the columns, labels and groups are to be made.
     """
-
-    def __init__(self, schema: Schema, fitted: Fitted, part: Part) -> None:
-        self.schema = schema
-        self.fitted = fitted
-        self.part = part
 
     def settled(
         self, table: Any, run: Callable[[Any], pa.Table], other: Any = None
@@ -160,14 +146,6 @@ class Preparation:
         for group, source in self.part.groups.items():
             typed[f"/{group}"] = as_category(table, f"Group {group!r}", source)
         return table.select(**typed).mutate(**{ROW: ibis.row_number()})
-
-    def values(self, rows: Any, column: MultiValue) -> Any:
-        """Returns one row for each value that is kept: `//row`, `//place`, `/name`."""
-        name = f"/{column.name}"
-        values = rows.select(ROW, **{name: kept_values(rows[name], column)})
-        values = values.unnest(name, offset="//place")
-        kind = CATEGORIES[self.fitted.families[column.name]]
-        return values.mutate(**{name: values[name].try_cast(kind)})
 
     def check(self, rows: Any, run: Callable[[Any], pa.Table]) -> int:
         """Returns the number of rows; values that are not allowed are an error.
@@ -265,30 +243,6 @@ class Preparation:
                 log = self._with_lists(log, column)
         return log.select(**self._of_history(log, history, log=True))
 
-    def _of_history(self, table: Any, history: History, log: bool) -> dict[str, Any]:
-        """The columns of a table that a history is made from."""
-        made = {key(history, name): key(history, name) for name in (USER, TIME)}
-        if log:
-            made[key(history, EVENT)] = key(history, EVENT)
-            for name, of in history.attributes.items():
-                ids = table[of]
-                if ids.type().is_array():
-                    ids = ids.fill_null(ibis.literal([], ids.type()))
-                made[key(history, name)] = ids
-        return made
-
-    def _value(self, table: Any, column: RawColumn) -> Any:
-        if isinstance(column, (Numeric, Bucketed)):
-            return as_number(table, column, column.source)
-        value, found = category_of(table, column)
-        wanted = self.fitted.families[column.name]
-        if found != wanted and not is_text(table, column):
-            raise ValueError(
-                f"{who_is(column)}: raw column {column.source!r} must be of type "
-                f"{wanted}, as `fit` saw it. Received: {found}"
-            )
-        return value
-
     def _rules(self, rows: Any) -> dict[str, tuple[Any, str, Any]]:
         """Who -> which rows are bad, what is wanted, and the values to show."""
         rules: dict[str, tuple[Any, str, Any]] = {}
@@ -328,143 +282,3 @@ class Preparation:
             wanted = f"{self.part.sample_weight!r} must be finite and at least 0"
             rules["Sample weight"] = (bad, wanted, value)
         return rules
-
-    def _with_ids(self, table: Any, columns: Sequence[Column]) -> Any:
-        """Returns `table` and, for each column of values, `/name`, its ids, `name`."""
-        joined = table
-        for name in (column.name for column in columns):
-            owner = self.schema.owner(self.schema.column(name))
-            if isinstance(owner, Vocabulary):
-                words = with_ids(self.fitted.vocabularies[owner.name])
-                words = words.rename({f"//value/{name}": "value", f"//id/{name}": "id"})
-                joined = joined.left_join(words, [(f"/{name}", f"//value/{name}")])
-        ids = {column.name: self._id(joined, column) for column in columns}
-        return joined.select(*table.columns, **ids)
-
-    def _id(self, joined: Any, column: Column) -> Any:
-        value = joined[f"/{column.name}"]
-        owner = self.schema.owner(column)
-        if isinstance(owner, Hashed):
-            return hashed(value, owner.num_buckets)
-        if isinstance(owner, Bucketed):
-            return bucketed(value, self.fitted.statistics[owner.name]["edges"])
-        return joined[f"//id/{column.name}"].fill_null(UNSEEN)
-
-    def _lists(self, rows: Any, column: MultiValue) -> Any:
-        """Returns the lists of ids of a column by `//row`, without the empty ones."""
-        values = self._with_ids(self.values(rows, column), [column])
-        # Sorted pairs, since not every engine collects in a given order.
-        pair = ibis.struct({"place": values["//place"], "id": values[column.name]})
-        pairs = values.group_by(ROW).aggregate(pairs=pair.collect().sort())
-        ids = pairs.pairs.map(lambda pair: pair["id"])
-        return pairs.select(ROW, **{column.name: ids})
-
-    def _events(self, table: Any, history: History) -> dict[str, Any]:
-        """The raw attributes of events, and which of them count."""
-        counts: Any = ibis.literal(True)
-        for source, wanted in history.where.items():
-            value = raw_value(table, history, source)
-            wanted = wanted if isinstance(wanted, list) else [wanted]
-            check_where(history, source, value.type(), wanted)
-            if value.type().is_string():
-                value = value.fill_null("")  # as a CSV file has it
-            if value.type().is_boolean():
-                value = value.cast("int8")
-            wanted = [int(v) if isinstance(v, bool) else v for v in wanted]
-            counts = counts & value.isin(wanted).fill_null(False)
-        values = {
-            f"/{column.name}": self._value(table, column)
-            for column in self._attributes(history)
-        }
-        return {key(history, EVENT): counts, **values}
-
-    def _attributes(self, history: History) -> list[RawColumn]:
-        return [cast(RawColumn, self.schema.column(name)) for name in history.of]
-
-    def _with_lists(self, log: Any, column: MultiValue) -> Any:
-        """Returns `log` and, for a column of lists, `/name`, their ids, `name`."""
-        # A list is its own number: not every engine numbers a log alike in each use.
-        raw = f"/{column.name}"
-        lists = log.select(**{ROW: raw, raw: raw}).distinct()
-        here = f"//list/{column.name}"
-        lists = self._lists(lists, column).rename({here: ROW})
-        joined = log.left_join(lists, [(raw, here)])
-        return joined.select(*log.columns, column.name)
-
-    def _scaled(self, value: Any, column: Numeric) -> Any:
-        statistics = self.fitted.statistics.get(column.name, {})
-        if column.fill not in (None, "mean"):
-            value = value.fill_null(column.fill)
-        if column.log1p:
-            value = log1p(value)
-        if column.fill == "mean":
-            value = value.fill_null(statistics["mean"])
-        if column.standardize:
-            value = (value - statistics["mean"]) / (statistics["std"] or 1.0)
-        return value
-
-
-_ONE_ID = (Categorical, Hashed, Bucketed)
-
-
-def raw_columns(
-    schema: Schema, columns: Sequence[Column], families: Mapping[str, str]
-) -> dict[str, str]:
-    """Returns what is read of files: the raw columns, as `read_files` wants them.
-
-    Args:
-        schema: The columns, labels and groups.
-        columns: Columns of the schema that are to be made.
-        families: As in `Fitted`; empty before `fit`.
-    """
-    histories = [column for column in columns if isinstance(column, History)]
-    attributes = [schema.column(name) for h in histories for name in h.of]
-    raw: dict[str, str] = {}
-    for column in (*columns, *attributes):
-        if isinstance(column, (Numeric, Bucketed)):
-            raw.setdefault(column.source, "float64")
-        elif isinstance(column, MultiValue) and column.separator:
-            raw |= dict.fromkeys(filter(None, (column.source, column.weight)), "string")
-        elif isinstance(column, (Vocabulary, Hashed)):
-            kind = families.get(column.name)
-            if kind in (None, "string") and not column.empty_is_missing:
-                raw[column.source] = FILLED
-            raw.setdefault(column.source, CATEGORIES[kind] if kind else "")
-        if isinstance(column, MultiValue) and column.weight:
-            raw.setdefault(column.weight, "")
-    for label in schema.labels:
-        raw.setdefault(label.source, "float64")
-    if schema.sample_weight:
-        raw.setdefault(schema.sample_weight, "float64")
-    # What is no number to all that read it, is not read as one.
-    others = [name for h in histories for name in (h.user, h.time, *h.where)]
-    ids = (Categorical, Hashed)
-    others += [c.source for c in (*columns, *attributes) if isinstance(c, ids)]
-    for name in (*others, *schema.groups.values()):
-        if raw.get(name, "float64") == "float64":
-            raw[name] = ""
-    for name, wanted in ((n, w) for h in histories for n, w in h.where.items()):
-        texts = wanted if isinstance(wanted, list) else [wanted]
-        if raw[name] == "" and all(isinstance(text, str) for text in texts):
-            raw[name] = "string"
-    return raw
-
-
-def families(table: Any, schema: Schema) -> dict[str, str]:
-    """Returns the type of the raw values of each column with a vocabulary or hash.
-
-    Raises:
-        ValueError: If a column is missing, has a type that is no category, or shares a
-            vocabulary of another type.
-    """
-    columns = [c for c in schema.columns if isinstance(c, (Vocabulary, Hashed))]
-    found = {column.name: category_of(table, column)[1] for column in columns}
-    for column in columns:
-        owner = schema.owner(column)
-        if found[column.name] != found[owner.name] and not is_text(table, column):
-            raise ValueError(
-                f"{who_is(column)}: raw column {column.source!r} must be of type "
-                f"{found[owner.name]} like {owner.name!r}, whose table it shares. "
-                f"Received: {found[column.name]}"
-            )
-    return {c.name: found[schema.owner(c).name] for c in columns}

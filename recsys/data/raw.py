@@ -2,22 +2,27 @@
 
 import datetime
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import ibis
 
+from recsys.data.files.csv import FILLED
 from recsys.data.files.types import is_finite, is_number
 from recsys.data.history import TIME, USER, key
 from recsys.feature.schema.columns import (
     LARGEST,
+    Bucketed,
     Categorical,
+    Column,
     Hashed,
     MultiValue,
+    Numeric,
     RawColumn,
+    Vocabulary,
 )
 from recsys.feature.schema.history import History
-from recsys.feature.schema.schema import nearest
+from recsys.feature.schema.schema import Schema, nearest
 
 CATEGORIES = {
     "integer": "int64",
@@ -279,3 +284,66 @@ def user_and_time(table: Any, history: History) -> dict[str, Any]:
     elif kind == "timestamp":
         time = time.cast(f"timestamp({9 if time.type().scale == 9 else 6})")
     return {key(history, USER): user, key(history, TIME): time}
+
+
+def raw_columns(
+    schema: Schema, columns: Sequence[Column], families: Mapping[str, str]
+) -> dict[str, str]:
+    """Returns what is read of files: the raw columns, as `read_files` wants them.
+
+    Args:
+        schema: The columns, labels and groups.
+        columns: Columns of the schema that are to be made.
+        families: As in `Fitted`; empty before `fit`.
+    """
+    histories = [column for column in columns if isinstance(column, History)]
+    attributes = [schema.column(name) for h in histories for name in h.of]
+    raw: dict[str, str] = {}
+    for column in (*columns, *attributes):
+        if isinstance(column, (Numeric, Bucketed)):
+            raw.setdefault(column.source, "float64")
+        elif isinstance(column, MultiValue) and column.separator:
+            raw |= dict.fromkeys(filter(None, (column.source, column.weight)), "string")
+        elif isinstance(column, (Vocabulary, Hashed)):
+            kind = families.get(column.name)
+            if kind in (None, "string") and not column.empty_is_missing:
+                raw[column.source] = FILLED
+            raw.setdefault(column.source, CATEGORIES[kind] if kind else "")
+        if isinstance(column, MultiValue) and column.weight:
+            raw.setdefault(column.weight, "")
+    for label in schema.labels:
+        raw.setdefault(label.source, "float64")
+    if schema.sample_weight:
+        raw.setdefault(schema.sample_weight, "float64")
+    # What is no number to all that read it, is not read as one.
+    others = [name for h in histories for name in (h.user, h.time, *h.where)]
+    ids = (Categorical, Hashed)
+    others += [c.source for c in (*columns, *attributes) if isinstance(c, ids)]
+    for name in (*others, *schema.groups.values()):
+        if raw.get(name, "float64") == "float64":
+            raw[name] = ""
+    for name, wanted in ((n, w) for h in histories for n, w in h.where.items()):
+        texts = wanted if isinstance(wanted, list) else [wanted]
+        if raw[name] == "" and all(isinstance(text, str) for text in texts):
+            raw[name] = "string"
+    return raw
+
+
+def families(table: Any, schema: Schema) -> dict[str, str]:
+    """Returns the type of the raw values of each column with a vocabulary or hash.
+
+    Raises:
+        ValueError: If a column is missing, has a type that is no category, or shares a
+            vocabulary of another type.
+    """
+    columns = [c for c in schema.columns if isinstance(c, (Vocabulary, Hashed))]
+    found = {column.name: category_of(table, column)[1] for column in columns}
+    for column in columns:
+        owner = schema.owner(column)
+        if found[column.name] != found[owner.name] and not is_text(table, column):
+            raise ValueError(
+                f"{who_is(column)}: raw column {column.source!r} must be of type "
+                f"{found[owner.name]} like {owner.name!r}, whose table it shares. "
+                f"Received: {found[column.name]}"
+            )
+    return {c.name: found[schema.owner(c).name] for c in columns}

@@ -1,0 +1,283 @@
+"""A schema and what `fit` learned, in memory and in files."""
+
+import hashlib
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.data.fitted import Fitted
+from recsys.data.layout import Part
+from recsys.data.prepared import Prepared
+from recsys.data.progress import working
+from recsys.data.reader import as_columns
+from recsys.data.storage import read_pipeline, write_pipeline
+from recsys.data.writing import temporary_folder
+from recsys.feature.schema.columns import (
+    FIRST_ID,
+    UNSEEN,
+    Categorical,
+    Column,
+    Hashed,
+    Label,
+    RawColumn,
+    Vocabulary,
+)
+from recsys.feature.schema.history import History
+from recsys.feature.schema.schema import Schema
+
+CONNECTING = threading.Lock()
+
+
+class Learned:
+    """A schema, what `fit` learned of it, and the engine that applies both."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        labels: Sequence[str | Label] = (),
+        sample_weight: str | None = None,
+        groups: Mapping[str, str] | Sequence[str] = (),
+        connection: Any = None,
+    ) -> None:
+        self.schema = Schema.from_dict(
+            {
+                "columns": columns,
+                "labels": labels,
+                "sample_weight": sample_weight,
+                "groups": groups,
+            }
+        )
+        self._connection = connection
+        self._fitted: Fitted | None = None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, connection: Any = None) -> Self:
+        """Builds a pipeline, not yet fitted, from a schema file.
+
+        Args:
+            path: A file as `Schema.from_yaml` reads it.
+            connection: As in `FeaturePipeline`.
+
+        Raises:
+            ValueError: If the file is missing, is no YAML or describes no schema.
+        """
+        return cls._of(Schema.from_yaml(path), connection)
+
+    @classmethod
+    def load(cls, path: str | Path, connection: Any = None) -> Self:
+        """Reads a fitted pipeline that `save` wrote.
+
+        Args:
+            path: The folder.
+            connection: As in `FeaturePipeline`.
+
+        Raises:
+            ValueError: If the folder is missing, is something else or is damaged.
+        """
+        schema, fitted = read_pipeline(path)
+        pipeline = cls._of(schema, connection)
+        pipeline._fitted = fitted
+        return pipeline
+
+    def save(self, path: str | Path) -> None:
+        """Writes a folder of readable files: the schema and what `fit` learned.
+
+        The folder appears whole or not at all; a pipeline saved there before is
+        replaced.
+
+        Args:
+            path: The folder.
+
+        Raises:
+            FileExistsError: If the path exists and is anything but a saved pipeline.
+            RuntimeError: If the pipeline is not fitted.
+        """
+        write_pipeline(path, self.schema, self._learned("save"))
+
+    def fit(self, data: Any) -> Self:
+        """Learns vocabularies, quantiles and statistics; from nothing but this data.
+
+        Args:
+            data: The training rows, labels and sample weights included.
+
+        Returns:
+            The pipeline itself.
+
+        Raises:
+            FileNotFoundError: If a path or pattern has no file.
+            TypeError: If it is no data.
+            ValueError: If a file or column is missing, unreadable, of a wrong type or
+                has values that the schema does not allow.
+        """
+        from recsys.data.fitting import learn
+        from recsys.data.raw import raw_columns
+        from recsys.data.source import engine, open_source
+
+        lent = engine(self.connection, [data])
+        with working("Opening the data") as report, lent as here:
+            read = raw_columns(self.schema, self.schema.columns, {})
+            source = open_source(data, here, read)
+            with source.reading():
+                run = here.to_pyarrow
+                self._fitted = learn(self.schema, source.table, run, report)
+        return self
+
+    @classmethod
+    def _of(cls, schema: Schema, connection: Any) -> Self:
+        parts = schema.columns, schema.labels, schema.sample_weight, schema.groups
+        return cls(*parts, connection)
+
+    def _fingerprint(self, fitted: Fitted) -> str:
+        columns = self.schema.to_dict()["columns"]
+        both = f"{fitted.fingerprint} {columns}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+    def _learned(self, caller: str) -> Fitted:
+        if self._fitted is None:
+            raise RuntimeError(f"FeaturePipeline: fit must be called before {caller}")
+        return self._fitted
+
+    @property
+    def connection(self) -> Any:
+        """The Ibis backend that runs the expressions."""
+        with CONNECTING:
+            if self._connection is None:
+                import ibis
+
+                scratch = temporary_folder()
+                weakref.finalize(self, scratch.cleanup)
+                self._connection = ibis.duckdb.connect(temp_directory=scratch.name)
+        return self._connection
+
+    @contextmanager
+    def _prepared(
+        self, caller: str, data: Any, events: Any, columns: Sequence[str] | None = None
+    ) -> "Iterator[Prepared]":
+        from recsys.data.source import engine
+
+        fitted = self._learned(caller)
+        with engine(self.connection, [data, events]) as here:
+            yield self._prepare(here, fitted, data, events, columns)
+
+    def _prepare(
+        self,
+        connection: Any,
+        fitted: Fitted,
+        data: Any,
+        events: Any,
+        columns: Sequence[str] | None,
+    ) -> "Prepared":
+        from recsys.data.preparation import Preparation
+        from recsys.data.raw import raw_columns
+        from recsys.data.source import open_source
+
+        made: Sequence[Column] = self.schema.columns
+        if columns is not None:
+            listed = isinstance(columns, Sequence) and not isinstance(columns, str)
+            if not listed or not columns:
+                raise ValueError(
+                    "transform: columns must be a list of names, one or more. "
+                    f"Received: columns={columns!r}"
+                )
+            made = [self.schema.column(name) for name in columns]
+        read = raw_columns(self.schema, made, fitted.families)
+        source = open_source(data, connection, read)
+        log = None
+        if events is not None:
+            log = open_source(events, connection, read)
+        if columns is not None:
+            part = Part(self.schema, made)
+        else:
+            raw = {label.source for label in self.schema.labels}
+            part = Part.of(self.schema, labels=bool(raw & {*source.table.columns}))
+        preparation = Preparation(self.schema, fitted, part)
+        histories = [c for c in part.columns if isinstance(c, History)]
+        both = source if log is None else source.beside(log)
+        with both.reading():
+            run = connection.to_pyarrow
+            raw, beside = source.table, None if log is None else log.table
+            table = preparation.settled(raw, run, beside)
+            if log is not None:
+                source.check_zones(log, [h.time for h in histories], run)
+                beside = preparation.settled(beside, run, raw)
+            rows = preparation.rows(table, log=log is None)
+            if connection.name != "duckdb":
+                rows = rows.cache()  # others may number the rows anew in each use
+            num_rows = preparation.check(rows, run)
+            expression = preparation.model_input(rows, log is None)
+            events = [
+                (h, None if log is None else preparation.events(rows, beside, h))
+                for h in histories
+            ]
+        known_by = self._fingerprint(fitted)
+        return Prepared(part, num_rows, both, expression, events, connection, known_by)
+
+    def catalogue(self, data: Any, item: str) -> dict[str, np.ndarray]:
+        """Returns what is known of each item, as match models take it.
+
+        Args:
+            data: Rows with the raw columns of the item; of several rows of an item the
+                last one counts.
+            item: Name of the column of item ids, a `Categorical` or `Hashed` one with
+                `belong="item"`.
+
+        Returns:
+            For each other column with `belong="item"` its value for each id of the
+            item, `(vocabulary_size,)` or `(vocabulary_size, length)`; zeros for ids
+            without a row, and for id 1, which stands for items of any kind.
+
+        Raises:
+            RuntimeError: If the pipeline is not fitted.
+            FileNotFoundError, TypeError, ValueError: As in `transform`; or `item` names
+                no such column.
+        """
+        column = self.schema.column(item, "catalogue: item")
+        if not isinstance(column, (Categorical, Hashed)) or column.belong != "item":
+            raise ValueError(
+                "catalogue: item must name a Categorical or Hashed column with "
+                f"belong='item'. Received: {column!r}"
+            )
+        names = [
+            column.name
+            for column in self.schema.columns
+            if isinstance(column, RawColumn) and column.belong == "item"
+        ]
+        found = as_columns(self.transform(data, columns=names))
+        size = self._learned("catalogue").vocabulary_size(self.schema.owner(column))
+        ids = found.pop(item)
+        known = ids != UNSEEN
+        catalogue = {}
+        for name, values in found.items():
+            catalogue[name] = np.zeros((size, *values.shape[1:]), values.dtype)
+            catalogue[name][ids[known]] = values[known]
+        return catalogue
+
+    def vocabulary(self, name: str) -> pa.Table:
+        """Returns what the ids of a column stand for.
+
+        Args:
+            name: Name of a column with a vocabulary.
+
+        Returns:
+            Table of `id`, `value` and `count` (in the data of `fit`), from id 2.
+
+        Raises:
+            RuntimeError: If the pipeline is not fitted.
+            ValueError: If there is no such column, or it has no vocabulary.
+        """
+        fitted = self._learned("vocabulary")
+        owner = self.schema.owner(self.schema.column(name))
+        if not isinstance(owner, Vocabulary):
+            raise ValueError(
+                "vocabulary: name must be that of a Categorical or MultiValue column. "
+                f"Received: {name!r}, a {type(owner).__name__}"
+            )
+        words = fitted.vocabularies[owner.name]
+        ids = np.arange(FIRST_ID, FIRST_ID + len(words), dtype="int32")
+        return words.add_column(0, "id", pa.array(ids))
