@@ -15,7 +15,7 @@ from recsys.data.fitted import Fitted
 from recsys.data.layout import Part
 from recsys.data.prepared import Prepared
 from recsys.data.progress import working
-from recsys.data.reader import as_columns
+from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
 from recsys.data.writing import temporary_folder
 from recsys.feature.schema.columns import (
@@ -281,3 +281,31 @@ class Learned:
         words = fitted.vocabularies[owner.name]
         ids = np.arange(FIRST_ID, FIRST_ID + len(words), dtype="int32")
         return words.add_column(0, "id", pa.array(ids))
+
+    def transform(
+        self, data: Any, *, events: Any = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Returns the model input for some rows, in their order.
+
+        Args:
+            data: The rows. Labels may be absent, from all or none of the rows.
+            events: Event log of the histories, if it is not the rows themselves: for
+                validation rows, for example, the training and validation events.
+            columns: Names of the columns of the schema to make, labels and groups left
+                out; for a catalogue of items, for example, those of the item.
+
+        Returns:
+            Table of int32 ids and group keys, float32 numbers, labels and
+            `sample_weight`; histories and multi-value columns are lists of fixed size,
+            a history of a multi-value column lists of such lists. Its metadata say
+            which pipeline made it, and after which `fit`.
+
+        Raises:
+            RuntimeError: If the pipeline is not fitted.
+            FileNotFoundError, TypeError, ValueError: As in `fit`; or a raw column has
+                changed its type since.
+        """
+        prepare = self._prepared("transform", data, events, columns)
+        with working("Transforming the data"), prepare as prepared:
+            table = as_arrow(prepared.columns())
+        return table.replace_schema_metadata({FINGERPRINT: prepared.fingerprint})

@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import pyarrow as pa
-
 from recsys.data.learned import Learned
 from recsys.data.progress import working
-from recsys.data.reader import FINGERPRINT, as_arrow
+from recsys.data.reader import FINGERPRINT
 from recsys.feature._constraints import Constraint, Flag, Integer, Maybe, checked
 from recsys.feature.field import Field, Role
 from recsys.feature.schema.columns import (
@@ -76,34 +74,6 @@ class FeaturePipeline(Learned):
     >>> [field.vocabulary_size for field in pipeline.fields(dim=8)]
     [4, 1]
     """
-
-    def transform(
-        self, data: Any, *, events: Any = None, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        """Returns the model input for some rows, in their order.
-
-        Args:
-            data: The rows. Labels may be absent, from all or none of the rows.
-            events: Event log of the histories, if it is not the rows themselves: for
-                validation rows, for example, the training and validation events.
-            columns: Names of the columns of the schema to make, labels and groups left
-                out; for a catalogue of items, for example, those of the item.
-
-        Returns:
-            Table of int32 ids and group keys, float32 numbers, labels and
-            `sample_weight`; histories and multi-value columns are lists of fixed size,
-            a history of a multi-value column lists of such lists. Its metadata say
-            which pipeline made it, and after which `fit`.
-
-        Raises:
-            RuntimeError: If the pipeline is not fitted.
-            FileNotFoundError, TypeError, ValueError: As in `fit`; or a raw column has
-                changed its type since.
-        """
-        prepare = self._prepared("transform", data, events, columns)
-        with working("Transforming the data"), prepare as prepared:
-            table = as_arrow(prepared.columns())
-        return table.replace_schema_metadata({FINGERPRINT: prepared.fingerprint})
 
     def fields(self, dim: Dim = 16) -> list[Field]:
         """Returns the fields of a model that reads the output of `transform`.
