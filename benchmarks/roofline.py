@@ -43,7 +43,7 @@ from rich.table import Table
 from zoo_speed import flops, operations
 
 from recsys import Field, Task, create_model
-from recsys.layers import embedding
+from recsys.layers import table as tables
 
 SIZE, LENGTH, DOMAINS = 840_000, 50, 3
 WIDE = {"hidden_units": criteo_like.UNITS}
@@ -93,18 +93,18 @@ def case(name: str, batches: int) -> tuple[keras.Model, dict, Any]:
 def looked_up() -> Iterator[list[tuple[Any, np.ndarray]]]:
     """Gives the tables and ids of all look-ups inside."""
     seen: list[tuple[Any, np.ndarray]] = []
-    gather = embedding.gather_rows
+    gather = tables.gather_rows
 
     def recording(table: Any, ids: Any) -> Any:
         if getattr(table, "is_table", False):
             seen.append((table, np.asarray(ids).reshape(-1)))
         return gather(table, ids)
 
-    embedding.gather_rows = recording
+    tables.gather_rows = recording
     try:
         yield seen
     finally:
-        embedding.gather_rows = gather
+        tables.gather_rows = gather
 
 
 def touched_bytes(model: keras.Model, x: dict, y: Any) -> float:

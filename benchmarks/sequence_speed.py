@@ -30,7 +30,7 @@ from rich.progress import track
 from rich.table import Table
 
 from recsys import Field, create_model
-from recsys.layers.aggregation import AttentionLayer
+from recsys.layers.activation_unit import AttentionLayer
 
 LENGTHS = (50, 200, 1000)
 ITEMS, CATEGORIES, DIM = 100_000, 1_000, 16

@@ -138,7 +138,7 @@ def gate_reversed() -> None:
     """A gate gives its shares to the experts from the last to the first."""
     from keras import ops
 
-    from recsys.layers.experts import Gate
+    from recsys.layers.gates import Gate
 
     def make(call: Any) -> Any:
         def broken(self: Any, inputs: Any, training: bool = False) -> Any:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from recsys import Field, Task, create_model, load_model
 from recsys.data import Categorical, FeaturePipeline, Numeric
-from recsys.layers.embedding import PiecewiseLinear
+from recsys.layers.table import PiecewiseLinear
 from recsys.metrics import auc
 from tests.close import close
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from recsys import load_model
-from recsys.layers.embedding import Embedding
+from recsys.layers.table import Embedding
 from recsys.train.columns import all_layers
 from tests import zoo
 from tests.close import close

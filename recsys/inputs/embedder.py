@@ -12,7 +12,7 @@ from recsys.inputs.histories import History, check_histories
 from recsys.inputs.lookup import Lookup
 from recsys.layers.aggregation import AGGREGATIONS, get_agg_layer
 from recsys.layers.elementary import Zeros
-from recsys.layers.embedding import Recency
+from recsys.layers.positions import Recency
 from recsys.layers.search import TakeSteps
 from recsys.train.factory import check_arguments
 

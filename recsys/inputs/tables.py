@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.feature import Field
 from recsys.inputs.columns import check_fields, shape_and_type
-from recsys.layers.embedding import DenseEmbedding, Embedding, PiecewiseLinear
+from recsys.layers.table import DenseEmbedding, Embedding, PiecewiseLinear
 
 
 def fields_by_name(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:

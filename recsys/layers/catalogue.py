@@ -10,7 +10,7 @@ import numpy as np
 from recsys.feature._arrays import as_array
 from recsys.feature._names import layer_name
 from recsys.layers.base import Layer
-from recsys.layers.embedding import gather_rows
+from recsys.layers.table import gather_rows
 
 
 class Catalogue(Layer):

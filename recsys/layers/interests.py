@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from recsys.layers.base import Layer
-from recsys.layers.embedding import gather_rows
 from recsys.layers.masking import masked_softmax
 from recsys.layers.matching.match_loss import IMPOSSIBLE
 from recsys.layers.matching.sampled_softmax import SampledSoftmax
+from recsys.layers.table import gather_rows
 
 INITS = ("item", "random")
 ATTENTIONS = ("power", "scaled")

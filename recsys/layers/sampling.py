@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from recsys.layers.base import Layer
-from recsys.layers.embedding import gather_rows, write_rows
+from recsys.layers.table import gather_rows, write_rows
 
 
 class UniformSampler(Layer):

@@ -18,11 +18,11 @@ from keras import ops
 from recsys.feature import Field
 from recsys.feature._names import layer_name
 from recsys.inputs import concat
+from recsys.layers.attention import MultiHeadAttention
 from recsys.layers.base import Layer
 from recsys.layers.elementary import Split
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.matching.sampled_softmax import SampledSoftmax
-from recsys.layers.transformer import MultiHeadAttention
 from recsys.match._towers import Towers
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel

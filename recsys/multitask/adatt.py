@@ -18,7 +18,8 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.experts import Experts, GatingNetwork
+from recsys.layers.experts import Experts
+from recsys.layers.gates import GatingNetwork
 from recsys.layers.heads import check_tasks, task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -16,7 +16,8 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.experts import Experts, GatingNetwork
+from recsys.layers.experts import Experts
+from recsys.layers.gates import GatingNetwork
 from recsys.layers.heads import task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model

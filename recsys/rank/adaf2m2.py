@@ -17,10 +17,10 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.embedding import MaskEmbedding
 from recsys.layers.heads import predict
 from recsys.layers.interaction.expert import InteractionExpert
 from recsys.layers.losses import LossLayer
+from recsys.layers.mask_embedding import MaskEmbedding
 from recsys.layers.mlp import Tower
 from recsys.layers.rows import mean_of_rows
 from recsys.rank.gwpfm import field_groups

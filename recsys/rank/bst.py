@@ -16,11 +16,12 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
 from recsys.layers import normalization
+from recsys.layers.attention import MultiHeadAttention
 from recsys.layers.base import Layer
 from recsys.layers.heads import predict
 from recsys.layers.masking import masked_sum
 from recsys.layers.mlp import Tower
-from recsys.layers.transformer import FeedForward, MultiHeadAttention
+from recsys.layers.transformer import FeedForward
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -18,13 +18,13 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
-from recsys.layers.embedding import gather_rows
+from recsys.layers.attention import BilinearAttention
 from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower
 from recsys.layers.recurrent import AttentionGRU, GRUStates
 from recsys.layers.sampling import draw_unseen
-from recsys.layers.transformer import BilinearAttention
+from recsys.layers.table import gather_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

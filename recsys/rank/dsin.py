@@ -17,11 +17,12 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
+from recsys.layers.attention import BilinearAttention
 from recsys.layers.base import Layer
-from recsys.layers.embedding import positions_from_end
 from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
-from recsys.layers.transformer import BilinearAttention, EncoderLayer
+from recsys.layers.positions import positions_from_end
+from recsys.layers.transformer import EncoderLayer
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

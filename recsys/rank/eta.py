@@ -16,12 +16,12 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
+from recsys.layers.attention import MultiHeadAttention
 from recsys.layers.base import Layer
 from recsys.layers.heads import predict
 from recsys.layers.masking import zero_if_empty
 from recsys.layers.mlp import Tower
 from recsys.layers.search import SimHash, TopSteps
-from recsys.layers.transformer import MultiHeadAttention
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

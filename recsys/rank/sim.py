@@ -19,13 +19,13 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat, split_histories
 from recsys.layers.base import Layer
-from recsys.layers.embedding import Embedding
 from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.mlp import Tower
 from recsys.layers.rows import mean_of_rows
 from recsys.layers.search import TopSteps
+from recsys.layers.table import Embedding
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -13,8 +13,8 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.aggregation import TIM
 from recsys.layers.heads import predict
+from recsys.layers.history_transformer import TIM
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model

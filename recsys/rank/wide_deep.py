@@ -18,9 +18,9 @@ from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
-from recsys.layers.embedding import Embedding
 from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
+from recsys.layers.table import Embedding
 from recsys.train.factory import factory
 from recsys.train.model import Model
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from recsys.train.evaluation import evaluate
-from recsys.train.resume import Resume
+from recsys.train.resume_file import Resume
 
 __all__ = ["CatalogueMetrics", "Resume"]
 

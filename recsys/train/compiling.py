@@ -9,12 +9,12 @@ import keras
 from recsys.feature._constraints import Number
 from recsys.feature._names import layer_name
 from recsys.layers.column import InputColumn
-from recsys.layers.embedding import Embedding
 from recsys.layers.heads import PredictLayer
 from recsys.layers.losses import Derived, LossLayer
+from recsys.layers.table import Embedding
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
-from recsys.train import optimizers, routing
+from recsys.train import optimizers, routing, task_metrics
 from recsys.train.balance.base import Balance, Recorded
 from recsys.train.columns import Column, all_layers, columns_of
 
@@ -24,7 +24,7 @@ class Plan:
     """What `compile` decided. A plain object: Keras tracks lists and dicts."""
 
     losses: dict[str, Any] = field(default_factory=dict)
-    metrics: list[routing.TaskMetric] = field(default_factory=list)
+    metrics: list[task_metrics.TaskMetric] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     balance: Balance | None = None
     recorded: dict[str, Recorded] = field(default_factory=dict)
@@ -154,11 +154,13 @@ class Compiled(keras.Model):
             **kwargs,
         }
         entries = [
-            *routing.task_metrics(metrics, heads, prefixed, weighted=False),
-            *routing.task_metrics(weighted_metrics, heads, prefixed, weighted=True),
+            *task_metrics.task_metrics(metrics, heads, prefixed, weighted=False),
+            *task_metrics.task_metrics(
+                weighted_metrics, heads, prefixed, weighted=True
+            ),
         ]
         if prefixed:
-            routing.check_logs(losses, entries)
+            task_metrics.check_logs(losses, entries)
         weights = {n: 1.0 if weights.get(n) is None else weights[n] for n in losses}
         self._plan = Plan(losses, entries, config, balancing, recorded, weights)
         self._plan.means = {name: SumMetric(4, name="mean") for name in losses}

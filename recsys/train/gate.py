@@ -7,15 +7,12 @@ wrong, only if these find something.
 """
 
 import contextlib
-import copy
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import GeneratorType
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from recsys.data.reader import is_frame
@@ -28,10 +25,19 @@ from recsys.feature._constraints import (
     checked,
 )
 from recsys.train import feed, graph, routing, rows
+from recsys.train.batches import (
+    LookedAt,
+    each_of,
+    is_dataset,
+    is_loader,
+    like,
+    loader,
+    makes_batches,
+    no_rows,
+    parts_of,
+    to_numpy,
+)
 from recsys.train.rows import Needs
-
-Through = Callable[[int, Any], tuple[Any, ...]]
-"""Returns a batch, given its number, as Keras takes it, once it is checked."""
 
 _CONSTRAINTS: dict[str, Constraint] = {
     **dict.fromkeys(("epochs", "initial_epoch"), Integer(0)),
@@ -112,7 +118,7 @@ def prepared(
         if not given.count:
             raise no_rows(who)
         return rows.as_fed(needs, given)
-    if not (batches and _makes_batches(x)):
+    if not (batches and makes_batches(x)):
         makers = ", a tf.data.Dataset, a PyDataset, a DataLoader or a generator"
         raise ValueError(
             f"{who}: x must be a dict of columns by name or a frame"
@@ -128,33 +134,33 @@ def prepared(
     def look(number: int, given: Any) -> None:
         if validate:
             try:
-                _check(needs, [*map(_to_numpy, _parts(given))], for_loss)
+                _check(needs, [*map(to_numpy, parts_of(given))], for_loss)
             except ValueError as error:
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
     def through(number: int, given: Any) -> tuple[Any, ...]:
         look(number, given)
-        return _as_read(needs, _parts(given), for_loss)
+        return _as_read(needs, parts_of(given), for_loss)
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:
             raise no_rows(who)
-        _check(needs, _parts(_like(x.element_spec, needs)), for_loss)
+        _check(needs, parts_of(like(x.element_spec, needs)), for_loss)
         source = x
         known = getattr(x, "recsys_checked", False)
         if validate and not (known and _labels_are_read(needs, x.element_spec)):
             source = graph.looked_at(x, needs, look, for_loss)
-        spec = _parts(x.element_spec)[0]
+        spec = parts_of(x.element_spec)[0]
         if any(_is_of_other_rank(spec[n], c.shape) for n, c in needs.columns.items()):
             source = source.map(lambda *batch: _in_ranks(needs, batch))
     elif isinstance(x, keras.utils.PyDataset):
         if x.num_batches == 0:
             raise no_rows(who)
-        source = _PyDataset(x, through)
+        source = LookedAt(x, through)
     elif isinstance(x, GeneratorType):
-        source = _each(x, who, through)
-    elif _is_loader(x):
-        source = _loader(x, who, through)
+        source = each_of(x, who, through)
+    elif is_loader(x):
+        source = loader(x, who, through)
     else:
         source = x  # of a strategy, which has shared it out
     if keras.backend.backend() != "tensorflow":
@@ -201,18 +207,8 @@ def _take_one(who: str, source: Any) -> None:
                 raise no_rows(who)
     elif isinstance(source, keras.utils.PyDataset):
         source[0]
-    elif _is_loader(source):
+    elif is_loader(source):
         next(iter(source))
-
-
-def _makes_batches(x: Any) -> bool:
-    kinds = (keras.utils.PyDataset, GeneratorType)
-    return isinstance(x, kinds) or hasattr(x, "element_spec") or _is_loader(x)
-
-
-def is_dataset(x: Any) -> bool:
-    """Whether `x` is a `tf.data.Dataset`."""
-    return hasattr(x, "element_spec") and hasattr(x, "take")
 
 
 @contextlib.contextmanager
@@ -225,16 +221,6 @@ def plainly() -> Iterator[None]:
         if found is None or type(error) is ValueError:
             raise
         raise ValueError(found[1]) from error
-
-
-def no_rows(who: str, found: str = "none") -> ValueError:
-    """Returns the error that there are none."""
-    return ValueError(f"{who}: there must be rows. Received: {found}")
-
-
-def _parts(given: Any) -> tuple[Any, ...]:
-    """A batch as `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
-    return tuple(given) if isinstance(given, (list, tuple)) else (given,)
 
 
 def _check(needs: Needs, parts: Sequence[Any], for_loss: bool) -> None:
@@ -284,95 +270,3 @@ def _in_ranks(needs: Needs, batch: tuple[Any, ...]) -> Any:
 def _is_of_other_rank(value: Any, shape: tuple[int, ...] | None) -> bool:
     rank = getattr(value.shape, "rank", len(value.shape)) if shape is not None else 0
     return shape is not None and rank != 1 + len(shape)
-
-
-def _to_numpy(part: Any) -> Any:
-    if isinstance(part, Mapping):
-        return {key: _to_numpy(value) for key, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return [_to_numpy(value) for value in part]
-    return None if part is None else ops.convert_to_numpy(part)
-
-
-class _PyDataset(keras.utils.PyDataset):
-    """Another one, each batch looked at."""
-
-    def __init__(self, source: keras.utils.PyDataset, through: Through) -> None:
-        super().__init__(
-            source.workers, source.use_multiprocessing, source.max_queue_size
-        )
-        self._source, self._through = source, through
-
-    @property
-    def num_batches(self) -> int | None:
-        found: int | None = self._source.num_batches
-        return found
-
-    def __getitem__(self, index: int) -> Any:
-        return self._through(index, self._source[index])
-
-    def on_epoch_begin(self) -> None:
-        self._source.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self._source.on_epoch_end()
-
-
-def _each(batches: Iterable[Any], who: str, through: Through) -> Iterator[Any]:
-    """Yields batches as tuples, each looked at."""
-    number = -1
-    for number, found in enumerate(batches):
-        yield through(number, found)
-    if number < 0:
-        raise no_rows(who)
-
-
-def _is_loader(x: Any) -> bool:
-    torch: Any = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.utils.data.DataLoader)
-
-
-def _loader(loader: Any, who: str, through: Through) -> Any:
-    """Returns a copy of a data loader, of a class that Keras takes for one."""
-    kind = type(loader)
-    checked = copy.copy(loader)
-    checked.__class__ = type(
-        "Checked",
-        (kind,),
-        {"__iter__": lambda self: _each(kind.__iter__(self), who, through)},
-    )
-    return checked
-
-
-def _like(spec: Any, needs: Needs) -> Any:
-    """Returns arrays as a dataset makes them, of no rows unless their numbers differ.
-
-    Those that are known and differ are an error before the step is traced.
-    """
-    shapes = [getattr(each, "shape", None) for each in keras.tree.flatten(spec)]
-    known = {shape[0] for shape in shapes if shape is not None and shape.rank}
-    return _zeros(spec, needs, len(known) > 1 and None not in known)
-
-
-def _zeros(spec: Any, needs: Needs, with_rows: bool, name: str = "") -> Any:
-    """Returns zeros; axes of unknown length have what the model wants."""
-    if isinstance(spec, Mapping):
-        return {key: _zeros(s, needs, with_rows, key) for key, s in spec.items()}
-    if isinstance(spec, (list, tuple)):
-        return tuple(_zeros(each, needs, with_rows) for each in spec)
-    column = needs.columns.get(name) or needs.of_losses.get(name)
-    if type(spec).__name__ != "TensorSpec":
-        if column is not None:
-            raise ValueError(
-                f"Column {name!r} must be a dense tensor. Received: {spec}"
-            )
-        return None
-    wanted = (column and column.shape) or ()
-    if spec.shape.rank is None:
-        return np.zeros((0, *wanted), spec.dtype.as_numpy_dtype)
-    rank = max(spec.shape.rank - 1, 0)
-    filled = (*wanted, *[1] * rank)[:rank]
-    known = zip(spec.shape[1:], filled, strict=True)
-    tail = [want if length is None else length for length, want in known]
-    shape = (spec.shape[0] if with_rows else 0, *tail) if spec.shape.rank else ()
-    return np.zeros(shape, spec.dtype.as_numpy_dtype)

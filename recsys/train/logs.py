@@ -9,7 +9,7 @@ from keras import ops
 from recsys.feature._names import given_name
 from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.sums import SumMetric
-from recsys.train import gate
+from recsys.train import batches
 from recsys.train.step import Stepping
 
 
@@ -29,7 +29,9 @@ class Logging(Stepping):
     def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]:
         loss = self._loss_tracker
         if not logs or (loss in self.metrics and float(ops.sum(loss.count)) == 0):
-            raise gate.no_rows("fit or evaluate", "none, or none left for this epoch")
+            raise batches.no_rows(
+                "fit or evaluate", "none, or none left for this epoch"
+            )
         labels = [float(valid.sums()[0]) for valid in self._plan.valid.values()]
         if labels and not any(labels):
             raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from recsys.data.dataset import Order
 from recsys.feature._names import given_name
 from recsys.saving import saved
-from recsys.train import class_weights, feed, gate, resume
+from recsys.train import batches, class_weights, feed, gate, resume
 from recsys.train.columns import Column
 from recsys.train.compiling import Plan
 from recsys.train.files import Stored
@@ -114,7 +114,7 @@ class Model(Stored):
                 "Received: loss=None"
             )
         gate.refuse_passes("x", x, rest)
-        orders = feed.orders(x) if gate.is_dataset(x) else []
+        orders = feed.orders(x) if batches.is_dataset(x) else []
         derived = bool(orders) and not hasattr(x, "recsys_order")
         if orders and "initial_epoch" not in rest:
             rest["initial_epoch"] = orders[0].start
@@ -123,10 +123,10 @@ class Model(Stored):
             classes = class_weights.checked(self.heads, x, y, weight, classes)
             if y is not None:
                 weight = class_weights.of_rows(self.heads, y, classes)
-            elif not gate.is_dataset(x):
+            elif not batches.is_dataset(x):
                 rest["class_weight"] = classes
         train = self._prepared("fit", x, y, weight, validate=validate)
-        if classes is not None and gate.is_dataset(x):
+        if classes is not None and batches.is_dataset(x):
             train = (class_weights.on_dataset(self.heads, train[0], classes),)
         valid = rest.pop("validation_data", None)
         if valid is not None:
@@ -148,7 +148,7 @@ class Model(Stored):
         epochs = Epochs(orders, self._orders, first_only=derived)
         arguments = {**rest, "class_weight": classes}
         rest["callbacks"] = resume.callbacks(self, train[0], epochs, arguments)
-        if gate.is_dataset(train[0]):
+        if batches.is_dataset(train[0]):
             rest.pop("batch_size", None)
             rest["shuffle"] = False  # as it is; Keras would warn
         x, y, sample_weight = (*train, None, None)[:3]
@@ -245,10 +245,10 @@ class Model(Stored):
         (x,) = self._prepared("predict", x, validate=validate, for_loss=False)
         if isinstance(x, dict):
             batch_size = batch_size or feed.rows_at_once(x)
-        if not self._on_one_device() or not isinstance(x, dict) | gate.is_dataset(x):
+        if not self._on_one_device() or not isinstance(x, dict) | batches.is_dataset(x):
             with self._turn, self._whole():
                 return super().predict(x, batch_size, verbose, steps, callbacks)
-        batches, number = feed.batches(x, batch_size, steps)
+        made, number = feed.batches(x, batch_size, steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
                 callbacks,
@@ -263,7 +263,7 @@ class Model(Stored):
         self.stop_predicting = False
         callbacks.on_predict_begin()
         found = []
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(made):
             callbacks.on_predict_batch_begin(step)
             outputs = self.predict_function([feed.as_inputs(batch, self.input)])
             callbacks.on_predict_batch_end(step, {"outputs": outputs})
@@ -272,7 +272,7 @@ class Model(Stored):
                 break
         callbacks.on_predict_end()
         if not found:
-            raise gate.no_rows("predict")
+            raise batches.no_rows("predict")
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
 
     def train_on_batch(

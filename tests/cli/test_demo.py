@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from recsys import load_model
-from recsys.cli import demo
+from recsys.cli import demo, demo_data
 from recsys.data import FeaturePipeline
 from recsys.data.movielens import MovieLens
 
@@ -70,7 +70,7 @@ def films(monkeypatch, request):
     )
     monkeypatch.setattr(demo, "load_movielens_100k", lambda: data)
     monkeypatch.setattr(demo, "K", 5)
-    return demo.Films(data)
+    return demo_data.Films(data)
 
 
 def test_the_log_is_like_real_ones(films, request):

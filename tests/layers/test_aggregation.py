@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from recsys.layers.activation_unit import AttentionLayer
 from recsys.layers.aggregation import (
     AGGREGATIONS,
-    AttentionLayer,
     get_agg_layer,
     history_embedding_aggregation,
 )

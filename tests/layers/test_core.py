@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from recsys import Field, Task
 from recsys.layers.elementary import AppendOne, Bias, Split
-from recsys.layers.embedding import DenseEmbedding, Embedding, PositionalEmbedding
 from recsys.layers.heads import PredictLayer, predict
 from recsys.layers.interaction import FM
 from recsys.layers.masking import masked_softmax
 from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.layers.normalization import BatchNorm, Dropout, for_xla
+from recsys.layers.positions import PositionalEmbedding
+from recsys.layers.table import DenseEmbedding, Embedding
 from recsys.rank.deepfm import deepfm
 from tests import oracle
 from tests.close import close

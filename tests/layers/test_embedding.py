@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.layers.embedding import MaskEmbedding
+from recsys.layers.mask_embedding import MaskEmbedding
 
 
 def _masked(layer, x):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from recsys import load_model
-from recsys.layers.experts import Experts, Gate, GatingNetwork, Mixture, gate_values
+from recsys.layers.experts import Experts
+from recsys.layers.gates import Gate, GatingNetwork, Mixture, gate_values
 from recsys.layers.interaction import GatingNetwork as OfVersion1
 from recsys.multitask.mmoe import mmoe
 from recsys.multitask.shared_bottom import shared_bottom

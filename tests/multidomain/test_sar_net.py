@@ -6,10 +6,9 @@ import pytest
 import tensorflow as tf
 
 from recsys import Field, Task
+from recsys.layers.scalar_experts import DebiasExperts, ScalarExperts
 from recsys.multidomain.sar_net import (
     CrossScenarioAttention,
-    DebiasExperts,
-    ScalarExperts,
     fairness_coefficient,
     sar_net,
 )

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from recsys import Task, create_model
-from recsys.layers.experts import Experts, GatingNetwork
+from recsys.layers.experts import Experts
+from recsys.layers.gates import GatingNetwork
 from recsys.multitask.mmoe import mmoe
 from recsys.multitask.ple import ple
 from recsys.registry import list_models

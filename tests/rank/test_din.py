@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recsys import Field, Task
-from recsys.layers.aggregation import AttentionLayer
+from recsys.layers.activation_unit import AttentionLayer
 from recsys.rank.din import din
 from tests import oracle, zoo
 from tests.close import close

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recsys.layers.embedding import Embedding
+from recsys.layers.table import Embedding
 from recsys.train import by_prefix, optimizers
 from tests import zoo
 from tests.close import close

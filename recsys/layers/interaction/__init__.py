@@ -2,7 +2,7 @@
 
 from recsys.layers.domain import EPNet, GateNU, PPNet
 from recsys.layers.elementary import WeightedSum
-from recsys.layers.experts import GatingNetwork
+from recsys.layers.gates import GatingNetwork
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.cross import CrossNet
 from recsys.layers.interaction.expert import InteractionExpert

@@ -1,0 +1,167 @@
+"""Files of predictions, checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+NUMBERS = ("label", "score", "weight")
+
+
+OPTIONAL = ("group", "weight", "task", "domain")
+
+
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The columns of a file, `(rows,)` each, those that it has."""
+
+    name: str
+    label: Column
+    score: Column
+    group: Column | None = None
+    weight: Column | None = None
+    task: Column | None = None
+    domain: Column | None = None
+
+    def where(self, chosen: Column) -> "Predictions":
+        """Some of the rows."""
+        columns = {key: column[chosen] for key, column in self.columns().items()}
+        return Predictions(self.name, **columns)
+
+    def columns(self) -> dict[str, Column]:
+        """The columns by name."""
+        names = ("label", "score", *OPTIONAL)
+        found = {name: getattr(self, name) for name in names}
+        return {name: column for name, column in found.items() if column is not None}
+
+    def rows(self) -> dict[str, Any]:
+        """The optional arguments of metrics."""
+        given = {"sample_weight": self.weight, "groups": self.group}
+        return {key: column for key, column in given.items() if column is not None}
+
+
+def read(path: Path) -> Predictions:
+    """Reads a file of predictions; an empty label is missing.
+
+    Raises:
+        ValueError: If there is no such file, it cannot be read, a column is missing or
+            there twice, or a value is none that can be evaluated.
+    """
+    try:
+        table = _read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"Cannot read {path}: {reason}") from error
+    columns: dict[str, Column] = {}
+    for name in ("label", "score", *OPTIONAL):
+        times = table.column_names.count(name)
+        if not times and name in OPTIONAL:
+            continue
+        if times != 1:
+            raise ValueError(
+                f"{path}: there must be one column {name!r}. "
+                f"Received: columns {table.column_names}"
+            )
+        make = _as_numbers if name in NUMBERS else _as_names
+        columns[name] = make(f"{path}: column {name!r}", table[name])
+    if not len(table):
+        raise ValueError(f"{path}: there must be rows. Received: none")
+    label, score, weight = columns["label"], columns["score"], columns.get("weight")
+    if weight is not None:
+        good = np.isfinite(weight) & (weight >= 0)
+        _require(f"{path}: weights must be finite and at least 0", good, weight)
+    good = np.isin(label, [0, 1]) | np.isnan(label)
+    _require(f"{path}: labels must be 0, 1 or empty", good, label)
+    counts = ~np.isnan(label) & (True if weight is None else weight > 0)
+    good = ~np.isnan(score) | ~counts
+    _require(f"{path}: scores must be there where labels are", good, score)
+    return Predictions(str(path), **columns)
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "none"
+        raise FileNotFoundError(f"there must be a file of that name. Received: {found}")
+    if path.suffix in (".parquet", ".pq"):
+        return pa.parquet.ParquetFile(path).read()
+    return pa.csv.read_csv(
+        path,
+        read_options=pa.csv.ReadOptions(use_threads=False),  # errors count rows then
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(NUMBERS, pa.float64())
+        ),
+    )
+
+
+def _as_numbers(who: str, column: pa.ChunkedArray) -> Column:
+    try:
+        if pa.types.is_temporal(column.type):  # some of them can be cast
+            raise pa.ArrowTypeError("times are no numbers")
+        numbers: Column = column.cast(pa.float64()).to_numpy()
+    except pa.ArrowException as error:
+        raise ValueError(f"{who} must hold numbers. Received: {column.type}") from error
+    return numbers
+
+
+def _as_names(who: str, column: pa.ChunkedArray) -> Column:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_nested(column.type):
+        raise ValueError(f"{who} must hold names. Received: {column.type}")
+    gaps = column.is_null(nan_is_null=pa.types.is_floating(column.type))
+    if not pa.types.is_floating(column.type):
+        gaps = pc.or_(gaps, pc.fill_null(pc.equal(column.cast("string"), ""), True))
+    missing = pc.sum(gaps).as_py()
+    if missing:
+        raise ValueError(f"{who} must have no gaps. Received: {missing} of them")
+    names: Column = column.to_numpy()
+    return names
+
+
+def _require(what: str, good: Column, values: Column) -> None:
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"{what}. Received: {values[row]:g} in row {row + 1} (and "
+            f"{(~good).sum() - 1} more of {len(good)} rows)"
+        )
+
+
+def check_files(files: Sequence[Predictions]) -> None:
+    """Raises `ValueError` if files are not about the same rows, or are the same."""
+    first, *others = files
+    for i, other in enumerate(others):
+        if other.name in {file.name for file in files[: i + 1]}:
+            raise ValueError(
+                f"Files to compare must differ. Received twice: {other.name}"
+            )
+        for name in ("label", *OPTIONAL):
+            found = _difference(getattr(first, name), getattr(other, name))
+            if found:
+                raise ValueError(
+                    "Files to compare must have the same rows in the same order. "
+                    f"Received: column {name!r} is {found[0]} in {first.name}, "
+                    f"{found[1]} in {other.name}"
+                )
+
+
+def _difference(a: Column | None, b: Column | None) -> tuple[str, str] | None:
+    """What two columns have where they first differ, if they do."""
+    if a is None or b is None or len(a) != len(b):
+        one, other = (
+            "absent" if each is None else f"of {len(each)} rows" for each in (a, b)
+        )
+        return None if a is b else (one, other)
+    (where,) = np.nonzero(~((a == b) | ((a != a) & (b != b))))
+    if not where.size:
+        return None
+    row = int(where[0])
+    return f"{a[row]!s} in row {row + 1}", f"{b[row]!s}"

@@ -1,0 +1,329 @@
+"""The callbacks of a `fit` that resumes."""
+
+import copy
+import itertools
+import json
+import shutil
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras.callbacks import CallbackList
+
+from recsys.data.writing import whole_file
+from recsys.train.columns import all_layers
+from recsys.train.order import Epochs
+from recsys.train.resume_file import Resume
+from recsys.train.state import equal, packed, plain_of, unpacked, warn_of_others
+
+
+class Callbacks(CallbackList):
+    """The callbacks of a `fit` that resumes.
+
+    Args:
+        resume: Reads and writes the states, if any.
+        callbacks: The other callbacks, `Epochs` among them.
+        model: The model.
+        data: What is known of the data, as `feed.described` has it.
+        steps: Batches of an epoch, if known.
+        initial_epoch, epochs, verbose: Those of `fit`.
+        remove: Whether to remove the folder when training has ended.
+    """
+
+    def __init__(
+        self,
+        resume: Resume | None,
+        callbacks: Sequence[Any],
+        *,
+        model: Any,
+        data: Sequence[Any],
+        steps: int | None,
+        initial_epoch: int,
+        epochs: int,
+        verbose: Any,
+        remove: bool = False,
+    ) -> None:
+        super().__init__(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=model,
+            steps=steps,
+            epochs=epochs,
+            verbose=verbose,
+        )
+        self._resume = resume
+        self._data = data
+        self._initial_epoch = initial_epoch
+        self._remove = remove
+        self._epochs = next(c for c in self.callbacks if isinstance(c, Epochs))
+        self._epoch = 0
+        self._last = 0  # step of this epoch at which a state was written
+        self._skipped = 0  # steps of this epoch that were taken before the stop
+        self._state: Any = None  # to be restored when the first epoch begins
+
+    # What Keras calls.
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._metrics = len(self.model.metrics_variables)
+        self._rates = _rates(self.model)
+        self._state = None if self._resume is None else self._resume.read()
+        if self._resume is not None and self._state is not None:
+            self._check(self._state[0], self._resume.folder)
+            for callback in self.callbacks:
+                if isinstance(callback, keras.callbacks.CSVLogger):
+                    _continue(callback, self._state[0]["logs"])
+        super().on_train_begin(logs)
+        if self._resume is not None:
+            warn_of_others(self.callbacks)
+        self._begun = [plain_of(vars(callback)) for callback in self.callbacks]
+        if self._resume is None or self._state is None:
+            return
+        state, arrays = self._state
+        epoch, step, epochs = state["epoch"], state["step"], self.params["epochs"]
+        if state["stopped"] or epoch >= epochs:
+            warnings.warn(
+                f"Resume: the training in {self._resume.folder} had ended after "
+                f"{epoch} epochs, and this run adds nothing; another folder begins "
+                "another training",
+                stacklevel=2,
+            )
+            epoch = epochs
+        elif self._rates != state["rates"]:
+            warnings.warn(
+                "Resume: the learning rates stay those of the training in "
+                f"{self._resume.folder}, which began with {state['rates']}. "
+                f"Received: {self._rates}",
+                stacklevel=2,
+            )
+        if epoch < epochs and self.params["verbose"]:
+            where = f"epoch {epoch + 1} of {epochs}, after {step} steps"
+            print(f"Resume: goes on in {where}, from {self._resume.folder}")
+        self.model._initial_epoch = epoch
+        if step == 0:
+            self._restore(state, arrays)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self._epoch, self._last, self._skipped = epoch, 0, self._epochs.step
+        self._epochs.step = 0
+        if self._state is not None:
+            state, arrays = self._state
+            self._state, self._skipped = None, state["step"]
+            if self._skipped:
+                self._restore(state, arrays)
+            self._epochs.restore(state["orders"])
+        self._orders = self._epochs.state()
+        if self._skipped:
+            self._last = self._skipped
+            self._skip()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch >= self._skipped:
+            super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch < self._skipped:
+            return
+        super().on_train_batch_end(batch, logs)
+        freq: Any = self._resume.save_freq if self._resume else "epoch"
+        if freq != "epoch" and batch + 1 - self._last >= freq:
+            self._last = batch + 1
+            self._write(self._epoch, batch + 1, self._orders)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        self._write(epoch + 1, 0, self._epochs.state())
+
+    def on_train_end(self, logs: Any = None) -> None:
+        super().on_train_end(logs)
+        if self._resume is not None and self._remove:
+            shutil.rmtree(self._resume.folder, ignore_errors=True)
+
+    # What they do.
+
+    def _variables(self, step: int) -> list[Any]:
+        """What a state holds; between epochs metrics have none."""
+        model = self.model
+        metrics = model.metrics_variables if step else []
+        mine = [*model.variables, *model.optimizer.variables, *metrics]
+        return [*mine, self._epochs.of.variable]
+
+    def _write(self, epoch: int, step: int, orders: Any) -> None:
+        if self._resume is None:
+            return
+        self._flush_futures()
+        if step and len(self.model.metrics_variables) != self._metrics:
+            raise ValueError(
+                "Resume: save_freq must be 'epoch' where a metric has no state before "
+                f"its first batch. Received: save_freq={self._resume.save_freq}, "
+                f"metrics {self.model.metrics_names}"
+            )
+        variables = self._variables(step)
+        arrays: list[Any] = [_to_last(variable) for variable in variables]
+        callbacks = []
+        for callback, begun in zip(self.callbacks, self._begun, strict=True):
+            found = plain_of(vars(callback))
+            changed = {k: v for k, v in found.items() if not equal(v, begun.get(k))}
+            callbacks.append([type(callback).__name__, packed(changed, arrays)])
+        state = {
+            "epoch": epoch,
+            "step": step,
+            "stopped": bool(self.model.stop_training),
+            "data": self._data,
+            "loss": _loss_of(self.model),
+            "optimizer": _options(self.model.get_compile_config()["optimizer"]),
+            "layers": _layers(self.model),
+            "rates": self._rates,
+            "steps": self.params["steps"],
+            "orders": orders,
+            "variables": _described(variables),
+            "callbacks": callbacks,
+            "logs": _sizes(self.callbacks),
+        }
+        self._resume.write(state, arrays)
+
+    def _check(self, state: dict[str, Any], folder: Path) -> None:
+        """Raises `ValueError` if a state is of another model or other data."""
+
+        def refuse(what: str, wanted: Any, found: Any) -> None:
+            raise ValueError(
+                f"Resume: {folder} is of a training with {what} {wanted}. "
+                f"Received: {found}"
+            )
+
+        mine = _described(self._variables(state["step"]))
+        layers = _layers(self.model)
+        options = _options(self.model.get_compile_config()["optimizer"])
+        for what, before, now in (
+            ("the variable", state["variables"], mine),
+            ("the layer, and checksum of its options,", state["layers"], layers),
+            ("the optimizer's", state["optimizer"], options),
+            ("the data", state["data"], self._data),
+        ):
+            for wanted, found in itertools.zip_longest(before, now):
+                if wanted != found:
+                    refuse(what, wanted, found)
+        if state["loss"] != (loss := _loss_of(self.model)):
+            refuse("the loss", state["loss"], loss)
+        if state["epoch"] < self._initial_epoch:
+            stands = f"{state['epoch']} whole epochs and {state['step']} steps"
+            refuse("so far", stands, f"initial_epoch={self._initial_epoch}")
+        if state["steps"] != self.params["steps"]:
+            refuse("steps an epoch:", state["steps"], self.params["steps"])
+        orders = state["orders"], self._epochs.state()
+        wanted, found = ([kind for *kind, _ in each] for each in orders)
+        if wanted != found:
+            refuse("orders, and their seeds,", wanted, found)
+
+    def _restore(self, state: dict[str, Any], arrays: Sequence[Any]) -> None:
+        variables = self._variables(state["step"])  # behind them, what callbacks hold
+        for variable, array in zip(variables, arrays[: len(variables)], strict=True):
+            if array.shape != (shape := tuple(variable.shape)):
+                after = [(0, shape[0] - len(array))] + [(0, 0)] * (len(shape) - 1)
+                array = np.pad(array, after)
+            variable.assign(array)
+        saved = [*state["callbacks"]]
+        for callback, begun in zip(self.callbacks, self._begun, strict=True):
+            name = type(callback).__name__
+            of = next((each for each in saved if each[0] == name), None)
+            changed = {}
+            if of is not None:
+                saved.remove(of)
+                changed = unpacked(of[1], arrays)
+            vars(callback).update(copy.deepcopy({**begun, **changed}))
+
+    def _skip(self) -> None:
+        """Has the steps that were taken read their batches, and do nothing else."""
+        model, left = self.model, self._skipped
+        real = model.train_function
+
+        def skipping(iterator: Any) -> Any:
+            nonlocal left
+            if left <= 0:
+                model.train_function = real
+                return real(iterator)
+            for _ in range(model.steps_per_execution):
+                next(iterator)
+            left -= model.steps_per_execution
+            return {"skipped": True}  # of no logs the model would say: no rows
+
+        model.train_function = skipping
+
+
+def _continue(logger: keras.callbacks.CSVLogger, sizes: Mapping[str, int]) -> None:
+    """Has a logger go on where its file ended when the state was written."""
+    logger.append, path = True, Path(logger.filename)
+    if path.is_file() and str(path) in sizes:
+        content = path.read_bytes()[: sizes[str(path)]]
+        with whole_file(path) as part:
+            part.write_bytes(content)
+
+
+def _sizes(callbacks: Sequence[Any]) -> dict[str, int]:
+    """The bytes of the loggers' files."""
+    loggers = [c for c in callbacks if isinstance(c, keras.callbacks.CSVLogger)]
+    paths = [Path(logger.filename) for logger in loggers]
+    return {str(path): path.stat().st_size for path in paths if path.is_file()}
+
+
+def _loss_of(model: Any) -> str:
+    """The losses and their weights, as `compile` was given them."""
+    config = model.get_compile_config()
+    return json.dumps([config["loss"], config["loss_weights"]], default=str)
+
+
+def _to_last(variable: Any) -> Any:
+    """A variable's values up to the last row that is not zero.
+
+    An exact metric has room for millions of rows, most of it empty.
+    """
+    array = keras.ops.convert_to_numpy(variable)
+    if array.ndim == 0 or array.any(axis=tuple(range(1, array.ndim)))[-1:].any():
+        return array
+    full = np.flatnonzero(array.any(axis=tuple(range(1, array.ndim))))
+    return array[: full[-1] + 1 if full.size else 0]
+
+
+def _layers(model: Any) -> list[list[Any]]:
+    """The layers' classes, and checksums of what they were made with."""
+    found = []
+    for layer in all_layers(model):
+        config = json.dumps(_unnamed(layer.get_config()), default=str, sort_keys=True)
+        found.append([type(layer).__name__, zlib.crc32(config.encode())])
+    return found
+
+
+def _unnamed(config: Any) -> Any:
+    """A config without what is another one in each process."""
+    if isinstance(config, dict):
+        return {k: _unnamed(v) for k, v in config.items() if k not in ("name", "seed")}
+    return [*map(_unnamed, config)] if isinstance(config, (list, tuple)) else config
+
+
+def _options(config: Any, path: str = "") -> list[list[Any]]:
+    """The leaves of an optimizer's config, without names and learning rates."""
+    if isinstance(config, (list, tuple)):
+        config = dict(enumerate(config))
+    if not isinstance(config, dict):
+        return [[path, config]]
+    found = []
+    for key, value in config.items():
+        if key not in ("name", "learning_rate"):
+            found += _options(value, f"{path}/{key}" if path else str(key))
+    return found
+
+
+def _rates(model: Any) -> list[float]:
+    """The learning rates, as `compile` was given them until a callback changes one."""
+    variables = model.optimizer.variables
+    rates = [v for v in variables if v.name.endswith("learning_rate")]
+    return [round(keras.ops.convert_to_numpy(rate).item(), 9) for rate in rates]
+
+
+def _described(variables: Sequence[Any]) -> list[Any]:
+    return [[v.name, list(v.shape), str(v.dtype)] for v in variables]
