@@ -22,7 +22,8 @@ from recsys import create_model, list_models, load_model, metrics
 from recsys.data import Categorical, FeaturePipeline, History, MultiValue, Numeric
 from recsys.data.synthetic import click_log
 from recsys.retrieval import diversify, top_k, top_k_of_scores
-from recsys.serving.index import ExactIndex, index_recall, load_index
+from recsys.serving.exact_index import ExactIndex
+from recsys.serving.index import index_recall, load_index
 from recsys.train.evaluation import evaluate, evaluate_sampled
 from tests import zoo
 from tests.feature.test_constraints import DECLARATIONS, LEFT_OUT, bad_values

@@ -13,7 +13,8 @@ from recsys.layers.grouped import known_or_last, members
 from recsys.layers.masking import masked_softmax
 from recsys.layers.mlp import as_shapes
 from recsys.layers.star import PartitionedNormalization
-from recsys.multidomain.sar_net import LEAST, MOST
+
+LEAST, MOST = 0.1, 10.0
 
 
 class ScalarExperts(Layer):

@@ -28,13 +28,11 @@ from recsys.layers.losses import LossLayer
 from recsys.layers.masking import masked_softmax
 from recsys.layers.mlp import as_shapes
 from recsys.layers.rows import mean_of_rows
-from recsys.layers.scalar_experts import DebiasExperts
+from recsys.layers.scalar_experts import LEAST, MOST, DebiasExperts
 from recsys.train.factory import factory
 from recsys.train.model import Model
 
 __all__ = ["Field", "Task", "fairness_coefficient", "sar_net"]
-
-LEAST, MOST = 0.1, 10.0
 
 
 def fairness_coefficient(pv: ArrayLike, pred_sum: ArrayLike) -> NDArray[np.float64]:

@@ -44,8 +44,6 @@ OF_RANK: dict[str, Callable[[Floats], Floats]] = {
     "mrr": lambda rank: 1 / rank,
 }
 """Metrics of one relevant item by its rank, if that is at most k."""
-UNSEEN = 1
-"""Id of all items that training has not seen, where ids below 2 are reserved."""
 _SAMPLED_BLOCK = 1024  # fixed: the drawn negatives depend on it
 
 

@@ -11,6 +11,7 @@ from recsys.feature._arrays import as_numbers
 from recsys.retrieval import top_k, top_k_of_scores
 from recsys.train.match_model import MatchModel
 from recsys.train.rows import check_fingerprint
+from recsys.train.seen import check_rows
 
 Floats = NDArray[np.float64]
 

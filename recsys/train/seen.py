@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.data.progress import working
 from recsys.feature._constraints import Integer
 from recsys.metrics.relevance import repeated
-from recsys.train.evaluation import UNSEEN
 from recsys.train.match_model import as_csr
+
+UNSEEN = 1
+"""Id of all items that training has not seen, where ids below 2 are reserved."""
 
 
 def blocks_of(num_users: int, block: int) -> Iterator[slice]:
