@@ -26,7 +26,7 @@ from machine import claim
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from recsys.retrieval import top_k  # noqa: E402
+from recsys.retrieval.search import top_k
 
 ROWS, COLUMNS, CENTRES, SPREAD = 1024, 16384, 1000, 0.7
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -21,7 +21,8 @@ import pyarrow as pa
 from recsys import create_model, list_models, load_model, metrics
 from recsys.data import Categorical, FeaturePipeline, History, MultiValue, Numeric
 from recsys.data.synthetic import click_log
-from recsys.retrieval import diversify, top_k, top_k_of_scores
+from recsys.retrieval.diversity import diversify
+from recsys.retrieval.search import top_k, top_k_of_scores
 from recsys.serving.exact_index import ExactIndex
 from recsys.serving.index import index_recall, load_index
 from recsys.train.evaluation import evaluate, evaluate_sampled

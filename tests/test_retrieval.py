@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from recsys import retrieval
-from recsys.retrieval import diversify, top_k
+from recsys.retrieval.diversity import diversify
+from recsys.retrieval.search import top_k
 
 
 def by_sorting(users, masks, items, k, seen, reserved):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.data.writing import whole_file
 from recsys.feature._arrays import as_numbers
 from recsys.feature._constraints import Integer
-from recsys.retrieval import top_k
+from recsys.retrieval.search import top_k
 from recsys.train.match_model import as_csr
 
 BLOCK = 1024  # user vectors of one search

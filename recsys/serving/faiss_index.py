@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.feature._arrays import as_numbers
 from recsys.metrics.lists import check_k
-from recsys.retrieval import check_excluded
+from recsys.retrieval.checks import check_excluded
 from recsys.serving.exact_index import (
     BLOCK,
     Index,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsys.metrics.recall import recall
-from recsys.serving.exact_index import ExactIndex, Index
-from recsys.serving.faiss_index import FaissIndex, Turn, faiss_module
+from recsys.serving.exact_index import ExactIndex, Index, Turn
+from recsys.serving.faiss_index import FaissIndex, faiss_module
 from recsys.train.match_model import as_csr
 
 _DAMAGED = (OSError, zipfile.BadZipFile, zlib.error)

@@ -17,7 +17,7 @@ from recsys.metrics.precision import query_precision
 from recsys.metrics.queries import Queries, judge
 from recsys.metrics.recall import query_recall
 from recsys.metrics.sampled import estimated_rank
-from recsys.retrieval import check_excluded
+from recsys.retrieval.checks import check_excluded
 from recsys.train.match_model import MatchModel, as_csr
 from recsys.train.scores import Floats, Pairs, Scores, source_of
 from recsys.train.seen import (

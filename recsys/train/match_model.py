@@ -10,7 +10,8 @@ from recsys.feature._constraints import Integer, Maybe, Number, checked
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.matching.match_loss import MatchLoss
 from recsys.metrics.relevance import check_judged
-from recsys.retrieval import diversify, top_k
+from recsys.retrieval.diversity import diversify
+from recsys.retrieval.search import top_k
 from recsys.saving import saved
 from recsys.train.columns import check_columns, columns_of_catalogue
 from recsys.train.model import Model

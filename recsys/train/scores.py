@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.data.reader import as_columns
 from recsys.feature._arrays import as_numbers
-from recsys.retrieval import top_k, top_k_of_scores
+from recsys.retrieval.search import top_k, top_k_of_scores
 from recsys.train.match_model import MatchModel
 from recsys.train.rows import check_fingerprint
 from recsys.train.seen import check_rows

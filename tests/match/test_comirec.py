@@ -6,7 +6,7 @@ import pytest
 
 from recsys import Field
 from recsys.match.comirec import comirec
-from recsys.retrieval import diversify
+from recsys.retrieval.diversity import diversify
 from tests import oracle, zoo
 from tests.close import close
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from recsys.retrieval import top_k
+from recsys.retrieval.search import top_k
 from recsys.serving import ExactIndex, FaissIndex, index_recall, load_index
 from tests.close import close
 

@@ -1,4 +1,4 @@
-"""Exact retrieval: the k items of a catalogue with the largest scores."""
+"""The k largest scores, tile by tile."""
 
 import math
 import os
@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from recsys.feature._arrays import as_array, as_numbers
-from recsys.feature._constraints import Integer, Number
+from recsys.feature._arrays import as_numbers
+from recsys.retrieval.checks import check_excluded, check_finite, check_numbers
 
 # A tile of scores: enough for BLAS to run at full speed, and still in the cache when
 # its best are looked for.
 _USERS, _ITEMS = 1024, 512
+
+
 _GROUP = 16  # items of a tile whose largest score is looked at first
+
+
 _LIMITED = threading.Lock()  # two that limit BLAS in turns would leave it limited
 
 
@@ -76,7 +80,7 @@ def top_k(
             "and items (num_items, dim). Received: shapes "
             f"{users.shape} and {items.shape}"
         )
-    _check_numbers(k, reserved)
+    check_numbers(k, reserved)
     num_users, num_interests, _ = users.shape
     exists = np.ones(users.shape[:2], bool)
     if interest_mask is not None:
@@ -87,7 +91,7 @@ def top_k(
             f"Received: shape {exists.shape}"
         )
     offsets, excluded = check_excluded(exclude, num_users, len(items))
-    _check_finite("items", items)
+    check_finite("items", items)
 
     dtype = np.result_type(users, items, np.float32)
     ids = np.full((num_users, k), -1, np.int32)
@@ -101,7 +105,7 @@ def top_k(
         all_valid = valid.all()
         vectors = np.where(exists[rows, :, None], users[rows], 0).swapaxes(0, 1)
         vectors = vectors.reshape(len(valid), -1).astype(dtype, copy=False)
-        _check_finite("users", vectors)
+        check_finite("users", vectors)
         columns = np.ascontiguousarray(vectors.T)
         seen = excluded[offsets[rows.start] : offsets[rows.stop]]
         by_id = np.argsort(seen)
@@ -165,7 +169,7 @@ def top_k_of_scores(
             "scores must have shape (num_users, num_items) and not be NaN. Received: "
             f"shape {scores.shape}"
         )
-    _check_numbers(k, reserved)
+    check_numbers(k, reserved)
     offsets, excluded = check_excluded(exclude, *scores.shape)
     scores[np.repeat(np.arange(len(scores)), np.diff(offsets)), excluded] = -np.inf
     ids = np.full((len(scores), k), -1, np.int32)
@@ -177,73 +181,6 @@ def top_k_of_scores(
             best.see(scores[rows, first : first + _ITEMS].T, first)
         best.merge()
     return ids, found
-
-
-def diversify(
-    ids: ArrayLike, scores: ArrayLike, categories: ArrayLike, k: int, weight: float
-) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Chooses items of several categories among the best (ComiRec, algorithm 1).
-
-    One after the other, the item with the largest `score - weight * (chosen items of
-    its category)`; of equal ones that with the larger score.
-
-    Args:
-        ids: Candidates of each user as `top_k` returns them, `(num_users, pool)`; -1
-            is none.
-        scores: Their scores, alike.
-        categories: Category of each item id, `(num_items,)`.
-        k: Items to choose, at most `pool`.
-        weight: What each chosen item of its category costs an item, at least 0.
-
-    Returns:
-        Ids and scores, `(num_users, k)`, in the order of choice; id -1 and score -inf
-        where a user has less than k candidates.
-
-    Raises:
-        ValueError: If shapes do not fit, a score is NaN, or a number is out of range.
-
-    Example:
-    >>> diversify([[5, 3, 4]], [[0.9, 0.8, 0.7]], [0, 0, 0, 1, 2, 1], 2, 0.15)
-    (array([[5, 4]], dtype=int32), array([[0.9, 0.7]]))
-    """
-    scores = as_numbers("scores", scores)
-    ids = as_numbers("ids", ids).astype(np.int32)
-    categories = as_array("categories", categories)
-    fits = ids.shape == scores.shape and ids.ndim == 2
-    if not fits or not Integer(1, most=ids.shape[1]).accepts(k):
-        raise ValueError(
-            "ids and scores must have one shape (num_users, pool), pool at least k, an "
-            "integer of at least 1. "
-            f"Received: shapes {ids.shape} and {scores.shape}, k={k!r}"
-        )
-    if np.isnan(scores[ids >= 0]).any():
-        raise ValueError(
-            "scores must not be NaN. Received: NaN for ids "
-            f"{np.unique(ids[(ids >= 0) & np.isnan(scores)])}"
-        )
-    if categories.shape[:1] <= (ids.max(initial=0),) or categories.ndim != 1:
-        raise ValueError(
-            f"categories must be one for each item id, up to {ids.max(initial=0)}. "
-            f"Received: shape {categories.shape}"
-        )
-    if not Number(0).accepts(weight):
-        raise ValueError(
-            f"weight must be finite and at least 0. Received: weight={weight!r}"
-        )
-    of = categories[ids]
-    value = np.where(ids < 0, -np.inf, scores).astype(np.float64)
-    rows, chosen = np.arange(len(ids)), np.empty((len(ids), k), np.intp)
-    left = np.empty(chosen.shape, bool)
-    for place in range(k):
-        best = value.argmax(axis=1)
-        chosen[:, place] = best
-        left[:, place] = value[rows, best] > -np.inf
-        value -= weight * (of == of[rows, best][:, None])
-        value[rows, best] = -np.inf
-    return (
-        np.where(left, np.take_along_axis(ids, chosen, axis=1), -1),
-        np.where(left, np.take_along_axis(scores, chosen, axis=1), -np.inf),
-    )
 
 
 class _Best:
@@ -296,61 +233,3 @@ class _Best:
         self.ids[:] = np.take_along_axis(ids, best, axis=1)
         self.kth = self.scores[:, -1].copy()
         self.users, self.found, self.values, self.waiting = [], [], [], 0
-
-
-def check_excluded(
-    exclude: tuple[ArrayLike, ArrayLike] | None, num_users: int, num_items: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Returns `exclude` of `top_k` as arrays; `None` is nothing for anybody.
-
-    Raises:
-        ValueError: If it is no CSR matrix of as many users, or an id is no item.
-    """
-    if exclude is None:
-        return np.zeros(num_users + 1, np.intp), np.empty(0, np.intp)
-    if not isinstance(exclude, (tuple, list)) or len(exclude) != 2:
-        raise ValueError(
-            f"exclude must be (offsets, ids), two arrays. Received: {exclude!r}"
-        )
-    parts = [as_numbers("offsets and ids of exclude", part) for part in exclude]
-    if any(part.ndim != 1 for part in parts):
-        raise ValueError(
-            "exclude must be (offsets, ids), arrays of one axis. "
-            f"Received: shapes {[part.shape for part in parts]}"
-        )
-    if any(part.size and part.dtype.kind not in "iu" for part in parts):
-        raise ValueError(
-            "exclude must be (offsets, ids), both integers. "
-            f"Received: dtypes {[str(part.dtype) for part in parts]}"
-        )
-    offsets, ids = (part.astype(np.intp) for part in parts)
-    if (
-        offsets.shape != (num_users + 1,)
-        or offsets[0] != 0
-        or offsets[-1] != len(ids)
-        or (np.diff(offsets) < 0).any()
-    ):
-        raise ValueError(
-            f"exclude must be (offsets, ids), where {num_users + 1} offsets rise from "
-            f"0 to the number of ids. Received: offsets {offsets}, {len(ids)} ids"
-        )
-    if len(ids) and (ids.min() < 0 or ids.max() >= num_items):
-        raise ValueError(
-            f"Excluded ids must be in [0, {num_items}), rows of items. "
-            f"Received: {ids.min()} to {ids.max()}"
-        )
-    return offsets, ids
-
-
-def _check_numbers(k: int, reserved: int) -> None:
-    if not Integer(1).accepts(k) or not Integer(0).accepts(reserved):
-        raise ValueError(
-            "k must be an integer of at least 1 and reserved one of at least 0. "
-            f"Received: k={k!r}, reserved={reserved!r}"
-        )
-
-
-def _check_finite(name: str, vectors: NDArray[Any]) -> None:
-    # Unlike isfinite(vectors).all(), this allocates nothing; NaN is the least of all.
-    if vectors.size and not np.isfinite((vectors.min(), vectors.max())).all():
-        raise ValueError(f"{name} must be finite. Received: NaN or infinite values")
