@@ -259,14 +259,14 @@ def pytest_configure(config: Any) -> None:
         config.add_cleanup(write)
 
 
-def run(name: str, files: list[str]) -> dict[str, tuple[bool, bool]]:
+def run(name: str, files: list[str], workers: int = 2) -> dict[str, tuple[bool, bool]]:
     """Returns of each file whether a test came to a mutation, and one failed."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
         command = [sys.executable, "-m", "pytest", "-p", "tests.mutations", *files]
-        command += ["-m", "oracle", "-n", "2", "--dist", "loadgroup", "--tb", "no"]
+        command += ["-m", "oracle", "-n", str(workers), "--dist", "loadgroup"]
         subprocess.run(
-            [*command, "-p", "no:cacheprovider"],
+            [*command, "--tb", "no", "-p", "no:cacheprovider"],
             env={**os.environ, "MUTATION": name, "MUTATION_FOUND": str(out)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from recsys import retrieval
+from recsys.retrieval import search
 from recsys.retrieval.diversity import diversify
 from recsys.retrieval.search import top_k
 
@@ -59,7 +59,7 @@ def test_equals_sorting_all_scores(data):
     tile = data.draw(st.sampled_from([(1, 1, 1), (2, 7, 3), (1024, 32, 16)]))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in zip(("_USERS", "_ITEMS", "_GROUP"), tile, strict=True):
-            patch.setattr(retrieval, name, value)
+            patch.setattr(search, name, value)
         ids, scores = top_k(
             users,
             items.astype("float32"),
