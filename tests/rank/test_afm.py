@@ -13,19 +13,24 @@ from tests.close import close
 FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 FM_COLUMNS += ["seen", "seen_category"]
 LOGIT = Task("ctr", return_logit=True)
+UNITS = 5
 
 
 def _model():
-    model = afm(zoo.fields(dim=4), LOGIT, attention_units=5)
+    model = afm(zoo.fields(dim=4), LOGIT, attention_units=UNITS)
     zoo.jitter(model, 0.5)
     return model
 
 
 def _pooled(w, x):
+    """Eq. 4-6."""
     e = [oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS]
     pairs = [i * j for i, j in itertools.combinations(e, 2)]
-    hidden = [oracle.relu(oracle.dense(p, w, "dnn_attention/hidden")) for p in pairs]
-    score = np.stack([h @ w["dnn_attention/score/kernel"] for h in hidden], 1)
+    name, scores = "dnn_attention", []
+    for pair in pairs:
+        hidden = oracle.relu(oracle.dense(pair, w, f"{name}/hidden", UNITS))
+        scores.append(oracle.dense(hidden, w, f"{name}/score", 1, bias=False))
+    score = np.stack(scores, 1)
     a = np.exp(score) / np.exp(score).sum(1, keepdims=True)
     assert a.shape == (len(score), 28, 1)
     return (a * np.stack(pairs, 1)).sum(1)
@@ -41,9 +46,9 @@ def _first(w, x):
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     w = oracle.weights(model)
-    logit = _first(w, x) + _pooled(w, x) @ w["dnn_projection/kernel"]
+    second = oracle.dense(_pooled(w, x), w, "dnn_projection", 1, bias=False)
     out = model.predict(x, verbose=0)["logit"]
-    close(out, logit, terms=100)
+    close(out, _first(w, x) + second, terms=100)
 
 
 def test_equal_attention_is_the_mean_of_the_pairs():

@@ -15,18 +15,20 @@ DEEP += ["seen", "seen_category"]
 E = np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32")
 
 
-def _attention(e, w, heads):
+def _attention(e, w, name, heads, head_dim):
     """Eq. 5-8, head by head."""
+
+    def heads_of(kind):
+        projected = e @ w[f"{name}/{kind}"]
+        assert projected.shape[-1] == heads * head_dim
+        return np.split(projected, heads, axis=-1)
+
     mixed = []
-    width = w["query"].shape[1] // heads
-    for h in range(heads):
-        q, k, v = (
-            e @ w[name][:, h * width : (h + 1) * width]
-            for name in ("query", "key", "value")
-        )
-        score = np.exp(np.einsum("bmd,bkd->bmk", q, k))
-        mixed.append(score / score.sum(-1, keepdims=True) @ v)
-    return oracle.relu(np.concatenate(mixed, axis=-1) + e @ w["residual"])
+    kinds = (heads_of(kind) for kind in ("query", "key", "value"))
+    for q, k, v in zip(*kinds, strict=True):
+        mixed.append(oracle.softmax(np.einsum("bmd,bkd->bmk", q, k)) @ v)
+    residual = e @ w[f"{name}/residual"]
+    return oracle.relu(np.concatenate(mixed, axis=-1) + residual)
 
 
 @pytest.mark.parametrize("hidden_units", [(), (10, 6)])
@@ -40,16 +42,15 @@ def test_it_computes_the_paper(hidden_units):
     x, w = zoo.rows(9), oracle.weights(model)
     e = np.stack([oracle.column(name, x, w, "embedding_") for name in COLUMNS], axis=1)
     for i in range(2):
-        names = ("query", "key", "value", "residual")
-        e = _attention(e, {n: w[f"dnn_attention_{i}/{n}"] for n in names}, heads=2)
+        e = _attention(e, w, f"dnn_attention_{i}", heads=2, head_dim=5)
     flat = e.reshape(9, -1)
     if hidden_units:
         deep = oracle.columns(DEEP, x, w)
-        logit = oracle.dense(flat, w, "dnn_attention_logit/logit")
-        logit = logit + oracle.tower(deep, w, "dnn_mlp")
+        logit = oracle.dense(flat, w, "dnn_attention_logit/logit", 1)
+        logit = logit + oracle.tower(deep, w, "dnn_mlp", hidden_units, bias=False)
     else:
         flat = np.concatenate([flat, x["scores"]], axis=-1)
-        logit = oracle.dense(flat, w, "dnn_attention_logit/logit")
+        logit = oracle.dense(flat, w, "dnn_attention_logit/logit", 1)
     found = model.predict(x, verbose=0)["logit"]
     close(found, logit, terms=1_000)
 

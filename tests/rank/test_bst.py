@@ -10,13 +10,15 @@ from tests.close import close
 from tests.rank.test_tin import TIMED, ranks, timed
 
 BOTH = Task("ctr", return_logit=True)
+UNITS, HEADS, DFF = (8, 4), 3, 5
 
 
 def leaky(x):
     return np.where(x > 0, x, 0.2 * x)
 
 
-def _interest(x, w, times, blocks, heads, output, name="dnn_transformer_default"):
+def _interest(x, w, times, blocks, output, name="dnn_transformer_default"):
+    """Eq. 1-6, row by row."""
     e, valid, q = oracle.history(x, w)
     p, rows = w[f"{name}/times"], []
     for row in range(len(e)):
@@ -24,10 +26,10 @@ def _interest(x, w, times, blocks, heads, output, name="dnn_transformer_default"
         s = np.concatenate([e[row] + p[times[row]], q[row][None] + p[0]])
         for i in range(blocks):
             seen = np.tile(there, (len(s), 1))
-            attended = oracle.attention(s, s, seen, heads, w, f"{name}/attention_{i}")
+            attended = oracle.attention(s, s, seen, HEADS, w, f"{name}/attention_{i}")
             s = oracle.norm(s + attended, w, f"{name}/norm_{i}")
-            hidden = leaky(oracle.dense(s, w, f"{name}/ffn_{i}/expand"))
-            change = oracle.dense(hidden, w, f"{name}/ffn_{i}/contract")
+            hidden = leaky(oracle.dense(s, w, f"{name}/ffn_{i}/expand", DFF))
+            change = oracle.dense(hidden, w, f"{name}/ffn_{i}/contract", s.shape[-1])
             s = oracle.norm(s + change, w, f"{name}/ffn_{i}/norm")
         if output == "target":
             rows.append(s[-1])
@@ -44,13 +46,19 @@ def _interest(x, w, times, blocks, heads, output, name="dnn_transformer_default"
 def test_it_computes_the_paper(output, times):
     fields = TIMED if times else zoo.fields()
     model = bst(
-        fields, BOTH, (8, 4), num_blocks=1 + times, num_heads=3, dff=5, output=output
+        fields,
+        BOTH,
+        UNITS,
+        num_blocks=1 + times,
+        num_heads=HEADS,
+        dff=DFF,
+        output=output,
     )
     zoo.jitter(model)
     x, w = timed(9), oracle.weights(model)
     when = x["age_of"] if times else np.where(x["seen"] != 0, ranks(x["seen"] != 0), 0)
-    interest = _interest(x, w, when, 1 + times, 3, output)
-    expected = oracle.with_interest(x, w, interest, leaky)
+    interest = _interest(x, w, when, 1 + times, output)
+    expected = oracle.with_interest(x, w, interest, UNITS, leaky)
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 

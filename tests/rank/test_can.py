@@ -13,7 +13,7 @@ UNITS = (5, 3, 2)
 
 
 def _coaction(weights, p, valid, units, orders, indep):
-    """One row: `p` (length, units[0])."""
+    """Eq. 3-7 of one row: `p` (length, units[0])."""
     features, start = [], 0
     for order in range(1, orders + 1):
         h = p**order
@@ -24,6 +24,7 @@ def _coaction(weights, p, valid, units, orders, indep):
             if depth < len(units) - 1:
                 h = np.tanh(h)
             features.append(h[valid].sum(0))
+    assert start == len(weights)
     return np.concatenate(features)
 
 
@@ -51,7 +52,7 @@ def test_it_computes_the_paper(indep):
                 ]
             )
         )
-    expected = oracle.tower(np.concatenate(features, -1), w, "dnn_mlp", "dice")
+    expected = oracle.tower(np.concatenate(features, -1), w, "dnn_mlp", (8, 4), "dice")
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 

@@ -21,28 +21,24 @@ def _model(**kwargs):
     return model
 
 
-def _norm(x, w, name):
-    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    return (x - mean) / np.sqrt(var + 1e-5) * w[f"{name}/gamma"] + w[f"{name}/beta"]
-
-
-def _refined(w, x, single_layer):
+def _refined(w, x, share, single_layer):
     history = oracle.zoo_attention(x, w)
     e = [oracle.column(name, x, w, "embedding_") for name in COLUMNS]
     refined = e = np.stack([*e, history[:, :D], history[:, D:]], 1)
     for i in (0, 1):
-        a = w.get(f"dnn_aggregate_{i}/kernel", w["dnn_aggregate_0/kernel"])
-        p = w.get(f"dnn_project_{i}/kernel", w["dnn_project_0/kernel"])
-        hidden = oracle.relu(e.reshape(9, -1) @ a)
-        context = np.stack([hidden @ p[:, f * D : f * D + D] for f in range(F)], 1)
-        m = refined * context
+        a = f"dnn_aggregate_{i if share == 'none' else 0}"
+        p = f"dnn_project_{0 if share == 'all' else i}"
+        # Eq. 6: of the embeddings as they are in the tables.
+        hidden = oracle.relu(oracle.dense(e.reshape(9, -1), w, a, T, bias=False))
+        context = oracle.dense(hidden, w, p, F * D, bias=False)
+        m = refined * context.reshape(9, F, D)
         name = f"dnn_block_{i}"
-        if single_layer:
-            refined = m @ w[f"{name}/dense/kernel"]
-        else:
-            inner = oracle.relu(m @ w[f"{name}/inner/kernel"])
-            refined = inner @ w[f"{name}/outer/kernel"] + m
-        refined = _norm(refined, w, f"{name}/norm")
+        if single_layer:  # eq. 13
+            refined = oracle.dense(m, w, f"{name}/dense", D, bias=False)
+        else:  # eq. 9 and 11-12
+            inner = oracle.relu(oracle.dense(m, w, f"{name}/inner", D, bias=False))
+            refined = oracle.dense(inner, w, f"{name}/outer", D, bias=False) + m
+        refined = oracle.norm(refined, w, f"{name}/norm")
     return refined
 
 
@@ -52,11 +48,9 @@ def _refined(w, x, single_layer):
 def test_it_computes_the_paper(share, single_layer):
     model, x = _model(share=share, single_layer=single_layer), zoo.rows(9)
     w = oracle.weights(model)
-    assert ("dnn_aggregate_1/kernel" in w) == (share == "none")
-    assert ("dnn_project_1/kernel" in w) == (share != "all")
-    refined = _refined(w, x, single_layer)
-    by_field = (refined * w["dnn_contributions/kernel"]).sum(-1)
-    rest = x["scores"] @ w["dnn_raw/logit/kernel"] + w["dnn_bias/bias"]
+    refined = _refined(w, x, share, single_layer)
+    by_field = (refined * w["dnn_contributions/kernel"]).sum(-1)  # eq. 14
+    rest = oracle.tower(x["scores"], w, "dnn_raw", (), bias=False) + w["dnn_bias/bias"]
     out = model.predict(x, verbose=0)["logit"]
     close(out, by_field.sum(-1, keepdims=True) + rest, terms=1_000)
     found = feature_contributions(model, x)

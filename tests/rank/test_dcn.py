@@ -9,23 +9,26 @@ from tests import oracle, planted, zoo
 from tests.close import close
 
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
+UNITS = (8, 6)
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + (8 + 4)
 ATTENTION = 4 * 12 * 80 + 80 + 80 * 40 + 40 + 40 + 1 + (80 + 40)
 TABLES = 40 * 4 + 3 + 12 * 5 + 30 * 8 + 7 * 4 + 24 * 2
 
 
-def _crossed(x0, w):
-    x, i = x0, 0
-    while f"dnn_cross/cross_{i}/bias" in w:
+def _crossed(x0, w, layers, cross_type="matrix", low_rank_dim=None):
+    """Eq. 3 of DCN, or eq. 1 and, of a rank, 2 of DCN-V2."""
+    x = x0
+    for i in range(layers):
         name = f"dnn_cross/cross_{i}"
-        kernel, bias = w.get(f"{name}/kernel"), w[f"{name}/bias"]
-        if kernel is not None and kernel.shape[1] == 1:
-            x = x0 * (x * kernel[:, 0]).sum(1, keepdims=True) + bias + x
+        if cross_type == "vector":
+            product = oracle.dense(x, w, name, 1, bias=False)
+            x = x0 * product + w[f"{name}/bias"] + x
+        elif low_rank_dim is None:
+            x = x0 * oracle.dense(x, w, name, WIDTH) + x
         else:
-            if kernel is None:
-                kernel = w[f"{name}/v"] @ w[f"{name}/u"]
-            x = x0 * (np.einsum("bi,ij->bj", x, kernel) + bias) + x
-        i += 1
+            low = x @ w[f"{name}/v"]
+            assert low.shape[1] == low_rank_dim
+            x = x0 * (low @ w[f"{name}/u"] + w[f"{name}/bias"]) + x
     return x
 
 
@@ -36,15 +39,17 @@ def _crossed(x0, w):
 @pytest.mark.oracle
 def test_it_computes_the_papers(kind, structure):
     task = Task("ctr", return_logit=True)
-    model = dcn(zoo.fields(), task, layer_num=3, structure=structure, **kind)
+    kwargs = {"layer_num": 3, "hidden_units": UNITS, "structure": structure, **kind}
+    model = dcn(zoo.fields(), task, **kwargs)
     zoo.jitter(model, 0.1)
     x, w = zoo.rows(9), oracle.weights(model)
     x0 = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
+    crossed = _crossed(x0, w, 3, **kind)
     if structure == "stacked":
-        logit = oracle.tower(_crossed(x0, w), w, "dnn_mlp")
+        logit = oracle.tower(crossed, w, "dnn_mlp", UNITS)
     else:
-        both = [_crossed(x0, w), oracle.mlp(x0, w, "dnn_mlp")]
-        logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit")
+        both = [crossed, oracle.mlp(x0, w, "dnn_mlp", UNITS)]
+        logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit", 1)
     found = model.predict(x, verbose=0)
     close(found["logit"], logit, terms=1_000)
     close(found["ctr"], oracle.sigmoid(logit), terms=1_000)

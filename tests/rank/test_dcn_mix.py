@@ -11,21 +11,19 @@ from tests import oracle, planted, zoo
 from tests.close import close
 
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
+UNITS = (8, 6)
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + (8 + 4)
 
 
 def _crossed(x0, w, layers, experts, rank, gate):
-    """Expert by expert, as the paper writes it."""
+    """Eq. 4-5, expert by expert, as the paper writes it."""
     x = x0
     for i in range(layers):
         v, c, u, g, bias = (
             w[f"dnn_cross/cross_{i}/{name}"] for name in ("v", "c", "u", "gate", "bias")
         )
         score = x @ g
-        if gate == "softmax":
-            weight = np.exp(score) / np.exp(score).sum(1, keepdims=True)
-        else:
-            weight = oracle.sigmoid(score)
+        weight = {"softmax": oracle.softmax, "sigmoid": oracle.sigmoid}[gate](score)
         total = x
         for k in range(experts):
             own = slice(k * rank, (k + 1) * rank)
@@ -41,16 +39,17 @@ def _crossed(x0, w, layers, experts, rank, gate):
 def test_it_computes_the_paper(gate, structure):
     task = Task("ctr", return_logit=True)
     options = {"num_experts": 3, "low_rank_dim": 5, "gate": gate}
-    model = dcn_mix(zoo.fields(), task, structure=structure, **options)
+    options |= {"structure": structure, "hidden_units": UNITS}
+    model = dcn_mix(zoo.fields(), task, **options)
     zoo.jitter(model, 0.2)
     x, w = zoo.rows(9), oracle.weights(model)
     x0 = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
     crossed = _crossed(x0, w, 2, 3, 5, gate)
     if structure == "stacked":
-        logit = oracle.tower(crossed, w, "dnn_mlp")
+        logit = oracle.tower(crossed, w, "dnn_mlp", UNITS)
     else:
-        both = [crossed, oracle.mlp(x0, w, "dnn_mlp")]
-        logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit")
+        both = [crossed, oracle.mlp(x0, w, "dnn_mlp", UNITS)]
+        logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit", 1)
     found = model.predict(x, verbose=0)["logit"]
     close(found, logit, terms=1_000)
 

@@ -18,6 +18,7 @@ from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 COLUMNS += ["seen", "seen_category", "scores"]
+LAYERS = {"dnn_exponential": 2, "dnn_linear": 3}
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 8 + 4 + 2
 X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
 
@@ -37,18 +38,13 @@ def _head(x, w, head, heads):
 
 
 def _crossed(x1, w, network, use_ln):
-    x, i = x1, 0
-    while f"{network}/cross_{i}/kernel" in w:
+    x = x1
+    for i in range(LAYERS[network]):
         name = f"{network}/cross_{i}"
-        h = x @ w[f"{name}/kernel"]
-        mask = h
-        if use_ln:
-            mask = h - h.mean(1, keepdims=True)
-            mask = mask / np.sqrt(h.var(1, keepdims=True) + 1e-5)
-            mask = mask * w[f"{name}/ln/gamma"] + w[f"{name}/ln/beta"]
+        h = oracle.dense(x, w, name, WIDTH // 2, bias=False)
+        mask = oracle.norm(h, w, f"{name}/ln") if use_ln else h
         c = np.concatenate([h, h * oracle.relu(mask)], axis=1) + w[f"{name}/bias"]
         x = (x if network == "dnn_exponential" else x1) * c + x
-        i += 1
     return x
 
 
@@ -61,18 +57,20 @@ def _logits(model, x, heads=1, use_ln=True):
                     _crossed(_head(x, w, k, heads), w, network, use_ln),
                     w,
                     f"{network}_logit/logit",
+                    1,
                 )
                 for k in range(heads)
             ],
             axis=0,
         )
-        for network in ("dnn_exponential", "dnn_linear")
+        for network in LAYERS
     ]
 
 
 def _model(*args, **kwargs):
-    kwargs = {"num_exponential_layers": 2, "num_linear_layers": 3, **kwargs}
-    model = dcnv3(zoo.fields(), *args, **kwargs)
+    exponential, linear = LAYERS.values()
+    layers = {"num_exponential_layers": exponential, "num_linear_layers": linear}
+    model = dcnv3(zoo.fields(), *args, **layers, **kwargs)
     zoo.jitter(model, 0.1)
     return model
 

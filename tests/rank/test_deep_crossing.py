@@ -10,6 +10,7 @@ from tests import oracle, planted, zoo
 from tests.close import close
 
 LOGIT = Task("ctr", return_logit=True)
+UNITS = (6, 5)
 
 
 def _logit(model, x, one_hot_below):
@@ -24,19 +25,20 @@ def _logit(model, x, one_hot_below):
         else:
             embedded.append(oracle.column(name, x, w, "embedding_"))
     embedded.append(oracle.zoo_attention(x, w))
-    shifted = np.concatenate(embedded, -1) + w["dnn_embedded/bias"]
+    shifted = np.concatenate(embedded, -1) + w["dnn_embedded/bias"]  # eq. 1
     z = np.concatenate([*stack, oracle.relu(shifted)], -1)
-    for i in (0, 1):
-        inner = oracle.relu(oracle.dense(z, w, f"dnn_residual_{i}/inner"))
-        z = oracle.relu(z + oracle.dense(inner, w, f"dnn_residual_{i}/outer"))
-    return oracle.dense(z, w, "dnn_logit/logit")
+    for i, units in enumerate(UNITS):  # figure 2
+        inner = oracle.relu(oracle.dense(z, w, f"dnn_residual_{i}/inner", units))
+        outer = oracle.dense(inner, w, f"dnn_residual_{i}/outer", z.shape[-1])
+        z = oracle.relu(z + outer)
+    return oracle.dense(z, w, "dnn_logit/logit", 1)
 
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
     for one_hot_below in (0, 25, 256):
         model = deep_crossing(
-            zoo.fields(), LOGIT, one_hot_below=one_hot_below, hidden_units=(6, 5)
+            zoo.fields(), LOGIT, one_hot_below=one_hot_below, hidden_units=UNITS
         )
         zoo.jitter(model)
         x = zoo.rows(9)

@@ -11,6 +11,7 @@ from tests import oracle, planted, zoo
 from tests.close import close
 
 LOGIT = Task("ctr", return_logit=True)
+UNITS = (8, 6)
 TABLES = 40 + 1 + 12 + 30 + 7 + 24
 ATTENTION = 4 * 8 * 80 + 80 + 80 * 40 + 40 + 40 + 1 + (80 + 40)
 D, F, P = 4, 8, 28
@@ -26,17 +27,18 @@ def _trainable(model):
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
-    model, x = deepfwfm(zoo.fields(dim=D), LOGIT, hidden_units=(8, 6)), zoo.rows(9)
+    model, x = deepfwfm(zoo.fields(dim=D), LOGIT, hidden_units=UNITS), zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
     e = oracle.attended_embeddings(x, w, D)
-    r = w["dnn_fwfm/r"]
+    pairs = itertools.combinations(e, 2)
     second = sum(
-        r[p] * (a * b).sum(-1, keepdims=True)
-        for p, (a, b) in enumerate(itertools.combinations(e, 2))
+        r * (a * b).sum(-1, keepdims=True)
+        for r, (a, b) in zip(w["dnn_fwfm/r"], pairs, strict=True)
     )
     deep = np.concatenate([*e[:6], x["scores"], *e[6:]], -1)
-    expected = oracle.first_order(x, w) + second + oracle.tower(deep, w, "dnn_mlp")
+    expected = oracle.first_order(x, w) + second
+    expected += oracle.tower(deep, w, "dnn_mlp", UNITS, bias=False)
     close(_logit(model, x), expected, terms=1_000)
 
 

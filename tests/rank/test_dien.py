@@ -14,10 +14,11 @@ from tests.close import close
 from tests.layers.test_recurrent import reference
 
 BOTH = Task("ctr", return_logit=True)
+UNITS = (8, 4)
 
 
 def _states(e, valid, w, name="dnn_extractor_default/gru/gru_cell/"):
-    """Keras' GRU: its z is 1 - u of the paper."""
+    """Eq. 2-5 in Keras' GRU: its z is 1 - u of the paper."""
     kernel, recurrent = w[f"{name}kernel"], w[f"{name}recurrent_kernel"]
     (b, c), n = w[f"{name}bias"], e.shape[-1]
     states = np.zeros_like(e)
@@ -35,12 +36,12 @@ def _states(e, valid, w, name="dnn_extractor_default/gru/gru_cell/"):
 @pytest.mark.parametrize("evolution", ["augru", "agru", "aigru"])
 @pytest.mark.oracle
 def test_it_computes_the_paper(evolution):
-    model, x = dien(zoo.fields(), BOTH, evolution=evolution), zoo.rows(9)
+    model, x = dien(zoo.fields(), BOTH, UNITS, evolution=evolution), zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
     e, valid, q = oracle.history(x, w)
     states = _states(e, valid, w)
-    asked = q @ w["dnn_attention_default/kernel"]
+    asked = q @ w["dnn_attention_default/kernel"]  # eq. 8
     interest = np.stack(
         [
             reference(
@@ -55,7 +56,7 @@ def test_it_computes_the_paper(evolution):
         ]
     )
     logit = model.predict(x, verbose=0)["logit"]
-    expected = oracle.with_interest(x, w, interest)
+    expected = oracle.with_interest(x, w, interest, UNITS)
     close(logit, expected, terms=1_000)
 
 
@@ -89,6 +90,7 @@ def _auxiliary(model, x):
 
 
 def _expected(x, w, drawn, drawn_category):
+    """Eq. 6, as a mean over steps."""
     e, valid, _ = oracle.history(x, w)
     states = _states(e, valid, w)
     items, kinds = w["embedding_item_id/embeddings"], w["embedding_category/embeddings"]
@@ -118,7 +120,7 @@ def test_the_auxiliary_loss(monkeypatch, catalogue):
     zoo.jitter(model)
     drawn = _fixed_draws(monkeypatch)
     of_drawn = kinds[drawn] if catalogue else x["seen_category"][:, 1:]
-    expected = _expected(x, oracle.weights(model), drawn, of_drawn)
+    expected = _expected(x, oracle.values(model), drawn, of_drawn)
     close(_auxiliary(model, x), expected, terms=100)
 
 
@@ -143,7 +145,7 @@ def test_a_history_of_one_has_no_auxiliary_loss():
 
 def test_it_is_added_to_the_loss_of_training_and_not_to_predictions():
     plain, model = dien(zoo.fields(), auxiliary=0.0), dien(zoo.fields(), auxiliary=0.5)
-    w = oracle.weights(model)
+    w = oracle.values(model)
     for weight in plain.weights:
         weight.assign(w[weight.path])
     x, y = zoo.rows(32), zoo.labels("rank", 32)

@@ -28,7 +28,7 @@ def test_it_computes_the_paper():
     concat = np.concatenate(
         [oracle.columns(PLAIN, x, w), oracle.zoo_attention(x, w)], -1
     )
-    logit = oracle.tower(concat, w, "dnn_mlp", "dice")
+    logit = oracle.tower(concat, w, "dnn_mlp", (100, 64), "dice")
     close(model.predict(x, verbose=0), oracle.sigmoid(logit), terms=1_000)
 
 
@@ -157,7 +157,7 @@ def test_mini_batch_aware_regularization():
         for training in (True, False)
     }
     ids = np.unique(np.concatenate([x["item_id"], x["seen"][x["seen"] > 0]]))
-    table = oracle.weights(model)["embedding_item_id/embeddings"]
+    table = oracle.values(model)["embedding_item_id/embeddings"]
     expected = 0.4 / 2 * ((table[ids] ** 2).sum(1) / counts[ids]).sum()
     # A training step of Dice also moves its statistics, hence two forward passes.
     assert loss[True] - loss[False] == pytest.approx(expected, rel=1e-3)

@@ -12,10 +12,11 @@ from tests.close import close
 
 IDS = ["user_id", "tags", "item_id", "category", "hour"]
 LOGIT = Task("ctr", return_logit=True)
+UNITS = (8, 6)
 
 
 def _model(**kwargs):
-    kwargs = {"bottom_hidden_units": (5,), "hidden_units": (8, 6), **kwargs}
+    kwargs = {"bottom_hidden_units": (5,), "hidden_units": UNITS, **kwargs}
     model = dlrm(zoo.fields(dim=4), LOGIT, **kwargs)
     zoo.jitter(model)
     return model
@@ -26,13 +27,14 @@ def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     w = oracle.weights(model)
     numbers = np.concatenate([x["age"][:, None], x["scores"]], -1)
-    bottom = oracle.mlp(numbers, w, "dnn_bottom_mlp")
+    bottom = oracle.mlp(numbers, w, "dnn_bottom_mlp", (5, 4))
     history = oracle.zoo_attention(x, w)
     vectors = [bottom, *(oracle.column(n, x, w, "embedding_") for n in IDS)]
     vectors += [history[:, :4], history[:, 4:]]
+    # Section 2.1.3.
     dots = [(a * b).sum(-1) for a, b in itertools.combinations(vectors, 2)]
     top = np.concatenate([bottom, np.stack(dots, -1)], -1)
-    logit = oracle.tower(top, w, "dnn_top_mlp")
+    logit = oracle.tower(top, w, "dnn_top_mlp", UNITS)
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=100)
 
@@ -54,7 +56,7 @@ def test_without_numbers_the_top_reads_products_only():
     w = oracle.weights(model)
     e = [w[f"embedding_{n}/embeddings"][x[n]] for n in "ab"]
     dot = (e[0] * e[1]).sum(-1, keepdims=True)
-    logit = oracle.dense(dot, w, "dnn_top_mlp/logit")
+    logit = oracle.dense(dot, w, "dnn_top_mlp/logit", 1)
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=100)
 

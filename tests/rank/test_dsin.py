@@ -12,6 +12,7 @@ from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
 K, T, H = 3, 2, 2
+UNITS, DFF = (8, 4), 5
 SESSIONS = [
     *zoo.fields(),
     Field(
@@ -30,7 +31,7 @@ def _rows(n, seed=0):
 
 
 def _interests(e, valid, part, w, name="dnn_sessions_default"):
-    """`(rows, K, d)`, oldest session first, and which there are."""
+    """Eq. 2-6: `(rows, K, d)`, oldest session first, and which there are."""
     of_session, of_position, of_unit = (
         w[f"{name}/of_{n}"] for n in ("session", "position", "unit")
     )
@@ -40,7 +41,7 @@ def _interests(e, valid, part, w, name="dnn_sessions_default"):
             steps = np.flatnonzero(valid[row] & (part[row] == k))
             if not len(steps):
                 continue
-            back = np.minimum(np.arange(len(steps))[::-1], len(of_position) - 1)
+            back = np.minimum(np.arange(len(steps))[::-1], T - 1)
             s = e[row, steps] + of_session[k - 1] + of_unit
             s = s + of_position[back][:, None]
             encoder = f"{name}/encoder"
@@ -49,15 +50,15 @@ def _interests(e, valid, part, w, name="dnn_sessions_default"):
                 s, s, seen, H, w, f"{encoder}/cross_attention/attention"
             )
             s = oracle.norm(s + attended, w, f"{encoder}/cross_attention/norm")
-            hidden = oracle.relu(oracle.dense(s, w, f"{encoder}/ffn/expand"))
-            change = oracle.dense(hidden, w, f"{encoder}/ffn/contract")
+            hidden = oracle.relu(oracle.dense(s, w, f"{encoder}/ffn/expand", DFF))
+            change = oracle.dense(hidden, w, f"{encoder}/ffn/contract", s.shape[-1])
             s = oracle.norm(s + change, w, f"{encoder}/ffn/norm")
             vectors[row, K - k], there[row, K - k] = s.mean(0), True
     return vectors, there
 
 
 def _lstm(x, there, w, name):
-    """States of one row in the order of the steps that are."""
+    """Eq. 7-8: states of one row in the order of the steps that are."""
     kernel, recurrent, bias = (
         w[f"{name}/lstm_cell/{n}"] for n in ("kernel", "recurrent_kernel", "bias")
     )
@@ -81,12 +82,13 @@ def _interest(x, w, merge):
             _lstm(vectors[row], s, w, f"dnn_lstm_default/both/{n}_lstm")
             for n, s in (("forward", steps), ("backward", steps[::-1]))
         ]
-        both = {"ave": sum(ways) / 2, "sum": sum(ways)}.get(merge)
-        both = np.concatenate(ways, axis=-1) if both is None else both
-        pair = []
+        concat = np.concatenate(ways, axis=-1)
+        merged = {"ave": sum(ways) / 2, "sum": sum(ways), "concat": concat}
+        both, pair = merged[merge], []
         for states, kind in ((vectors[row], "sessions"), (both, "interaction")):
             asked = q[row] @ w[f"dnn_activation_{kind}_default/kernel"]
-            pair.append(oracle.masked(states @ asked, there[row]) @ states)
+            weights = oracle.masked(states @ asked, there[row])  # eq. 9
+            pair.append(weights @ states)
         found.append(np.concatenate(pair))
     return np.stack(found)
 
@@ -94,12 +96,13 @@ def _interest(x, w, merge):
 @pytest.mark.parametrize("merge", ["ave", "sum", "concat"])
 @pytest.mark.oracle
 def test_it_computes_the_paper(merge):
-    model = dsin(SESSIONS, BOTH, num_sessions=K, session_length=T, merge=merge)
+    sizes = {"num_sessions": K, "session_length": T, "num_heads": H, "dff": DFF}
+    model = dsin(SESSIONS, BOTH, UNITS, merge=merge, **sizes)
     zoo.jitter(model)
     x = _rows(24)
     assert x["part"].max() > K  # older sessions do not count
     w = oracle.weights(model)
-    expected = oracle.with_interest(x, w, _interest(x, w, merge))
+    expected = oracle.with_interest(x, w, _interest(x, w, merge), UNITS)
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 

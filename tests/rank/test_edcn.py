@@ -11,24 +11,20 @@ from tests.close import close
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 WIDTHS = [4, 3, 5, 8, 4, 2, 8, 4]
 WIDTH = sum(WIDTHS)
+LAYERS = 3
 BOTH = Task("ctr", return_logit=True)
 
 
-def _softmax(z):
-    z = np.exp(z - z.max(-1, keepdims=True))
-    return z / z.sum(-1, keepdims=True)
-
-
-def _regulated(z, w, name, temperature=1.0):
-    gamma = _softmax(w[f"{name}/gate"] / temperature)
+def _regulated(z, w, name, options):
+    gate, norm = w[f"{name}/gate"], options.get("norm", "scalar")
+    gamma = oracle.softmax(gate / options.get("temperature", 1.0))
     parts = np.split(z, np.cumsum(WIDTHS)[:-1], axis=1)
     r = np.concatenate([g * e for g, e in zip(gamma, parts, strict=True)], axis=1)
-    if f"{name}/norm/moving_mean" in w:
-        mean, variance = (w[f"{name}/norm/moving_{n}"] for n in ("mean", "variance"))
-    elif f"{name}/norm/gamma" in w:
-        mean, variance = r.mean(1, keepdims=True), r.var(1, keepdims=True)
-    else:
+    if norm is None:
         return r
+    if norm == "layer":
+        return oracle.norm(r, w, f"{name}/norm")
+    mean, variance = (w[f"{name}/norm/moving_{n}"] for n in ("mean", "variance"))
     r = (r - mean) / np.sqrt(variance + 1e-5)
     return r * w[f"{name}/norm/gamma"] + w[f"{name}/norm/beta"]
 
@@ -39,47 +35,43 @@ def _bridge(x, h, w, name, bridge):
     if bridge == "add":
         return x + h
     if bridge == "concat":
-        return oracle.relu(oracle.dense(np.hstack([x, h]), w, f"{name}/dense"))
+        return oracle.relu(oracle.dense(np.hstack([x, h]), w, f"{name}/dense", WIDTH))
     total = 0.0
     for side, value in (("cross", x), ("deep", h)):
-        hidden = oracle.relu(oracle.dense(value, w, f"{name}/{side}_hidden"))
-        total += _softmax(hidden @ w[f"{name}/{side}_score/kernel"]) * value
+        hidden = oracle.relu(oracle.dense(value, w, f"{name}/{side}_hidden", WIDTH))
+        score = oracle.dense(hidden, w, f"{name}/{side}_score", WIDTH, bias=False)
+        total += oracle.softmax(score) * value
     return total
 
 
 def _logit(model, rows, options):
     w = oracle.weights(model)
     e = [oracle.columns(COLUMNS, rows, w), oracle.zoo_attention(rows, w)]
-    z, x0, i = np.hstack(e), None, 0
-    while f"dnn_cross_{i}/bias" in w:
-        temperature = options.get("temperature", 1.0)
+    z, x0 = np.hstack(e), None
+    for i in range(LAYERS):
         rc, rd = (
-            _regulated(z, w, f"dnn_regulation_{branch}_{i}", temperature)
+            _regulated(z, w, f"dnn_regulation_{branch}_{i}", options)
             for branch in ("cross", "deep")
         )
         x0 = rc if x0 is None else x0
-        kernel, bias = w[f"dnn_cross_{i}/kernel"], w[f"dnn_cross_{i}/bias"]
-        if options.get("cross_type") == "matrix":
-            x = x0 * (rc @ kernel + bias) + rc
-        else:
-            x = x0 * (rc * kernel[:, 0]).sum(1, keepdims=True) + bias + rc
+        cross, deep = f"dnn_cross_{i}", f"dnn_deep_{i}/dense_0"
+        if options.get("cross_type") == "matrix":  # DCN-V2, eq. 1
+            x = x0 * oracle.dense(rc, w, cross, WIDTH) + rc
+        else:  # DCN, eq. 3
+            x = x0 * oracle.dense(rc, w, cross, 1, bias=False) + rc + w[f"{cross}/bias"]
         if options.get("preactivation"):
-            h = oracle.dense(oracle.relu(rd), w, f"dnn_deep_{i}/dense_0")
+            h = oracle.dense(oracle.relu(rd), w, deep, WIDTH)
         else:
-            h = oracle.relu(oracle.dense(rd, w, f"dnn_deep_{i}/dense_0"))
+            h = oracle.relu(oracle.dense(rd, w, deep, WIDTH))
         bridge = options.get("bridge", "hadamard")
         z = _bridge(x, h, w, f"dnn_bridge_{i}", bridge)
-        i += 1
     joint = np.hstack([x, h, z, rows["scores"]])
-    return oracle.dense(joint, w, "dnn_logit/logit")
+    return oracle.dense(joint, w, "dnn_logit/logit", 1)
 
 
 def _model(**options):
-    model = edcn(zoo.fields(), BOTH, **options)
+    model = edcn(zoo.fields(), BOTH, **{"num_layers": LAYERS, **options})
     zoo.jitter(model, 0.1)
-    for weight in model.weights:
-        if "norm/moving" in weight.path:
-            weight.assign([0.7])
     return model
 
 
@@ -159,9 +151,9 @@ def test_the_first_input_of_the_cross_stays():
     inner = type(model)(model.input, {"z": cross.output})
     before = inner.predict(x, verbose=0)["z"]
     gate = model.get_layer("dnn_regulation_cross_1").gate
-    regulated = _softmax(gate.numpy().astype("float64"))
+    regulated = oracle.softmax(gate.numpy().astype("float64"))
     gate.assign(gate + np.arange(8))
-    after = _softmax(gate.numpy().astype("float64"))
+    after = oracle.softmax(gate.numpy().astype("float64"))
     ratio = np.repeat(after / regulated, WIDTHS)
     found = inner.predict(x, verbose=0)["z"]
     close(found, before * ratio, terms=1_000)

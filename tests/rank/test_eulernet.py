@@ -10,13 +10,14 @@ from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 COLUMNS += ["seen", "seen_category"]
+ORDERS = (8, 5)
 R, P = np.random.default_rng(0).normal(size=(2, 5, 4, 3)).astype("float32")
 
 
-def _layer(z, w, name):
+def _layer(z, w, name, orders, use_ln):
     """One layer on `(rows, dim, num)`, complex."""
     r, p = z.real, z.imag
-    dim, orders = w[f"{name}/shift_phase"].shape
+    dim = z.shape[1]
     log, theta = np.log(np.abs(z)), np.angle(z)
     exponent, phase = np.empty((2, len(z), dim, orders))
     for k in range(orders):
@@ -24,36 +25,33 @@ def _layer(z, w, name):
         exponent[..., k] = (log * a).sum(-1) + w[f"{name}/shift_modulus"][:, k]
         phase[..., k] = (theta * a).sum(-1) + w[f"{name}/shift_phase"][:, k]
     explicit = np.exp(exponent) * np.exp(1j * phase)
-    parts = [
-        oracle.relu(oracle.dense(part.reshape(len(z), -1), w, name)).reshape(
-            len(z), dim, orders
-        )
-        for part in (r, p)
-    ]
+    dense = (
+        oracle.dense(part.reshape(len(z), -1), w, name, dim * orders) for part in (r, p)
+    )
+    parts = [oracle.relu(part).reshape(len(z), dim, orders) for part in dense]
     out = [parts[0] + explicit.real, parts[1] + explicit.imag]
-    for i, norm in enumerate(("ln_real", "ln_imaginary")):
-        if f"{name}/{norm}/gamma" in w:
-            centred = out[i] - out[i].mean(1, keepdims=True)
-            scaled = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
-            gamma, beta = w[f"{name}/{norm}/gamma"], w[f"{name}/{norm}/beta"]
-            out[i] = scaled * gamma[:, None] + beta[:, None]
+    if use_ln:  # over the units of an order
+        norms = (f"{name}/ln_real", f"{name}/ln_imaginary")
+        turned = [part.swapaxes(1, 2) for part in out]
+        normed = [oracle.norm(o, w, n) for o, n in zip(turned, norms, strict=True)]
+        out = [part.swapaxes(1, 2) for part in normed]
     return out[0] + 1j * out[1]
 
 
-@pytest.mark.parametrize("options", [{}, {"use_ln": True}], ids=str)
+@pytest.mark.parametrize("use_ln", [False, True])
 @pytest.mark.oracle
-def test_it_computes_the_paper(options):
+def test_it_computes_the_paper(use_ln):
     task = Task("ctr", return_logit=True)
-    model = eulernet(zoo.fields(dim=4), task, num_orders=(8, 5), **options)
+    model = eulernet(zoo.fields(dim=4), task, num_orders=ORDERS, use_ln=use_ln)
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
     e = np.stack([oracle.column(name, x, w, "embedding_") for name in COLUMNS], axis=2)
     z = w["dnn_euler_features/modulus"] * np.exp(1j * e)
-    for i in range(2):
-        z = _layer(z, w, f"dnn_euler_{i}")
+    for i, orders in enumerate(ORDERS):
+        z = _layer(z, w, f"dnn_euler_{i}", orders, use_ln)
     flat = np.hstack([(z.real + z.imag).reshape(9, -1), x["scores"]])
     found = model.predict(x, verbose=0)["logit"]
-    expected = oracle.dense(flat, w, "dnn_logit/logit")
+    expected = oracle.dense(flat, w, "dnn_logit/logit", 1)
     close(found, expected, terms=1_000)
 
 

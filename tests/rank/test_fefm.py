@@ -25,11 +25,11 @@ def _trainable(model):
 
 def _pairs(e, w):
     u = w["dnn_fefm/kernel"]
-    matrices = (u + u.transpose(0, 2, 1)) / 2
+    matrices, pairs = (u + u.transpose(0, 2, 1)) / 2, itertools.combinations(e, 2)
     return np.stack(
         [
-            np.einsum("ba,ac,bc->b", a, matrices[p], b)
-            for p, (a, b) in enumerate(itertools.combinations(e, 2))
+            np.einsum("ba,ac,bc->b", a, matrix, b)
+            for matrix, (a, b) in zip(matrices, pairs, strict=True)
         ],
         axis=1,
     )
