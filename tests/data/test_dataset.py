@@ -22,7 +22,7 @@ from recsys.data import (
     dataset,
 )
 from recsys.data import pipeline as pipeline_module
-from recsys.metrics import GAUC
+from recsys.metrics.streaming.gauc import GAUC
 from recsys.train import feed
 from recsys.train.model import Model
 from tests.close import close

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from recsys.feature import Field, Task
-from recsys.metrics import AUC, PCOC, LogLoss, auc, log_loss
+from recsys.metrics import auc, log_loss
+from recsys.metrics.streaming.auc import AUC
+from recsys.metrics.streaming.calibration import PCOC
+from recsys.metrics.streaming.log_loss import LogLoss
 from recsys.multidomain.pepnet import pepnet
 from recsys.rank.deepfm import deepfm
 from recsys.rank.tin import tin

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from recsys.layers.table import Embedding
-from recsys.train import by_prefix, optimizers
+from recsys.train import optimizers
 from tests import zoo
 from tests.close import close
 
@@ -213,7 +213,7 @@ def test_an_optimizer_of_keras_on_a_large_table_warns():
 
 
 def test_the_first_component_with_a_key_and_the_longest_key_decide():
-    optimizer = by_prefix.OptimizerByPrefix(
+    optimizer = optimizers.OptimizerByPrefix(
         {
             "embedding": "adagrad",
             "embedding_linear": "ftrl",

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from recsys.metrics import AUC, GAUC, auc, gauc, group_auc
+from recsys.metrics import auc, gauc, group_auc
+from recsys.metrics.streaming.auc import AUC
+from recsys.metrics.streaming.gauc import GAUC
 from tests.close import close
 
 BACKEND = keras.backend.backend()

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from recsys.metrics import LogLoss, log_loss
+from recsys.metrics import log_loss
+from recsys.metrics.streaming.log_loss import LogLoss
 from tests.close import close
 
 
