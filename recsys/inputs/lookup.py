@@ -88,7 +88,7 @@ class Lookup:
     @property
     def prefix(self) -> str:
         """How the names of the tables begin."""
-        return self.prefix
+        return f"embedding_{self._set}"
 
     def resolve(self, fields: Sequence[Field]) -> list[Field]:
         """Returns fields of the embedder with the attributes of their tables."""
