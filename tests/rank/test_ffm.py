@@ -30,7 +30,7 @@ def test_it_computes_the_paper(use_linear):
     zoo.jitter(model)
     w = oracle.weights(model)
     v = [e.reshape(9, F, D) for e in oracle.fm_embeddings(x, w)]
-    second = sum(
+    second = sum(  # eq. 4
         (v[i][:, j] * v[j][:, i]).sum(-1, keepdims=True)
         for i, j in itertools.combinations(range(F), 2)
     )

@@ -10,13 +10,28 @@ from tests.close import close
 
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 GATES = (["user_id", "age"], ["seen", "scores", "tags"])
+UNITS = ((9, 6), (7, 4))
 
 
-def _gate(w, i, context):
-    if context is None:
-        context = w[f"dnn_gate_{i}/context"]
-    hidden = oracle.mlp(context, w, f"dnn_gate_{i}/mlp")
-    return 2 * oracle.sigmoid(oracle.dense(hidden, w, f"dnn_gate_{i}/gate"))
+def _context(names, x, w, i):
+    """Embeddings in tables of the gate's own, or what it learned: of ten numbers."""
+    if not names:
+        assert w[f"dnn_gate_{i}/context"].shape == (1, 10)
+        return w[f"dnn_gate_{i}/context"]
+    table = f"embedding_gate_{i}__"
+    columns = [
+        x[name] @ w[f"{table}scores/embeddings"]
+        if name == "scores"
+        else oracle.column(name, x, w, table)
+        for name in names
+    ]
+    return np.concatenate(columns, axis=-1)
+
+
+def _gate(x, w, i, width):
+    """Eq. 3-5, with one hidden layer."""
+    hidden = oracle.mlp(x, w, f"dnn_gate_{i}/mlp", (64,))
+    return 2 * oracle.sigmoid(oracle.dense(hidden, w, f"dnn_gate_{i}/gate", width))
 
 
 @pytest.mark.parametrize("gates", [GATES, ((), ()), None], ids=str)
@@ -28,8 +43,8 @@ def test_it_computes_the_paper(gates, heads):
         Task("ctr", return_logit=True),
         gate_fields=gates,
         num_heads=heads,
-        hidden_units=(9, 6),
-        second_hidden_units=(7, 4),
+        hidden_units=UNITS[0],
+        second_hidden_units=UNITS[1],
     )
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
@@ -38,13 +53,9 @@ def test_it_computes_the_paper(gates, heads):
     for i in range(2):
         stream = e
         if gates is not None:
-            names = gates[i]
-            own = (
-                oracle.columns(names, x, w, f"embedding_gate_{i}__") if names else None
-            )
-            stream = e * _gate(w, i, own)
-        streams.append(oracle.mlp(stream, w, f"dnn_mlp_{i}"))
-    one, other = streams
+            stream = e * _gate(_context(gates[i], x, w, i), w, i, e.shape[-1])
+        streams.append(oracle.mlp(stream, w, f"dnn_mlp_{i}", UNITS[i]))
+    one, other = streams  # eq. 6-8 from here
     logit = one @ w["dnn_fusion/left"] + other @ w["dnn_fusion/right"]
     logit = logit + w["dnn_fusion/bias"]
     for k in range(heads):

@@ -18,27 +18,27 @@ COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 COLUMNS += ["seen", "seen_category"]
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 BOTH = Task("ctr", return_logit=True)
+UNITS = (100, 64)  # by default of both stacks
 
 
-def _stack(y, w, i, residual):
-    j = 0
-    while f"dnn_stack_{i}_{j}/dense/kernel" in w:
+def _stack(y, w, i, residual, use_bn):
+    for j, units in enumerate(UNITS):
         name = f"dnn_stack_{i}_{j}"
-        h2, h1 = np.split(oracle.dense(y, w, f"{name}/dense"), 2, axis=1)
+        width = units if residual == "concat" else 2 * units
+        h2, h1 = np.split(oracle.dense(y, w, f"{name}/dense", width), 2, axis=1)
         parts = [h2, h1 * h2]
         y = np.concatenate(parts, axis=1) if residual == "concat" else sum(parts)
-        if f"{name}/bn/gamma" in w:
-            bn = {n: w[f"{name}/bn/{n}"] for n in ("gamma", "beta")}
+        if use_bn:
             mean, variance = (w[f"{name}/bn/moving_{n}"] for n in ("mean", "variance"))
-            y = bn["gamma"] * (y - mean) / np.sqrt(variance + 1e-5) + bn["beta"]
-        j += 1
-    return oracle.dense(y, w, f"dnn_logit_{i}/logit")
+            y = (y - mean) / np.sqrt(variance + 1e-5)
+            y = y * w[f"{name}/bn/gamma"] + w[f"{name}/bn/beta"]
+    return oracle.dense(y, w, f"dnn_logit_{i}/logit", 1)
 
 
-def _logits(model, x, residual="concat"):
+def _logits(model, x, residual="concat", use_bn=False):
     w = oracle.weights(model)
     e = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
-    return [_stack(e, w, i, residual) for i in range(2)]
+    return [_stack(e, w, i, residual, use_bn) for i in range(2)]
 
 
 @pytest.mark.parametrize("use_bn", [False, True])
@@ -47,11 +47,8 @@ def _logits(model, x, residual="concat"):
 def test_it_computes_the_paper(residual, use_bn):
     model = finalnet(zoo.fields(), BOTH, residual=residual, use_bn=use_bn)
     zoo.jitter(model, 0.1)
-    for weight in model.weights:
-        if "moving" in weight.path:
-            weight.assign(np.linspace(0.5, 2, weight.shape[0]))
     x = zoo.rows(9)
-    expected = sum(_logits(model, x, residual)) / 2
+    expected = sum(_logits(model, x, residual, use_bn)) / 2
     found = model.predict(x, verbose=0)["logit"]
     close(found, expected, terms=1_000)
 
@@ -71,7 +68,8 @@ def test_a_field_gate_before_the_first_stack(gate):
     )
     sides = [e, gated] if gate == "concat" else [e + gated]
     first = [*(side.reshape(9, -1) for side in sides), x["scores"]]
-    logits = [_stack(y, w, i, "concat") for i, y in enumerate((np.hstack(first), deep))]
+    inputs = (np.hstack(first), deep)
+    logits = [_stack(y, w, i, "concat", use_bn=False) for i, y in enumerate(inputs)]
     found = model.predict(x, verbose=0)["logit"]
     close(found, sum(logits) / 2, terms=1_000)
 

@@ -30,7 +30,7 @@ def test_it_computes_the_paper():
     w = oracle.weights(model)
     pairs = itertools.combinations(oracle.fm_embeddings(x, w), 2)
     second = sum((a * b).sum(-1, keepdims=True) for a, b in pairs)
-    expected = oracle.first_order(x, w) + second
+    expected = oracle.first_order(x, w) + second  # eq. 1
     close(_logit(model, x), expected, terms=100)
 
 
@@ -42,7 +42,7 @@ def test_a_field_of_zeros_changes_nothing_and_scale_counts_twice():
     model, x = fm(zoo.fields(dim=D), LOGIT), zoo.rows(9)
     zoo.jitter(model)
     tables = [w for w in model.weights if not w.path.startswith("embedding_linear")]
-    first = oracle.first_order(x, oracle.weights(model))
+    first = oracle.first_order(x, oracle.values(model))
     before = _logit(model, x) - first
     for table in tables:
         if table.path.startswith("embedding_"):

@@ -33,7 +33,7 @@ def test_it_computes_the_paper_with_fields_of_any_width():
     w = oracle.weights(model)
     e = oracle.fm_embeddings(x, w)
     assert [v.shape[1] for v in e] == WIDTHS
-    second = 0
+    second = 0  # eq. 6
     for i, j in itertools.combinations(range(F), 2):
         start = sum(WIDTHS[i + 1 : j])
         m = w[f"dnn_fmfm/kernel_{i}"][:, start : start + WIDTHS[j]]

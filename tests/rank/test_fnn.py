@@ -14,18 +14,19 @@ EMBEDDED = ["user_id", "age", "tags", "item_id", "category", "hour"]
 EMBEDDED += ["seen", "seen_category"]
 COLUMNS = [*EMBEDDED[:6], "scores", *EMBEDDED[6:]]
 LOGIT = Task("ctr", return_logit=True)
+UNITS = (8, 4)
 
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
-    model, x = fnn(zoo.fields(), LOGIT, hidden_units=(8, 4)), zoo.rows(9)
+    model, x = fnn(zoo.fields(), LOGIT, hidden_units=UNITS), zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
     first = oracle.columns(COLUMNS, x, w, "embedding_linear__")
     v = oracle.columns(EMBEDDED, x, w)
-    w0 = np.full((9, 1), w["dnn_bias/bias"])
+    w0 = np.full((9, 1), w["dnn_bias/bias"])  # eq. 3
     z = np.concatenate([first, v, w0], -1)
-    logit = oracle.tower(z, w, "dnn_mlp", np.tanh)
+    logit = oracle.tower(z, w, "dnn_mlp", UNITS, np.tanh)
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=100)
 
@@ -44,11 +45,11 @@ def test_it_starts_from_a_factorization_machine():
     first = fm(zoo.fields(dim=4))
     zoo.jitter(first)
     model = fnn(zoo.fields(dim=4), pretrained_fm=first)
-    mine = oracle.weights(model)
+    mine, given = oracle.values(model), oracle.values(first)
     shared = {path for path in mine if not path.startswith("dnn_mlp")}
-    assert shared == set(oracle.weights(first))
+    assert shared == set(given)
     for path in shared:
-        np.testing.assert_array_equal(mine[path], oracle.weights(first)[path])
+        np.testing.assert_array_equal(mine[path], given[path])
 
 
 def test_a_machine_of_other_fields_is_refused_and_nothing_copied():
@@ -62,9 +63,9 @@ def test_with_frozen_tables_only_the_mlp_learns():
         if layer.name.startswith(("embedding_", "dnn_bias")):
             layer.trainable = False
     model.compile(keras.optimizers.Adam(), "binary_crossentropy")
-    before = oracle.weights(model)
+    before = oracle.values(model)
     model.fit(zoo.rows(64), zoo.labels("rank", 64), verbose=0)
-    for path, value in oracle.weights(model).items():
+    for path, value in oracle.values(model).items():
         assert np.array_equal(value, before[path]) != path.startswith("dnn_mlp"), path
 
 

@@ -24,6 +24,7 @@ def _trainable(model):
 
 
 def _second(x, w):
+    """Eq. 3."""
     pairs = itertools.combinations(oracle.fm_embeddings(x, w), 2)
     r = w["dnn_fwfm/r"]
     return sum(r[p] * (a * b).sum(-1, keepdims=True) for p, (a, b) in enumerate(pairs))
@@ -71,7 +72,7 @@ def test_a_weight_of_zero_removes_the_pair():
     layer.r.assign(r)
     w = oracle.weights(model)
     e = oracle.fm_embeddings(x, w)
-    second = (e[0] * e[4]).sum(-1, keepdims=True)
+    second = w["dnn_fwfm/r"][3] * (e[0] * e[4]).sum(-1, keepdims=True)
     expected = _first(x, w, "field") + second
     close(_logit(model, x), expected, terms=100)
 

@@ -11,27 +11,30 @@ from tests.close import close
 
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + (8 + 4)
+UNITS = (8, 4)
 
 
 @pytest.mark.parametrize("structure", ["parallel", "stacked"])
 @pytest.mark.oracle
 def test_it_computes_the_paper(structure):
     task = Task("ctr", return_logit=True)
-    model = gdcn(zoo.fields(), task, structure=structure)
+    model = gdcn(
+        zoo.fields(), task, num_layers=3, structure=structure, hidden_units=UNITS
+    )
     zoo.jitter(model, 0.1)
     x, w = zoo.rows(9), oracle.weights(model)
     x0 = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
     c = x0
-    for i in range(3):
+    for i in range(3):  # eq. 2
         name = f"dnn_cross/cross_{i}"
         product = np.einsum("bi,ij->bj", c, w[f"{name}/kernel"]) + w[f"{name}/bias"]
         gate = oracle.sigmoid(np.einsum("bi,ij->bj", c, w[f"{name}/gate"]))
         c = x0 * product * gate + c
     if structure == "stacked":
-        logit = oracle.tower(c, w, "dnn_mlp")
+        logit = oracle.tower(c, w, "dnn_mlp", UNITS)
     else:
-        both = [c, oracle.mlp(x0, w, "dnn_mlp")]
-        logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit")
+        both = [c, oracle.mlp(x0, w, "dnn_mlp", UNITS)]
+        logit = oracle.dense(np.concatenate(both, -1), w, "dnn_joint/logit", 1)
     found = model.predict(x, verbose=0)["logit"]
     close(found, logit, terms=1_000)
 

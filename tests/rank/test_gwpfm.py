@@ -76,12 +76,16 @@ def test_merging_groups_with_equal_vectors_changes_nothing():
     close(merged(narrow), layer(wide), terms=1_000)
 
 
-def _vectors(model, x, groups=3, dim=4):
-    w = oracle.weights(model)
+def _vectors(w, x, groups=3, dim=4):
     pooled = oracle.zoo_attention(x, w).reshape(9, 2, groups * dim)
     e = [oracle.column(name, x, w, "embedding_") for name in COLUMNS]
     e += [pooled[:, 0], pooled[:, 1]]
     return np.stack(e, 1).reshape(9, 8, groups, dim)
+
+
+def _interaction(w, x):
+    r = _symmetric(w["dnn_gwpfm/r"], 3)
+    return _double_sum(_vectors(w, x), list(GROUPS.values()), r)
 
 
 @pytest.mark.oracle
@@ -89,8 +93,7 @@ def test_it_computes_the_paper():
     model, x = gwpfm(_fields(), LOGIT), zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
-    r = _symmetric(w["dnn_gwpfm/r"], 3)
-    u = _double_sum(_vectors(model, x), list(GROUPS.values()), r)
+    u = _interaction(w, x)
     names = [*COLUMNS, "scores", "seen", "seen_category"]
     first = sum(oracle.column(n, x, w, "embedding_linear__") for n in names)
     logit = w["dnn_bias/bias"] + first + u.sum(-1, keepdims=True)
@@ -106,13 +109,13 @@ def _fields():
     ]
 
 
+@pytest.mark.oracle
 def test_with_hidden_units_an_mlp_reads_the_vector():
     model, x = gwpfm(_fields(), LOGIT, hidden_units=(6, 5)), zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
-    r = _symmetric(w["dnn_gwpfm/r"], 3)
-    u = _double_sum(_vectors(model, x), list(GROUPS.values()), r)
-    logit = oracle.tower(np.concatenate([u, x["scores"]], 1), w, "dnn_mlp")
+    top = np.concatenate([_interaction(w, x), x["scores"]], 1)
+    logit = oracle.tower(top, w, "dnn_mlp", (6, 5))
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=100)
 

@@ -123,14 +123,10 @@ def test_a_linear_model_is_in_a_factorization_machine(fm):
     close(_logit(without), _logit(lr), terms=100)
 
 
-def _embeddings(fm):
-    return np.stack(oracle.fm_embeddings(zoo.rows(32), oracle.weights(fm)), 1)
-
-
 def test_layers_that_sum_to_a_factorization_machine(fm):
-    e = _embeddings(fm).astype("float32")
-    second = _logit(fm)[:, 0]
-    second = second - oracle.first_order(zoo.rows(32), oracle.weights(fm))[:, 0]
+    x, w = zoo.rows(32), oracle.weights(fm)
+    e = np.stack(oracle.fm_embeddings(x, w), 1).astype("float32")
+    second = _logit(fm)[:, 0] - oracle.first_order(x, w)[:, 0]
     squares = np.square(e).sum((1, 2))
     listed = [e[:, i] for i in range(F)]
     bilinear = BilinearInteraction("all")

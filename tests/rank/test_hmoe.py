@@ -17,24 +17,23 @@ CROSS, GWPFM = InteractionExpert.CrossNet, InteractionExpert.GwPFM
 PRODUCT = InteractionExpert.ProductLayer
 TWO_SETS = ({PRODUCT: {}, CROSS: {"layer_num": 1}}, {PRODUCT: {}})
 LOGIT = Task("ctr", return_logit=True)
-D = 4
+D, UNITS = 4, (6, 5)
 
 
 def _model(experts=TWO_SETS, **kwargs):
     fields = zoo.fields(dim=D)
-    model = hmoe(fields, experts, LOGIT, hidden_units=(6, 5), **kwargs)
+    model = hmoe(fields, experts, LOGIT, hidden_units=UNITS, **kwargs)
     zoo.jitter(model)
     return model
 
 
 def _of_set(i, w):
     """The weights of one set, by the names that the oracle of the zoo knows."""
-    return {
-        path.replace(f"embedding_set_{i}__", "embedding_").replace(
-            f"attention_set_{i}__default", "attention_default"
-        ): value
-        for path, value in w.items()
-    }
+    return w.through(
+        lambda path: path.replace("embedding_", f"embedding_set_{i}__").replace(
+            "attention_default", f"attention_set_{i}__default"
+        )
+    )
 
 
 def _hidden(w, x):
@@ -50,9 +49,10 @@ def _hidden(w, x):
             inner = [(a * b).sum(-1, keepdims=True) for a, b in pairs]
             z = np.concatenate([flat, *inner], -1)
         else:
-            z = flat * oracle.dense(flat, w, f"dnn_{name}_{i}/cross_0") + flat
+            cross = oracle.dense(flat, w, f"dnn_{name}_{i}/cross_0", 8 * D)
+            z = flat * cross + flat
         z = np.concatenate([z, x["scores"]], -1)
-        yield oracle.mlp(z, w, f"dnn_mlp_{name}_{i}"), flat
+        yield oracle.mlp(z, w, f"dnn_mlp_{name}_{i}", UNITS), flat
 
 
 @pytest.mark.parametrize("combine", ["mean", "sum_weighted", "gate_weighted"])
@@ -68,13 +68,13 @@ def test_it_computes_the_paper(combine):
         hidden = np.tensordot(w["dnn_sum/scale"], experts, 1)
     else:
         scores = [
-            oracle.dense(flat[0], w, "dnn_gate_0"),
-            oracle.dense(flat[2], w, "dnn_gate_1"),
+            oracle.dense(flat[0], w, "dnn_gate_0", 2),
+            oracle.dense(flat[2], w, "dnn_gate_1", 1),
         ]
         share = np.exp(np.concatenate(scores, -1))
         share /= share.sum(-1, keepdims=True)
         hidden = np.einsum("bk,kbd->bd", share, np.stack(experts))
-    logit = oracle.dense(hidden, w, "dnn_tower/logit")
+    logit = oracle.dense(hidden, w, "dnn_tower/logit", 1)
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=1_000)
 

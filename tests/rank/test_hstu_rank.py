@@ -8,14 +8,14 @@ from recsys.layers.hstu import HSTULayer
 from recsys.rank.hstu_rank import hstu_rank
 from tests import oracle, zoo
 from tests.close import close
-from tests.rank.test_tin import TIMED, timed
+from tests.rank.test_tin import NUM_TIMES, TIMED, timed
 
 BOTH = Task("ctr", return_logit=True)
 ACTED = [
     *TIMED,
     Field("kind", vocabulary_size=4, dim=3, length=zoo.LENGTH, belong="history"),
 ]
-H, QK, V = 2, 3, 5
+H, QK, V, D = 2, 3, 5, 6
 
 
 def silu(x):
@@ -23,8 +23,13 @@ def silu(x):
 
 
 def _layer(tokens, times, length, w, name):
-    """One row, oldest token first: the opposite of the layer's order."""
-    projected = silu(oracle.norm(tokens, w, f"{name}/norm") @ w[f"{name}/w1/kernel"])
+    """One row, oldest token first: the opposite of the layer's order.
+
+    Without `times` tokens differ by their distance only.
+    """
+    normed = oracle.norm(tokens, w, f"{name}/norm")
+    width = 2 * H * (QK + V)
+    projected = silu(oracle.dense(normed, w, f"{name}/w1", width, bias=False))  # eq. 1
     u, v, q, k = np.split(projected, np.cumsum([H * V, H * V, H * QK]), axis=-1)
     n = len(tokens)
     out = np.zeros((n, H * V))
@@ -34,15 +39,13 @@ def _layer(tokens, times, length, w, name):
             for j in range(i + 1):
                 score = q[i, at] @ k[j, at] / np.sqrt(QK)
                 score += w[f"{name}/by_distance"][i - j]
-                if f"{name}/by_time" in w:
-                    by_time = w[f"{name}/by_time"]
-                    since = np.clip(times[j] - times[i], 0, len(by_time) - 1)
-                    score += by_time[since]
+                if times is not None:
+                    since = np.clip(times[j] - times[i], 0, NUM_TIMES - 1)
+                    score += w[f"{name}/by_time"][since]
                 part = slice(h * V, (h + 1) * V)
-                out[i, part] += silu(score) / length * v[j, part]
-    return (
-        tokens + (oracle.norm(out, w, f"{name}/norm_av") * u) @ w[f"{name}/w2/kernel"]
-    )
+                out[i, part] += silu(score) / length * v[j, part]  # eq. 2
+    gated = oracle.norm(out, w, f"{name}/norm_av") * u  # eq. 3
+    return tokens + oracle.dense(gated, w, f"{name}/w2", D, bias=False)
 
 
 def _interest(x, w, acted, timed_):
@@ -51,15 +54,16 @@ def _interest(x, w, acted, timed_):
     for row in range(len(e)):
         tokens, times = [], []
         for t in np.flatnonzero(valid[row]):
-            tokens.append(oracle.dense(e[row, t], w, "dnn_item_default"))
+            tokens.append(oracle.dense(e[row, t], w, "dnn_item_default", D))
             if acted:
                 done = w["embedding_kind/embeddings"][x["kind"][row, t]]
-                tokens.append(oracle.dense(done, w, "dnn_action_default"))
-            times += [x["age_of"][row, t] if timed_ else 0] * (1 + acted)
-        tokens.append(oracle.dense(q[row], w, "dnn_item_default"))
+                tokens.append(oracle.dense(done, w, "dnn_action_default", D))
+            times += [x["age_of"][row, t]] * (1 + acted)
+        tokens.append(oracle.dense(q[row], w, "dnn_item_default", D))
+        times = [*times, 0] if timed_ else None
         s, length = np.stack(tokens), (1 + acted) * zoo.LENGTH + 1
         for i in range(2):
-            s = _layer(s, [*times, 0], length, w, f"dnn_hstu_default_{i}")
+            s = _layer(s, times, length, w, f"dnn_hstu_default_{i}")
         rows.append(oracle.norm(s[-1], w, "dnn_first_default/norm"))
     return np.stack(rows)
 
@@ -71,13 +75,15 @@ def _interest(x, w, acted, timed_):
 )
 @pytest.mark.oracle
 def test_it_computes_the_paper(fields, acted, timed_):
-    model = hstu_rank(fields, BOTH, (8, 4), d_model=6, num_heads=H, qk_dim=QK, v_dim=V)
+    sizes = {"d_model": D, "num_heads": H, "qk_dim": QK, "v_dim": V}
+    model = hstu_rank(fields, BOTH, (8, 4), num_layers=2, **sizes)
     zoo.jitter(model)
     x = timed(9)
     kinds = np.random.default_rng(0).integers(1, 4, x["seen"].shape)
     x["kind"] = np.where(x["seen"] != 0, kinds, 0)
     w = oracle.weights(model)
-    expected = oracle.with_interest(x, w, _interest(x, w, acted, timed_), oracle.relu)
+    interest = _interest(x, w, acted, timed_)
+    expected = oracle.with_interest(x, w, interest, (8, 4), oracle.relu)
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 

@@ -9,13 +9,8 @@ from tests import oracle, planted, zoo
 from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
-SMALL = {"block_units": (6, 5), "hidden_units": (8,)}
+SMALL = {"block_units": (6, 5), "hidden_units": (8, 7)}
 LOGIT = Task("ctr", return_logit=True)
-
-
-def _norm(x, w, name):
-    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    return (x - mean) / np.sqrt(var + 1e-5) * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
 
 def _embeddings(w, x):
@@ -25,11 +20,14 @@ def _embeddings(w, x):
     return e | {"seen": history[:, :8], "seen_category": history[:, 8:]}
 
 
-def _block(e, x, w, name):
-    inner = oracle.relu(oracle.dense(e, w, f"{name}/aggregate"))
-    assert inner.shape[1] == 2 * x.shape[1]
-    mask = oracle.dense(inner, w, f"{name}/project")
-    return oracle.relu(_norm((mask * x) @ w[f"{name}/dense/kernel"], w, f"{name}/norm"))
+def _block(e, x, w, i):
+    """Eq. 4, and 8 or 9; a mask is twice as wide inside as what it masks."""
+    name, width = f"dnn_block_{i}", x.shape[1]
+    inner = oracle.relu(oracle.dense(e, w, f"{name}/aggregate", 2 * width))
+    mask = oracle.dense(inner, w, f"{name}/project", width)
+    units = SMALL["block_units"][i]
+    hidden = oracle.dense(mask * x, w, f"{name}/dense", units, bias=False)
+    return oracle.relu(oracle.norm(hidden, w, f"{name}/norm"))
 
 
 @pytest.mark.parametrize("parallel", [True, False])
@@ -40,16 +38,17 @@ def test_it_computes_the_paper(parallel):
     w = oracle.weights(model)
     by_name = _embeddings(w, x)
     e = np.concatenate([*by_name.values()], -1)
-    z = np.concatenate([_norm(v, w, f"dnn_norm_{n}") for n, v in by_name.items()], -1)
+    normed = [oracle.norm(v, w, f"dnn_norm_{n}") for n, v in by_name.items()]
+    z = np.concatenate(normed, -1)
     if parallel:
-        blocks = [_block(e, z, w, f"dnn_block_{i}") for i in (0, 1)]
+        blocks = [_block(e, z, w, i) for i in (0, 1)]
         top = np.concatenate([*blocks, x["scores"]], -1)
-        logit = oracle.tower(top, w, "dnn_mlp")
+        logit = oracle.tower(top, w, "dnn_mlp", SMALL["hidden_units"])
     else:
         for i in (0, 1):
-            z = _block(e, z, w, f"dnn_block_{i}")
+            z = _block(e, z, w, i)
         top = np.concatenate([z, x["scores"]], -1)
-        logit = oracle.dense(top, w, "dnn_mlp/logit")
+        logit = oracle.tower(top, w, "dnn_mlp", ())
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=1_000)
 
@@ -66,7 +65,7 @@ def test_parameters(parallel):
 
     if parallel:
         blocks = block(d, 6) + block(d, 5)
-        top = (6 + 5 + 2) * 8 + 8 + 8 + 1
+        top = (6 + 5 + 2) * 8 + 8 + 8 * 7 + 7 + 7 + 1
     else:
         blocks, top = block(d, 6) + block(6, 5), 5 + 2 + 1
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)

@@ -13,6 +13,7 @@ from tests.close import close
 FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 FM_COLUMNS += ["seen", "seen_category"]
 LOGIT = Task("ctr", return_logit=True)
+UNITS = (6, 5)
 
 
 def _model(**kwargs):
@@ -27,15 +28,13 @@ def _first_and_pool(w, x):
         for name in [*FM_COLUMNS, "scores"]
     )
     e = [oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS]
-    return first, sum(i * j for i, j in itertools.combinations(e, 2))
+    return first, sum(i * j for i, j in itertools.combinations(e, 2))  # eq. 4
 
 
 @pytest.mark.parametrize("use_bn", [False, True])
 @pytest.mark.oracle
 def test_it_computes_the_paper(use_bn):
-    model, x = _model(hidden_units=(6, 5), use_bn=use_bn), zoo.rows(9)
-    model.compile("sgd", "binary_crossentropy")
-    model.fit(zoo.rows(64), zoo.labels("rank", 64), epochs=3, verbose=0)
+    model, x = _model(hidden_units=UNITS, use_bn=use_bn), zoo.rows(9)
     w = oracle.weights(model)
 
     def norm(z, name):
@@ -47,10 +46,10 @@ def test_it_computes_the_paper(use_bn):
 
     first, z = _first_and_pool(w, x)
     z = norm(z, "dnn_pool_norm")
-    for i in (0, 1):
-        z = oracle.dense(z, w, f"dnn_mlp/dense_{i}")
+    for i, units in enumerate(UNITS):
+        z = oracle.dense(z, w, f"dnn_mlp/dense_{i}", units)
         z = oracle.relu(norm(z, f"dnn_mlp/bn_{i}"))
-    logit = first + z @ w["dnn_mlp/logit/kernel"]
+    logit = first + oracle.dense(z, w, "dnn_mlp/logit", 1, bias=False)
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=1_000)
 
@@ -59,7 +58,9 @@ def test_without_layers_it_is_a_factorization_machine():
     model, x = _model(hidden_units=(), use_bn=False), zoo.rows(9)
     kernel = model.get_layer("dnn_mlp").logit.kernel
     kernel.assign(np.ones((4, 1)))
-    first, pool = _first_and_pool(oracle.weights(model), x)
+    w = oracle.weights(model)
+    assert (w["dnn_mlp/logit/kernel"] == 1).all()
+    first, pool = _first_and_pool(w, x)
     logit = first + pool.sum(-1, keepdims=True)
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=100)

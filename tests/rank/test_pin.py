@@ -22,7 +22,8 @@ def _norm(x, scale, shift):
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
-    model = pin(zoo.fields(dim=D), LOGIT, net_size=5, net_units=2, hidden_units=(8,))
+    sizes = {"net_size": 5, "net_units": 2, "hidden_units": (8, 6)}
+    model = pin(zoo.fields(dim=D), LOGIT, **sizes)
     zoo.jitter(model)
     x = zoo.rows(9)
     w = oracle.weights(model)
@@ -33,13 +34,15 @@ def test_it_computes_the_paper():
         [np.concatenate([a, b, a * b], -1) for a, b in itertools.combinations(e, 2)],
         1,
     )
-    for n in (1, 2):
-        z = np.einsum("bpi,pio->bpo", z, w[f"dnn_nets/kernel_{n}"])
+    for n, units in ((1, 5), (2, 2)):  # eq. 17-19
+        kernel = w[f"dnn_nets/kernel_{n}"]
+        assert kernel.shape == (28, z.shape[-1], units)
+        z = np.einsum("bpi,pio->bpo", z, kernel)
         z = z + w[f"dnn_nets/bias_{n}"][:, 0]
         z = _norm(z, w[f"dnn_nets/scale_{n}"], w[f"dnn_nets/shift_{n}"])
         z = oracle.relu(z) if n == 1 else z
     top = np.concatenate([z.reshape(9, -1), x["scores"]], -1)
-    logit = oracle.tower(top, w, "dnn_mlp")
+    logit = oracle.tower(top, w, "dnn_mlp", (8, 6))
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=1_000)
 

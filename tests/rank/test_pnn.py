@@ -39,19 +39,20 @@ def test_it_computes_the_paper(inner, outer, kernel):
     e = _embeddings(w, x)
     pairs = list(itertools.combinations(range(8), 2))
     z = [*e]
-    if inner:
+    if inner:  # TOIS, eq. 9
         z += [(e[i] * e[j]).sum(-1, keepdims=True) for i, j in pairs]
-    if outer and kernel is None:
+    if outer and kernel is None:  # ICDM, eq. 13
         z.append(np.einsum("bi,bj->bij", sum(e), sum(e)).reshape(9, D * D))
-    elif outer:
+    elif outer:  # TOIS, section 3.2
         k = w["dnn_product/outer/kernel"]
+        assert k.shape == (28, D, D)
         z += [
             np.einsum("bi,ij,bj->b", e[i], k[p], e[j])[:, None]
             for p, (i, j) in enumerate(pairs)
         ]
     top = np.concatenate([*z, x["scores"]], -1)
     out = model.predict(x, verbose=0)["logit"]
-    logit = oracle.tower(top, w, "dnn_mlp")
+    logit = oracle.tower(top, w, "dnn_mlp", (8, 6))
     close(out, logit, terms=1_000)
 
 

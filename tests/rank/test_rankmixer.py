@@ -9,13 +9,9 @@ from tests import oracle, planted, zoo
 from tests.close import close
 
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
-SMALL = {"num_tokens": 3, "token_dim": 6, "expansion": 2}
+T, D, K = 3, 6, 2
+SMALL = {"num_tokens": T, "token_dim": D, "expansion": K}
 LOGIT = Task("ctr", return_logit=True)
-
-
-def _norm(x, w, name):
-    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    return (x - mean) / np.sqrt(var + 1e-5) * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
 
 def _mix(x):
@@ -31,29 +27,35 @@ def _mix(x):
 
 
 def _block(x, w, name):
-    s = _norm(_mix(x) + x, w, f"{name}/norm_mixed")
+    """Eq. 2-8."""
+    s = oracle.norm(_mix(x) + x, w, f"{name}/norm_mixed")
+    assert w[f"{name}/kernel_1"].shape == (T, D, K * D)
+    assert w[f"{name}/kernel_2"].shape == (T, K * D, D)
     out = np.zeros_like(x)
     for t in range(x.shape[1]):
         z = s[:, t] @ w[f"{name}/kernel_1"][t] + w[f"{name}/bias_1"][t]
         cubic = np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)
         hidden = z * 0.5 * (1 + np.tanh(cubic))
         out[:, t] = hidden @ w[f"{name}/kernel_2"][t] + w[f"{name}/bias_2"][t]
-    return _norm(out + s, w, f"{name}/norm")
+    return oracle.norm(out + s, w, f"{name}/norm")
 
 
+@pytest.mark.parametrize("units", [(), (8, 4)])
 @pytest.mark.oracle
-def test_it_computes_the_paper():
-    model, x = rankmixer(zoo.fields(), LOGIT, **SMALL), zoo.rows(9)
+def test_it_computes_the_paper(units):
+    model = rankmixer(zoo.fields(), LOGIT, hidden_units=units, **SMALL)
+    x = zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
     z = np.concatenate([oracle.columns(COLUMNS, x, w), oracle.zoo_attention(x, w)], 1)
     assert z.shape[1] == 40  # padded to three slices of 14
     slices = np.pad(z, ((0, 0), (0, 2))).reshape(9, 3, 14)
+    assert w["dnn_tokens/kernel"].shape == (T, 14, D)
     token = np.einsum("bts,tsd->btd", slices, w["dnn_tokens/kernel"])
     token = token + w["dnn_tokens/bias"][:, 0]
     for i in (0, 1):
         token = _block(token, w, f"dnn_block_{i}")
-    logit = oracle.tower(token.mean(1), w, "dnn_mlp")
+    logit = oracle.tower(token.mean(1), w, "dnn_mlp", units)
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=1_000)
 

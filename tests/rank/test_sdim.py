@@ -9,10 +9,12 @@ from tests import oracle, zoo
 from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
+NUM_BITS = 12
 
 
 def _attention(e, valid, q, r, bits):
-    groups = r.shape[1] // bits
+    assert r.shape == (e.shape[-1], NUM_BITS)
+    groups = NUM_BITS // bits
     rows = []
     for row in range(len(e)):
         total = np.zeros(e.shape[-1])
@@ -28,14 +30,14 @@ def _attention(e, valid, q, r, bits):
 @pytest.mark.parametrize("bits", [1, 3])
 @pytest.mark.oracle
 def test_it_computes_the_paper(bits):
-    model = sdim(zoo.fields(), BOTH, (8, 4), num_bits=12, signature_bits=bits)
+    model = sdim(zoo.fields(), BOTH, (8, 4), num_bits=NUM_BITS, signature_bits=bits)
     zoo.jitter(model)
     x, w = zoo.rows(24), oracle.weights(model)
     e, valid, q = oracle.history(x, w)
     r = w["dnn_hash_default/hash/directions"]
     interest = _attention(e, valid, q, r, bits)
     assert np.linalg.norm(interest, axis=-1).max() <= 1
-    expected = oracle.with_interest(x, w, interest)
+    expected = oracle.with_interest(x, w, interest, (8, 4))
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 

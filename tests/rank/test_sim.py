@@ -11,17 +11,25 @@ from tests.close import close
 from tests.rank.test_tin import TIMED, ranks, timed
 
 BOTH = Task("ctr", return_logit=True)
+HEADS, TIME, UNITS = 2, 4, (8, 4)
 
 
 def _relevance(e, q, w):
+    """Eq. 1, projected to the width of a behaviour."""
+    for name in ("w_a", "w_b"):
+        assert w[f"dnn_search_default/{name}"].shape == (8 + 4, 8 + 4)
     asked = q @ w["dnn_search_default/w_a"]
     return np.einsum("bld,du,bu->bl", e, w["dnn_search_default/w_b"], asked)
 
 
 def _interest(x, w, scores, candidates, k, times):
+    """Eq. 5 and 6, a head after the other."""
     e, _, q = oracle.history(x, w)
     table = w["embedding_time__default/embeddings"]
     w_a, w_b = w["dnn_exact_default/w_a"], w["dnn_exact_default/w_b"]
+    width = 8 + 4 + TIME
+    assert w_a.shape == (HEADS, 8 + 4, width // HEADS)
+    assert w_b.shape == (HEADS, width, width // HEADS)
     rows = []
     for row in range(len(e)):
         newest = np.flatnonzero(candidates[row])[::-1]
@@ -40,7 +48,9 @@ def _interest(x, w, scores, candidates, k, times):
 @pytest.mark.parametrize("k", [2, 50])
 @pytest.mark.oracle
 def test_it_computes_the_paper(search, k, times):
-    model = sim(TIMED if times else zoo.fields(), BOTH, (8, 4), search=search, k=k)
+    sizes = {"k": k, "num_heads": HEADS, "time_dim": TIME}
+    fields = TIMED if times else zoo.fields()
+    model = sim(fields, BOTH, UNITS, search=search, **sizes)
     zoo.jitter(model)
     x, w = timed(24), oracle.weights(model)
     valid = x["seen"] != 0
@@ -48,12 +58,13 @@ def test_it_computes_the_paper(search, k, times):
     e, _, q = oracle.history(x, w)
     if search == "soft":
         scores, candidates = _relevance(e, q, w), valid
+        w.beside("dnn_search_mlp_default")  # of the search's own loss
     else:
         candidates = valid & (x["seen_category"] == x["category"][:, None])
         scores = np.zeros(valid.shape)
     assert candidates.any()
     interest = _interest(x, w, scores, candidates, k, when)
-    expected = oracle.with_interest(x, w, interest)
+    expected = oracle.with_interest(x, w, interest, UNITS)
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 
@@ -62,7 +73,7 @@ def test_the_search_has_a_loss_of_its_own():
     x, y = zoo.rows(32), zoo.labels("rank", 32)
     y = np.where(np.arange(32) % 5 == 0, np.nan, y)
     plain, model = (
-        sim(zoo.fields(), hidden_units=(8, 4), search_weight=each) for each in (0, 0.5)
+        sim(zoo.fields(), hidden_units=UNITS, search_weight=each) for each in (0, 0.5)
     )
     zoo.jitter(model, 0.2)
     w = oracle.weights(model)
@@ -75,7 +86,7 @@ def test_the_search_has_a_loss_of_its_own():
     e, valid, q = oracle.history(x, w)
     summed = np.einsum("bl,bld->bd", _relevance(e, q, w) * valid, e)
     features = np.concatenate([summed, q, oracle.columns(oracle.PLAIN, x, w)], -1)
-    z = oracle.tower(features, w, "dnn_search_mlp_default", "dice")[:, 0]
+    z = oracle.tower(features, w, "dnn_search_mlp_default", UNITS, "dice")[:, 0]
     here = ~np.isnan(y)
     own = (np.logaddexp(0, z) - np.nan_to_num(y) * z)[here].mean()
     close(losses[1] - losses[0], 0.5 * own, terms=1_000)

@@ -82,7 +82,8 @@ def test_crosses_and_parts_of_several_classes_add_up():
     x, w = zoo.rows(9), oracle.weights(model)
     e = np.stack(oracle.fm_embeddings(x, w), axis=1)
     pairs = np.einsum("bid,bjd->bdij", e, e).reshape(9, 4, -1)
-    kernel = next(v for k, v in w.items() if k.startswith("dnn_cin/"))
-    maps = (pairs @ kernel).sum(axis=1)
-    logits = oracle.first_order(x, w) + maps @ w["dnn_cin_logit/logit/kernel"]
-    close(model.predict(x, verbose=0), oracle.softmax(logits), terms=300)
+    assert w["dnn_cin/kernel_0"].shape == (64, 4)
+    maps = (pairs @ w["dnn_cin/kernel_0"]).sum(axis=1)
+    logits = oracle.dense(maps, w, "dnn_cin_logit/logit", 3, bias=False)
+    expected = oracle.softmax(oracle.first_order(x, w) + logits)
+    close(model.predict(x, verbose=0), expected, terms=300)

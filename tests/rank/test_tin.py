@@ -11,10 +11,16 @@ from tests import oracle, zoo
 from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
+UNITS = (100, 64)  # by default
+NUM_TIMES = 9
 TIMED = [
     *zoo.fields(),
     Field(
-        "age_of", vocabulary_size=9, length=zoo.LENGTH, belong="history", role="time"
+        "age_of",
+        vocabulary_size=NUM_TIMES,
+        length=zoo.LENGTH,
+        belong="history",
+        role="time",
     ),
 ]
 
@@ -32,6 +38,7 @@ def ranks(valid):
 
 
 def _interest(x, w, times, name="dnn_tim_default"):
+    """Eq. 3-6."""
     e, valid, q = oracle.history(x, w)
     p = w[f"{name}/positions"]
     rows = []
@@ -49,7 +56,8 @@ def test_it_computes_the_paper(times):
     zoo.jitter(model)
     x, w = timed(9), oracle.weights(model)
     when = x["age_of"] if times else ranks(x["seen"] != 0)
-    expected = oracle.with_interest(x, w, _interest(x, w, when), oracle.relu)
+    interest = _interest(x, w, when)
+    expected = oracle.with_interest(x, w, interest, UNITS, oracle.relu)
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)
 
@@ -59,7 +67,7 @@ def test_parameters():
     width = 4 + 3 + 5 + 8 + 4 + 2 + 2 + 12
     mlp = width * 100 + 100 + 100 * 64 + 64 + 64 + 1
     assert tin(zoo.fields()).count_params() == tables + mlp + 7 * 12
-    assert tin(TIMED).count_params() == tables + mlp + 9 * 12
+    assert tin(TIMED).count_params() == tables + mlp + NUM_TIMES * 12
 
 
 def test_without_times_the_order_does_not_matter():
@@ -109,6 +117,6 @@ def test_several_histories():
     short = {**x, **{f.name.removeprefix("bought_"): x[f.name] for f in other}}
     second = _interest(short, w, ranks(short["seen"] != 0), "dnn_tim_bought")
     interests = np.concatenate([first, second], axis=-1)
-    expected = oracle.with_interest(x, w, interests, oracle.relu)
+    expected = oracle.with_interest(x, w, interests, UNITS, oracle.relu)
     logit = model.predict(x, verbose=0)["logit"]
     close(logit, expected, terms=1_000)

@@ -14,10 +14,11 @@ COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 HISTORY = ["seen", "seen_category"]
 CROSSES = [("user_id", "category"), ("hour", "category", "item_id")]
 LOGIT = Task("ctr", return_logit=True)
+UNITS = (8, 4)
 
 
 def _model(**kwargs):
-    model = wide_deep(zoo.fields(), **{"hidden_units": (8, 4), **kwargs})
+    model = wide_deep(zoo.fields(), **{"hidden_units": UNITS, **kwargs})
     zoo.jitter(model)
     return model
 
@@ -30,7 +31,7 @@ def _wide(w, x):
 
 def _deep(w, x):
     z = [oracle.columns(COLUMNS, x, w), oracle.zoo_attention(x, w)]
-    return oracle.tower(np.concatenate(z, -1), w, "dnn_mlp")
+    return oracle.tower(np.concatenate(z, -1), w, "dnn_mlp", UNITS, bias=False)
 
 
 @pytest.mark.oracle
@@ -40,7 +41,7 @@ def test_it_computes_the_paper():
     pair = w["embedding_linear__user_id_x_category/embeddings"]
     triple = w["embedding_linear__hour_x_category_x_item_id/embeddings"]
     logit = _wide(w, x) + _deep(w, x)
-    logit += pair[x["user_id"] * 7 + x["category"]]
+    logit += pair[x["user_id"] * 7 + x["category"]]  # eq. 1: an id for each cross
     logit += triple[(x["hour"] * 7 + x["category"]) * 30 + x["item_id"]]
     out = model.predict(x, verbose=0)
     close(out["logit"], logit, terms=100)
@@ -59,7 +60,9 @@ def test_without_wide_weights_it_is_an_mlp():
     for weight in model.weights:
         if weight.path.startswith(("embedding_linear__", "dnn_bias")):
             weight.assign(weight * 0)
-    logit = _deep(oracle.weights(model), x)
+    w = oracle.weights(model)
+    logit = _deep(w, x)
+    w.beside("embedding_linear__", "dnn_bias")  # zeros
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=100)
 

@@ -13,36 +13,36 @@ SMALL = {"num_fm": 3, "num_linear": 2, "rank": 4, "fm_hidden_units": (6,)}
 LOGIT = Task("ctr", return_logit=True)
 
 
-def _norm(x, w, name):
-    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    return (x - mean) / np.sqrt(var + 1e-5) * w[f"{name}/gamma"] + w[f"{name}/beta"]
-
-
-def _layer(x, w, name, num_fm):
+def _layer(x, w, name):
+    """Section 3.3; R is the identity where the number of vectors stays."""
     rows, n, dim = x.shape
+    num_fm, num_linear = SMALL["num_fm"], SMALL["num_linear"]
+    assert w[f"{name}/y"].shape == (n, SMALL["rank"])
+    assert w[f"{name}/w"].shape == (num_linear, n)
     products = np.einsum("bid,bjd,jk->bik", x, x, w[f"{name}/y"])
-    flat = _norm(products.reshape(rows, -1), w, f"{name}/norm_fm")
-    fm = oracle.dense(oracle.mlp(flat, w, f"{name}/mlp"), w, f"{name}/last")
+    flat = oracle.norm(products.reshape(rows, -1), w, f"{name}/norm_fm")
+    hidden = oracle.mlp(flat, w, f"{name}/mlp", SMALL["fm_hidden_units"])
+    fm = oracle.dense(hidden, w, f"{name}/last", num_fm * dim)
     fm = fm.reshape(rows, num_fm, dim)
     linear = np.einsum("ln,bnd->bld", w[f"{name}/w"], x)
-    r = w.get(f"{name}/r", np.eye(n))
-    shortcut = np.einsum("ln,bnd->bld", r, x)
-    return _norm(np.concatenate([fm, linear], 1) + shortcut, w, f"{name}/norm")
+    same = n == num_fm + num_linear
+    shortcut = x if same else np.einsum("ln,bnd->bld", w[f"{name}/r"], x)
+    return oracle.norm(np.concatenate([fm, linear], 1) + shortcut, w, f"{name}/norm")
 
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
-    model, x = wukong(zoo.fields(dim=4), LOGIT, hidden_units=(8,), **SMALL), zoo.rows(9)
+    model = wukong(zoo.fields(dim=4), LOGIT, hidden_units=(8, 6), **SMALL)
+    x = zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
     history = oracle.zoo_attention(x, w)
     v = [oracle.column(n, x, w, "embedding_") for n in IDS]
     z = np.stack([*v, history[:, :4], history[:, 4:]], 1)
     for i in (0, 1):
-        z = _layer(z, w, f"dnn_layer_{i}", 3)
-    assert "dnn_layer_0/r" in w and "dnn_layer_1/r" not in w
+        z = _layer(z, w, f"dnn_layer_{i}")
     top = np.concatenate([z.reshape(9, -1), x["scores"]], 1)
-    logit = oracle.tower(top, w, "dnn_mlp")
+    logit = oracle.tower(top, w, "dnn_mlp", (8, 6))
     out = model.predict(x, verbose=0)["logit"]
     close(out, logit, terms=1_000)
 

@@ -13,16 +13,17 @@ from tests.close import close
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 COLUMNS += ["seen", "seen_category"]
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
+CIN_UNITS = (6, 4, 5)
 E = np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32")
 
 
-def _maps(x0, kernels, split_half=False, f=lambda x: x):
+def _maps(x0, w, split_half=False, f=lambda x: x):
     """Eq. 6 and 7, layer by layer."""
     x, pooled = x0, []
-    for i, kernel in enumerate(kernels):
-        w = kernel.reshape(x.shape[1], x0.shape[1], -1)
-        x = maps = f(np.einsum("ijh,bid,bjd->bhd", w, x, x0))
-        if split_half and i + 1 < len(kernels):
+    for i, units in enumerate(CIN_UNITS):
+        kernel = w[f"dnn_cin/kernel_{i}"].reshape(x.shape[1], x0.shape[1], units)
+        x = maps = f(np.einsum("ijh,bid,bjd->bhd", kernel, x, x0))
+        if split_half and i + 1 < len(CIN_UNITS):
             half = x.shape[1] // 2
             x, maps = x[:, :half], x[:, half:]
         pooled.append(maps.sum(-1))
@@ -35,19 +36,18 @@ def _maps(x0, kernels, split_half=False, f=lambda x: x):
 @pytest.mark.oracle
 def test_it_computes_the_paper(options):
     task = Task("ctr", return_logit=True)
-    model = xdeepfm(zoo.fields(dim=4), task, cin_units=(6, 4, 5), **options)
+    model = xdeepfm(zoo.fields(dim=4), task, cin_units=CIN_UNITS, **options)
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
     first = w["dnn_bias/bias"] + sum(
         oracle.column(name, x, w, "embedding_linear__") for name in [*COLUMNS, "scores"]
     )
     e = np.stack([oracle.column(name, x, w, "embedding_") for name in COLUMNS], axis=1)
-    kernels = [w[f"dnn_cin/kernel_{i}"] for i in range(3)]
     f = oracle.relu if "cin_activation" in options else lambda x: x
-    maps = _maps(e, kernels, "split_half" in options, f)
-    explicit = oracle.dense(maps, w, "dnn_cin_logit/logit")
+    maps = _maps(e, w, "split_half" in options, f)
+    explicit = oracle.dense(maps, w, "dnn_cin_logit/logit", 1, bias=False)
     deep = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
-    logit = first + explicit + oracle.tower(deep, w, "dnn_mlp")
+    logit = first + explicit + oracle.tower(deep, w, "dnn_mlp", (100, 64), bias=False)
     found = model.predict(x, verbose=0)["logit"]
     close(found, logit, terms=1_000)
 
