@@ -35,6 +35,7 @@ def _draws(n=50):
 
 
 def _terms(o, r, c, a, clip):
+    """Of eq. 8-13: o / p, cut off, and the error e of each row."""
     e = np.logaddexp(0, c) - r * c
     return o * np.minimum(1 / oracle.sigmoid(a), clip), e
 
