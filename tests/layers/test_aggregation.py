@@ -10,10 +10,10 @@ from recsys.layers.aggregation import (
     get_agg_layer,
     history_embedding_aggregation,
 )
-from tests import oracle
+from tests import oracle, zoo
 from tests.close import close
 
-QUERY, LENGTH, WIDTH = 4, 5, 4
+QUERY, LENGTH, WIDTH, DFF = 4, 5, 4, 6
 VALID = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1], [0] * 5]) > 0
 
 
@@ -28,8 +28,7 @@ def _made(name, **kwargs):
     query = rng.normal(size=(4, QUERY)).astype("float32")
     history = rng.normal(size=(4, LENGTH, WIDTH)).astype("float32")
     layer([query, history])
-    for weight in layer.trainable_weights:
-        weight.assign(weight + rng.normal(scale=0.3, size=weight.shape))
+    zoo.jitter(layer)
     return layer, query, history
 
 
@@ -44,7 +43,7 @@ def _ages(valid):
 
 
 def _expected(name, layer, query, history):
-    w = {v.path: np.asarray(v.numpy(), "float64") for v in layer.weights}
+    w = oracle.weights(layer)
     pooled = []
     for row in range(4):
         e, q = history[row][VALID[row]].astype("float64"), query[row].astype("float64")
@@ -58,17 +57,8 @@ def _expected(name, layer, query, history):
         elif name == "max_pooling":
             pooled.append(e.max(0))
         elif name == "attention":
-            unit = [
-                oracle.dense(
-                    oracle.mlp(
-                        np.concatenate([q, t, q - t, q * t]), w, "agg/ffn", "dice"
-                    ),
-                    w,
-                    "agg/score",
-                )
-                for t in e
-            ]
-            pooled.append((np.array(unit) * e).sum(0))
+            seen = np.ones((1, len(e)), bool)
+            pooled.append(oracle.activation_unit(q[None], e[None], seen, w, "agg")[0])
         elif name == "tim":
             p = w["agg/positions"]
             e, q = e + p[ages + 1], q + p[0]
@@ -90,22 +80,21 @@ def _transformer(w, q, e, ages):
     e = e + w["agg/pos/positions"][ages]
     at = f"{layer}/cross_attention/attention"
     qs, ks, vs = (
-        oracle.dense(x, w, f"{at}/{part}")
+        oracle.dense(x, w, f"{at}/{part}", WIDTH)
         for x, part in ((q, "query"), (e, "key"), (e, "value"))
     )
     heads = []
     for h in (slice(0, 2), slice(2, 4)):
         heads.append(_softmax(ks[:, h] @ qs[h] / np.sqrt(2)) @ vs[:, h])
-    attended = oracle.dense(np.concatenate(heads), w, f"{at}/output")
+    attended = oracle.dense(np.concatenate(heads), w, f"{at}/output", WIDTH)
     x = norm(q + attended, f"{layer}/cross_attention/norm")
-    change = oracle.relu(oracle.dense(x, w, f"{layer}/ffn/expand"))
-    return norm(
-        x + oracle.dense(change, w, f"{layer}/ffn/contract"), f"{layer}/ffn/norm"
-    )
+    change = oracle.relu(oracle.dense(x, w, f"{layer}/ffn/expand", DFF))
+    change = oracle.dense(change, w, f"{layer}/ffn/contract", WIDTH)
+    return norm(x + change, f"{layer}/ffn/norm")
 
 
 def _kwargs(name):
-    return {"transformer": {"dff": 6, "num_heads": 2}}.get(name, {})
+    return {"transformer": {"dff": DFF, "num_heads": 2}}.get(name, {})
 
 
 def test_each_computes_its_formula_and_zero_for_an_empty_history(name):

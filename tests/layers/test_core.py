@@ -26,8 +26,8 @@ def test_a_block_is_dense_norm_activation_dropout():
     for weight in layer.weights:
         weight.assign(weight + np.random.default_rng(1).random(weight.shape))
     h, w = x, oracle.weights(layer)
-    for i in range(2):
-        h = oracle.dense(h, w, f"mlp/dense_{i}")
+    for i, units in enumerate((5, 3)):
+        h = oracle.dense(h, w, f"mlp/dense_{i}", units)
         h = (h - w[f"mlp/bn_{i}/moving_mean"]) / np.sqrt(
             w[f"mlp/bn_{i}/moving_variance"] + 1e-5
         )
@@ -110,7 +110,8 @@ def test_a_tower_ends_in_logits_of_both_signs():
     x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
     logits = layer(x).numpy()
     assert logits.shape == (40, 2) and logits.min() < 0 < logits.max()
-    close(logits, oracle.tower(x, oracle.weights(layer), "t"), terms=1_000)
+    expected = oracle.tower(x, oracle.weights(layer), "t", (6,), logits=2)
+    close(logits, expected, terms=1_000)
     assert len(Tower((), use_bias=False)(x).shape) == 2
 
 

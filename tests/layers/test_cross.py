@@ -39,7 +39,7 @@ def test_it_computes_the_papers(kind):
             inner = np.array([row @ w["kernel"] for row in x])  # a number for each row
             x = x0 * inner + w["bias"] + x
         else:
-            matrix = w["v"] @ w["u"] if "v" in w else w["kernel"]
+            matrix = w["v"] @ w["u"] if "low_rank_dim" in kind else w["kernel"]
             x = x0 * (np.einsum("bi,ij->bj", x, matrix) + w["bias"]) + x
     close(_out(net), x, terms=100)
 

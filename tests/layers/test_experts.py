@@ -16,17 +16,12 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 5)).astype("float32")
 
 
-def _weights(layer):
-    """By path without the layer's name."""
-    return {"e" + p[p.index("/") :]: v for p, v in oracle.weights(layer).items()}
-
-
 @pytest.mark.parametrize("activation", ["relu", "prelu", "dice"])
 def test_each_expert_is_an_mlp_of_its_own(activation):
-    layer = Experts(3, (4, 2), activation)
+    layer = Experts(3, (4, 2), activation, name="e")
     layer.build(X.shape)
     zoo.jitter(layer)
-    w = _weights(layer)
+    w = oracle.weights(layer)
     found = np.asarray(layer(X))
     assert found.shape == layer.compute_output_shape(X.shape) == (6, 3, 2)
     for k in range(3):
@@ -36,10 +31,12 @@ def test_each_expert_is_an_mlp_of_its_own(activation):
             part = slice(k * units, (k + 1) * units)
             if activation == "relu":
                 h = np.maximum(h, 0)
+            elif activation == "prelu":
+                h = np.where(h > 0, h, w[f"e/activation_{i}/alpha"][part] * h)
             else:
-                alpha = w[f"e/activation_{i}/alpha"][part]
-                p = h > 0 if activation == "prelu" else oracle.sigmoid(h)
-                h = p * h + (1 - p) * alpha * h
+                keys = ("alpha", "moving_mean", "moving_variance")
+                own = {f"own/{v}": w[f"e/activation_{i}/{v}"][part] for v in keys}
+                h = oracle.dice(h, own, "own")
         close(found[:, k], h, terms=1_000)
 
 
@@ -122,10 +119,12 @@ def test_gate_values_of_a_model(tmp_path):
     model.save(tmp_path / "m.keras")
     values = gate_values(load_model(tmp_path / "m.keras"), x)
     w = oracle.weights(model)
+    w.beside("dnn_experts", "dnn_tower")  # gates do not read them
     features = oracle.features(x, w)
     assert list(values) == ["dnn_gate_click", "dnn_gate_like"]
     for name, found in values.items():
-        expected = oracle.softmax(features @ w[f"{name}/gate/scores/kernel"])
+        scores = oracle.dense(features, w, f"{name}/gate/scores", 3, bias=False)
+        expected = oracle.softmax(scores)
         close(found, expected, terms=1_000)
     with pytest.raises(ValueError, match="no gates"):
         gate_values(shared_bottom(zoo.fields(), zoo.TASKS), x)

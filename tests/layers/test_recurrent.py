@@ -13,8 +13,8 @@ N, L, D = 3, 4, 5
 def reference(e, attention, valid, w, kind, name=""):
     """The last state of one row."""
     kernel, bias = w[f"{name}input/kernel"], w[f"{name}input/bias"]
-    u = w[f"{name}rnn/cell/recurrent_kernel"]
-    n = len(u)
+    u, n = w[f"{name}rnn/cell/recurrent_kernel"], e.shape[-1]
+    assert u.shape == (n, (2 if kind == "agru" else 3) * n)
     h = np.zeros(n)
     for e_t, a, there in zip(e, attention, valid, strict=True):
         if not there:

@@ -25,7 +25,8 @@ def _gelu(z):
 
 
 def _guess(tokens, w):
-    """Logits of the items at each place of one row, newest first."""
+    """Eq. 1-8: logits of the items at each place of one row, newest first."""
+    width = tokens.shape[1]
     x = tokens + w["dnn_positioned/positions"][: len(tokens)]
     for i in range(2):
         name = f"dnn_layer_{i}"
@@ -34,12 +35,12 @@ def _guess(tokens, w):
             x, x, seen, 2, w, f"{name}/cross_attention/attention"
         )
         x = oracle.norm(x + attended, w, f"{name}/cross_attention/norm")
-        change = _gelu(oracle.dense(x, w, f"{name}/ffn/expand"))
-        change = oracle.dense(change, w, f"{name}/ffn/contract")
+        change = _gelu(oracle.dense(x, w, f"{name}/ffn/expand", 4 * width))
+        change = oracle.dense(change, w, f"{name}/ffn/contract", width)
         x = oracle.norm(x + change, w, f"{name}/ffn/norm")
     items = w["embedding_item_id/embeddings"]
     bias = w["embedding_bias__item_id/embeddings"][:, 0]
-    return _gelu(oracle.dense(x, w, "dnn_project")) @ items.T + bias
+    return _gelu(oracle.dense(x, w, "dnn_project", width)) @ items.T + bias
 
 
 def _served(x, w):

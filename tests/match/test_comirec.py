@@ -13,11 +13,13 @@ from tests.close import close
 # All get all columns of the zoo.
 pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
 
+DIM, INTERESTS = 4, 3
+
 
 def _model(interests="sa", **kwargs):
     keras.utils.set_random_seed(4)
     kwargs = {"catalogue": zoo.CATALOGUE, "num_negatives": None, **kwargs}
-    model = comirec(zoo.fields(4), interests, 3, **kwargs)
+    model = comirec(zoo.fields(DIM), interests, INTERESTS, **kwargs)
     zoo.jitter(model)
     return model
 
@@ -36,18 +38,21 @@ def _squash(z):
 
 
 def _sa(e, w, positions=True):
+    """Eq. 5-6; between the two matrices is four times the width."""
     p = w["dnn_sa/positions"][: len(e)] if positions else 0
+    assert w["dnn_sa/w2"].shape == (4 * DIM, INTERESTS)
     scores = np.tanh((e + p) @ w["dnn_sa/w1"]) @ w["dnn_sa/w2"]
     shares = np.exp(scores) / np.exp(scores).sum(axis=0)
     return shares.T @ e
 
 
 def _dr(e, w, shared):
-    maps = w["dnn_dr/maps"].reshape(-1, 4, 3, 4)
+    places = 1 if shared else zoo.LENGTH
+    maps = w["dnn_dr/maps"].reshape(places, DIM, INTERESTS, DIM)
     votes = np.stack(
         [np.einsum("d,dke->ke", v, maps[0 if shared else i]) for i, v in enumerate(e)]
     )
-    b = np.zeros((len(e), 3))
+    b = np.zeros((len(e), INTERESTS))
     for _ in range(3):
         shares = np.exp(b) / np.exp(b).sum(axis=1, keepdims=True)
         c = _squash(np.einsum("nk,nke->ke", shares, votes))
@@ -66,10 +71,11 @@ def _dr(e, w, shared):
 )
 @pytest.mark.oracle
 def test_it_computes_the_paper(interests, options):
+    """Eq. 1-9."""
     model, x = _model(interests, **options), zoo.rows(12)
-    w = oracle.weights(model)
+    w = oracle.weights(model).beside("catalogue")  # it is that of the zoo
     rows, items = _behaviours(w, x)
-    user = np.zeros((12, 3, 4))
+    user = np.zeros((12, INTERESTS, DIM))
     for i, e in enumerate(rows):
         if len(e) and interests == "sa":
             user[i] = _sa(e, w, not options)

@@ -13,6 +13,7 @@ from tests import oracle, zoo
 from tests.close import close
 
 USER = ["user_id", "age", "tags", "hour", "scores", "seen", "seen_category"]
+UNITS = (10, 6)
 COUNTS = [9, 1, 3, 5, 4, 1, 1]
 """Of the categories, of which 3 is the major one: 0 is none."""
 
@@ -22,7 +23,7 @@ def _model(**kwargs):
         replace(f, counts=COUNTS) if f.name == "category" else f for f in zoo.fields()
     ]
     kwargs = {"num_negatives": None, "category": "category", **kwargs}
-    model = dat(fields, (10, 6), catalogue=zoo.CATALOGUE, **kwargs)
+    model = dat(fields, UNITS, catalogue=zoo.CATALOGUE, **kwargs)
     zoo.jitter(model)
     return model
 
@@ -32,14 +33,15 @@ def _unit(v):
 
 
 def _vectors(model, x):
-    w = oracle.weights(model)
+    """Of all users and items; their augmented vectors are inputs of the towers."""
+    w = oracle.weights(model).beside("catalogue")  # it is that of the zoo
     own = w["embedding_augmented__user_id/embeddings"][x["user_id"]]
     users = np.concatenate([oracle.columns(USER, x, w), own], axis=1)
     augmented = w["embedding_augmented__item_id/embeddings"]
     kinds = w["embedding_category/embeddings"][zoo.CATALOGUE["category"]]
     items = np.concatenate([w["embedding_item_id/embeddings"], kinds, augmented], 1)
     users, items = (
-        _unit(oracle.tower(v, w, name))
+        _unit(oracle.tower(v, w, name, UNITS[:-1], logits=UNITS[-1]))
         for v, name in ((users, "dnn_user"), (items, "dnn_item"))
     )
     return users, items, own, augmented
@@ -58,6 +60,7 @@ def _alignment(vectors, category, major):
 @pytest.mark.parametrize("category", ["category", None])
 @pytest.mark.oracle
 def test_it_computes_the_paper(category):
+    """Eq. 1-7."""
     model, x = _model(mimic_weights=(0.3, 0.7), category=category), zoo.rows(12)
     users, items, own, augmented = _vectors(model, x)
     close(model.user_model.predict(x, verbose=0), users, terms=1_000)

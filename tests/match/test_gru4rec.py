@@ -14,16 +14,19 @@ from tests.oracle import sigmoid
 # All get all columns of the zoo.
 pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
 
+UNITS = (7, 5)
+
 
 def _model(**kwargs):
-    model = gru4rec(zoo.fields(), (7, 5), num_negatives=None, **kwargs)
+    model = gru4rec(zoo.fields(), UNITS, num_negatives=None, **kwargs)
     zoo.jitter(model)
     return model
 
 
 def _gru(x, w, name, units):
-    """Keras' GRU: the reset is applied behind the recurrent product."""
+    """Eq. 1-4 as Keras' GRU: the reset is applied behind the recurrent product."""
     kernel, recurrent = w[f"{name}/kernel"], w[f"{name}/recurrent_kernel"]
+    assert kernel.shape == (x.shape[1], 3 * units)
     bias, h, states = w[f"{name}/bias"], np.zeros(units), []
     for v in x:
         a, b = v @ kernel + bias[0], h @ recurrent + bias[1]
@@ -37,9 +40,8 @@ def _gru(x, w, name, units):
 def _states(ids, w):
     """Of the items, newest first, the state behind each, newest first."""
     x = w["embedding_item_id/embeddings"][ids[::-1]]
-    cells = sorted({path.rsplit("/", 1)[0] for path in w if "dnn_gru" in path})
-    for cell, units in zip(cells, (7, 5), strict=True):
-        x = _gru(x, w, cell, units)
+    for i, units in enumerate(UNITS):
+        x = _gru(x, w, f"dnn_gru/gru_{i}/gru_cell", units)
     return x[::-1]
 
 

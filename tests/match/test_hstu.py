@@ -13,10 +13,12 @@ from tests.match.test_sasrec import steps
 # All get all columns of the zoo.
 pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
 
+HEADS, QK, V = 2, 3, 5
+
 
 def _model(fields=None, **kwargs):
-    kwargs = {"num_negatives": None, "dropout": 0.0, "qk_dim": 3, "v_dim": 5, **kwargs}
-    model = hstu(fields or zoo.fields(), 2, 2, **kwargs)
+    kwargs = {"num_negatives": None, "dropout": 0.0, "qk_dim": QK, "v_dim": V, **kwargs}
+    model = hstu(fields or zoo.fields(), 2, HEADS, **kwargs)
     zoo.jitter(model)
     return model
 
@@ -26,11 +28,12 @@ def _silu(z):
 
 
 def _layer(x, w, name, ages=None):
-    """Newest first, of the 6 places a history has."""
-    parts = _silu(oracle.norm(x, w, f"{name}/norm") @ w[f"{name}/w1/kernel"])
+    """Eq. 1-3, newest first, of the 6 places a history has."""
+    width, normed = 2 * HEADS * (V + QK), oracle.norm(x, w, f"{name}/norm")
+    parts = _silu(oracle.dense(normed, w, f"{name}/w1", width, bias=False))
     u, v, q, k = np.split(parts, [10, 20, 26], axis=1)
-    av = np.zeros((len(x), 10))
-    for h in range(2):
+    av = np.zeros((len(x), HEADS * V))
+    for h in range(HEADS):
         for i in range(len(x)):
             for j in range(i, len(x)):
                 a = q[i, 3 * h : 3 * h + 3] @ k[j, 3 * h : 3 * h + 3] / np.sqrt(3)
@@ -38,7 +41,8 @@ def _layer(x, w, name, ages=None):
                 if ages is not None:
                     a += w[f"{name}/by_time"][max(ages[j] - ages[i], 0)]
                 av[i, 5 * h : 5 * h + 5] += _silu(a) / 6 * v[j, 5 * h : 5 * h + 5]
-    return x + (oracle.norm(av, w, f"{name}/norm_av") * u) @ w[f"{name}/w2/kernel"]
+    gated = oracle.norm(av, w, f"{name}/norm_av") * u
+    return x + oracle.dense(gated, w, f"{name}/w2", x.shape[1], bias=False)
 
 
 def _states(ids, w, ages=None):

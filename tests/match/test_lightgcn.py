@@ -49,6 +49,7 @@ def _all(model):
 @pytest.mark.parametrize("num_layers", [0, 1, 3])
 @pytest.mark.oracle
 def test_it_computes_the_paper(num_layers):
+    """Vectors and scores are eq. 3-8, the loss is eq. 15."""
     model, x = _model(num_layers=num_layers), zoo.rows(40)
     e, vectors = _vectors(model, num_layers=num_layers)
     close(_all(model), vectors, terms=1_000)

@@ -11,11 +11,13 @@ from recsys.match.mind import mind
 from tests import oracle, zoo
 from tests.close import close
 
+DIM, INTERESTS, UNITS = 4, 3, (6,)
+
 
 def _model(**kwargs):
     keras.utils.set_random_seed(4)
-    kwargs = {"catalogue": zoo.CATALOGUE, "hidden_units": (6,), **kwargs}
-    model = mind(zoo.fields(4), 3, num_negatives=None, **kwargs)
+    kwargs = {"catalogue": zoo.CATALOGUE, "hidden_units": UNITS, **kwargs}
+    model = mind(zoo.fields(DIM), INTERESTS, num_negatives=None, **kwargs)
     zoo.jitter(model)
     return model
 
@@ -31,16 +33,16 @@ def _behaviours(w, x):
     return e, (items + kinds[zoo.CATALOGUE["category"]]) / 2
 
 
-def _interests(model, x, rounds=3):
+def _interests(w, x, rounds=3):
     """Capsules of each row, and which of them there are."""
-    w = oracle.weights(model)
     behaviours, _ = _behaviours(w, x)
-    capsules, exist = np.zeros((len(behaviours), 3, 4)), np.zeros((len(behaviours), 3))
+    exist = np.zeros((len(behaviours), INTERESTS))
+    capsules = np.zeros((*exist.shape, DIM))
     for row, e in enumerate(behaviours):
         valid = np.flatnonzero(x["seen"][row])
         votes = e[valid] @ w["dnn_routing/kernel"]
         b = w["dnn_routing/noise"][x["seen"][row][valid]].copy()
-        k = max(1, min(3, int(np.log2(max(len(valid), 1)))))
+        k = max(1, min(INTERESTS, int(np.log2(max(len(valid), 1)))))
         exist[row, :k] = 1
         for _ in range(rounds):
             shares = np.exp(b[:, :k])
@@ -51,20 +53,20 @@ def _interests(model, x, rounds=3):
     return capsules, exist.astype(bool)
 
 
-def _users(model, x):
-    w = oracle.weights(model)
-    capsules, exist = _interests(model, x)
+def _users(w, x):
+    capsules, exist = _interests(w, x)
     others = oracle.columns(["user_id", "age", "tags", "hour", "scores"], x, w)
-    others = np.repeat(others[:, None], 3, axis=1)
+    others = np.repeat(others[:, None], INTERESTS, axis=1)
     joined = np.concatenate([capsules, others], axis=-1)
-    return oracle.tower(joined, w, "dnn_mlp"), exist
+    return oracle.tower(joined, w, "dnn_mlp", UNITS, logits=DIM), exist
 
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
+    """Eq. 2-9."""
     model, x = _model(), zoo.rows(9)
-    user, exist = _users(model, x)
-    _, items = _behaviours(oracle.weights(model), x)
+    w = oracle.weights(model).beside("catalogue")  # it is that of the zoo
+    (user, exist), (_, items) = _users(w, x), _behaviours(w, x)
     found = model.user_model.predict(x, verbose=0)
     np.testing.assert_array_equal(found["user_interests"], exist)
     some = exist[..., None] & np.ones(4, bool)
@@ -82,8 +84,8 @@ def test_it_computes_the_paper():
 def test_the_label_attends_to_interests(power, attention):
     model, x = _model(power=power, attention=attention), zoo.rows(40)
     model.compile("sgd")
-    user, exist = _users(model, x)
-    _, items = _behaviours(oracle.weights(model), x)
+    w = oracle.weights(model).beside("catalogue")  # it is that of the zoo
+    (user, exist), (_, items) = _users(w, x), _behaviours(w, x)
     s = (user @ items[x["item_id"]][..., None])[..., 0]
     losses = []
     for row in range(40):
@@ -126,8 +128,7 @@ def test_no_gradient_flows_through_the_shares():
 def test_capsules_are_short_and_without_noise_equal():
     model, x = _model(), zoo.rows(30)
     layer = model.get_layer("dnn_routing")
-    w = oracle.weights(model)
-    behaviours, _ = _behaviours(w, x)
+    behaviours, _ = _behaviours(oracle.values(model), x)
     inputs = [behaviours.astype("float32") * 5, x["seen"]]
     interests, exist = (np.asarray(v) for v in layer(inputs, valid=x["seen"] != 0))
     assert (np.linalg.norm(interests, axis=-1) < 1).all()

@@ -12,16 +12,18 @@ from tests.close import close
 # All get all columns of the zoo.
 pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
 
+UNITS = (6, 5)
+
 
 def _model(kind="neumf", **kwargs):
-    kwargs = {"num_negatives": None, "hidden_units": (6, 5), "num_factors": 3, **kwargs}
+    kwargs = {"num_negatives": None, "hidden_units": UNITS, "num_factors": 3, **kwargs}
     model = ncf(zoo.fields(), kind, **kwargs)
     zoo.jitter(model)
     return model
 
 
 def _scores(model, kind, users):
-    """Of each user and all items."""
+    """Of each user and all items: eq. 7-12, where h . [., .] has no bias."""
     w = oracle.weights(model)
     scores = np.zeros((len(users), 30))
     if kind != "mlp":
@@ -31,7 +33,8 @@ def _scores(model, kind, users):
         p, q = (w[f"embedding_{name}_id/embeddings"] for name in ("user", "item"))
         for row, user in enumerate(users):
             pairs = np.concatenate([np.tile(p[user], (30, 1)), q], axis=1)
-            scores[row] += oracle.tower(pairs, w, "dnn_score/mlp")[:, 0]
+            logit = oracle.tower(pairs, w, "dnn_score/mlp", UNITS, bias=False)
+            scores[row] += logit[:, 0]
     return scores
 
 

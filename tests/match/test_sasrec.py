@@ -28,9 +28,10 @@ def sequences(x):
 
 def _attend(q, context, w, name, heads):
     """Every behaviour over itself and the older ones, which come behind it."""
-    parts = [oracle.dense(q, w, f"{name}/query")]
-    parts += [oracle.dense(context, w, f"{name}/{n}") for n in ("key", "value")]
-    d = q.shape[1] // heads
+    width = q.shape[1]
+    parts = [oracle.dense(q, w, f"{name}/query", width)]
+    parts += [oracle.dense(context, w, f"{name}/{n}", width) for n in ("key", "value")]
+    d = width // heads
     out = np.zeros_like(q)
     for h in range(heads):
         query, key, value = (part[:, h * d : (h + 1) * d] for part in parts)
@@ -41,6 +42,7 @@ def _attend(q, context, w, name, heads):
 
 
 def _states(ids, w, variant, heads=2):
+    """Eq. 2-8 of all places, newest first."""
     x = np.sqrt(8) * w["embedding_item_id/embeddings"][ids]
     x = x + w["dnn_positioned/positions"][: len(ids)]
     for i in range(2):
@@ -51,8 +53,8 @@ def _states(ids, w, variant, heads=2):
         else:
             x = q + _attend(q, x, w, name, heads)
         z = oracle.norm(x, w, f"{name}/norm_ffn")
-        change = oracle.relu(oracle.dense(z, w, f"{name}/expand"))
-        change = oracle.dense(change, w, f"{name}/contract")
+        change = oracle.relu(oracle.dense(z, w, f"{name}/expand", 8))
+        change = oracle.dense(change, w, f"{name}/contract", 8)
         x = (x if variant == "paper" else z) + change
     return oracle.norm(x, w, "dnn_norm/norm")
 

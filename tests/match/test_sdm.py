@@ -34,6 +34,7 @@ def _model(past=False, **kwargs):
 
 
 def _lstm(x, w, name):
+    """In Keras' order of the gates: input, forget, candidate, output."""
     h = c = np.zeros(8)
     states = []
     for e in x:
@@ -54,7 +55,7 @@ def _attended(h, user):
 def _users(model, x, past):
     w = oracle.weights(model)
     items, kinds = w["embedding_item_id/embeddings"], w["embedding_category/embeddings"]
-    own = oracle.dense(oracle.columns(USER, x, w), w, "dnn_user")
+    own = oracle.dense(oracle.columns(USER, x, w), w, "dnn_user", 8)
     out = np.zeros((len(own), 8))
     for row, user in enumerate(own):
         valid = x["seen"][row] != 0
@@ -70,11 +71,11 @@ def _users(model, x, past):
         sets = {"seen_category": k[k_valid]} if past else {"seen": e}
         sets = sets if past else {**sets, "seen_category": k[k_valid]}
         z = [
-            _attended(oracle.dense(v, w, f"dnn_past_{n}"), user)
+            _attended(oracle.dense(v, w, f"dnn_past_{n}", 8, bias=False), user)
             for n, v in sets.items()
         ]
-        p = np.tanh(oracle.dense(np.concatenate(z), w, "dnn_past"))
-        g = oracle.dense(np.concatenate([user, s, p]), w, "dnn_gate/gate")
+        p = np.tanh(oracle.dense(np.concatenate(z), w, "dnn_past", 8))
+        g = oracle.dense(np.concatenate([user, s, p]), w, "dnn_gate/gate", 8)
         g = oracle.sigmoid(g)
         out[row] = (1 - g) * p + g * s
     return out, items
@@ -83,6 +84,7 @@ def _users(model, x, past):
 @pytest.mark.parametrize("past", [False, True])
 @pytest.mark.oracle
 def test_it_computes_the_paper(past):
+    """Eq. 1-13."""
     model, x = _model(past), zoo.rows(12)
     if past:  # padding comes first
         x["seen"], x["seen_category"] = x["seen"][:, ::-1], x["seen_category"][:, ::-1]

@@ -19,8 +19,8 @@ def _model(**kwargs):
     return model
 
 
-def _users(model, x, gamma, pooling, target=None):
-    w = oracle.weights(model)
+def _users(w, x, gamma, pooling, target=None):
+    """Eq. 2-5, without the positive item in training."""
     own = w["embedding_user_id/embeddings"][x["user_id"]]
     e = w["embedding_item_id/embeddings"][x["seen"]]
     valid = x["seen"] != 0
@@ -47,7 +47,7 @@ def _unit(v):
 @pytest.mark.oracle
 def test_it_computes_the_paper(pooling):
     model, x = _model(gamma=0.3, pooling=pooling), zoo.rows(9)
-    user, items = _users(model, x, 0.3, pooling)
+    user, items = _users(oracle.weights(model), x, 0.3, pooling)
     close(model.user_model.predict(x, verbose=0), user, terms=1_000)
     close(model.item_matrix(), items, terms=1_000)
     score = (user * items[x["item_id"]]).sum(1, keepdims=True)
@@ -61,7 +61,8 @@ def test_training_takes_the_target_out_of_its_history(excluded):
     model.compile("sgd")
     x = zoo.rows(40)
     x["item_id"] = np.where(x["seen"][:, 0] > 0, x["seen"][:, 0], x["item_id"])
-    user, items = _users(model, x, 0.5, "mean", x["item_id"] if excluded else None)
+    w, target = oracle.weights(model), x["item_id"] if excluded else None
+    user, items = _users(w, x, 0.5, "mean", target)
     scores = user @ items.T
     own = np.arange(40), x["item_id"]
     hinges = np.maximum(scores - 0.1, 0)
@@ -78,13 +79,13 @@ def test_biases_of_users_items_and_all_are_beside_the_cosine():
     of_user = (
         w["embedding_linear__user_id/embeddings"][x["user_id"]] + w["dnn_bias/bias"]
     )
-    user, items = _users(model, x, 0.5, "mean")
+    user, items = _users(w, x, 0.5, "mean")
     scores, own = user @ items.T + of_item + of_user, (np.arange(40), x["item_id"])
     close(model.predict(x, verbose=0)[:, 0], scores[own], terms=1_000)
     served = model.user_model.predict(x, verbose=0) @ model.item_matrix().T
     close(served, scores, terms=1_000)
 
-    user, _ = _users(model, x, 0.5, "mean", x["item_id"])
+    user, _ = _users(w, x, 0.5, "mean", x["item_id"])
     scores = user @ items.T + of_item + of_user
     hinges = np.maximum(scores - 0.1, 0)
     hinges[:, 0] = hinges[own] = 0

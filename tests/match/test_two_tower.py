@@ -9,18 +9,24 @@ from recsys.match.two_tower import two_tower
 from tests import oracle, zoo
 from tests.close import close
 
+UNITS = (10, 6)
 USER = ["user_id", "age", "tags", "hour", "scores", "seen", "seen_category"]
 
 
 def _model(**kwargs):
-    model = two_tower(zoo.fields(), (10, 6), catalogue=zoo.CATALOGUE, **kwargs)
+    model = two_tower(zoo.fields(), UNITS, catalogue=zoo.CATALOGUE, **kwargs)
     zoo.jitter(model)
     return model
 
 
+def _tower(x, w, name):
+    return oracle.tower(x, w, name, UNITS[:-1], logits=UNITS[-1])
+
+
 def _vectors(model, x):
     w = oracle.weights(model)
-    user = oracle.tower(oracle.columns(USER, x, w), w, "dnn_user")
+    w.beside("catalogue", "score/frequency")  # is that of the zoo; of the loss alone
+    user = _tower(oracle.columns(USER, x, w), w, "dnn_user")
     items = np.concatenate(
         [
             w["embedding_item_id/embeddings"],
@@ -28,7 +34,7 @@ def _vectors(model, x):
         ],
         axis=1,
     )
-    return user, oracle.tower(items, w, "dnn_item")
+    return user, _tower(items, w, "dnn_item")
 
 
 @pytest.mark.oracle

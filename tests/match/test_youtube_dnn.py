@@ -12,18 +12,19 @@ from tests.close import close
 # All get all columns of the zoo.
 pytestmark = pytest.mark.filterwarnings("ignore:.* does not read the columns")
 
+UNITS = (10, 6)
 USER = ["user_id", "age", "tags", "hour", "scores", "seen", "seen_category"]
 
 
 def _model(**kwargs):
-    model = youtube_dnn(zoo.fields(), (10, 6), **kwargs)
+    model = youtube_dnn(zoo.fields(), UNITS, **kwargs)
     zoo.jitter(model)
     return model
 
 
 def _vectors(model, x):
     w = oracle.weights(model)
-    user = oracle.mlp(oracle.columns(USER, x, w), w, "dnn_mlp")
+    user = oracle.mlp(oracle.columns(USER, x, w), w, "dnn_mlp", UNITS)
     return user, w["embedding_softmax__item_id/embeddings"]
 
 
@@ -137,7 +138,7 @@ def test_serving_is_a_dot_product_before_and_after_a_file(options, tmp_path):
 
 def test_a_bias_is_one_more_element():
     model = _model(use_bias=True)
-    w = oracle.weights(model)
+    w = oracle.values(model)
     close(
         model.item_matrix()[:, -1],
         w["embedding_bias__item_id/embeddings"][:, 0],

@@ -9,6 +9,9 @@ from tests import oracle, zoo
 from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
+UNITS = (9, 6)
+SIZES = {"dnn_star/dense_0": UNITS[0], "dnn_star/dense_1": UNITS[1]}
+SIZES |= {"dnn_star_logit": 1}
 X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
 
 
@@ -18,7 +21,7 @@ def _unit(x):
 
 def _model(**kwargs):
     model = adaptdhm(
-        zoo.fields(domain=True), BOTH, hidden_units=(9, 6), activation="relu", **kwargs
+        zoo.fields(domain=True), BOTH, hidden_units=UNITS, activation="relu", **kwargs
     )
     zoo.jitter(model)
     return model
@@ -39,8 +42,9 @@ def test_it_computes_the_paper():
     h = _features(x, w)
     k = np.argmax(_unit(h) @ w["dnn_router/centres"].T, axis=-1)
     assert len(set(k)) == 3
-    for name in ("dnn_star/dense_0", "dnn_star/dense_1", "dnn_star_logit"):
+    for name, units in SIZES.items():
         kernels = w[f"{name}/kernel"] * w[f"{name}/domain_kernel"][k]
+        assert kernels.shape[1:] == (h.shape[-1], units)
         biases = w[f"{name}/bias"] + w[f"{name}/domain_bias"][k]
         h = np.einsum("bi,bio->bo", h, kernels) + biases
         h = h if name == "dnn_star_logit" else oracle.relu(h)
@@ -107,10 +111,12 @@ def test_one_cluster_is_a_single_network():
         if "/domain_bias" in weight.path:
             weight.assign(np.zeros(weight.shape))
     w = oracle.weights(model)
+    # All rows are of one cluster, and what is its own has been taken out.
+    w.beside("dnn_router", *(f"{name}/domain_" for name in SIZES))
     h = _features(x, w)
-    for i in range(2):
-        h = oracle.relu(oracle.dense(h, w, f"dnn_star/dense_{i}"))
-    logit = oracle.dense(h, w, "dnn_star_logit")
+    for i, units in enumerate(UNITS):
+        h = oracle.relu(oracle.dense(h, w, f"dnn_star/dense_{i}", units))
+    logit = oracle.dense(h, w, "dnn_star_logit", 1)
     found = model.predict(x, verbose=0)["logit"]
     close(found, logit, terms=1_000)
 

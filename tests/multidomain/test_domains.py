@@ -15,6 +15,7 @@ from tests.close import close
 TABLES = 40 * 4 + 3 + 12 * 5 + 30 * 8 + 7 * 4 + 24 * 2 + 3 * 4 + 4
 WIDTH = 4 + 3 + 5 + 8 + 4 + 2 + 2 + 12 + 4 + 4
 MEAN = {"history_agg": "mean_pooling"}
+DOMAINS = 3
 
 
 def _features(x, w):
@@ -24,44 +25,49 @@ def _features(x, w):
     return np.concatenate([oracle.columns(names, x, w), domain, rate], axis=-1)
 
 
-def _mlp(x, w, name, k):
-    """Expert or tower k of a stack."""
-    i = 0
-    while f"{name}/kernel_{i}" in w:
-        x = oracle.relu(x @ w[f"{name}/kernel_{i}"][k] + w[f"{name}/bias_{i}"][k])
-        i += 1
+def _mlp(x, w, name, k, num, units):
+    """Expert or tower k of a stack of `num`."""
+    for i, width in enumerate(units):
+        kernel = w[f"{name}/kernel_{i}"]
+        assert kernel.shape == (num, x.shape[-1], width)
+        x = oracle.relu(x @ kernel[k] + w[f"{name}/bias_{i}"][k])
     return x
 
 
-def _level(streams, shared, w, name, m, m_shared):
+def _level(streams, shared, w, name, m, m_shared, units, bias=False, goes_on=False):
     """One stream and one expert after the other; the last of the results is s'_0."""
+    num = len(streams)
     own = [
-        [_mlp(s, w, f"{name}/domain_experts", j * m + k) for k in range(m)]
+        [
+            _mlp(s, w, f"{name}/domain_experts", j * m + k, num * m, units)
+            for k in range(m)
+        ]
         for j, s in enumerate(streams)
     ]
-    common = [_mlp(shared, w, f"{name}/experts", k) for k in range(m_shared)]
+    common = [
+        _mlp(shared, w, f"{name}/experts", k, m_shared, units) for k in range(m_shared)
+    ]
     results = []
     for j, s in enumerate(streams):
         experts = [*own[j], *common]
         g = np.ones((len(s), 1))
         if len(experts) > 1:
-            bias = w.get(f"{name}/domain_bias")
             scores = s @ w[f"{name}/domain_gate"][j]
-            g = oracle.softmax(scores + (0 if bias is None else bias[j]))
+            g = oracle.softmax(scores + (w[f"{name}/domain_bias"][j] if bias else 0))
         results.append(sum(g[:, [k]] * e for k, e in enumerate(experts)))
     experts = [e for every in own for e in every] + common
     going_on = None
-    if f"{name}/gate" in w:
+    if goes_on:  # also where no level has shared experts to read it
         g = oracle.softmax(shared @ w[f"{name}/gate"])
         going_on = sum(g[:, [k]] * e for k, e in enumerate(experts))
     return results, going_on
 
 
-def _towers(streams, p, w, name):
+def _towers(streams, p, w, name, units):
     """Of each row the logit of its domain's tower."""
     logits = np.empty((len(p), 1))
     for i, d in enumerate(p):
-        h = _mlp(streams[d][[i]], w, f"{name}/domain_towers", d)
+        h = _mlp(streams[d][[i]], w, f"{name}/domain_towers", d, DOMAINS, units)
         last = f"{name}/domain_logits"
         logits[i] = h @ w[f"{last}/kernel_0"][d] + w[f"{last}/bias_0"][d]
     return logits
@@ -76,17 +82,21 @@ def _check(model, x, logits):
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("sizes", [(2, 2), (1, 0), (0, 2), (2, 0)], ids=str)
 def test_ple(levels, sizes):
-    fields = zoo.fields(domain=True)
-    model = ple_domains(fields, zoo.TASKS, levels, *sizes, (7, 5), (6, 4), **MEAN)
+    """Eq. 1-6 of PLE's paper."""
+    fields, experts, units = zoo.fields(domain=True), (7, 5), (6, 4)
+    model = ple_domains(fields, zoo.TASKS, levels, *sizes, experts, units, **MEAN)
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
     shared = _features(x, w)
-    streams = [shared] * 3
+    streams = [shared] * DOMAINS
     for level in range(levels):
-        streams, shared = _level(streams, shared, w, f"dnn_level_{level}", *sizes)
+        name, goes_on = f"dnn_level_{level}", level < levels - 1
+        streams, shared = _level(
+            streams, shared, w, name, *sizes, experts, goes_on=goes_on
+        )
     p = x["domain_id"]
     names = [f"dnn_tower_{task.name}" for task in zoo.TASKS]
-    _check(model, x, [_towers(streams, p, w, name) for name in names])
+    _check(model, x, [_towers(streams, p, w, name, units) for name in names])
 
 
 def test_mmoe_is_ple_with_shared_experts_alone():
@@ -99,9 +109,9 @@ def test_mmoe_is_ple_with_shared_experts_alone():
     np.testing.assert_array_equal(found, zoo.predictions(other, x))
     w = oracle.weights(model)
     e = _features(x, w)
-    streams, _ = _level([e] * 3, e, w, "dnn_experts", 0, 4)
+    streams, _ = _level([e] * DOMAINS, e, w, "dnn_experts", 0, 4, (5,))
     names = [f"dnn_tower_{task.name}" for task in zoo.TASKS]
-    _check(model, x, [_towers(streams, x["domain_id"], w, n) for n in names])
+    _check(model, x, [_towers(streams, x["domain_id"], w, n, (6,)) for n in names])
 
 
 @pytest.mark.parametrize(
@@ -111,8 +121,10 @@ def test_mmoe_is_ple_with_shared_experts_alone():
     ids=str,
 )
 def test_hinet(options):
-    units = ((8, 5), 2, 1, 6, (7,))
-    model = hinet(zoo.fields(domain=True), zoo.TASKS, 3, *units, **MEAN, **options)
+    """Eq. 1-9 of HiNet's paper."""
+    subs, sub, sizes, experts, units = 3, (8, 5), (2, 1), (6,), (7,)
+    given = (subs, sub, *sizes, experts, units)
+    model = hinet(zoo.fields(domain=True), zoo.TASKS, *given, **MEAN, **options)
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
     p, e = x["domain_id"], _features(x, w)
@@ -120,13 +132,13 @@ def test_hinet(options):
         e = (e - w["dnn_norm/moving_mean"]) / np.sqrt(
             w["dnn_norm/moving_variance"] + 1e-3
         ) * w["dnn_norm/gamma"] + w["dnn_norm/beta"]
-    (g,), _ = _level([e], None, w, "dnn_shared", 3, 0)
-    s, _ = _level([e] * 3, None, w, "dnn_scenario", 3, 0)
+    (g,), _ = _level([e], None, w, "dnn_shared", subs, 0, sub, bias=True)
+    s, _ = _level([e] * DOMAINS, None, w, "dnn_scenario", subs, 0, sub, bias=True)
     a = np.zeros(g.shape)
     of_domain = w["embedding_domain_id/embeddings"]
     if "gate_units" in options:
-        of_domain = oracle.mlp(of_domain, w, "dnn_gate")
-    for i in range(9):
+        of_domain = oracle.mlp(of_domain, w, "dnn_gate", options["gate_units"])
+    for i in range(9):  # eq. 4-5
         own = of_domain[p[i]]
         scores = w["dnn_attention/domain_kernel"] @ own + w["dnn_attention/domain_bias"]
         other = np.arange(3) != p[i]
@@ -139,11 +151,15 @@ def test_hinet(options):
     c = np.concatenate([a, own, g], axis=-1)
     names = [f"dnn_tower_{task.name}" for task in zoo.TASKS]
     if options.get("towers") == "task":
-        mixed, _ = _level([c] * 2, c, w, "dnn_cgc", 2, 1)
-        logits = [oracle.tower(m, w, n) for m, n in zip(mixed, names, strict=True)]
+        mixed, _ = _level([c] * 2, c, w, "dnn_cgc", *sizes, experts)
+        logits = [
+            oracle.tower(m, w, n, units) for m, n in zip(mixed, names, strict=True)
+        ]
     else:
-        mixed, _ = _level([c] * 6, c, w, "dnn_cgc", 2, 1)
-        logits = [_towers(mixed[t::2], p, w, name) for t, name in enumerate(names)]
+        mixed, _ = _level([c] * 2 * DOMAINS, c, w, "dnn_cgc", *sizes, experts)
+        logits = [
+            _towers(mixed[t::2], p, w, name, units) for t, name in enumerate(names)
+        ]
     _check(model, x, logits)
 
 

@@ -11,6 +11,9 @@ from tests import oracle, zoo
 from tests.close import close
 from tests.layers.test_meta import leaky, unit
 
+EXPERTS, VIEW, SCENARIO = 3, 5, 4
+TOWER, UNIT = 2, 2
+"""Meta units in the tower, and layers of each."""
 TASK_FIELDS = [
     Field("click_id", vocabulary_size=3, belong="task", group="click"),
     Field("click_rate", belong="task", group="click", dtype="float32"),
@@ -24,15 +27,16 @@ def _columns(x):
 
 
 def _model(fields=(), **kwargs):
-    given = {"num_experts": 3, "view_dim": 5, "scenario_dim": 4, "meta_tower_depth": 2}
-    given |= {"meta_unit_depth": 2, "history_agg": "mean_pooling"}
+    given = {"num_experts": EXPERTS, "view_dim": VIEW, "scenario_dim": SCENARIO}
+    given |= {"meta_tower_depth": TOWER, "meta_unit_depth": UNIT}
+    given |= {"history_agg": "mean_pooling"}
     model = m2m([*zoo.fields(domain=True), *fields], zoo.TASKS, **{**given, **kwargs})
     zoo.jitter(model)
     return model
 
 
-def _view(x, w, name):
-    return oracle.mlp(x, w, name, leaky)
+def _view(x, w, name, width):
+    return oracle.mlp(x, w, name, (width,), leaky)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -43,10 +47,11 @@ def test_it_computes_the_paper(shared):
     rate = x["domain_rate"][:, None] * w["embedding_domain_rate/embeddings"]
     domain = [w["embedding_domain_id/embeddings"][x["domain_id"]], rate]
     names = [*oracle.PLAIN, "seen", "seen_category"]
-    experts = oracle.experts(oracle.columns(names, x, w), w, "dnn_experts", leaky)
+    features = oracle.columns(names, x, w)
+    experts = oracle.experts(features, w, "dnn_experts", EXPERTS, (VIEW,), leaky)
     user = oracle.columns(["user_id", "age", "tags"], x, w)
     scenario = np.concatenate([user, *domain], axis=-1)  # in the order of the fields
-    s = _view(scenario, w, "dnn_scenario")
+    s = _view(scenario, w, "dnn_scenario", SCENARIO)
     click = np.concatenate(
         [
             w["embedding_click_id/embeddings"][x["click_id"]],
@@ -55,22 +60,22 @@ def test_it_computes_the_paper(shared):
         axis=-1,
     )
     views = [
-        _view(click, w, "dnn_task_click"),
+        _view(click, w, "dnn_task_click", VIEW),
         np.repeat(w["dnn_task_like/view"], 9, axis=0),
     ]
     outputs = []
     for t, task in enumerate(zoo.TASKS):
         end, own = ("", t) if shared else (f"_{task.name}", 0)
         scores = []
-        for i in range(3):
+        for i in range(EXPERTS):
             pair = np.concatenate([experts[:, i], views[t]], axis=-1)[:, None]
-            h = unit(pair, s, w, f"dnn_meta_attention{end}/unit/", 2)
+            h = unit(pair, s, w, f"dnn_meta_attention{end}/unit/", UNIT)
             scores.append(h[:, 0] @ w[f"dnn_meta_attention{end}/score"][own])
         shares = oracle.softmax(np.stack(scores, axis=-1))
         r = np.einsum("bi,biv->bv", shares, experts)[:, None]
-        for j in range(2):
-            r = leaky(unit(r, s, w, f"dnn_meta_tower{end}/unit_{j}/", 2) + r)
-        outputs.append(oracle.dense(r[:, 0], w, f"dnn_tower_{task.name}/logit"))
+        for j in range(TOWER):
+            r = leaky(unit(r, s, w, f"dnn_meta_tower{end}/unit_{j}/", UNIT) + r)
+        outputs.append(oracle.tower(r[:, 0], w, f"dnn_tower_{task.name}", ()))
     expected = oracle.sigmoid(np.concatenate(outputs, axis=-1))
     found = zoo.predictions(model, x)
     close(found, expected, terms=1_000)
@@ -97,8 +102,10 @@ def test_without_a_tower_it_is_a_mixture_of_experts():
     every, *given = inner.predict(x, verbose=0)
     mixed = np.asarray(attention.shares(given)) @ every
     w = oracle.weights(model)
+    # What is below the mixture has been computed by the layers.
+    w.beside("embedding_", "dnn_experts", "dnn_scenario", "dnn_task", "dnn_meta")
     for t, task in enumerate(zoo.TASKS):
-        logit = oracle.dense(mixed[:, t], w, f"dnn_tower_{task.name}/logit")
+        logit = oracle.tower(mixed[:, t], w, f"dnn_tower_{task.name}", ())
         found = model.predict(x, verbose=0)[task.name]
         close(found, oracle.sigmoid(logit), terms=1_000)
 

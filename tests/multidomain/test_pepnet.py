@@ -16,17 +16,19 @@ from tests.close import close
 E = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 PRIOR = ["user_id", "age", "tags", "item_id", "category"]
 DOMAIN = ["domain_id", "domain_rate"]
+UNITS = (10, 6)
 
 
 def _model(**kwargs):
-    model = pepnet(zoo.fields(domain=True), zoo.TASKS, (10, 6), **kwargs)
+    model = pepnet(zoo.fields(domain=True), zoo.TASKS, UNITS, **kwargs)
     zoo.jitter(model)
     return model
 
 
-def _gate(x, w, name):
-    hidden = oracle.relu(oracle.dense(x, w, f"{name}/dense_0"))
-    return 2 * oracle.sigmoid(oracle.dense(hidden, w, f"{name}/dense_1"))
+def _gate(x, w, name, width):
+    """Eq. 1-2."""
+    hidden = oracle.relu(oracle.dense(x, w, f"{name}/dense_0", width))
+    return 2 * oracle.sigmoid(oracle.dense(hidden, w, f"{name}/dense_1", width))
 
 
 def personalised(o, prior, w, per_task=False):
@@ -35,15 +37,16 @@ def personalised(o, prior, w, per_task=False):
     outputs = []
     for t, task in enumerate(zoo.TASKS):
         h = o
-        for i, units in enumerate((10, 6)):
-            h = oracle.relu(oracle.dense(h, w, f"dnn_ppnet/dense_{t}_{i}"))
+        for i, units in enumerate(UNITS):
+            h = oracle.relu(oracle.dense(h, w, f"dnn_ppnet/dense_{t}_{i}", units))
             if per_task:
-                gate = _gate(prior, w, f"dnn_ppnet/gate_{t}_{i}")
+                gate = _gate(prior, w, f"dnn_ppnet/gate_{t}_{i}", units)
             else:
-                gate = _gate(prior, w, f"dnn_ppnet/gate_{i}")
+                every = units * len(zoo.TASKS)
+                gate = _gate(prior, w, f"dnn_ppnet/gate_{i}", every)
                 gate = gate[:, t * units : (t + 1) * units]
             h = h * gate
-        logit = oracle.dense(h, w, f"dnn_tower_{task.name}/logit")
+        logit = oracle.tower(h, w, f"dnn_tower_{task.name}", ())
         outputs.append(oracle.sigmoid(logit))
     return np.concatenate(outputs, axis=-1)
 
@@ -64,7 +67,8 @@ def inputs(x, w):
 
 def gated(domain, e, w):
     """EPNet, eq. 3-4."""
-    return e * _gate(np.concatenate([domain, e], axis=-1), w, "dnn_epnet/gate")
+    given = np.concatenate([domain, e], axis=-1)
+    return e * _gate(given, w, "dnn_epnet/gate", e.shape[-1])
 
 
 @pytest.mark.parametrize("per_task", [False, True])
@@ -79,13 +83,12 @@ def test_it_computes_the_paper(per_task):
 
 
 def test_epnet_alone_has_plain_towers():
-    model, x = epnet(zoo.fields(domain=True), zoo.TASKS, (10, 6)), zoo.rows(9)
+    model, x = epnet(zoo.fields(domain=True), zoo.TASKS, UNITS), zoo.rows(9)
     zoo.jitter(model)
     w = oracle.weights(model)
     domain, e, _ = inputs(x, w)
     o = gated(domain, e, w)
-    towers = [oracle.tower(o, w, f"dnn_tower_{task.name}") for task in zoo.TASKS]
-    expected = oracle.sigmoid(np.concatenate(towers, axis=-1))
+    expected = oracle.task_towers({task.name: o for task in zoo.TASKS}, w, UNITS)
     found = zoo.predictions(model, x)
     close(found, expected, terms=1_000)
 
@@ -93,7 +96,7 @@ def test_epnet_alone_has_plain_towers():
 @pytest.mark.parametrize("per_task", [False, True])
 def test_ppnet_alone_takes_all_embeddings_as_they_are(per_task):
     fields = zoo.fields(domain=True)
-    model = ppnet(fields, zoo.TASKS, (10, 6), gate_per_task=per_task)
+    model = ppnet(fields, zoo.TASKS, UNITS, gate_per_task=per_task)
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
     domain, e, prior = inputs(x, w)
@@ -119,11 +122,14 @@ def test_gates_of_one_leave_plain_towers():
             if "gate" in weight.path and "dense_1" in weight.path:
                 weight.assign(weight * 0)
     w = oracle.weights(model)
+    # Gates are 1, whatever they read, and the other task has its own tower.
+    w.beside("dnn_epnet/gate", "dnn_ppnet/gate", "embedding_domain")
+    w.beside("dnn_ppnet/dense_1", "dnn_tower_like")
     history = oracle.columns(["seen", "seen_category"], x, w)
     h = np.concatenate([oracle.columns(E, x, w), history], axis=-1)
-    for i in range(2):
-        h = oracle.relu(oracle.dense(h, w, f"dnn_ppnet/dense_0_{i}"))
-    expected = oracle.sigmoid(oracle.dense(h, w, "dnn_tower_click/logit"))
+    for i, units in enumerate(UNITS):
+        h = oracle.relu(oracle.dense(h, w, f"dnn_ppnet/dense_0_{i}", units))
+    expected = oracle.sigmoid(oracle.tower(h, w, "dnn_tower_click", ()))
     close(model.predict(x, verbose=0)["click"], expected, terms=1_000)
 
 

@@ -16,6 +16,7 @@ from tests import oracle, zoo
 from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
+ATTENTION, SHARED, SPECIFIC, DOMAINS = (4,), 3, 2, 3
 EXTRA = [
     Field("seen_domain", emb="domain_id", length=zoo.LENGTH, belong="history"),
     Field("fc", belong="context", dtype="float32"),
@@ -34,14 +35,15 @@ def _rows(n, seed=0):
 
 
 def _model(**kwargs):
-    given = {"num_shared_experts": 3, "attention_hidden_units": (4,), "fairness": "fc"}
+    given = {"num_shared_experts": SHARED, "num_specific_experts": SPECIFIC}
+    given |= {"attention_hidden_units": ATTENTION, "fairness": "fc"}
     model = sar_net(_fields(), BOTH, **{**given, **kwargs})
     zoo.jitter(model)
     rng = np.random.default_rng(1)
     for weight in model.weights:
-        if weight.name in ("domain_mean", "moving_mean"):
+        if weight.name == "domain_mean":
             weight.assign(rng.normal(size=weight.shape))
-        if weight.name in ("domain_variance", "moving_variance"):
+        if weight.name == "domain_variance":
             weight.assign(rng.random(weight.shape) + 0.5)
     return model
 
@@ -52,22 +54,30 @@ def _shares(query, history, valid, w, name):
         q, e = query[row], history[row]
         q = np.repeat(q[None], len(e), axis=0)
         unit = np.concatenate([q, e, q - e, q * e], axis=-1)
-        hidden = oracle.mlp(unit, w, f"{name}/ffn", "dice")
-        scores = oracle.dense(hidden, w, f"{name}/score")[:, 0]
+        hidden = oracle.mlp(unit, w, f"{name}/ffn", ATTENTION, "dice")
+        scores = oracle.dense(hidden, w, f"{name}/score", 1)[:, 0]
         shares[row] = oracle.masked(scores, valid[row])
     return shares
 
 
-def _experts(x, w, name):
+def _experts(x, w, name, num, units):
     """The logit of each expert, `(rows, experts)`."""
-    h = np.repeat(x[:, None], len(w[f"{name}logits/kernel_0"]), axis=1)
-    if f"{name}hidden/kernel_0" in w:
-        h = oracle.experts(x, w, f"{name}hidden")
+    h = np.repeat(x[:, None], num, axis=1)
+    if units:
+        h = oracle.experts(x, w, f"{name}hidden", num, units)
     kernel, bias = w[f"{name}logits/kernel_0"], w[f"{name}logits/bias_0"]
+    assert kernel.shape == (num, h.shape[-1], 1)
     return (np.einsum("bki,kio->bko", h, kernel) + bias[:, 0])[..., 0]
 
 
-def _logit(x, w, renormalise=False):
+def _logit(
+    x,
+    w,
+    renormalise=False,
+    num_specific_experts=SPECIFIC,
+    num_shared_experts=SHARED,
+    expert_hidden_units=(),
+):
     p, domains = x["domain_id"], w["embedding_domain_id/embeddings"]
     history, valid, target = oracle.history(x, w)
     name = "dnn_attention_default"
@@ -86,21 +96,22 @@ def _logit(x, w, renormalise=False):
     h = h * w["dnn_transform/domain_beta"][p] + w["dnn_transform/domain_gamma"][p]
     main = "dnn_experts/main"
     logits = []
-    if f"{main}/domain_logits/kernel_0" in w:
+    m, units = num_specific_experts, expert_hidden_units
+    if m:
         mean, variance = (
             w[f"{main}/norm/domain_mean"],
             w[f"{main}/norm/domain_variance"],
         )
         normed = (h - mean[p]) / np.sqrt(variance[p] + 1e-3)
-        every = _experts(normed, w, f"{main}/domain_")
-        m = every.shape[1] // 3
+        every = _experts(normed, w, f"{main}/domain_", DOMAINS * m, units)
         own = [every[i, m * d : m * d + m] for i, d in enumerate(p)]
         logits.append(np.stack(own))
-    if f"{main}/logits/kernel_0" in w:
+    if num_shared_experts:
         mean, variance = w[f"{main}/bn/moving_mean"], w[f"{main}/bn/moving_variance"]
         normed = (h - mean) / np.sqrt(variance + 1e-3)
-        logits.append(_experts(normed, w, f"{main}/"))
-    shares = oracle.softmax(oracle.dense(h, w, "dnn_experts/gate"))
+        logits.append(_experts(normed, w, f"{main}/", num_shared_experts, units))
+    num = m + num_shared_experts
+    shares = oracle.softmax(oracle.dense(h, w, "dnn_experts/gate", num, bias=False))
     return (shares * np.concatenate(logits, axis=-1)).sum(1, keepdims=True)
 
 
@@ -118,7 +129,11 @@ def _logit(x, w, renormalise=False):
 @pytest.mark.oracle
 def test_it_computes_the_paper(options):
     model, x = _model(**options), _rows(11)
-    expected = _logit(x, oracle.weights(model), options.get("renormalise", False))
+    w = oracle.weights(model)
+    w.beside("dnn_experts/bias", "dnn_experts/coefficients")  # of training alone
+    if options.get("num_specific_experts", SPECIFIC):
+        w.beside("dnn_experts/main/norm/domain_rows")  # of unknown domains alone
+    expected = _logit(x, w, **options)
     found = model.predict(x, verbose=0)["logit"]
     close(found, expected, terms=1_000)
 
@@ -208,6 +223,7 @@ def test_an_unknown_domain_has_the_experts_of_all():
     only([h, np.zeros(6)])
     for one, other in zip(only.main.shared, layer.main.shared, strict=True):
         one.set_weights(other.get_weights())
+    only.main.bn.set_weights(layer.main.bn.get_weights())
     only.gate.kernel.assign(layer.gate.kernel[:, 2:])
     found = layer([h, np.full(6, 2)])
     close(found, only([h, np.zeros(6)]), terms=1_000)

@@ -11,10 +11,11 @@ from tests import oracle, zoo
 from tests.close import close
 
 BOTH = Task("ctr", return_logit=True)
+UNITS, AUXILIARY = (9, 6), (5,)
 
 
 def _model(**kwargs):
-    units = {"fcn_units": (9, 6), "aux_units": (5,)}
+    units = {"fcn_units": UNITS, "aux_units": AUXILIARY}
     model = star(zoo.fields(domain=True), task=BOTH, **{**units, **kwargs})
     zoo.jitter(model)
     rng = np.random.default_rng(1)
@@ -26,14 +27,16 @@ def _model(**kwargs):
 
 
 def _norm(x, p, w, name):
+    w.beside(f"{name}/domain_rows")  # weigh the statistics of unknown domains
     mean, variance = w[f"{name}/domain_mean"][p], w[f"{name}/domain_variance"][p]
     gamma = w[f"{name}/gamma"] * w[f"{name}/domain_gamma"][p]
     beta = w[f"{name}/beta"] + w[f"{name}/domain_beta"][p]
     return gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
 
 
-def _dense(x, p, w, name):
+def _dense(x, p, w, name, units):
     kernels = w[f"{name}/kernel"] * w[f"{name}/domain_kernel"][p]
+    assert kernels.shape[1:] == (x.shape[-1], units)
     biases = w[f"{name}/bias"] + w[f"{name}/domain_bias"][p]
     return np.einsum("bi,bio->bo", x, kernels) + biases
 
@@ -52,16 +55,18 @@ def features(x, w):
 @pytest.mark.parametrize("aux_norm", [True, False])
 @pytest.mark.oracle
 def test_it_computes_the_paper(aux_norm):
+    """Eq. 2-9."""
     model, x = _model(aux_norm=aux_norm), zoo.rows(15)
     w, p = oracle.weights(model), x["domain_id"]
     plain, domain = features(x, w)
     h = _norm(plain, p, w, "dnn_norm")
-    for i in range(2):
-        h = oracle.relu(_dense(h, p, w, f"dnn_star/dense_{i}"))
-    logit = _dense(h, p, w, "dnn_star_logit")
+    for i, units in enumerate(UNITS):
+        h = oracle.relu(_dense(h, p, w, f"dnn_star/dense_{i}", units))
+    logit = _dense(h, p, w, "dnn_star_logit", 1)
     if aux_norm:
         plain = _norm(plain, p, w, "dnn_aux_norm")
-    logit += oracle.tower(np.concatenate([domain, plain], axis=-1), w, "dnn_aux")
+    auxiliary = np.concatenate([domain, plain], axis=-1)
+    logit += oracle.tower(auxiliary, w, "dnn_aux", AUXILIARY, bias=False)
     found = model.predict(x, verbose=0)
     close(found["logit"], logit, terms=1_000)
     close(found["ctr"], oracle.sigmoid(logit), terms=1_000)

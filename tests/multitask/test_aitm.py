@@ -12,10 +12,11 @@ from tests.multitask.gradients import gradients, of_task
 
 STEPS = (Task("click"), Task("cart"), Task("buy"))
 NAMES = [task.name for task in STEPS]
+UNITS = (7, 4)
 
 
 def _model(**kwargs):
-    model = aitm(zoo.fields(), STEPS, (7, 4), **kwargs)
+    model = aitm(zoo.fields(), STEPS, UNITS, **kwargs)
     zoo.jitter(model)
     return model
 
@@ -38,18 +39,19 @@ def _attention(p, q, w, name):
 def _expected(x, w, shared):
     features, z, outputs = oracle.features(x, w), None, []
     for name in NAMES:
-        q = oracle.mlp(features, w, f"dnn_bottom_{name}")
+        q = oracle.mlp(features, w, f"dnn_bottom_{name}", UNITS)
         if z is not None:
-            p = oracle.mlp(z, w, f"dnn_transfer_{name}")
+            p = oracle.mlp(z, w, f"dnn_transfer_{name}", UNITS[-1:])
             q = _attention(p, q, w, "dnn_ait" if shared else f"dnn_ait_{name}")
         z = q
-        outputs.append(oracle.tower(z, w, f"dnn_tower_{name}"))
+        outputs.append(oracle.tower(z, w, f"dnn_tower_{name}", ()))
     return oracle.sigmoid(np.concatenate(outputs, axis=-1))
 
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.oracle
 def test_it_computes_the_paper(shared):
+    """Eq. 2-10."""
     model = _model(shared_transfer=shared)
     x, w = zoo.rows(32), oracle.weights(model)
     expected = _expected(x, w, shared)
@@ -57,6 +59,7 @@ def test_it_computes_the_paper(shared):
     model.compile("sgd", "binary_crossentropy")
     y = np.stack([*_labels().values()], axis=1)
     bce = -np.where(y, np.log(expected), np.log1p(-expected)).mean(0).sum()
+    # Eq. 9: no step is likelier than the one before.
     excess = np.maximum(np.diff(expected, axis=1), 0).mean(0).sum()
     assert excess > 0.01
     found = model.evaluate(x, _labels(), verbose=0, return_dict=True)["loss"]

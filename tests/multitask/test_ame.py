@@ -9,6 +9,7 @@ from tests.close import close
 from tests.multitask.gradients import of_task
 
 NAMES = [task.name for task in zoo.TASKS]
+NUM_EXPERTS, EXPERTS, UNITS = 2, (7, 4), (5,)
 
 
 def _model(times=(1, 2), **kwargs):
@@ -16,9 +17,9 @@ def _model(times=(1, 2), **kwargs):
         zoo.fields(),
         zoo.TASKS,
         times,
-        2,
-        (7, 4),
-        (5,),
+        NUM_EXPERTS,
+        EXPERTS,
+        UNITS,
         history_agg="mean_pooling",
         **kwargs,
     )
@@ -40,10 +41,13 @@ def test_it_computes_the_paper(affinity):
     mixed = {}
     for name in NAMES:
         sets = (affinity or {}).get(name, [0, 1])
-        every = [oracle.experts(features[i], w, f"dnn_experts_{i}") for i in sets]
+        every = [
+            oracle.experts(features[i], w, f"dnn_experts_{i}", NUM_EXPERTS, EXPERTS)
+            for i in sets
+        ]
         query = np.concatenate([features[i] for i in sets], axis=-1)
         mixed[name] = oracle.mixture(query, every, w, f"dnn_gate_{name}")
-    close(zoo.predictions(model, x), oracle.task_towers(mixed, w), terms=1_000)
+    close(zoo.predictions(model, x), oracle.task_towers(mixed, w, UNITS), terms=1_000)
 
 
 def test_parameters():

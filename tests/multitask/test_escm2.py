@@ -11,6 +11,7 @@ from tests.close import close
 from tests.multitask.gradients import gradients
 
 NAMES = ("ctr", "ctcvr")
+UNITS = (7, 4)
 RNG = np.random.default_rng(0)
 
 
@@ -34,6 +35,7 @@ def _draws(n=50):
 
 
 def _terms(o, r, c, a, clip):
+    """Of eq. 8-13: o / p, cut off, and the error e of each row."""
     e = np.logaddexp(0, c) - r * c
     return o * np.minimum(1 / oracle.sigmoid(a), clip), e
 
@@ -123,10 +125,10 @@ def test_missing_labels_and_weights():
 
 @pytest.mark.parametrize("doubly_robust", [True, False])
 def test_it_is_esmm_with_a_further_loss(doubly_robust):
-    kwargs = {"hidden_units": (7, 4), "doubly_robust": doubly_robust}
+    kwargs = {"hidden_units": UNITS, "doubly_robust": doubly_robust}
     model = escm2(zoo.fields(), risk_weight=0.5, **kwargs)
     zoo.jitter(model)
-    plain = esmm(zoo.fields(), hidden_units=(7, 4))
+    plain = esmm(zoo.fields(), hidden_units=UNITS)
     of = {weight.path: weight.numpy() for weight in model.weights}
     for weight in plain.weights:
         weight.assign(of[weight.path])
@@ -141,11 +143,13 @@ def test_it_is_esmm_with_a_further_loss(doubly_robust):
 
     w = oracle.weights(model)
     features = oracle.features(x, w)
-    a, c = (oracle.tower(features, w, f"dnn_tower_{n}")[:, 0] for n in ("ctr", "cvr"))
+    a, c = (
+        oracle.tower(features, w, f"dnn_tower_{n}", UNITS)[:, 0] for n in ("ctr", "cvr")
+    )
     chosen, e = _terms(click, y["ctcvr"], c, a, 15.0)
     risk = chosen * e
     if doubly_robust:
-        logit = oracle.tower(features, w, "dnn_tower_imputation")[:, 0]
+        logit = oracle.tower(features, w, "dnn_tower_imputation", UNITS)[:, 0]
         ê = np.logaddexp(0, logit)
         risk = ê + chosen * (e - ê) + chosen * (e - ê) ** 2
     assert losses[0] - losses[1] == pytest.approx(0.5 * risk.mean(), rel=1e-3)

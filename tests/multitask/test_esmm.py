@@ -29,12 +29,13 @@ def _labels(n=64):
 
 def _probabilities(x, w):
     features = oracle.features(x, w)
-    a, c = (oracle.tower(features, w, f"dnn_tower_{n}") for n in ("ctr", "cvr"))
+    a, c = (oracle.tower(features, w, f"dnn_tower_{n}", UNITS) for n in ("ctr", "cvr"))
     return oracle.sigmoid(a), oracle.sigmoid(c)
 
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
+    """Eq. 2-3."""
     model, x, y = _model(), zoo.rows(64), _labels()
     p, q = _probabilities(x, oracle.weights(model))
     found = model.predict(x, verbose=0)

@@ -11,16 +11,15 @@ from tests.multitask.gradients import of_task
 
 TASKS = (Task("click"), Task("like"), Task("long"))
 CATEGORIES = {"interact": ["like", "click"], "watch": ["long"]}
+EXPERTS, UNITS = (6,), (5,)
+PAIRS = 2
+"""Pairs of matrices of a feature gate."""
 
 
 def _model(categories=CATEGORIES, n=2, common=1, **kwargs):
-    model = home(
-        zoo.fields(), TASKS, categories, n, common, (6,), hidden_units=(5,), **kwargs
-    )
+    sizes = (n, common, EXPERTS, UNITS)
+    model = home(zoo.fields(), TASKS, categories, *sizes, **kwargs)
     zoo.jitter(model)
-    for weight in model.weights:
-        if "moving_variance" in weight.path:
-            weight.assign(np.random.default_rng(0).uniform(0.5, 2, weight.shape))
     return model
 
 
@@ -28,33 +27,32 @@ def _swish(z):
     return z * oracle.sigmoid(z)
 
 
-def _expert_inputs(x, w, name, n):
-    """The input of each expert, `(rows, n, width)`."""
-    gate = f"dnn_feature_gate_{name}"
-    if f"{gate}/down" not in w:
-        return np.repeat(x[:, None], n, axis=1)
-    choice = oracle.softmax((x @ w[f"{gate}/choice/kernel"]).reshape(len(x), n, 2))
+def _weighed(x, w, name, n):
+    """The input of each expert, its bits weighed by pairs of matrices."""
+    gate, d = f"dnn_feature_gate_{name}", x.shape[-1]
+    rank = max(4, d // 16)
+    down, up = w[f"{gate}/down"], w[f"{gate}/up"]
+    assert down.shape == (n * PAIRS, d, rank) and up.shape == (n * PAIRS, rank, d)
+    scores = oracle.dense(x, w, f"{gate}/choice", n * PAIRS, bias=False)
+    choice = oracle.softmax(scores.reshape(len(x), n, PAIRS))
     inputs = []
     for k in range(n):
-        weight = sum(
-            choice[:, k, i, None]
-            * 2
-            * oracle.sigmoid(
-                x @ w[f"{gate}/down"][2 * k + i] @ w[f"{gate}/up"][2 * k + i]
-            )
-            for i in range(2)
-        )
+        weight = 0.0
+        for i in range(PAIRS):
+            each = 2 * oracle.sigmoid(x @ down[PAIRS * k + i] @ up[PAIRS * k + i])
+            weight += choice[:, k, [i]] * each
         inputs.append(weight * x)
     return np.stack(inputs, axis=1)
 
 
-def _experts(x, w, name):
-    at = f"dnn_experts_{name}"
-    n, _, units = w[f"{at}/kernel_0"].shape
-    inputs, outputs = _expert_inputs(x, w, name, n), []
+def _experts(inputs, w, name, use_bn):
+    """Linear, batch norm by the moving statistics, Swish; `inputs` one for each."""
+    at, (_, n, d), (units,) = f"dnn_experts_{name}", inputs.shape, EXPERTS
+    kernel, outputs = w[f"{at}/kernel_0"], []
+    assert kernel.shape == (n, d, units)
     for k in range(n):
-        z = inputs[:, k] @ w[f"{at}/kernel_0"][k] + w[f"{at}/bias_0"][k]
-        if f"{at}/bn_0/gamma" in w:
+        z = inputs[:, k] @ kernel[k] + w[f"{at}/bias_0"][k]
+        if use_bn:
             part = slice(k * units, (k + 1) * units)
             gamma, beta, mean, variance = (
                 w[f"{at}/bn_0/{key}"][part]
@@ -65,32 +63,41 @@ def _experts(x, w, name):
     return np.stack(outputs, axis=1)
 
 
-def _mixture(x, seen, w, name, own, at):
-    mixed = oracle.mixture(x, seen, w, f"dnn_gate_{name}")
-    kernel = w.get(f"dnn_self_gate_{name}/scores/kernel")
-    if kernel is None:
-        return mixed
-    scores = at @ kernel
-    g = oracle.sigmoid(scores) if own.shape[1] == 1 else oracle.softmax(scores)
-    return mixed + np.einsum("bk,bke->be", g, own)
+def _owned(x, own, w, name):
+    """What the owner of experts adds to a mixture; of a single one its sigmoid."""
+    n = own.shape[1]
+    scores = oracle.dense(x, w, f"dnn_self_gate_{name}/scores", n, bias=False)
+    g = oracle.sigmoid(scores) if n == 1 else oracle.softmax(scores)
+    return np.einsum("bk,bke->be", g, own)
 
 
-def _expected(x, w, categories, everyone=False):
+def _expected(
+    x, w, n, common, feature_gate=True, self_gate=True, use_bn=True, shared_meta="own"
+):
+    def experts(v, name, number):
+        same = np.repeat(v[:, None], number, axis=1)
+        inputs = _weighed(v, w, name, number) if feature_gate else same
+        return _experts(inputs, w, name, use_bn)
+
+    def mixture(v, seen, name, own, at):
+        mixed = oracle.mixture(v, seen, w, f"dnn_gate_{name}")
+        return mixed + _owned(at, own, w, name) if self_gate else mixed
+
     v = oracle.features(x, w)
-    shared = _experts(v, w, "meta_shared")
-    of = {c: _experts(v, w, f"meta_{c}") for c in categories}
-    seen = [shared, *of.values()] if everyone else [shared]
-    m_0 = _mixture(v, seen, w, "meta_shared", shared, v)
-    s_0, mixed = _experts(m_0, w, "shared"), {}
-    for c, members in categories.items():
-        m_c = _mixture(v, [shared, of[c]], w, f"meta_{c}", of[c], v)
-        s_c = _experts(m_c, w, f"category_{c}")
+    shared = experts(v, "meta_shared", common)
+    of = {c: experts(v, f"meta_{c}", n) for c in CATEGORIES}
+    seen = [shared, *of.values()] if shared_meta == "all" else [shared]
+    m_0 = mixture(v, seen, "meta_shared", shared, v)
+    s_0, mixed = experts(m_0, "shared", common), {}
+    for c, members in CATEGORIES.items():
+        m_c = mixture(v, [shared, of[c]], f"meta_{c}", of[c], v)
+        s_c = experts(m_c, f"category_{c}", n)
         query = np.concatenate([m_0, m_c], axis=-1)
         for t in members:
-            p_t = _experts(m_c, w, f"task_{t}")
-            mixed[t] = _mixture(query, [s_0, s_c, p_t], w, f"task_{t}", p_t, m_c)
+            p_t = experts(m_c, f"task_{t}", n)
+            mixed[t] = mixture(query, [s_0, s_c, p_t], f"task_{t}", p_t, m_c)
     mixed = {task.name: mixed[task.name] for task in TASKS}
-    return oracle.task_towers(mixed, w, _swish)
+    return oracle.task_towers(mixed, w, UNITS, _swish)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def _expected(x, w, categories, everyone=False):
 def test_it_computes_the_paper(n, common, kwargs):
     model = _model(CATEGORIES, n, common, **kwargs)
     x, w = zoo.rows(9), oracle.weights(model)
-    expected = _expected(x, w, CATEGORIES, "shared_meta" in kwargs)
+    expected = _expected(x, w, n, common, **kwargs)
     close(zoo.predictions(model, x), expected, terms=1_000)
 
 

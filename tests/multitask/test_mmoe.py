@@ -10,16 +10,18 @@ from tests import oracle, zoo
 from tests.close import close
 
 NAMES = [task.name for task in zoo.TASKS]
+NUM_EXPERTS, EXPERTS, UNITS = 3, (7, 4), (5,)
 
 
-def _expected(x, w, gates):
-    features = oracle.features(x, w)
-    every = [oracle.experts(features, w, "dnn_experts")]
-    mixed = {
-        name: oracle.mixture(features, every, w, gate)
-        for name, gate in zip(NAMES, gates, strict=True)
-    }
-    return oracle.task_towers(mixed, w)
+def _expected(x, w, gates, gate_units=(), gate_bias=False):
+    """Eq. 5-7."""
+    features, mixed = oracle.features(x, w), {}
+    every = oracle.experts(features, w, "dnn_experts", NUM_EXPERTS, EXPERTS)
+    for name, gate in zip(NAMES, gates, strict=True):
+        h = oracle.mlp(features, w, f"{gate}/gate/mlp", gate_units)
+        scores = oracle.dense(h, w, f"{gate}/gate/scores", NUM_EXPERTS, gate_bias)
+        mixed[name] = np.einsum("bk,bke->be", oracle.softmax(scores), every)
+    return oracle.task_towers(mixed, w, UNITS)
 
 
 @pytest.mark.parametrize("one_gate", [False, True])
@@ -28,11 +30,12 @@ def _expected(x, w, gates):
 )
 @pytest.mark.oracle
 def test_it_computes_the_paper(options, one_gate):
-    model = mmoe(zoo.fields(), zoo.TASKS, 3, (7, 4), (5,), one_gate=one_gate, **options)
+    sizes = (NUM_EXPERTS, EXPERTS, UNITS)
+    model = mmoe(zoo.fields(), zoo.TASKS, *sizes, one_gate=one_gate, **options)
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
     gates = ["dnn_gate"] * 2 if one_gate else [f"dnn_gate_{name}" for name in NAMES]
-    close(zoo.predictions(model, x), _expected(x, w, gates), terms=1_000)
+    close(zoo.predictions(model, x), _expected(x, w, gates, **options), terms=1_000)
 
 
 def test_parameters():

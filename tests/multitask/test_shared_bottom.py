@@ -10,11 +10,12 @@ from tests.close import close
 
 @pytest.mark.oracle
 def test_it_computes_the_paper():
+    """Eq. 1 of MMoE's paper."""
     model = shared_bottom(zoo.fields(), zoo.TASKS, (9, 6), (5,))
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
-    h = oracle.mlp(oracle.features(x, w), w, "dnn_bottom")
-    expected = oracle.task_towers({"click": h, "like": h}, w)
+    h = oracle.mlp(oracle.features(x, w), w, "dnn_bottom", (9, 6))
+    expected = oracle.task_towers({"click": h, "like": h}, w, (5,))
     close(zoo.predictions(model, x), expected, terms=1_000)
 
 
@@ -30,7 +31,7 @@ def test_without_a_bottom_a_task_is_an_mlp():
     model = shared_bottom(zoo.fields(), [Task("ctr")], (), (8, 4))
     zoo.jitter(model)
     x, w = zoo.rows(9), oracle.weights(model)
-    logit = oracle.tower(oracle.features(x, w), w, "dnn_tower_ctr")
+    logit = oracle.tower(oracle.features(x, w), w, "dnn_tower_ctr", (8, 4))
     found = model.predict(x, verbose=0)
     assert list(found) == ["ctr"]
     close(found["ctr"], oracle.sigmoid(logit), terms=1_000)

@@ -476,7 +476,7 @@ def test_exact_metrics_in_fit_see_logits_groups_and_missing_labels(x, y):
         ],
         axis=-1,
     )
-    logit = oracle.dense(e, w, "dnn_b_task/logit")[:, 0]
+    logit = oracle.dense(e, w, "dnn_b_task/logit", 1)[:, 0]
     for prefix in ("", "val_"):
         close(logs[f"{prefix}auc"], [metrics.auc(label, logit)])
         close(logs[f"{prefix}gauc"], [metrics.gauc(label, logit, groups=g)])
@@ -540,10 +540,8 @@ def _with_auxiliary(weight=0.2):
 def _auxiliary_loss(model, x, label):
     w = oracle.weights(model)
     e = w["embedding_u/embeddings"][x["u"]]
-    return [
-        _bce(label, oracle.sigmoid(oracle.dense(e, w, f"dnn_{name}/logit"))).mean()
-        for name in ("main", "extra")
-    ]
+    logits = [oracle.tower(e, w, f"dnn_{name}", ()) for name in ("main", "extra")]
+    return [_bce(label, oracle.sigmoid(logit)).mean() for logit in logits]
 
 
 def test_a_loss_layer_adds_its_loss_with_its_weight(x, y, tmp_path):
