@@ -39,9 +39,10 @@ def star(
 ) -> Model:
     """Builds STAR: one network for all domains times one for each.
 
-    The last layer is a star layer too, and the only bias beside it is that of the
-    auxiliary network, whose logit tells the domains apart. Its domain features are
-    not normalised: what is constant in a domain is zero behind a norm by domain.
+    The last layer is a star layer too, whose bias is the only one of the logit; that
+    of the auxiliary network, which tells the domains apart, has none. Its domain
+    features are not normalised: what is constant in a domain is zero behind a norm by
+    domain.
 
     The paper's (256, 128, 64) and a small auxiliary network (32, 16) need to be asked
     for; the sizes here are those of version 1.
