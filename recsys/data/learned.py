@@ -6,14 +6,13 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from recsys.data.fitted import Fitted
 from recsys.data.layout import Part
-from recsys.data.prepared import Prepared
 from recsys.data.progress import working
 from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
@@ -30,6 +29,9 @@ from recsys.feature.schema.columns import (
 )
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
+
+if TYPE_CHECKING:  # what imports Ibis is imported where it is needed
+    from recsys.data.prepared import Prepared
 
 CONNECTING = threading.Lock()
 
@@ -174,6 +176,7 @@ class Learned:
         columns: Sequence[str] | None,
     ) -> "Prepared":
         from recsys.data.preparation import Preparation
+        from recsys.data.prepared import Prepared
         from recsys.data.raw import raw_columns
         from recsys.data.source import open_source
 
