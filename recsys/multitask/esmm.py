@@ -38,7 +38,7 @@ class ProductLogit(Layer):
         `(batch, 1)`, float32.
     Example:
     >>> z = ProductLogit()([np.array([[0.0]]), np.array([[0.0]])])
-    >>> keras.ops.sigmoid(z).numpy()
+    >>> ops.sigmoid(z).numpy()
     array([[0.25]], dtype=float32)
     """
 
