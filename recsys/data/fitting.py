@@ -120,7 +120,6 @@ def _moments(
         numbers: By name, an expression of its numbers.
         run: Evaluates an Ibis table.
     """
-
     if not numbers:
         return {}
     wanted: dict[str, Any] = {}

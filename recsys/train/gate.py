@@ -268,5 +268,8 @@ def _in_ranks(needs: Needs, batch: tuple[Any, ...]) -> Any:
 
 
 def _is_of_other_rank(value: Any, shape: tuple[int, ...] | None) -> bool:
-    rank = getattr(value.shape, "rank", len(value.shape)) if shape is not None else 0
-    return shape is not None and rank != 1 + len(shape)
+    if shape is None:
+        return False
+    mine = value.shape
+    rank = mine.rank if hasattr(mine, "rank") else len(mine)  # None if not known
+    return bool(rank != 1 + len(shape))

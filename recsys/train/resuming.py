@@ -71,6 +71,9 @@ class Callbacks(CallbackList):
     def on_train_begin(self, logs: Any = None) -> None:
         self._metrics = len(self.model.metrics_variables)
         self._rates = _rates(self.model)
+        self._loss = _loss_of(self.model)
+        self._options = _options(self.model.get_compile_config()["optimizer"])
+        self._layers = _layers(self.model)
         self._state = None if self._resume is None else self._resume.read()
         if self._resume is not None and self._state is not None:
             self._check(self._state[0], self._resume.folder)
@@ -175,9 +178,9 @@ class Callbacks(CallbackList):
             "step": step,
             "stopped": bool(self.model.stop_training),
             "data": self._data,
-            "loss": _loss_of(self.model),
-            "optimizer": _options(self.model.get_compile_config()["optimizer"]),
-            "layers": _layers(self.model),
+            "loss": self._loss,
+            "optimizer": self._options,
+            "layers": self._layers,
             "rates": self._rates,
             "steps": self.params["steps"],
             "orders": orders,
@@ -197,19 +200,17 @@ class Callbacks(CallbackList):
             )
 
         mine = _described(self._variables(state["step"]))
-        layers = _layers(self.model)
-        options = _options(self.model.get_compile_config()["optimizer"])
         for what, before, now in (
             ("the variable", state["variables"], mine),
-            ("the layer, and checksum of its options,", state["layers"], layers),
-            ("the optimizer's", state["optimizer"], options),
+            ("the layer, and checksum of its options,", state["layers"], self._layers),
+            ("the optimizer's", state["optimizer"], self._options),
             ("the data", state["data"], self._data),
         ):
             for wanted, found in itertools.zip_longest(before, now):
                 if wanted != found:
                     refuse(what, wanted, found)
-        if state["loss"] != (loss := _loss_of(self.model)):
-            refuse("the loss", state["loss"], loss)
+        if state["loss"] != self._loss:
+            refuse("the loss", state["loss"], self._loss)
         if state["epoch"] < self._initial_epoch:
             stands = f"{state['epoch']} whole epochs and {state['step']} steps"
             refuse("so far", stands, f"initial_epoch={self._initial_epoch}")

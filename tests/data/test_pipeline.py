@@ -607,3 +607,22 @@ def test_dates_that_python_does_not_have() -> None:
     near = FeaturePipeline([Categorical("a")]).fit(pa.table({"a": days.slice(0, 1)}))
     prints = {p.fields()[0].fingerprint for p in (pipeline, near)}
     assert len(prints) == 2
+
+
+def test_statistics_are_the_same_on_any_number_of_cores(tmp_path) -> None:
+    """An engine that adds in any order rounds otherwise each time."""
+    rng = np.random.default_rng(0)
+    numbers = {"a": rng.lognormal(0, 3, 200_000), "b": rng.normal(1e9, 1, 200_000)}
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(numbers), path, row_group_size=2048)
+    columns = [Numeric(name, standardize=True) for name in numbers]
+    found = []
+    for threads in (1, 2, 2, 4):
+        here = ibis.duckdb.connect(threads=threads)
+        pipeline = FeaturePipeline(columns, connection=here).fit(path)
+        found.append(pipeline.transform(path).to_pydict())
+    assert all(each == found[0] for each in found)
+    for name, values in numbers.items():
+        exact = values.astype(np.longdouble)
+        wanted = (exact - exact.mean()) / exact.std()
+        close(found[0][name], wanted.astype("float64"))

@@ -207,9 +207,18 @@ def _loader(parts):
     return torch.utils.data.DataLoader(rows, batch_size=4)
 
 
+def _of_no_known_rank(parts):
+    batches = _cuts(parts)
+    spec = keras.tree.map_structure(
+        lambda array: tf.TensorSpec(None, array.dtype), batches[0]
+    )
+    return tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+
+
 SOURCES = {
     "dataset": _as_tensors,
     "dataset of any shape": _of_any_shape,
+    "dataset of no known rank": _of_no_known_rank,
     "PyDataset": lambda parts: Batches(_cuts(parts)),
     "threads": lambda parts: Batches(_cuts(parts), workers=2),
     "processes": lambda parts: Batches(
