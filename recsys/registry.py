@@ -74,7 +74,8 @@ def create_model(name: str, fields: Sequence[Field], **kwargs: Any) -> "keras.Mo
             f"Received: name={name!r}"
         )
     module = importlib.import_module(f"recsys.{owners[name]}.{name}")
-    return getattr(module, name)(fields, **kwargs)
+    model: keras.Model = getattr(module, name)(fields, **kwargs)
+    return model
 
 
 def load_model(path: str | Path) -> "keras.Model":

@@ -1,7 +1,6 @@
 """Columns: how a field's values come to a model."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -18,13 +17,15 @@ def shape_and_type(field: Field) -> tuple[tuple[int, ...], str]:
     return shape, "int32" if field.is_table else "float32"
 
 
-def make_input(field: Field) -> Any:
+def make_input(field: Field) -> keras.KerasTensor:
     """Returns the Keras input of a field's column."""
     shape, dtype = shape_and_type(field)
     if field.fingerprint is None:
         return keras.Input(shape, dtype=dtype, name=field.name)
     options = {"dtype": dtype, "name": field.name}
-    return InputColumn(shape, fingerprint=field.fingerprint, **options).output
+    column = InputColumn(shape, fingerprint=field.fingerprint, **options)
+    symbol: keras.KerasTensor = column.output
+    return symbol
 
 
 def check_fields(fields: Sequence[Field]) -> None:

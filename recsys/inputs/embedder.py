@@ -15,6 +15,7 @@ from recsys.layers.elementary import Zeros
 from recsys.layers.positions import Recency
 from recsys.layers.search import TakeSteps
 from recsys.train.factory import check_arguments
+from recsys.types import Tensor
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Domain:
     """
 
     name: str
-    ids: Any
+    ids: Tensor
     number: int
 
 
@@ -166,7 +167,7 @@ class FieldEmbedder(Lookup):
             )
         return Domain(field.name, self.column(field.name), known)
 
-    def select(self, history: History, index: Any, chosen: Any) -> History:
+    def select(self, history: History, index: Tensor, chosen: Tensor) -> History:
         """Returns some of the behaviours of a history, embedded by themselves.
 
         No gradient reaches the others.
@@ -188,7 +189,9 @@ class FieldEmbedder(Lookup):
             times = TakeSteps()([times, index])
         return replace(history, sequence=concat(rows), valid=chosen, times=times)
 
-    def _target(self, members: Sequence[Field], fields: Sequence[Field]) -> Any:
+    def _target(
+        self, members: Sequence[Field], fields: Sequence[Field]
+    ) -> Tensor | None:
         items = [field for field in fields if field.belong == "item"]
         items = items or [field for field in fields if field.belong == "user"]
         by_table = {field.emb: field for field in reversed(items)}
@@ -203,14 +206,14 @@ class FieldEmbedder(Lookup):
             ]
         )
 
-    def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Any:
+    def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Tensor:
         name = layer_name(f"dnn_his_{agg}_{self._set}{history.group}")
         if agg in AGGREGATIONS:  # else the next line says so
             takes = inspect.signature(AGGREGATIONS[agg])
             kwargs = check_arguments(f"history_agg {agg!r}", takes, kwargs)
         layer = get_agg_layer(agg, name=name, **kwargs)
         if agg.endswith("_pooling"):
-            inputs = history.sequence
+            inputs: Tensor | list[Tensor] = history.sequence
         elif history.target is None:
             raise ValueError(
                 f"History group {history.group!r}: history_agg={agg!r} needs a "
@@ -219,6 +222,7 @@ class FieldEmbedder(Lookup):
         else:
             inputs = [history.target, history.sequence]
         names = ",".join(field.name for field in history.fields)
-        return self.once(
+        pooled: Tensor = self.once(
             f"{layer.name}({names})", lambda: layer(inputs, valid=history.valid)
         )
+        return pooled

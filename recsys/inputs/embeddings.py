@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from recsys.feature import Field
 from recsys.layers.elementary import Split
+from recsys.types import Tensor
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Part:
     """A tensor `(batch, width)` and the fields it holds, side by side."""
 
     fields: tuple[Field, ...]
-    tensor: Any
+    tensor: Tensor
 
 
 class Embeddings:
@@ -31,7 +31,9 @@ class Embeddings:
         self,
         parts: Iterable[Part],
         times: int = 1,
-        once: Callable[[Hashable, Callable[[], Any]], Any] = lambda _, make: make(),
+        once: Callable[[Hashable, Callable[[], Tensor]], Tensor] = lambda _, make: (
+            make()
+        ),
     ) -> None:
         self.parts = tuple(parts)
         self.times = times
@@ -42,7 +44,7 @@ class Embeddings:
         parts = [part for part in self.parts if part.fields[0].belong in belong]
         return Embeddings(parts, self.times, self._once)
 
-    def concat(self) -> Any:
+    def concat(self) -> Tensor:
         """Returns all of it, `(batch, sum of widths)`.
 
         Raises:
@@ -51,7 +53,7 @@ class Embeddings:
         tensors = [part.tensor for part in self.parts]
         return self._once(("concat", *map(id, tensors)), lambda: concat(tensors))
 
-    def tensors(self) -> list[Any]:
+    def tensors(self) -> list[Tensor]:
         """Returns one `(batch, dim)` for each field that has an embedding.
 
         Raw fields (`vocabulary_size=0`) have none and are left out.
@@ -60,7 +62,7 @@ class Embeddings:
             ValueError: If a history was pooled to a width that is not that of its
                 fields.
         """
-        tensors: list[Any] = []
+        tensors: list[Tensor] = []
         for part in self._embedded():
             dims = [field.dim for field in part.fields]
             if part.tensor.shape[-1] != sum(dims):
@@ -77,7 +79,7 @@ class Embeddings:
         """Returns the names of the fields that `tensors()` are of, in its order."""
         return [field.name for part in self._embedded() for field in part.fields]
 
-    def stack(self) -> Any:
+    def stack(self) -> Tensor:
         """Returns `of_one_dim()` as one `(batch, num_fields, dim)`.
 
         It is `concat()` in another shape: of a sum of both uses the gradient is cut
@@ -87,7 +89,7 @@ class Embeddings:
         embedded = Embeddings(self._embedded(), self.times, self._once)
         return keras.layers.Reshape((len(tensors), -1))(embedded.concat())
 
-    def of_one_dim(self) -> list[Any]:
+    def of_one_dim(self) -> list[Tensor]:
         """Returns `tensors()`, to be multiplied with each other.
 
         Raises:
@@ -106,7 +108,7 @@ class Embeddings:
             )
         return self.tensors()
 
-    def raw(self) -> list[Any]:
+    def raw(self) -> list[Tensor]:
         """Returns the numbers of each field without embedding, `(batch, length)`."""
         parts = [part for part in self.parts if not part.fields[0].vocabulary_size]
         return [part.tensor for part in parts]
@@ -126,7 +128,7 @@ def check_embedded(fields: Sequence[Field]) -> None:
         )
 
 
-def concat(tensors: Sequence[Any]) -> Any:
+def concat(tensors: Sequence[Tensor]) -> Tensor:
     """Returns tensors side by side; a single one as it is."""
     if not tensors:
         raise ValueError("This model needs fields that the list does not have.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.feature import Field
+from recsys.types import Tensor
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class History:
 
     group: str
     fields: tuple[Field, ...]
-    sequence: Any
-    valid: Any
+    sequence: Tensor
+    valid: Tensor
     target: Any
     times: Any = None
     num_times: int = 0
-    sessions: Any = None
+    sessions: Tensor | None = None
 
     @property
     def length(self) -> int:

@@ -3,19 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
+
 from recsys.feature import Field
 from recsys.inputs.columns import check_fields
 from recsys.inputs.embedder import FieldEmbedder
 from recsys.inputs.embeddings import concat
+from recsys.types import Tensor
 
 
 def build_feature_embeddings(
     fields: Sequence[Field],
-    inputs_dict: dict[str, Any] | None = None,
+    inputs_dict: dict[str, Tensor] | None = None,
     disable: Sequence[str] | str | None = "task",
     prefix: str = "embedding/",
     return_list: bool = False,
-    global_emb_table_dict: dict[str, Any] | None = None,
+    global_emb_table_dict: dict[str, keras.layers.Layer] | None = None,
 ) -> Any:
     """Embeds fields in the form of version 1; `FieldEmbedder` is the new way.
 
@@ -49,7 +52,7 @@ def build_feature_embeddings(
     tables = {} if global_emb_table_dict is None else global_emb_table_dict
     table = prefix.replace("/", "_")
     embed.tables |= {table + name: layer for name, layer in tables.items()}
-    groups: dict[str, dict[str, list[Any]]] = {}
+    groups: dict[str, dict[str, list[Tensor]]] = {}
     for field in embed.resolve(fields):
         rows = embed.values if field.belong == "history" else embed.vector
         group = groups.setdefault(field.belong, {}).setdefault(field.group, [])
@@ -67,8 +70,8 @@ def build_feature_embeddings(
 
 
 def concatenate(
-    embeddings_dict: Mapping[str, Any], names: Sequence[str] | None = None
-) -> Any:
+    embeddings_dict: Mapping[str, Tensor], names: Sequence[str] | None = None
+) -> Tensor:
     """Concatenates what `build_feature_embeddings` returned, or some kinds of it.
 
     Args:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
+
+import keras
 
 from recsys.feature import Field
 from recsys.feature._names import layer_name
@@ -20,6 +22,9 @@ from recsys.layers.aggregation import get_agg_layer
 from recsys.layers.elementary import Bias
 from recsys.layers.grouped import KnownIds
 from recsys.layers.masking import ValidPositions
+from recsys.types import Tensor
+
+_Made = TypeVar("_Made")
 
 OutOfRange = Literal["error", "unknown"]
 
@@ -38,7 +43,7 @@ class Lookup:
         times: int = 1,
         oov_domain: OutOfRange = "error",
     ) -> None:
-        self.inputs: dict[str, Any] = {}
+        self.inputs: dict[str, Tensor] = {}
         if oov_domain not in get_args(OutOfRange):
             raise ValueError(
                 f"oov_domain must be one of {get_args(OutOfRange)}. "
@@ -56,9 +61,9 @@ class Lookup:
         }
         self._fields = widened(by_name, times)
         self._times = times
-        self.tables: dict[str, Any] = {}
+        self.tables: dict[str, keras.layers.Layer] = {}
         self._made: dict[Hashable, Any] = {}
-        self._given: dict[str, Any] = {}
+        self._given: dict[str, Tensor] = {}
         self._set = ""
 
     def another(
@@ -94,11 +99,11 @@ class Lookup:
         """Returns fields of the embedder with the attributes of their tables."""
         return [self._fields[field.name] for field in fields]
 
-    def provide(self, columns: Mapping[str, Any]) -> None:
+    def provide(self, columns: Mapping[str, Tensor]) -> None:
         """Gives columns that the model makes itself, by name, in place of inputs."""
         self._given.update(columns)
 
-    def column(self, name: str) -> Any:
+    def column(self, name: str) -> Tensor:
         """Returns a column of the fields by its name.
 
         It is what `provide` gave, or the Keras input; where `oov_domain="unknown"`
@@ -115,7 +120,7 @@ class Lookup:
         known = KnownIds(self._num_known[field.emb], name=layer_name(f"known_{name}"))
         return self.once(("known", name), lambda: known(column))
 
-    def valid(self, field: Field) -> Any:
+    def valid(self, field: Field) -> Tensor:
         """Returns which values of a column count; of a history, by its group's ids."""
         if field.belong == "history":
             group = [f for f in self._fields.values() if f.group == field.group]
@@ -125,7 +130,7 @@ class Lookup:
 
     def lookup(
         self, field: Field, table: str, dim: int, initializer: Any = None
-    ) -> Any:
+    ) -> Tensor:
         """Embeds a field by another table than its own, `(batch, dim)`.
 
         Args:
@@ -137,11 +142,13 @@ class Lookup:
         """
         return self.vector(self._other(field, dim, initializer), table)
 
-    def rows(self, field: Field, table: str, dim: int, initializer: Any = None) -> Any:
+    def rows(
+        self, field: Field, table: str, dim: int, initializer: Any = None
+    ) -> Tensor:
         """As `lookup`, but several values stay apart: `(batch, length, dim)`."""
         return self.values(self._other(field, dim, initializer), table)
 
-    def linear(self, fields: Sequence[Field], num_logits: int = 1) -> Any:
+    def linear(self, fields: Sequence[Field], num_logits: int = 1) -> Tensor:
         """Returns the first-order logit `b + sum of w x`, `(batch, num_logits)`.
 
         One weight for each id or number, zero at the start, in tables named
@@ -153,7 +160,7 @@ class Lookup:
         terms = [self.lookup(field, table, num_logits, "zeros") for field in fields]
         return Bias(name="dnn_bias")(terms)
 
-    def vector(self, field: Field, table: str = "") -> Any:
+    def vector(self, field: Field, table: str = "") -> Tensor:
         """Returns `(batch, dim)`; several values are pooled as the field says.
 
         A history is averaged, as `FieldEmbedder` does by default.
@@ -168,10 +175,12 @@ class Lookup:
             if field.weight:
                 kwargs["weights"] = self.column(field.weight)
         name = f"pool_{table}{field.name}"
-        layer = get_agg_layer(f"{pooling}_pooling", name=layer_name(name))
+        layer: Callable[..., Tensor] = get_agg_layer(
+            f"{pooling}_pooling", name=layer_name(name)
+        )
         return self.once(name, lambda: layer(rows, **kwargs))
 
-    def values(self, field: Field, table: str = "") -> Any:
+    def values(self, field: Field, table: str = "") -> Tensor:
         """Returns `(batch, dim)`, of several values `(batch, length, dim)`.
 
         Args:
@@ -187,26 +196,29 @@ class Lookup:
             lambda: self.embedded(field, table, column, valid),
         )
 
-    def embedded(self, field: Field, table: str, column: Any, valid: Any) -> Any:
+    def embedded(
+        self, field: Field, table: str, column: Tensor, valid: Tensor | None
+    ) -> Tensor:
         """Returns the rows of a table for a column; those of one behaviour pooled."""
         name = table + field.emb
         if name not in self.tables:
             several = len(column.shape) > 1
             self.tables[name] = make_table(field, layer_name(name), several)
-        layer = self.tables[name]
+        layer: Callable[..., Tensor] = self.tables[name]
         if valid is None or not field.is_table:
             return layer(column)
         if field.values == 1:
             return layer(column, valid=valid)
         each = ValidPositions()(column)
-        pool = get_agg_layer(f"{field.pooling}_pooling")
+        pool: Callable[..., Tensor] = get_agg_layer(f"{field.pooling}_pooling")
         return pool(layer(column, valid=each), valid=each)
 
-    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """Returns what `make` returned when it was first called for a key."""
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        made: _Made = self._made[key]
+        return made
 
     def _other(self, field: Field, dim: int, initializer: Any) -> Field:
         (known,) = self.resolve([field])

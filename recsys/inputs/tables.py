@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys.feature import Field
 from recsys.inputs.columns import check_fields, shape_and_type
+from recsys.layers.base import Layer
 from recsys.layers.table import DenseEmbedding, Embedding, PiecewiseLinear
 
 
@@ -123,7 +124,7 @@ def check_same_column(one: Field, other: Field) -> None:
         )
 
 
-def make_table(field: Field, name: str, several: bool) -> Any:
+def make_table(field: Field, name: str, several: bool) -> Layer:
     """The layer from a column, of one or several values, to its embedding."""
     initializer = _fresh(field.initializer, name)
     if field.edges is not None:

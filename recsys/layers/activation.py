@@ -9,6 +9,7 @@ from keras.layers import Activation
 
 from recsys.layers.base import Layer
 from recsys.saving import saved
+from recsys.types import Shape, Tensor
 
 __all__ = [
     "Activation",
@@ -48,9 +49,9 @@ class Dice(Layer):
         self.momentum = momentum
         self.epsilon = epsilon
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         units = (input_shape[-1],)
-        statistic = {"trainable": False, "autocast": False}
+        statistic: dict[str, Any] = {"trainable": False, "autocast": False}
         self.alpha = self.add_weight(shape=units, initializer="zeros", name="alpha")
         self.moving_mean = self.add_weight(
             shape=units, initializer="zeros", name="moving_mean", **statistic
@@ -59,7 +60,9 @@ class Dice(Layer):
             shape=units, initializer="ones", name="moving_variance", **statistic
         )
 
-    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self, inputs: Tensor, valid: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         s = ops.cast(inputs, "float32")
         if training:
             centred, variance = self._batch_statistics(s, valid)
@@ -70,7 +73,9 @@ class Dice(Layer):
         )
         return inputs * (self.alpha + (1 - self.alpha) * p)
 
-    def _batch_statistics(self, s: Any, valid: Any) -> tuple[Any, Any]:
+    def _batch_statistics(
+        self, s: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Returns s - E[s] and Var[s], and moves the moving averages."""
         rows = ops.reshape(s, (-1, s.shape[-1]))
         if valid is None:
@@ -103,18 +108,18 @@ class PRelu(Layer):
         He et al., Delving Deep into Rectifiers, ICCV 2015, eq. 1.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.alpha = self.add_weight(
             shape=(input_shape[-1],),
             initializer=keras.initializers.Constant(0.25),
             name="alpha",
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.relu(inputs) - self.alpha * ops.relu(-inputs)
 
 
-def gelu(x: Any) -> Any:
+def gelu(x: Tensor) -> Tensor:
     """GELU in its form with tanh, which every export knows (the exact one has erf)."""
     return ops.gelu(x, approximate=True)
 

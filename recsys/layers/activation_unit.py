@@ -1,6 +1,6 @@
 """DIN's attention: a network for each behaviour and the target."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.masking import masked_softmax
 from recsys.layers.mlp import FeedForwardLayer
+from recsys.types import Activation, Shape, Tensor
 
 
 class AttentionLayer(Layer):
@@ -46,9 +47,9 @@ class AttentionLayer(Layer):
     def __init__(
         self,
         ffn_hidden_units: Sequence[int] = (80, 40),
-        ffn_activation: str | Callable[..., Any] | dict[str, Any] = "dice",
+        ffn_activation: Activation | dict[str, Any] = "dice",
         query_ffn: bool = False,
-        query_activation: str | Callable[..., Any] | dict[str, Any] = "prelu",
+        query_activation: Activation | dict[str, Any] = "prelu",
         softmax: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -64,7 +65,7 @@ class AttentionLayer(Layer):
         )
         self.score = keras.layers.Dense(1, name="score", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         query, history = input_shape
         width = history[-1]
         if self.query_ffn:
@@ -83,7 +84,12 @@ class AttentionLayer(Layer):
         self.ffn.build((*history[:-1], 4 * width))
         self.score.build(self.ffn.compute_output_shape((*history[:-1], 4 * width)))
 
-    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self,
+        inputs: Sequence[Tensor],
+        valid: Tensor | None = None,
+        training: bool = False,
+    ) -> Tensor:
         _, history = inputs
         weights = self.scores(inputs, valid, training)
         if self.softmax:
@@ -92,7 +98,12 @@ class AttentionLayer(Layer):
             history = ops.where(ops.expand_dims(valid, -1), history, 0)
         return ops.einsum("bl,bld->bd", weights, history)
 
-    def scores(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+    def scores(
+        self,
+        inputs: Sequence[Tensor],
+        valid: Tensor | None = None,
+        training: bool = False,
+    ) -> Tensor:
         """Returns w, before any softmax; anything at padding, `(batch, length)`."""
         query, history = inputs
         if self.query_ffn:
@@ -102,7 +113,7 @@ class AttentionLayer(Layer):
             weights = self.score(self.ffn.behind_first(weights, valid, training))
         return weights[..., 0]
 
-    def _first_layer(self, query: Any, history: Any) -> Any:
+    def _first_layer(self, query: Tensor, history: Tensor) -> Tensor:
         """Returns [q, e, q - e, q * e] W + b, with nothing 4 times as wide as e.
 
         That is e (W_e - W_- + diag(q) W_*) + q (W_q + W_-) + b.
@@ -113,6 +124,6 @@ class AttentionLayer(Layer):
         kernels = w_e - w_minus + ops.expand_dims(query, -1) * w_times
         return ops.matmul(history, kernels) + ops.expand_dims(of_query, 1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         batch, _, width = input_shape[1]
         return batch, width

@@ -15,6 +15,7 @@ from recsys.feature._names import layer_name
 from recsys.layers.activation_unit import AttentionLayer
 from recsys.layers.history_transformer import TIM, TransformerLayer
 from recsys.layers.pooling import MaxPoolingLayer, MeanPoolingLayer, SumPoolingLayer
+from recsys.types import Tensor
 
 AGGREGATIONS: Mapping[str, type[keras.layers.Layer]] = {
     "mean_pooling": MeanPoolingLayer,
@@ -46,11 +47,11 @@ def get_agg_layer(pooling: str, **kwargs: Any) -> keras.layers.Layer:
 
 def history_embedding_aggregation(
     history_embeddings: Mapping[str, Any] | Any,
-    target_embeddings: Any,
+    target_embeddings: Tensor,
     aggregation: str,
     prefix: str = "dnn_his",
     **kwargs: Any,
-) -> Any:
+) -> Tensor:
     """Pools a history, or each of several and concatenates them.
 
     Args:
@@ -69,7 +70,7 @@ def history_embedding_aggregation(
         if isinstance(history_embeddings, Mapping)
         else {"": history_embeddings}
     )
-    pooled = [
+    pooled: list[Tensor] = [
         get_agg_layer(
             aggregation,
             name=layer_name(

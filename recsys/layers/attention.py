@@ -1,5 +1,6 @@
 """Attention of several heads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 from recsys.layers import normalization
 from recsys.layers.base import Layer
 from recsys.layers.masking import masked_softmax
+from recsys.types import Shape, Tensor
 
 
 class MultiHeadAttention(Layer):
@@ -39,6 +41,11 @@ class MultiHeadAttention(Layer):
         Attention Is All You Need, NeurIPS 2017.
     """
 
+    query_dense: keras.layers.Dense
+    key_dense: keras.layers.Dense
+    value_dense: keras.layers.Dense
+    output_dense: keras.layers.Dense
+
     def __init__(
         self,
         target_aware: bool = False,
@@ -56,7 +63,7 @@ class MultiHeadAttention(Layer):
         self.dropout = dropout
         self.dropout_layer = normalization.dropout(dropout, name="dropout")
 
-    def build(self, query_shape: Any, context_shape: Any = None) -> None:
+    def build(self, query_shape: Shape, context_shape: Shape | None = None) -> None:
         width = query_shape[-1]
         context = (context_shape or query_shape)[-1]
         self._head_dim = self.key_dim or -(-width // self.num_heads)
@@ -80,11 +87,11 @@ class MultiHeadAttention(Layer):
 
     def call(
         self,
-        query: Any,
-        context: Any = None,
-        valid: Any = None,
+        query: Tensor,
+        context: Tensor | None = None,
+        valid: Tensor | None = None,
         training: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         context = query if context is None else context
         q, k, v = query, context, context
         if self.attention_ffn:
@@ -105,16 +112,18 @@ class MultiHeadAttention(Layer):
         gathered = ops.reshape(gathered, (*_lead(query), inner))
         return self.output_dense(gathered) if self.attention_ffn else gathered
 
-    def _heads(self, x: Any) -> Any:
+    def _heads(self, x: Tensor) -> Tensor:
         """(batch, length, heads * head_dim) -> (batch, heads, length, head_dim)."""
         x = ops.reshape(x, (*_lead(x), self.num_heads, self._head_dim))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def compute_output_shape(self, query_shape: Any, context_shape: Any = None) -> Any:
+    def compute_output_shape(
+        self, query_shape: Shape, context_shape: Shape | None = None
+    ) -> Shape:
         return query_shape
 
 
-def _lead(x: Any) -> tuple[Any, Any]:
+def _lead(x: Tensor) -> Shape:
     """Batch and length of `x`, with -1 for the batch."""
     return -1, x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
 
@@ -134,16 +143,16 @@ class BilinearAttention(Layer):
         Network, IJCAI 2019, eq. 9.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         query, history = input_shape
         self.kernel = self.add_weight(shape=(query[-1], history[-1]), name="kernel")
 
-    def call(self, inputs: Any, valid: Any = None) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor | None = None) -> Tensor:
         query, history = inputs
         asked = ops.expand_dims(ops.matmul(query, self.kernel), -1)
         return masked_softmax(ops.matmul(history, asked)[..., 0], valid)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[1][:2])
 
 
@@ -187,18 +196,24 @@ class CrossAttention(Layer):
         if residual:
             self.norm = normalization.layer_norm(name="norm", **same)
 
-    def build(self, x_shape: Any, context_shape: Any = None) -> None:
+    def build(self, x_shape: Shape, context_shape: Shape | None = None) -> None:
         self.attention.build(x_shape, context_shape)
         if self.residual:
             self.norm.build(x_shape)
 
     def call(
-        self, x: Any, context: Any = None, valid: Any = None, training: bool = False
-    ) -> Any:
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        valid: Tensor | None = None,
+        training: bool = False,
+    ) -> Tensor:
         attended = self.attention(x, context, valid=valid, training=training)
         return self.norm(x + attended) if self.residual else attended
 
-    def compute_output_shape(self, x_shape: Any, context_shape: Any = None) -> Any:
+    def compute_output_shape(
+        self, x_shape: Shape, context_shape: Shape | None = None
+    ) -> Shape:
         return x_shape
 
 

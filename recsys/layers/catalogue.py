@@ -11,6 +11,7 @@ from recsys.feature._arrays import as_array
 from recsys.feature._names import layer_name
 from recsys.layers.base import Layer
 from recsys.layers.table import gather_rows
+from recsys.types import Tensor
 
 
 class Catalogue(Layer):
@@ -56,7 +57,7 @@ class Catalogue(Layer):
         """Whether `fill` is still to be called."""
         return not any(np.any(value.numpy()) for value in self.values.values())
 
-    def fill(self, columns: Mapping[str, Any]) -> None:
+    def fill(self, columns: Mapping[str, Tensor]) -> None:
         """Takes the columns, `(vocabulary_size, *shape)` each, in order of id.
 
         It warns, in one sentence, of columns that the model does not read.
@@ -70,7 +71,7 @@ class Catalogue(Layer):
         for name, value in self.values.items():
             value.assign(np.asarray(columns[name]))
 
-    def check(self, columns: Mapping[str, Any]) -> None:
+    def check(self, columns: Mapping[str, Tensor]) -> None:
         """Checks what is to be filled in.
 
         Raises:
@@ -96,10 +97,10 @@ class Catalogue(Layer):
                     f"model of more ids. Received: shape {column.shape}"
                 )
 
-    def call(self, ids: Any) -> dict[str, Any]:
+    def call(self, ids: Tensor) -> dict[str, Tensor]:
         return {name: gather_rows(value, ids) for name, value in self.values.items()}
 
-    def compute_output_spec(self, ids: Any) -> dict[str, Any]:
+    def compute_output_spec(self, ids: Tensor) -> dict[str, Any]:
         return {
             name: keras.KerasTensor((*ids.shape, *shape), dtype)
             for name, shape, dtype in self.columns

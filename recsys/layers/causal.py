@@ -13,6 +13,7 @@ from keras import ops
 
 from recsys.layers import normalization
 from recsys.layers.base import Layer
+from recsys.types import Shape, Tensor
 
 
 class Following(Layer):
@@ -29,12 +30,12 @@ class Following(Layer):
     array([[4, 3, 0]], dtype=int32)
     """
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         target, ids = inputs
         before = ops.concatenate([ops.expand_dims(target, 1), ids[:, :-1]], axis=1)
         return ops.where(valid, ops.cast(before, "int32"), 0)
 
-    def compute_output_spec(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor], valid: Tensor) -> Any:
         return keras.KerasTensor(valid.shape, "int32")
 
 
@@ -48,10 +49,10 @@ class Newest(Layer):
         `(batch, dim)`.
     """
 
-    def call(self, inputs: Any, valid: Any) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor) -> Tensor:
         return ops.where(valid[:, :1], inputs[:, 0], 0)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape, *_: Any) -> Shape:
         return (input_shape[0], input_shape[2])
 
 
@@ -76,35 +77,35 @@ class Positioned(Layer):
             dropout, name="dropout", dtype=self.dtype_policy
         )
 
-    def build(self, x_shape: Any, *_: Any) -> None:
+    def build(self, x_shape: Shape, *_: Any) -> None:
         self.positions = self.add_weight(
             shape=tuple(x_shape[1:]), initializer="uniform", name="positions"
         )
 
-    def call(self, x: Any, valid: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, valid: Tensor, training: bool = False) -> Tensor:
         scale = x.shape[-1] ** 0.5 if self.scaled else 1.0
         x = self.drop(scale * x + self.positions, training=training)
         return ops.where(ops.expand_dims(valid, -1), x, 0)
 
-    def compute_output_shape(self, x_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape, *_: Any) -> Shape:
         return x_shape
 
 
 class LastNorm(Layer):
     """Layer normalisation of what is valid; zeros for padding."""
 
-    def build(self, x_shape: Any, *_: Any) -> None:
+    def build(self, x_shape: Shape, *_: Any) -> None:
         self.norm = normalization.layer_norm(name="norm", dtype=self.dtype_policy)
         self.norm.build(x_shape)
 
-    def call(self, x: Any, valid: Any) -> Any:
+    def call(self, x: Tensor, valid: Tensor) -> Tensor:
         return ops.where(ops.expand_dims(valid, -1), self.norm(x), 0)
 
-    def compute_output_shape(self, x_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape, *_: Any) -> Shape:
         return x_shape
 
 
-def older(length: int, valid: Any) -> Any:
+def older(length: int, valid: Tensor) -> Tensor:
     """Returns who sees whom: each behaviour itself and older ones that are valid.
 
     Args:

@@ -1,6 +1,6 @@
 """Layers that adapt a network to a domain and a person."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +9,7 @@ from keras import ops
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.normalization import dropout
+from recsys.types import Activation, Shape, Tensor
 
 
 class GateNU(Layer):
@@ -58,14 +59,14 @@ class GateNU(Layer):
             )
         ]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.dense[0].build(input_shape)
         self.dense[1].build((*input_shape[:-1], self.hidden_units[0]))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return self.gamma * self.dense[1](self.dense[0](inputs))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.hidden_units[1])
 
 
@@ -88,19 +89,19 @@ class EPNet(Layer):
         super().__init__(**kwargs)
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         (batch, d), (_, width) = input_shape
         self.gate = GateNU(
             (width, width), l2_reg=self.l2_reg, name="gate", dtype=self.dtype_policy
         )
         self.gate.build((batch, d + width))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         domain, embeddings = inputs
         prior = ops.concatenate([domain, ops.stop_gradient(embeddings)], axis=-1)
         return self.gate(prior) * embeddings
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return input_shape[1]
 
 
@@ -129,7 +130,7 @@ class PPNet(Layer):
         self,
         multiples: int,
         hidden_units: Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None,
+        activation: Activation | dict[str, Any] | None,
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         gate_per_task: bool = False,
@@ -143,7 +144,7 @@ class PPNet(Layer):
         self.l2_reg = l2_reg
         self.gate_per_task = gate_per_task
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         (batch, width), (_, prior) = input_shape
         same = {"dtype": self.dtype_policy}
         regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
@@ -176,7 +177,7 @@ class PPNet(Layer):
                     )
                 below = units
 
-    def call(self, inputs: Any, training: bool = False) -> list[Any]:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> list[Tensor]:
         embeddings, prior = inputs
         prior = ops.concatenate([prior, ops.stop_gradient(embeddings)], axis=-1)
         gates = [gate(prior) for gate in self.gates]
@@ -197,7 +198,7 @@ class PPNet(Layer):
             outputs.append(h)
         return outputs
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> list[Shape]:
         (batch, width), _ = input_shape
         last = self.hidden_units[-1] if self.hidden_units else width
         return [(batch, last)] * self.multiples

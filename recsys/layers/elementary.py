@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.mlp import as_shapes
+from recsys.types import Shape, Tensor
 
 
 class Bias(Layer):
@@ -24,15 +25,15 @@ class Bias(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         num_logits = as_shapes(input_shape)[0][-1]
         self.bias = self.add_weight((num_logits,), initializer="zeros", name="bias")
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         return sum(inputs, start=self.bias)
 
 
-def split(x: Any, widths: Sequence[int]) -> list[Any]:
+def split(x: Tensor, widths: Sequence[int]) -> list[Tensor]:
     """Cuts the last axis into parts of the given widths, one or more.
 
     A single one is the whole: TensorFlow takes no empty list of cuts.
@@ -54,21 +55,21 @@ class Split(Layer):
         super().__init__(**kwargs)
         self.widths = tuple(widths)
 
-    def call(self, inputs: Any) -> list[Any]:
+    def call(self, inputs: Tensor) -> list[Tensor]:
         return split(inputs, self.widths)
 
 
 class Stack(Layer):
     """From a list of `(batch, dim)` to `(batch, len(list), dim)`."""
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         return ops.stack(inputs, axis=1)
 
 
 class Unstack(Layer):
     """From `(batch, n, dim)` to a list of n `(batch, dim)`."""
 
-    def call(self, inputs: Any) -> list[Any]:
+    def call(self, inputs: Tensor) -> list[Tensor]:
         return list(ops.unstack(inputs, inputs.shape[1], axis=1))
 
 
@@ -85,17 +86,17 @@ class Zeros(Layer):
         super().__init__(**kwargs)
         self.dim = dim
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.zeros((ops.shape(inputs)[0], self.dim), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.dim)
 
 
 class SumUnits(Layer):
     """From `(batch, width)` to the sum of each row, `(batch, 1)`, float32."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.sum(ops.cast(inputs, "float32"), axis=-1, keepdims=True)
 
 
@@ -108,12 +109,12 @@ class WeightedSum(Layer):
         `(batch, width)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         self.scale = self.add_weight(
             shape=(len(input_shape),), initializer="ones", name="scale"
         )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         terms = [x * self.scale[i] for i, x in enumerate(inputs)]
         return sum(terms[1:], start=terms[0])
 
@@ -127,7 +128,7 @@ class AppendOne(Layer):
         `(batch, ..., dim + 1)`.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.concatenate([inputs, ops.ones_like(inputs[..., :1])], axis=-1)
 
 
@@ -141,7 +142,7 @@ class UnitLength(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         squares = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
         return inputs * ops.rsqrt(ops.maximum(squares, 1e-24))
 
@@ -149,12 +150,12 @@ class UnitLength(Layer):
 class Identity(Layer):
     """Returns its input; it gives an output its name."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs
 
 
 class StopGradient(Layer):
     """Returns its input; no gradient passes."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.stop_gradient(inputs)

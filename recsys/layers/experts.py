@@ -5,7 +5,7 @@ layers is one product for all, and nothing of size `(batch, in, out)` is made.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.gates import GatingNetwork
 from recsys.layers.normalization import batch_norm, dropout
+from recsys.types import Activation, Shape, Tensor
 
 
 class Experts(Layer):
@@ -47,7 +48,7 @@ class Experts(Layer):
         self,
         num_experts: int,
         hidden_units: int | Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
         dropout_rate: float = 0.0,
         use_bn: bool = False,
@@ -80,7 +81,7 @@ class Experts(Layer):
             if dropout_rate
         ]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         n, width = self.num_experts, input_shape[-1]
         if len(input_shape) == 3 and input_shape[1] != n:
             raise ValueError(
@@ -106,7 +107,7 @@ class Experts(Layer):
                 layer.build((input_shape[0], n * units))
             width = units
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         # Experts first: each layer is one batched product without a transpose.
         x = ops.expand_dims(inputs, 0)
         if len(inputs.shape) == 3:
@@ -123,27 +124,27 @@ class Experts(Layer):
                 x = self.dropouts[i](x, training=training)
         return ops.transpose(x, (1, 0, 2))
 
-    def _by_unit(self, layer: Any, x: Any, **kwargs: Any) -> Any:
+    def _by_unit(self, layer: Any, x: Tensor, **kwargs: Any) -> Tensor:
         """Applies a layer to the units of all experts as to those of one."""
         units = x.shape[-1]
         flat = ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, self.num_experts * units))
         rows = ops.reshape(layer(flat, **kwargs), (-1, self.num_experts, units))
         return ops.transpose(rows, (1, 0, 2))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.num_experts, self.hidden_units[-1])
 
 
 def extract(
-    streams: Mapping[str, Any],
-    shared: Any,
+    streams: Mapping[str, Tensor],
+    shared: Tensor,
     num_experts: int,
     num_shared_experts: int,
     expert: Mapping[str, Any],
     gate: Mapping[str, Any],
     last: bool,
     name: str,
-) -> tuple[dict[str, Any], Any]:
+) -> tuple[dict[str, Tensor], Any]:
     """One level of CGC / PLE: experts, and for each stream a mixture of them.
 
         s'_t = softmax(s_t W_t) [own experts(s_t), shared experts(s_0)]
@@ -175,13 +176,13 @@ def extract(
             f"num_experts={num_experts}, num_shared_experts={num_shared_experts}"
         )
 
-    def mixture(stream: Any, key: str, groups: Sequence[Any]) -> Any:
+    def mixture(stream: Tensor, key: str, groups: Sequence[Tensor]) -> Tensor:
         n = sum(group.shape[1] for group in groups)
         return GatingNetwork(n, name=layer_name(f"{name}_gate_{key}"), **gate)(
             [stream, *groups]
         )
 
-    def experts(stream: Any, key: str, number: int) -> list[Any]:
+    def experts(stream: Tensor, key: str, number: int) -> list[Tensor]:
         layer = Experts(number, **expert, name=layer_name(f"{name}_experts_{key}"))
         return [layer(stream)]
 

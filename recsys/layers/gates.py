@@ -1,14 +1,16 @@
 """Gates: shares of experts, and their mixture."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
+from numpy.typing import NDArray
 
 from recsys.layers.base import Layer
 from recsys.layers.mlp import FeedForwardLayer, as_shapes
+from recsys.types import Activation, Shape, Tensor
 
 
 class Gate(Layer):
@@ -46,7 +48,7 @@ class Gate(Layer):
         self,
         num_experts: int,
         hidden_units: Sequence[int] = (),
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
         dropout_rate: float = 0.0,
         use_bn: bool = False,
@@ -89,12 +91,12 @@ class Gate(Layer):
             seed = random.randrange(2**31)  # as `recsys.layers.core.dropout` does
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         if self.num_experts > 1:
             self.hidden.build(input_shape)
             self.scores.build(self.hidden.compute_output_shape(input_shape))
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if self.num_experts == 1:
             return ops.ones((ops.shape(inputs)[0], 1), "float32")
         shares = ops.softmax(self.scores(self.hidden(inputs, training=training)))
@@ -107,7 +109,7 @@ class Gate(Layer):
         total = ops.sum(kept, axis=-1, keepdims=True)
         return ops.where(total > 0, kept / ops.where(total > 0, total, 1.0), shares)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.num_experts)
 
 
@@ -123,7 +125,7 @@ class Mixture(Layer):
         ValueError: If there are not as many shares as experts.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shares, *groups = as_shapes(input_shape)
         sizes = [shape[1] for shape in groups]
         if sum(sizes) != shares[-1]:
@@ -132,18 +134,20 @@ class Mixture(Layer):
                 f"Received: {shares[-1]} shares for groups of {sizes} experts"
             )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         shares, *groups = inputs
-        total, start = 0.0, 0
+        total: Any = 0.0
+        start = 0
         for experts in groups:
             end = start + experts.shape[1]
             # Not as products of a row's thin matrices: that takes twice the time.
             share = ops.expand_dims(shares[:, start:end], 2)
             total += ops.sum(share * experts, axis=1)
             start = end
-        return total
+        mixed: Tensor = total
+        return mixed
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], input_shape[1][-1])
 
 
@@ -170,7 +174,7 @@ class GatingNetwork(Layer):
         use_bn: bool = False,
         *,
         hidden_units: Sequence[int] = (),
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         use_bias: bool = False,
         gate_dropout: float = 0.0,
         **kwargs: Any,
@@ -199,20 +203,20 @@ class GatingNetwork(Layer):
         )
         self.mixture = Mixture(name="mixture", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         x, *groups = as_shapes(input_shape)
         self.gate.build(x)
         self.mixture.build([self.gate.compute_output_shape(x), *groups])
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, *groups = inputs
         return self.mixture([self.gate(x, training=training), *groups])
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], input_shape[1][-1])
 
 
-def gate_values(model: keras.Model, x: Any) -> dict[str, Any]:
+def gate_values(model: keras.Model, x: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Returns the shares that the gates of a model give to experts.
 
     Args:

@@ -11,6 +11,7 @@ from recsys.feature import Field
 from recsys.layers.elementary import UnitLength
 from recsys.layers.losses import Derived
 from recsys.layers.table import gather_rows
+from recsys.types import Tensor
 
 GRAPH = "embedding_graph"
 
@@ -38,6 +39,9 @@ class InteractionGraph(Derived):
     Returns:
         `(batch, dim)`, float32.
     """
+
+    offsets: keras.Variable
+    nodes: keras.Variable
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class InteractionGraph(Derived):
             setattr(self, name, self._integers(name, size))
         self.neighbours = self._integers("neighbours", ends)
 
-    def _integers(self, name: str, size: int) -> Any:
+    def _integers(self, name: str, size: int) -> keras.Variable:
         return self.add_weight(
             shape=(size,),
             initializer="zeros",
@@ -99,17 +103,17 @@ class InteractionGraph(Derived):
     def refresh(self) -> None:
         self.vectors.assign(ops.stop_gradient(self.propagate()))
 
-    def call(self, ids: Any, of_items: bool = False) -> Any:
+    def call(self, ids: Tensor, of_items: bool = False) -> Tensor:
         return gather_rows(self.vectors, ids + self.num_users if of_items else ids)
 
     def num_ids(self, of_items: bool = False, **_: Any) -> int:
         """Returns how many ids of users or items there are."""
         return self.num_items if of_items else self.num_users
 
-    def compute_output_spec(self, ids: Any, of_items: bool = False) -> Any:
+    def compute_output_spec(self, ids: Tensor, of_items: bool = False) -> Any:
         return keras.KerasTensor((*ids.shape, self.dim), "float32")
 
-    def propagate(self, jit: bool = False) -> Any:
+    def propagate(self, jit: bool = False) -> Tensor:
         """Returns e of all nodes, `(num_users + num_items, dim)`.
 
         Args:
@@ -127,7 +131,7 @@ class InteractionGraph(Derived):
         mean = total / (self.num_layers + 1)
         return self.unit(mean) if self.normalize else mean
 
-    def _sum_of_neighbours(self, jit: bool) -> Callable[[Any], Any]:
+    def _sum_of_neighbours(self, jit: bool) -> Callable[[Tensor], Tensor]:
         """The product with the adjacency matrix."""
         nodes, neighbours = (
             ops.convert_to_tensor(ends) for ends in (self.nodes, self.neighbours)
@@ -146,15 +150,16 @@ class InteractionGraph(Derived):
             dense_shape=[number, number],
         )
 
-        def product(x: Any) -> Any:
-            return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=x)
+        def product(x: Tensor) -> Tensor:
+            summed: Tensor = tf.raw_ops.SparseMatrixMatMul(a=matrix, b=x)
+            return summed
 
         # The matrix is symmetric: what goes back is the same product.
         return tf.custom_gradient(lambda x: (product(x), product))  # type: ignore[no-any-return]
 
     def strangers(
-        self, users: Any, num: int | None, reserved: int, seed: Any
-    ) -> tuple[Any, Any]:
+        self, users: Tensor, num: int | None, reserved: int, seed: Any
+    ) -> tuple[Tensor, Tensor]:
         """Draws, for each user, items that are no neighbours, each of them alike.
 
         The items a user has not chosen are in order; the r-th of them is `reserved + r`

@@ -7,11 +7,12 @@ from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.normalization import shapes_may_vary
+from recsys.types import Tensor
 
 MOST_ROWS = 64
 
 
-def known_or_last(ids: Any, number: int) -> Any:
+def known_or_last(ids: Tensor, number: int) -> Tensor:
     """Returns ids in `[0, number)` as they are and `number` for all others, int32.
 
     Example:
@@ -37,11 +38,11 @@ class KnownIds(Layer):
         super().__init__(**kwargs)
         self.number = number
 
-    def call(self, ids: Any) -> Any:
+    def call(self, ids: Tensor) -> Tensor:
         return known_or_last(ids, self.number)
 
 
-def members(groups: Any, number: int) -> Any:
+def members(groups: Tensor, number: int) -> Tensor:
     """Returns which group each row is in, `(batch, number)`, float32.
 
     A row of no group has zeros. `members(groups, number)` times a table of groups
@@ -55,7 +56,9 @@ def members(groups: Any, number: int) -> Any:
     return ops.cast(ops.equal(groups, ops.arange(number, dtype="int32")), "float32")
 
 
-def grouped_matmul(x: Any, kernels: Any, groups: Any, *, training: bool = False) -> Any:
+def grouped_matmul(
+    x: Tensor, kernels: Tensor, groups: Tensor, *, training: bool = False
+) -> Tensor:
     r"""Multiplies each row by the kernel of its group.
 
         y_b = x_b K_{g(b)}
@@ -92,7 +95,9 @@ def grouped_matmul(x: Any, kernels: Any, groups: Any, *, training: bool = False)
         rows = tf.dynamic_partition(tf.range(tf.shape(x)[0]), groups, num_groups)
         parts = tf.dynamic_partition(x, groups, num_groups)
         pairs = zip(parts, tf.unstack(kernels), strict=True)
-        return tf.dynamic_stitch(rows, [part @ kernel for part, kernel in pairs])
+        by_group = [part @ kernel for part, kernel in pairs]
+        stitched: Tensor = tf.dynamic_stitch(rows, by_group)
+        return stitched
     batch = ops.shape(x)[0]
     size = batch // num_groups
     if isinstance(batch, int):

@@ -1,7 +1,7 @@
 """From logits to predictions of tasks."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
 import keras
 from keras import ops
@@ -11,6 +11,7 @@ from recsys.feature._names import given_name, layer_name
 from recsys.layers.base import Layer
 from recsys.layers.kept import Kept
 from recsys.layers.mlp import Tower, as_shapes
+from recsys.types import Activation, Shape, Tensor
 
 
 class PredictLayer(Layer):
@@ -59,7 +60,7 @@ class PredictLayer(Layer):
         self.requires = requires
         self.kept = Kept()
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         shapes = as_shapes(input_shape)
         widths = {shape[-1] for shape in shapes}
         if self.num_classes > 1 and 1 in widths:
@@ -79,7 +80,7 @@ class PredictLayer(Layer):
             )
             self.dense.build(shapes[0])
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         if isinstance(inputs, (list, tuple)):
             inputs = sum(inputs[1:], start=inputs[0])
         logit = inputs
@@ -92,7 +93,15 @@ class PredictLayer(Layer):
         return activations.get(self.task, ops.exp)(logit)
 
 
-def predict(task: Task | Sequence[Task], logits: Any) -> Any:
+@overload
+def predict(
+    task: Task, logits: Tensor | Sequence[Tensor]
+) -> Tensor | dict[str, Tensor]: ...
+@overload
+def predict(
+    task: Sequence[Task], logits: Sequence[Tensor | Sequence[Tensor]]
+) -> dict[str, Tensor]: ...
+def predict(task: Task | Sequence[Task], logits: Any) -> Tensor | dict[str, Tensor]:
     """Ends a model: from logits to the outputs of its tasks.
 
     Args:
@@ -139,13 +148,13 @@ def check_tasks(task_list: Sequence[Task]) -> None:
 
 def task_towers(
     task_list: Sequence[Task],
-    inputs: Sequence[Any],
+    inputs: Sequence[Tensor],
     hidden_units: Sequence[int],
-    activation: str | Callable[..., Any],
+    activation: Activation,
     l2_reg: float,
     dropout: float,
     use_bn: bool,
-) -> dict[str, Any]:
+) -> dict[str, Tensor]:
     """Ends a model of several tasks: a tower and a head for each.
 
     Args:
@@ -169,4 +178,4 @@ def task_towers(
         )(x)
         for task, x in zip(task_list, inputs, strict=True)
     ]
-    return predict(task_list, logits)  # type: ignore[no-any-return]
+    return predict(task_list, logits)

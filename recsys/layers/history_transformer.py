@@ -1,5 +1,6 @@
 """Transformers over a history that a target asks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from recsys.layers.base import Layer
 from recsys.layers.masking import zero_if_empty
 from recsys.layers.positions import PositionalEmbedding, positions_from_end
 from recsys.layers.transformer import Encoder
+from recsys.types import Shape, Tensor
 
 
 class TransformerLayer(Layer):
@@ -59,7 +61,7 @@ class TransformerLayer(Layer):
             d_model, num_layers, num_heads, dff, dropout_rate, name="encoder", **same
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         (batch, width), history = input_shape
         d_model = self.d_model or width
         if d_model != width:
@@ -71,7 +73,12 @@ class TransformerLayer(Layer):
         merged = self.position.compute_output_shape(history)
         self.encoder.build([(batch, 1, d_model), merged])
 
-    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self,
+        inputs: Sequence[Tensor],
+        valid: Tensor | None = None,
+        training: bool = False,
+    ) -> Tensor:
         query, history = inputs
         if hasattr(self, "project"):
             query = self.project(query)
@@ -81,7 +88,7 @@ class TransformerLayer(Layer):
         )[:, 0]
         return zero_if_empty(x, valid)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         batch, width = input_shape[0]
         return batch, self.d_model or width
 
@@ -145,7 +152,7 @@ class TIM(Layer):
             dtype=self.dtype_policy,
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         (batch, width), history = input_shape
         self.positions = self.add_weight(
             shape=((self.max_len or history[1]) + 1, history[-1]),
@@ -156,11 +163,11 @@ class TIM(Layer):
 
     def call(
         self,
-        inputs: Any,
-        valid: Any = None,
-        times: Any = None,
+        inputs: Sequence[Tensor],
+        valid: Tensor | None = None,
+        times: Tensor | None = None,
         training: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         query, history = inputs
         if times is None:
             times = positions_from_end(history, valid) + 1
@@ -170,5 +177,5 @@ class TIM(Layer):
         u = self.encoder([query, history], valid=valid, training=training)[:, 0]
         return zero_if_empty(u, valid)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return input_shape[0]

@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.layers import normalization
 from recsys.layers.base import Layer
+from recsys.types import Shape, Tensor
 
 
 class HSTULayer(Layer):
@@ -62,8 +63,8 @@ class HSTULayer(Layer):
         self.num_times = num_times
         self.dropout = dropout
 
-    def build(self, x_shape: Any, *_: Any) -> None:
-        _, n, width = x_shape
+    def build(self, x_shape: Shape, *_: Any) -> None:
+        n, width = x_shape[1:]
         same = {"dtype": self.dtype_policy}
         self.norm = normalization.layer_norm(name="norm", **same)
         self.norm.build(x_shape)
@@ -85,8 +86,12 @@ class HSTULayer(Layer):
             )
 
     def call(
-        self, x: Any, valid: Any, times: Any = None, training: bool = False
-    ) -> Any:
+        self,
+        x: Tensor,
+        valid: Tensor,
+        times: Any = None,  # a tensor where there are `num_times`
+        training: bool = False,
+    ) -> Tensor:
         n, h = x.shape[1], self.num_heads
         inner, keys = h * self.v_dim, h * self.qk_dim
         parts = ops.split(
@@ -112,5 +117,5 @@ class HSTULayer(Layer):
         change = self.w2(self.norm_av(av) * u)
         return x + self.drop(change, training=training)
 
-    def compute_output_shape(self, x_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape, *_: Any) -> Shape:
         return x_shape

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from recsys.types import Shape, Tensor
+
 LARGE = 2**20
 """Numbers from which the memory of an initial value matters."""
 
@@ -24,14 +26,17 @@ def in_place(initializer: Callable[..., Any]) -> Callable[..., Any]:
         return initializer
     import tensorflow as tf
 
-    def initial(shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    def initial(shape: Shape, dtype: Any = None, **kwargs: Any) -> Tensor:
         known = initializer
         if math.prod(shape) < LARGE or isinstance(
             known, (keras.initializers.Zeros, keras.initializers.Ones)
         ):
-            return known(shape, dtype=dtype, **kwargs)
+            small: Tensor = known(shape, dtype=dtype, **kwargs)
+            return small
         if isinstance(known, keras.initializers.Constant) and not tf.rank(known.value):
-            return tf.fill(shape, tf.cast(known.value, dtype or keras.config.floatx()))
+            value = tf.cast(known.value, dtype or keras.config.floatx())
+            filled: Tensor = tf.fill(shape, value)
+            return filled
         compiled = tf.function(
             lambda: known(shape, dtype=dtype, **kwargs), autograph=False
         )
@@ -39,7 +44,8 @@ def in_place(initializer: Callable[..., Any]) -> Callable[..., Any]:
         options = tf.config.optimizer.get_experimental_options()
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         try:
-            return compiled.get_concrete_function()()
+            made: Tensor = compiled.get_concrete_function()()
+            return made
         finally:
             tf.config.optimizer.set_experimental_options(options)
 

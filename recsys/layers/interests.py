@@ -12,18 +12,21 @@ from recsys.layers.masking import masked_softmax
 from recsys.layers.matching.match_loss import IMPOSSIBLE
 from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.layers.table import gather_rows
+from recsys.types import Shape, Tensor
 
 INITS = ("item", "random")
 ATTENTIONS = ("power", "scaled")
 
 
-def squash(z: Any) -> Any:
+def squash(z: Tensor) -> Tensor:
     r"""Shrinks a vector to a length below 1: `|z|^2 / (1 + |z|^2) z / |z|`."""
     square = ops.sum(ops.square(z), axis=-1, keepdims=True)
     return z * square / (1 + square) * ops.rsqrt(square + 1e-9)
 
 
-def _route(votes: Any, logits: Any, valid: Any, exists: Any, rounds: int) -> Any:
+def _route(
+    votes: Tensor, logits: Tensor, valid: Tensor, exists: Tensor, rounds: int
+) -> Tensor:
     r"""Dynamic routing of behaviours to interests.
 
         w_ik = softmax_k b_ik,   c_k = squash(\sum_i w_ik v_ik),   b_ik += <c_k, v_ik>
@@ -104,7 +107,7 @@ class InterestRouting(Layer):
         self.init = init
         self.seed_generator = keras.random.SeedGenerator()
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = input_shape[0][-1]
         self.kernel = self.add_weight(shape=(width, width), name="kernel")
         self.noise = self.add_weight(
@@ -114,7 +117,9 @@ class InterestRouting(Layer):
             name="noise",
         )
 
-    def call(self, inputs: Sequence[Any], valid: Any, training: bool = False) -> Any:
+    def call(
+        self, inputs: Sequence[Tensor], valid: Tensor, training: bool = False
+    ) -> tuple[Tensor, Tensor]:
         behaviours, ids = inputs
         votes = ops.expand_dims(ops.matmul(behaviours, self.kernel), 2)
         if training and self.init == "random":
@@ -131,8 +136,8 @@ class InterestRouting(Layer):
         interests = _route(votes, logits, valid, exists, self.rounds)
         return ops.where(ops.expand_dims(exists, 2), interests, 0), exists
 
-    def compute_output_spec(self, inputs: Sequence[Any], *_: Any, **__: Any) -> Any:
-        batch, _, width = inputs[0].shape
+    def compute_output_spec(self, inputs: Sequence[Tensor], *_: Any, **__: Any) -> Any:
+        batch, length, width = inputs[0].shape
         shape = (batch, self.num_interests)
         return (
             keras.KerasTensor((*shape, width), self.compute_dtype),
@@ -176,7 +181,7 @@ class CapsuleInterests(Layer):
         self.rounds = rounds
         self.share_positions = share_positions
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         _, length, width = input_shape
         places = 1 if self.share_positions else length
         # The fans are those of one map.
@@ -187,7 +192,7 @@ class CapsuleInterests(Layer):
             name="maps",
         )
 
-    def call(self, inputs: Any, valid: Any) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor) -> Tensor:
         length, width = inputs.shape[1:]
         if self.share_positions:
             votes = ops.matmul(inputs, self.maps[0])
@@ -199,7 +204,7 @@ class CapsuleInterests(Layer):
         exists = ops.ones_like(logits[:, 0], "bool")
         return _route(votes, logits, valid, exists, self.rounds)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape, *_: Any) -> Shape:
         return (input_shape[0], self.num_interests, input_shape[2])
 
 
@@ -238,7 +243,7 @@ class SelfAttentiveInterests(Layer):
         self.hidden = hidden
         self.use_positions = use_positions
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         _, length, width = input_shape
         hidden = self.hidden or 4 * width
         if self.use_positions:
@@ -248,13 +253,13 @@ class SelfAttentiveInterests(Layer):
         self.w1 = self.add_weight(shape=(width, hidden), name="w1")
         self.w2 = self.add_weight(shape=(hidden, self.num_interests), name="w2")
 
-    def call(self, inputs: Any, valid: Any) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor) -> Tensor:
         x = inputs + self.positions if self.use_positions else inputs
         scores = ops.matmul(ops.tanh(ops.matmul(x, self.w1)), self.w2)
         scores = ops.transpose(scores, (0, 2, 1))
         return ops.matmul(masked_softmax(scores, ops.expand_dims(valid, 1)), inputs)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape, *_: Any) -> Shape:
         return (input_shape[0], self.num_interests, input_shape[2])
 
 
@@ -292,7 +297,7 @@ class LabelAwareSoftmax(SampledSoftmax):
         self.power = power
         self.attention = attention
 
-    def read_out(self, interests: Any, item: Any, valid: Any) -> Any:
+    def read_out(self, interests: Tensor, item: Tensor, valid: Tensor) -> Tensor:
         if self.power is None:
             return super().read_out(interests, item, valid)
         scores = ops.matmul(interests, ops.expand_dims(item, 2))[..., 0]
@@ -319,7 +324,7 @@ class MeanOfParts(Layer):
         super().__init__(**kwargs)
         self.num = num
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         parts = ops.split(inputs, self.num, axis=-1)
         return sum(parts[1:], start=parts[0]) / self.num
 
@@ -333,7 +338,7 @@ class BesideEach(Layer):
         `(batch, K, d + c)`.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         interests, vector = inputs
         vector = ops.repeat(ops.expand_dims(vector, 1), interests.shape[1], axis=1)
         return ops.concatenate([interests, vector], axis=-1)

@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+from recsys.types import Tensor
+
 
 class Kept:
     """Tensors kept between `call` and the loss, apart for each thread.
@@ -24,7 +26,7 @@ class Kept:
         """Keeps `value` beside what was kept before."""
         self._local.values = [*getattr(self._local, "values", ()), value]
 
-    def take(self) -> list[Any]:
+    def take(self) -> list[Tensor]:
         """Returns what was kept, oldest first, and forgets it."""
         values = getattr(self._local, "values", [])
         self._local.values = []

@@ -5,6 +5,7 @@ from typing import Any
 
 from recsys.layers.base import Layer
 from recsys.layers.kept import Kept
+from recsys.types import Tensor, Weights
 
 
 class Derived(Layer):
@@ -59,11 +60,11 @@ class LossLayer(Layer):
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor | float:
         """Returns the loss of the batch, a scalar, before `weight`.
 
         Args:
@@ -76,7 +77,7 @@ class LossLayer(Layer):
         """
         raise NotImplementedError
 
-    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+    def divisor(self, rows: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
         """Returns the number of rows, steps or items the last `loss` was a mean over.
 
         It is what `loss` put into `self.num`, or else the number of rows with a label

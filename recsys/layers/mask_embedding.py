@@ -8,6 +8,7 @@ from keras import ops
 from recsys.layers.base import Layer
 from recsys.layers.elementary import split
 from recsys.layers.normalization import shapes_may_vary
+from recsys.types import Tensor
 
 
 class MaskEmbedding(Layer):
@@ -71,7 +72,7 @@ class MaskEmbedding(Layer):
             name="embeddings",
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:  # one tensor, or a list of them
         several = isinstance(inputs, (list, tuple))
         n = len(self.widths)
         x = (
@@ -99,13 +100,14 @@ class MaskEmbedding(Layer):
         return ops.reshape(x, (-1, n, self.widths[0]))
 
 
-def _repeats(ids: Any) -> Any:
+def _repeats(ids: Tensor) -> Tensor:
     """Returns how often the id at each place occurs among all, `(n,)`."""
     if keras.backend.backend() == "tensorflow" and shapes_may_vary():
         import tensorflow as tf
 
         _, position, counts = tf.unique_with_counts(ids)
-        return tf.gather(counts, position)
+        repeats: Tensor = tf.gather(counts, position)
+        return repeats
     ordered = ops.sort(ids)
     after = ops.searchsorted(ordered, ids, side="right")
     return after - ops.searchsorted(ordered, ids, side="left")

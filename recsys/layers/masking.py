@@ -5,11 +5,10 @@ where a position holds a value. Keras' own mask argument is not used: it travels
 unseen and removes rows from the loss.
 """
 
-from typing import Any
-
 from keras import ops
 
 from recsys.layers.base import Layer
+from recsys.types import Tensor
 
 
 class ValidPositions(Layer):
@@ -24,11 +23,11 @@ class ValidPositions(Layer):
     array([[ True,  True, False]])
     """
 
-    def call(self, ids: Any) -> Any:
+    def call(self, ids: Tensor) -> Tensor:
         return ops.not_equal(ids, 0)
 
 
-def masked_softmax(scores: Any, valid: Any | None) -> Any:
+def masked_softmax(scores: Tensor, valid: Tensor | None) -> Tensor:
     """Softmax over the last axis among valid positions, in float32.
 
     Padding gets weight 0, and so does every position of a row without values:
@@ -55,14 +54,14 @@ def masked_softmax(scores: Any, valid: Any | None) -> Any:
     return ops.cast(ops.where(valid, weights, 0.0), scores.dtype)
 
 
-def masked_sum(values: Any, valid: Any | None) -> Any:
+def masked_sum(values: Tensor, valid: Tensor | None) -> Tensor:
     """Sums `(..., length, dim)` over the valid positions, `(..., dim)`."""
     if valid is not None:
         values = ops.where(ops.expand_dims(valid, -1), values, 0)
     return ops.sum(values, axis=-2)
 
 
-def zero_if_empty(pooled: Any, valid: Any | None) -> Any:
+def zero_if_empty(pooled: Tensor, valid: Tensor | None) -> Tensor:
     """Returns `pooled`, `(batch, dim)`, and zeros for rows without valid positions."""
     if valid is None:
         return pooled

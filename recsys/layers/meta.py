@@ -1,7 +1,7 @@
 """M2M's layers: networks whose weights another network generates from the scenario."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.masking import masked_softmax
 from recsys.layers.normalization import dropout
+from recsys.types import Activation, Shape, Tensor
 
 
 class MetaUnit(Layer):
@@ -47,7 +48,7 @@ class MetaUnit(Layer):
     def __init__(
         self,
         num_layer: int,
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "leaky_relu",
+        activation: Activation | dict[str, Any] | None = "leaky_relu",
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
@@ -58,7 +59,7 @@ class MetaUnit(Layer):
         self.dropout = dropout
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         h, (_, k) = input_shape
         n = h[-1]
         same = {"dtype": self.dtype_policy}
@@ -96,7 +97,7 @@ class MetaUnit(Layer):
             if self.dropout:
                 self.dropouts.append(dropout(self.dropout, name=f"dropout_{i}", **same))
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         h, scenario = inputs
         several = len(h.shape) == 3
         for i, (generator, kernel, bias_generator, bias) in enumerate(self.layers):
@@ -121,7 +122,7 @@ class MetaUnit(Layer):
                 h = self.dropouts[i](h, training=training)
         return h
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -146,7 +147,7 @@ class MetaAttention(Layer):
     def __init__(
         self,
         num_layer: int = 3,
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "leaky_relu",
+        activation: Activation | dict[str, Any] | None = "leaky_relu",
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
@@ -165,7 +166,7 @@ class MetaAttention(Layer):
             dtype=self.dtype_policy,
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         (batch, num_experts, v), (_, num_tasks, of_task), scenario = input_shape
         width = v + of_task
         self.unit.build([(batch, num_experts * num_tasks, width), scenario])
@@ -173,11 +174,11 @@ class MetaAttention(Layer):
             shape=(num_tasks, width), initializer="glorot_uniform", name="score"
         )
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         experts, _, _ = inputs
         return ops.matmul(self.shares(inputs, training), experts)
 
-    def shares(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def shares(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         """Returns the softmax over experts, `(batch, num_tasks, num_experts)`."""
         experts, tasks, scenario = inputs
         num_tasks, num_experts = tasks.shape[1], experts.shape[1]
@@ -192,7 +193,7 @@ class MetaAttention(Layer):
         h = ops.reshape(h, (-1, num_tasks, num_experts, h.shape[-1]))
         return masked_softmax(ops.einsum("btkn,tn->btk", h, self.score), None)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (*input_shape[1][:2], input_shape[0][-1])
 
 
@@ -219,7 +220,7 @@ class MetaTower(Layer):
         self,
         num_layer: int = 3,
         meta_unit_depth: int = 3,
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "leaky_relu",
+        activation: Activation | dict[str, Any] | None = "leaky_relu",
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
@@ -242,16 +243,16 @@ class MetaTower(Layer):
             for j in range(num_layer)
         ]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         for unit, activation in zip(self.units, self.activations, strict=True):
             unit.build(input_shape)
             activation.build(input_shape[0])
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, scenario = inputs
         for unit, activation in zip(self.units, self.activations, strict=True):
             x = activation(unit([x, scenario], training=training) + x)
         return x
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])

@@ -1,6 +1,6 @@
 """Feed-forward blocks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,15 +8,17 @@ import keras
 from recsys.layers.activation import Dice, get_activation
 from recsys.layers.base import Layer
 from recsys.layers.normalization import batch_norm, dropout
+from recsys.types import Activation, Shape, Tensor
 
 
-def as_shapes(input_shape: Any) -> list[tuple[Any, ...]]:
+def as_shapes(input_shape: Shape | Sequence[Shape]) -> list[Shape]:
     """Returns the shapes of a layer's inputs, whether it has one or a list.
 
     A file has lists where a live model has tuples.
     """
     several = isinstance(input_shape[-1], (list, tuple))
-    return [tuple(shape) for shape in (input_shape if several else [input_shape])]
+    shapes: Any = input_shape if several else [input_shape]
+    return [tuple(shape) for shape in shapes]
 
 
 class FeedForwardLayer(Layer):
@@ -45,7 +47,7 @@ class FeedForwardLayer(Layer):
     def __init__(
         self,
         hidden_units: int | Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
         dropout_rate: float = 0.0,
         use_bn: bool = False,
@@ -87,7 +89,7 @@ class FeedForwardLayer(Layer):
             if dropout_rate
         ]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         shape = tuple(input_shape)
         for i, units in enumerate(self.hidden_units):
             self.dense[i].build(shape)
@@ -95,12 +97,14 @@ class FeedForwardLayer(Layer):
             for layer in (*self.norms[i : i + 1], self.activations[i]):
                 layer.build(shape)
 
-    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self, inputs: Tensor, valid: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         if not self.hidden_units:
             return inputs
         return self.behind_first(self.dense[0](inputs), valid, training)
 
-    def behind_first(self, x: Any, valid: Any, training: bool) -> Any:
+    def behind_first(self, x: Tensor, valid: Tensor | None, training: bool) -> Tensor:
         """Returns the output, given that of the first Dense layer."""
         for i in range(len(self.hidden_units)):
             x = self.dense[i](x) if i else x
@@ -114,7 +118,7 @@ class FeedForwardLayer(Layer):
                 x = self.dropouts[i](x, training=training)
         return x
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         width = self.hidden_units[-1] if self.hidden_units else input_shape[-1]
         return (*input_shape[:-1], width)
 
@@ -137,7 +141,7 @@ class Tower(FeedForwardLayer):
     def __init__(
         self,
         hidden_units: int | Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
         dropout_rate: float = 0.0,
         use_bn: bool = False,
@@ -154,12 +158,14 @@ class Tower(FeedForwardLayer):
             num_logits, use_bias=use_bias, dtype="float32", name="logit"
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         self.logit.build(super().compute_output_shape(input_shape))
 
-    def call(self, inputs: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self, inputs: Tensor, valid: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         return self.logit(super().call(inputs, valid=valid, training=training))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.num_logits)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from recsys.saving import saved
+from recsys.types import Tensor
 
 _compiler = threading.local()
 
@@ -37,7 +38,7 @@ class Dropout(keras.layers.Dropout):
     say whether a unit is dropped, with a probability of `rate` to the nearest 65536th.
     """
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         ours = keras.backend.backend() == "tensorflow" and self.noise_shape is None
         if not (ours and training and self.rate > 0):
             return super().call(inputs, training=training)
@@ -54,14 +55,17 @@ class Dropout(keras.layers.Dropout):
         )
         bits = tf.reshape(tf.bitcast(bits, "int16"), [-1])[:units]
         kept = tf.reshape(bits >= dropped - 32768, tf.shape(inputs))
-        return inputs * (tf.cast(kept, inputs.dtype) * (65536 / (65536 - dropped)))
+        scale: Tensor = tf.cast(kept, inputs.dtype) * (65536 / (65536 - dropped))
+        return inputs * scale
 
 
 @saved
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras' batch normalisation of the last axis, in one operation on TensorFlow."""
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         usual = (self.axis, self.scale, self.center) == (-1, True, True)
         usual &= not (self.renorm or self.synchronized) and mask is None
         usual &= keras.backend.backend() == "tensorflow" and shapes_may_vary()
@@ -83,7 +87,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         variance *= tf.maximum(n - 1, 1) / n  # it is that of a sample
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(self.momentum * moving + (1 - self.momentum) * new)
-        return tf.reshape(y, tf.shape(inputs))
+        shaped: Tensor = tf.reshape(y, tf.shape(inputs))
+        return shaped
 
 
 def dropout(rate: float, **kwargs: Any) -> Dropout:
@@ -95,7 +100,7 @@ def dropout(rate: float, **kwargs: Any) -> Dropout:
     return Dropout(rate, seed=random.randrange(2**31), **kwargs)
 
 
-def layer_norm(**kwargs: Any) -> keras.layers.Layer:
+def layer_norm(**kwargs: Any) -> keras.layers.LayerNormalization:
     """Returns a LayerNormalization whose epsilon does not drown small embeddings.
 
     Keras' default of 1e-3 is above the variance of a new table's rows.

@@ -1,22 +1,21 @@
 """Poolings of a sequence that ask nothing of it."""
 
-from typing import Any
-
 from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.masking import masked_sum
 from recsys.layers.mlp import as_shapes
+from recsys.types import Shape, Tensor
 
 
-def history_of(inputs: Any) -> Any:
+def history_of(inputs: Tensor) -> Tensor:
     return inputs[-1] if isinstance(inputs, (list, tuple)) else inputs
 
 
 class _Pooling(Layer):
     """A pooling that ignores the query and keeps the width."""
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         *batch, _, width = as_shapes(input_shape)[-1]
         return (*batch, width)
 
@@ -32,7 +31,9 @@ class SumPoolingLayer(_Pooling):
         `(batch, width)`.
     """
 
-    def call(self, inputs: Any, valid: Any = None, weights: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, valid: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         history = history_of(inputs)
         if weights is not None:
             history = history * ops.expand_dims(ops.cast(weights, history.dtype), -1)
@@ -54,7 +55,9 @@ class MeanPoolingLayer(_Pooling):
     array([[2.]], dtype=float32)
     """
 
-    def call(self, inputs: Any, valid: Any = None, weights: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, valid: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         history = history_of(inputs)
         if weights is None:
             weights = ops.ones(ops.shape(history)[:-1])
@@ -73,7 +76,7 @@ class MaxPoolingLayer(_Pooling):
         `(batch, width)`.
     """
 
-    def call(self, inputs: Any, valid: Any = None) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor | None = None) -> Tensor:
         history = history_of(inputs)
         if valid is None:
             return ops.max(history, axis=-2)

@@ -5,6 +5,7 @@ from typing import Any
 from keras import ops
 
 from recsys.layers.base import Layer
+from recsys.types import Shape, Tensor
 
 
 class PositionalEmbedding(Layer):
@@ -45,7 +46,7 @@ class PositionalEmbedding(Layer):
         self.dim = dim
         self.max_length = max_length
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         length, width = input_shape[-2:]
         dim = self.dim or width
         if self.merge == "sum" and dim != width:
@@ -59,7 +60,7 @@ class PositionalEmbedding(Layer):
             name="positions",
         )
 
-    def call(self, inputs: Any, valid: Any = None) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor | None = None) -> Tensor:
         ages = positions_from_end(inputs, valid)
         ages = ops.minimum(ages, self.positions.shape[0] - 1)
         positions = ops.take(self.positions, ages, axis=0)
@@ -67,7 +68,7 @@ class PositionalEmbedding(Layer):
             return inputs + positions
         return ops.concatenate([inputs, positions], axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         extra = 0 if self.merge == "sum" else self.dim or input_shape[-1]
         return (*input_shape[:-1], input_shape[-1] + extra)
 
@@ -84,11 +85,11 @@ class Recency(Layer):
     array([[2, 1, 0]], dtype=int32)
     """
 
-    def call(self, valid: Any) -> Any:
+    def call(self, valid: Tensor) -> Tensor:
         return ops.where(valid, positions_from_end(valid, valid) + 1, 0)
 
 
-def positions_from_end(inputs: Any, valid: Any | None) -> Any:
+def positions_from_end(inputs: Tensor, valid: Tensor | None) -> Tensor:
     """Counts the valid elements after each element, `(batch, length)`, int32."""
     if valid is None:
         length = ops.shape(inputs)[1]

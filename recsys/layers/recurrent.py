@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from recsys.layers.base import Layer
+from recsys.types import Shape, Tensor
 
 CELLS = ("augru", "agru", "aigru")
 
@@ -37,7 +38,7 @@ class AttentionGRUCell(Layer):
         self.kind = kind
         self.state_size = self.output_size = units
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         gates = 2 if self.kind == "agru" else 3
         self.recurrent_kernel = self.add_weight(
             shape=(self.units, gates * self.units),
@@ -46,8 +47,8 @@ class AttentionGRUCell(Layer):
         )
 
     def call(
-        self, inputs: Any, states: Sequence[Any], training: bool = False
-    ) -> tuple[Any, list[Any]]:
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         (h,), n = states, self.units
         x, a = inputs[:, :-1], inputs[:, -1:]
         u = ops.matmul(h, self.recurrent_kernel)
@@ -100,12 +101,12 @@ class AttentionGRU(Layer):
             AttentionGRUCell(units, kind, name="cell", **same), name="rnn", **same
         )
 
-    def build(self, inputs_shape: Any, *_: Any) -> None:
+    def build(self, inputs_shape: Shape, *_: Any) -> None:
         self.input_gates.build(inputs_shape)
         width = self.input_gates.units + 1
         self.rnn.build((*inputs_shape[:2], width))
 
-    def call(self, inputs: Any, attention: Any, valid: Any) -> Any:
+    def call(self, inputs: Tensor, attention: Tensor, valid: Tensor) -> Tensor:
         attention = ops.expand_dims(ops.cast(attention, inputs.dtype), -1)
         if self.kind == "aigru":
             inputs = attention * inputs
@@ -113,7 +114,7 @@ class AttentionGRU(Layer):
         steps = ops.concatenate([self.input_gates(inputs), attention], axis=-1)
         return self.rnn(steps, mask=valid)
 
-    def compute_output_shape(self, inputs_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape, *_: Any) -> Shape:
         return (inputs_shape[0], self.units)
 
 
@@ -130,7 +131,7 @@ class GRUStates(Layer):
         `(batch, length, d)`.
     """
 
-    def build(self, inputs_shape: Any, *_: Any) -> None:
+    def build(self, inputs_shape: Shape, *_: Any) -> None:
         self.gru = keras.layers.GRU(
             inputs_shape[-1],
             return_sequences=True,
@@ -139,9 +140,9 @@ class GRUStates(Layer):
         )
         self.gru.build(inputs_shape)
 
-    def call(self, inputs: Any, valid: Any) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor) -> Tensor:
         states = self.gru(inputs, mask=valid)
         return ops.where(ops.expand_dims(valid, -1), states, 0)
 
-    def compute_output_shape(self, inputs_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape, *_: Any) -> Shape:
         return inputs_shape

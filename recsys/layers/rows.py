@@ -1,11 +1,11 @@
 """From the losses of rows to that of a batch."""
 
-from typing import Any
-
 from keras import ops
 
+from recsys.types import Operand, Tensor, TensorLike
 
-def mean_of_rows(losses: Any, weights: Any | None) -> Any:
+
+def mean_of_rows(losses: Operand, weights: Operand | None) -> Tensor:
     """Returns the mean of `w l`, a scalar.
 
     Args:
@@ -20,7 +20,7 @@ def mean_of_rows(losses: Any, weights: Any | None) -> Any:
     return ops.mean(losses if weights is None else weights * losses)
 
 
-def weights_of_rows(weights: Any, rows: Any, dtype: str) -> Any:
+def weights_of_rows(weights: TensorLike, rows: int, dtype: str) -> Tensor:
     """Returns one weight for each row, `(rows,)`.
 
     Args:

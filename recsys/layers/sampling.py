@@ -11,9 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from recsys.layers.base import Layer
 from recsys.layers.table import gather_rows, write_rows
+from recsys.types import Tensor
 
 
 class UniformSampler(Layer):
@@ -29,12 +31,12 @@ class UniformSampler(Layer):
         self.first = first
         self.num_items = num_items
 
-    def draw(self, num: int, seed: Any) -> Any:
+    def draw(self, num: int, seed: Any) -> Tensor:
         """Returns ids, `(num,)`, int32."""
         end = self.first + self.num_items
         return keras.random.randint((num,), self.first, end, "int32", seed)
 
-    def log_probability(self, ids: Any) -> Any:
+    def log_probability(self, ids: Tensor) -> Tensor:
         """Returns how likely one draw is each of `ids`, as a logarithm."""
         return ops.zeros_like(ids, "float32") - math.log(self.num_items)
 
@@ -50,14 +52,14 @@ class LogUniformSampler(UniformSampler):
         num_items: Number of items, n.
     """
 
-    def draw(self, num: int, seed: Any) -> Any:
+    def draw(self, num: int, seed: Any) -> Tensor:
         """Returns ids, `(num,)`, int32."""
         u = keras.random.uniform((num,), dtype="float32", seed=seed)
         rank = ops.floor(ops.exp(u * math.log(self.num_items + 1))) - 1
         rank = ops.clip(rank, 0, self.num_items - 1)
         return self.first + ops.cast(rank, "int32")
 
-    def log_probability(self, ids: Any) -> Any:
+    def log_probability(self, ids: Tensor) -> Tensor:
         """Returns how likely one draw is each of `ids`, as a logarithm."""
         rank = ops.cast(ops.maximum(ids - self.first, 0), "float32")
         share = ops.log1p(1 / (rank + 1)) / math.log(self.num_items + 1)
@@ -76,6 +78,10 @@ class UnigramSampler(UniformSampler):
         num_items: Number of items.
         alpha: Exponent; 0.75 is word2vec's, 1 the frequency itself.
     """
+
+    log_share: keras.Variable
+    keep: keras.Variable
+    alias: keras.Variable
 
     def __init__(
         self, first: int, num_items: int, alpha: float = 0.75, **kwargs: Any
@@ -99,7 +105,7 @@ class UnigramSampler(UniformSampler):
             )
             setattr(self, name, weight)
 
-    def adapt(self, counts: Any) -> None:
+    def adapt(self, counts: ArrayLike) -> None:
         """Takes how often each id occurs in training, `(first + num_items,)`."""
         counts = np.asarray(counts, "float64")
         if counts.shape != (self.first + self.num_items,):
@@ -114,14 +120,14 @@ class UnigramSampler(UniformSampler):
         self.keep.assign(keep)
         self.alias.assign(alias)
 
-    def draw(self, num: int, seed: Any) -> Any:
+    def draw(self, num: int, seed: Any) -> Tensor:
         """Returns ids, `(num,)`, int32."""
         place = keras.random.randint((num,), 0, self.num_items, "int32", seed)
         u = keras.random.uniform((num,), dtype="float32", seed=seed)
         kept = u < gather_rows(self.keep, place)
         return self.first + ops.where(kept, place, gather_rows(self.alias, place))
 
-    def log_probability(self, ids: Any) -> Any:
+    def log_probability(self, ids: Tensor) -> Tensor:
         """Returns how likely one draw is each of `ids`, as a logarithm."""
         return gather_rows(self.log_share, ops.maximum(ids - self.first, 0))
 
@@ -202,11 +208,11 @@ class StreamingFrequency(Layer):
             shape=(), initializer="zeros", trainable=False, name="step"
         )
 
-    def log_probability(self, ids: Any) -> Any:
+    def log_probability(self, ids: Tensor) -> Tensor:
         """Returns the logarithm of how likely each id is to be in a batch."""
         return -ops.log(gather_rows(self.gap, ids))
 
-    def update(self, ids: Any) -> None:
+    def update(self, ids: Tensor) -> None:
         """Counts a step, with the ids `(batch,)` of its items."""
         self.step.assign(self.step + 1)
         gap = gather_rows(self.gap, ids)
@@ -240,7 +246,7 @@ class CountedFrequency(Layer):
             name="log_absent",
         )
 
-    def adapt(self, counts: Any) -> None:
+    def adapt(self, counts: ArrayLike) -> None:
         """Takes how often each id occurs in training, `(vocabulary_size,)`.
 
         An item that does not is taken for one that occurs once.
@@ -249,13 +255,15 @@ class CountedFrequency(Layer):
         with np.errstate(divide="ignore"):  # an item of every row is never absent
             self.log_absent.assign(np.log1p(-share))
 
-    def log_probability(self, ids: Any, num_rows: Any) -> Any:
+    def log_probability(self, ids: Tensor, num_rows: Any) -> Tensor:
         """Returns the logarithm of how likely each id is among so many rows."""
         rows = ops.cast(num_rows, "float32")
         return ops.log(-ops.expm1(rows * gather_rows(self.log_absent, ids)))
 
 
-def draw_unseen(seen: Any, first: int, num_items: int, num: int, seed: Any) -> Any:
+def draw_unseen(
+    seen: Tensor, first: int, num_items: int, num: int, seed: Any
+) -> tuple[Tensor, Tensor]:
     """Draws, for each row, items it has not seen, each of them alike.
 
     The items a row has not seen are in order; the r-th of them is `first + r` and one

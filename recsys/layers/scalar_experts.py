@@ -1,6 +1,6 @@
 """Experts of logits, one of the layers of SAR-Net."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from recsys.layers.grouped import known_or_last, members
 from recsys.layers.masking import masked_softmax
 from recsys.layers.mlp import as_shapes
 from recsys.layers.star import PartitionedNormalization
+from recsys.types import Activation, Shape, Tensor
 
 LEAST, MOST = 0.1, 10.0
 
@@ -44,7 +45,7 @@ class ScalarExperts(Layer):
         num_shared: int,
         num_logits: int = 1,
         hidden_units: Sequence[int] = (),
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -70,7 +71,7 @@ class ScalarExperts(Layer):
         sizes = (number, self.hidden_units, self.activation)
         return [Experts(*sizes, name=f"{prefix}hidden"), logits]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         x, ids = as_shapes(input_shape)
         groups = []
         if self.num_specific:
@@ -85,7 +86,7 @@ class ScalarExperts(Layer):
                 layer.build(shape)
                 shape = layer.compute_output_shape(shape)
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, ids = inputs
         every = []
         if self.num_specific:
@@ -103,7 +104,7 @@ class ScalarExperts(Layer):
             every.append(found)
         return ops.concatenate(every, axis=1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         number = self.num_specific + self.num_shared
         return (input_shape[0][0], number, self.num_logits)
 
@@ -143,7 +144,7 @@ class DebiasExperts(Layer):
         num_shared: int = 8,
         num_logits: int = 1,
         hidden_units: Sequence[int] = (),
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         num_buckets: int = 16,
         bias_dim: int = 4,
         **kwargs: Any,
@@ -163,7 +164,7 @@ class DebiasExperts(Layer):
         self.num_buckets = num_buckets
         self.bias_dim = bias_dim
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         h, ids, *coefficient = as_shapes(input_shape)
         number = self.num_specific + self.num_shared
         sizes = (self.num_domain, self.num_specific, self.num_shared, self.num_logits)
@@ -182,7 +183,7 @@ class DebiasExperts(Layer):
             self.bias = ScalarExperts(*sizes, name="bias")
             self.bias.build([(h[0], self.bias_dim), ids])
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         h, ids, *coefficient = inputs
         ids = known_or_last(ids, self.num_domain)
         every = self.main([h, ids], training=training)
@@ -198,5 +199,5 @@ class DebiasExperts(Layer):
         shares = masked_softmax(self.gate(h), known | ops.logical_not(own))
         return ops.einsum("bk,bkc->bc", shares, every)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], self.num_logits)

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from recsys.layers.base import Layer
+from recsys.types import Shape, Tensor
 
 NEVER = -1e30
 """Score of what must not be found."""
@@ -45,7 +46,7 @@ class TopSteps(Layer):
             )
         self.k: int = k
 
-    def call(self, scores: Any, valid: Any) -> Any:
+    def call(self, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         length = scores.shape[1]
         k = min(self.k, length)
         scores = ops.cast(ops.stop_gradient(scores), "float32")
@@ -56,11 +57,13 @@ class TopSteps(Layer):
         count = ops.sum(ops.cast(valid, "int32"), axis=1, keepdims=True)
         return length - 1 - index, ops.arange(k, dtype="int32") < count
 
-    def compute_output_shape(self, scores_shape: Any, valid_shape: Any) -> Any:
+    def compute_output_shape(
+        self, scores_shape: Shape, valid_shape: Shape
+    ) -> tuple[Shape, Shape]:
         shape = (scores_shape[0], min(self.k, scores_shape[1]))
         return shape, shape
 
-    def compute_output_spec(self, scores: Any, valid: Any) -> Any:
+    def compute_output_spec(self, scores: Tensor, valid: Tensor) -> Any:
         shape, _ = self.compute_output_shape(scores.shape, valid.shape)
         return keras.KerasTensor(shape, "int32"), keras.KerasTensor(shape, "bool")
 
@@ -74,13 +77,13 @@ class TakeSteps(Layer):
         `(batch, number, ...)`, of the column's type.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         column, index = inputs
         for _ in column.shape[2:]:
             index = ops.expand_dims(index, -1)
         return ops.take_along_axis(column, index, axis=1)
 
-    def compute_output_spec(self, inputs: Sequence[Any]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> Any:
         column, index = inputs
         shape = (column.shape[0], index.shape[1], *column.shape[2:])
         return keras.KerasTensor(shape, column.dtype)
@@ -116,7 +119,7 @@ class SimHash(Layer):
         self.num_bits = num_bits
         self.seed = seed
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.directions = self.add_weight(
             shape=(input_shape[-1], self.num_bits),
             initializer=keras.initializers.RandomNormal(0.0, 1.0, self.seed),
@@ -124,6 +127,6 @@ class SimHash(Layer):
             name="directions",
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         sides = ops.matmul(ops.stop_gradient(inputs), self.directions)
         return ops.where(sides > 0, 1.0, -1.0)

@@ -4,7 +4,7 @@ Rows of all domains may be mixed in a batch. A domain id outside `[0, num_domain
 an unknown domain and gets what is shared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.grouped import grouped_matmul, known_or_last, members
 from recsys.layers.normalization import dropout
+from recsys.types import Activation, Shape, Tensor
 
 
 class PartitionedNormalization(Layer):
@@ -44,6 +45,14 @@ class PartitionedNormalization(Layer):
         One Model to Serve All: Star Topology Adaptive Recommender, CIKM 2021.
     """
 
+    gamma: keras.Variable
+    domain_gamma: keras.Variable
+    beta: keras.Variable
+    domain_beta: keras.Variable
+    domain_mean: keras.Variable
+    domain_variance: keras.Variable
+    domain_rows: keras.Variable
+
     def __init__(
         self,
         num_domain: int,
@@ -62,10 +71,10 @@ class PartitionedNormalization(Layer):
         self.min_rows = min_rows
         self.affine = affine
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = input_shape[0][-1]
         by_domain = (self.num_domain, width)
-        own = {"autocast": False}
+        own: dict[str, Any] = {"autocast": False}
         if self.affine:
             for name, shape, initializer in (
                 ("gamma", (width,), "ones"),
@@ -87,7 +96,7 @@ class PartitionedNormalization(Layer):
             )
             setattr(self, name, weight)
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, ids = inputs
         s = ops.cast(x, "float32")
         domains = known_or_last(ops.reshape(ids, (-1,)), self.num_domain)
@@ -112,7 +121,7 @@ class PartitionedNormalization(Layer):
         y = (s - ops.matmul(of, mean)) * ops.matmul(of, scale) + ops.matmul(of, shift)
         return ops.cast(y, x.dtype)
 
-    def _averages(self) -> tuple[Any, Any]:
+    def _averages(self) -> tuple[Tensor, Tensor]:
         """Returns the moving statistics of an unknown domain, `(1, width)` each."""
         total = ops.sum(self.domain_rows)
         share = ops.transpose(self.domain_rows) / ops.maximum(total, 1.0)
@@ -123,8 +132,8 @@ class PartitionedNormalization(Layer):
         )
 
     def _batch_statistics(
-        self, s: Any, of: Any, moving_mean: Any, moving_variance: Any
-    ) -> tuple[Any, Any]:
+        self, s: Tensor, of: Tensor, moving_mean: Tensor, moving_variance: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Returns E and V by domain, and moves the moving averages."""
         count = ops.expand_dims(ops.sum(of, axis=0), 1)  # (num_domain, 1)
         share = ops.transpose(of) / ops.maximum(count, 1.0)
@@ -144,7 +153,7 @@ class PartitionedNormalization(Layer):
             ops.where(enough, variance, moving_variance),
         )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -177,7 +186,7 @@ class StarDense(Layer):
         self.num_domain = num_domain
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shape = (input_shape[0][-1], self.units)
         from_zero, from_one = None, None
         if self.l2_reg:
@@ -202,7 +211,7 @@ class StarDense(Layer):
             shape=(self.num_domain, self.units), initializer="zeros", name="domain_bias"
         )
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, ids = inputs
         domains = known_or_last(ops.reshape(ids, (-1,)), self.num_domain)
         kernel = ops.expand_dims(self.kernel, 0)
@@ -212,7 +221,7 @@ class StarDense(Layer):
         y = grouped_matmul(x, kernels, domains, training=training)
         return y + ops.matmul(of, biases)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
 
@@ -237,7 +246,7 @@ class StarTopologyFCN(Layer):
         self,
         num_domain: int,
         hidden_units: Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
@@ -249,7 +258,7 @@ class StarTopologyFCN(Layer):
         self.dropout = dropout
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         x, ids = input_shape
         same = {"dtype": self.dtype_policy}
         self.dense, self.activations, self.dropouts = [], [], []
@@ -266,7 +275,7 @@ class StarTopologyFCN(Layer):
             if self.dropout:
                 self.dropouts.append(dropout(self.dropout, name=f"dropout_{i}", **same))
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, ids = inputs
         for i, dense in enumerate(self.dense):
             x = self.activations[i](dense([x, ids], training=training))
@@ -274,6 +283,6 @@ class StarTopologyFCN(Layer):
                 x = self.dropouts[i](x, training=training)
         return x
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         batch, width = input_shape[0]
         return (batch, self.hidden_units[-1] if self.hidden_units else width)

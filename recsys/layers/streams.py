@@ -5,7 +5,7 @@ domains cost as many layers as three.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from recsys.layers.grouped import known_or_last, members
 from recsys.layers.heads import predict
 from recsys.layers.masking import masked_softmax
 from recsys.layers.mlp import as_shapes
+from recsys.types import Activation, Shape, Tensor
 
 
 class StackedExtraction(Layer):
@@ -52,7 +53,7 @@ class StackedExtraction(Layer):
         num_experts: int,
         num_shared_experts: int,
         hidden_units: int | Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
         dropout_rate: float = 0.0,
         use_bn: bool = False,
@@ -86,7 +87,7 @@ class StackedExtraction(Layer):
         if num_shared_experts:
             self.common = Experts(num_shared_experts, *expert, name="experts", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         streams, shared = as_shapes(input_shape)
         batch, *_, d = streams
         n, own, common = self.num_streams, self.num_experts, self.num_shared_experts
@@ -96,7 +97,7 @@ class StackedExtraction(Layer):
             self.common.build(shared)
         regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
 
-        def gate(name: str, shape: tuple[int, ...]) -> Any:
+        def gate(name: str, shape: tuple[int, ...]) -> Tensor:
             limit = math.sqrt(6 / sum(shape[-2:]))
             return self.add_weight(
                 shape=shape,
@@ -114,7 +115,9 @@ class StackedExtraction(Layer):
         if self.goes_on:
             self.shared_gate = gate("gate", (shared[-1], n * own + common))
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(
+        self, inputs: Sequence[Tensor], training: bool = False
+    ) -> Any:  # the shared stream behind it, if one level follows
         streams, shared = inputs
         n, m = self.num_streams, self.num_experts
         every = []
@@ -136,7 +139,7 @@ class StackedExtraction(Layer):
         experts = ops.concatenate(every, axis=1)
         return mixed, ops.einsum("bk,bke->be", share, experts)
 
-    def shares(self, streams: Any) -> Any:
+    def shares(self, streams: Tensor) -> Tensor:
         """Returns how much of each expert a stream gets, own experts first.
 
         Args:
@@ -153,7 +156,7 @@ class StackedExtraction(Layer):
         scores = ops.einsum(one, streams, self.gates)
         return masked_softmax(scores + self.biases if self.use_bias else scores, None)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Any:
         units = self.hidden_units
         width = units if isinstance(units, int) else units[-1]
         batch = input_shape[1][0]
@@ -184,14 +187,14 @@ class SelectDomain(Layer):
         super().__init__(**kwargs)
         self.num_domain = num_domain
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         streams, ids = inputs
         of = members(known_or_last(ids, self.num_domain), self.num_domain)
         unknown = 1 - ops.sum(of, axis=1, keepdims=True)
         of = ops.cast(of + unknown / self.num_domain, streams.dtype)
         return ops.einsum("bp,bpe->be", of, streams)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         batch, _, width = input_shape[0]
         return (batch, width)
 
@@ -218,7 +221,7 @@ class DomainTowers(Layer):
         self,
         num_domain: int,
         hidden_units: Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "relu",
+        activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
         dropout_rate: float = 0.0,
         use_bn: bool = False,
@@ -249,34 +252,34 @@ class DomainTowers(Layer):
         )
         self.select = SelectDomain(num_domain, dtype="float32", name="select")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         x, _ = as_shapes(input_shape)
         if self.hidden_units:
             self.towers.build(x)
             x = self.towers.compute_output_shape(x)
         self.logits.build(x)
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, ids = inputs
         if self.hidden_units:
             x = self.towers(x, training=training)
         return self.select([self.logits(x), ids])
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], self.num_logits)
 
 
 def domain_towers(
     task_list: Sequence[Task],
-    inputs: Sequence[Any],
-    ids: Any,
+    inputs: Sequence[Tensor],
+    ids: Tensor,
     num_domain: int,
     hidden_units: Sequence[int],
-    activation: str | Callable[..., Any],
+    activation: Activation,
     l2_reg: float,
     dropout: float,
     use_bn: bool,
-) -> dict[str, Any]:
+) -> dict[str, Tensor]:
     """Ends a model of several tasks and domains: a tower for each pair, and heads.
 
     Args:
@@ -300,4 +303,4 @@ def domain_towers(
         )([x, ids])
         for task, x in zip(task_list, inputs, strict=True)
     ]
-    return predict(task_list, logits)  # type: ignore[no-any-return]
+    return predict(task_list, logits)

@@ -12,18 +12,20 @@ from recsys.layers.base import Layer
 from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
 from recsys.layers.mask_embedding import _repeats
+from recsys.types import Shape, Tensor
 
 
-def gather_rows(table: Any, ids: Any) -> Any:
+def gather_rows(table: Any, ids: Tensor) -> Tensor:
     """Returns `table[ids]` of a variable, reading no other rows on TensorFlow."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.gather(table.value, ids)
+        rows: Tensor = tf.gather(table.value, ids)
+        return rows
     return ops.take(table, ids, axis=0)
 
 
-def write_rows(table: Any, ids: Any, rows: Any) -> None:
+def write_rows(table: Any, ids: Tensor, rows: Tensor) -> None:
     """Sets `table[ids]` of a variable, touching no other rows on TensorFlow.
 
     Args:
@@ -92,7 +94,7 @@ class Embedding(Layer):
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.touched = Kept()
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         self.embeddings = self.add_weight(
             shape=(self.vocabulary_size, self.dim),
             initializer=in_place(self.embeddings_initializer),
@@ -110,7 +112,9 @@ class Embedding(Layer):
                 name="counts",
             )
 
-    def call(self, ids: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self, ids: Tensor, valid: Tensor | None = None, training: bool = False
+    ) -> Tensor:
         rows = gather_rows(self.embeddings, ids)
         if training and self.l2_reg:
             if valid is not None:
@@ -124,7 +128,7 @@ class Embedding(Layer):
         """Returns how many ids there are: they are in `[0, num_ids())`."""
         return self.vocabulary_size
 
-    def l2_penalty(self) -> Any:
+    def l2_penalty(self) -> Tensor | float:
         """Returns the penalty on the rows gathered in training, and forgets them."""
         touched = self.touched.take()
         if not touched:
@@ -136,7 +140,7 @@ class Embedding(Layer):
         squares = ops.sum(ops.square(rows), axis=-1)
         return self.l2_reg / 2 * ops.sum(share / counts * squares)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.dim)
 
 
@@ -189,7 +193,7 @@ class DenseEmbedding(Layer):
         self.length = length
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         regularizer = self.embeddings_regularizer
         if self.l2_reg:
             regularizer = keras.regularizers.L2(self.l2_reg / 2)
@@ -201,7 +205,7 @@ class DenseEmbedding(Layer):
                 name="embeddings",
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         x = ops.cast(inputs, self.compute_dtype)
         if not self.vocab_size:
             return x if len(x.shape) > 1 else ops.expand_dims(x, -1)
@@ -262,7 +266,7 @@ class PiecewiseLinear(Layer):
         self.l2_reg = l2_reg
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         regularizer = self.embeddings_regularizer
         if self.l2_reg:
             regularizer = keras.regularizers.L2(self.l2_reg / 2)
@@ -282,7 +286,7 @@ class PiecewiseLinear(Layer):
         )
         self.bin_edges.assign(np.asarray(self.edges, "float32"))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         edges = ops.convert_to_tensor(self.bin_edges)
         x = ops.expand_dims(ops.cast(inputs, "float32"), -1)
         share = (x - edges[:-1]) / (edges[1:] - edges[:-1])

@@ -1,5 +1,6 @@
 """Transformers over histories, with explicit masks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from recsys.layers import mlp, normalization
 from recsys.layers.activation import gelu
 from recsys.layers.attention import BaseAttention, CrossAttention, MultiHeadAttention
 from recsys.layers.base import Layer
+from recsys.types import Shape, Tensor
 
 __all__ = [
     "BaseAttention",
@@ -55,12 +57,12 @@ class FeedForward(Layer):
         self.dropout = normalization.dropout(dropout_rate, name="dropout", **same)
         self.norm = normalization.layer_norm(name="norm", **same)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         self.expand.build(x_shape)
         self.contract.build((*x_shape[:-1], self.dff))
         self.norm.build(x_shape)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         change = self.dropout(self.contract(self.expand(x)), training=training)
         return self.norm(x + change)
 
@@ -116,18 +118,24 @@ class EncoderLayer(Layer):
                 d_model, dff, dropout_rate, activation, name="ffn", **same
             )
 
-    def build(self, x_shape: Any, context_shape: Any = None) -> None:
+    def build(self, x_shape: Shape, context_shape: Shape | None = None) -> None:
         self.attention.build(x_shape, context_shape)
         if self.ffn is not None:
             self.ffn.build(x_shape)
 
     def call(
-        self, x: Any, context: Any = None, valid: Any = None, training: bool = False
-    ) -> Any:
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        valid: Tensor | None = None,
+        training: bool = False,
+    ) -> Tensor:
         x = self.attention(x, context, valid=valid, training=training)
         return x if self.ffn is None else self.ffn(x, training=training)
 
-    def compute_output_shape(self, x_shape: Any, context_shape: Any = None) -> Any:
+    def compute_output_shape(
+        self, x_shape: Shape, context_shape: Shape | None = None
+    ) -> Shape:
         return x_shape
 
 
@@ -167,7 +175,7 @@ class Encoder(Layer):
         self.residual = residual
         self.target_aware = target_aware
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         shapes = mlp.as_shapes(input_shape)
         self.layers = [
             EncoderLayer(
@@ -186,11 +194,17 @@ class Encoder(Layer):
         for layer in self.layers:
             layer.build(*shapes)
 
-    def call(self, x: Any, valid: Any = None, training: bool = False) -> Any:
+    def call(
+        self,
+        x: Any,  # one tensor, or that and its context
+        valid: Tensor | None = None,
+        training: bool = False,
+    ) -> Tensor:
         x, context = x if isinstance(x, (list, tuple)) else (x, None)
         for layer in self.layers:
             x = layer(x, context, valid=valid, training=training)
-        return x
+        encoded: Tensor = x
+        return encoded
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
         return mlp.as_shapes(input_shape)[0]

@@ -10,11 +10,11 @@ from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
 from recsys.layers.elementary import Identity, UnitLength
 from recsys.layers.interests import MeanOfParts
-from recsys.layers.matching.in_batch_softmax import InBatchSoftmax
 from recsys.layers.matching.match_loss import MatchLoss
-from recsys.layers.sampling import UnigramSampler
+from recsys.layers.sampling import CountedFrequency, UnigramSampler
 from recsys.layers.search import TakeSteps, TopSteps
 from recsys.train.match_model import CATALOGUE, ITEM, USER, MatchModel
+from recsys.types import Tensor
 
 USER_SIDE = ("user", "context", "history")
 
@@ -59,7 +59,7 @@ class Towers:
         self.items = [self.item, *others] if item_side else [self.item]
         self.embed = FieldEmbedder(fields)
         (item,) = self.embed.resolve([self.item])
-        self.counts = item.counts
+        self.counts: Any = item.counts
         self.catalogue: Mapping[str, Any] | None = None
         if item_side and others:
             columns = [
@@ -82,12 +82,18 @@ class Towers:
             )
 
     @property
-    def item_ids(self) -> Any:
+    def item_ids(self) -> Tensor:
         """The input of the item's ids, `(batch,)`."""
         return self.embed.column(self.item.name)
 
     def model(
-        self, name: str, user: Any, item: Any, loss: MatchLoss, *more: Any, **kw: Any
+        self,
+        name: str,
+        user: Tensor,
+        item: Tensor,
+        loss: MatchLoss,
+        *more: Any,
+        **kw: Any,
     ) -> MatchModel:
         """Ends a model: two vectors whose dot product is the score.
 
@@ -113,8 +119,9 @@ class Towers:
                     "often each id occurs in training. Received: counts=None"
                 )
             sampler.adapt(self.counts)
-        if isinstance(loss, InBatchSoftmax) and loss.counted:
-            loss.frequency.adapt(self.counts)
+        frequency = getattr(loss, "frequency", None)
+        if isinstance(frequency, CountedFrequency):
+            frequency.adapt(self.counts)
         model = MatchModel(inputs=self.embed.inputs, outputs=score, name=name)
         if self.catalogue is not None:
             model.set_catalogue(self.catalogue)
@@ -219,7 +226,7 @@ def sequence(
     return history, ids, following
 
 
-def unit(vector: Any, name: str) -> Any:
+def unit(vector: Tensor, name: str) -> Tensor:
     """Returns a vector divided by its length."""
     return UnitLength(name=name)(vector)
 

@@ -23,6 +23,7 @@ from recsys.layers.transformer import EncoderLayer
 from recsys.match._towers import Towers, sequence
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "bert4rec"]
 
@@ -58,18 +59,18 @@ class Cloze(Layer):
         self.probability = probability
         self.seed_generator = keras.random.SeedGenerator()
 
-    def build(self, input_shape: Any, *_: Any) -> None:
+    def build(self, input_shape: Sequence[Shape], *_: Any) -> None:
         self.mask = self.add_weight(
             shape=(input_shape[0][-1],), initializer="uniform", name="mask"
         )
 
     def call(
         self,
-        inputs: Sequence[Any],
-        valid: Any,
+        inputs: Sequence[Tensor],
+        valid: Tensor,
         ids: Sequence[Any] | None = None,
         training: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         history = inputs[0]
         mask = ops.convert_to_tensor(self.mask)
         there = ops.concatenate([ops.ones_like(valid[:, :1]), valid], axis=1)
@@ -92,7 +93,11 @@ class Cloze(Layer):
         return tokens, ops.where(masked, items, 0)
 
     def compute_output_spec(
-        self, inputs: Sequence[Any], valid: Any, ids: Any = None, **_: Any
+        self,
+        inputs: Sequence[Tensor],
+        valid: Tensor,
+        ids: Tensor | None = None,
+        **_: Any,
     ) -> tuple[Any, Any]:
         batch, length, width = inputs[0].shape
         return (
@@ -104,7 +109,7 @@ class Cloze(Layer):
 class FirstPlace(Layer):
     """The first vector of a sequence: `(batch, length, dim)` to `(batch, dim)`."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs[:, 0]
 
 
@@ -165,7 +170,7 @@ def bert4rec(
     project = keras.layers.Dense(width, gelu, name="dnn_project")
     add_one = AppendOne(name="states_and_one")
 
-    def states(tokens: Any) -> Any:
+    def states(tokens: Tensor) -> Tensor:
         for layer in layers:
             tokens = layer(tokens, valid=valid)
         return add_one(project(tokens))

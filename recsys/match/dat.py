@@ -9,7 +9,7 @@ Yu et al., DLP-KDD 2021 (figure 2, eq. 1-7)
     item, its attributes ────> embeddings ─┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from recsys.layers.mlp import Tower
 from recsys.match._towers import Towers, unit, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Activation, Tensor, Weights
 
 __all__ = ["Field", "dat"]
 
@@ -70,15 +71,15 @@ class DualAugmentedLoss(SampledCrossentropy):
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor:
         user, item, ids, own_user, own_item, *category, _ = self.kept.take()[-1]
         self.kept.put((user, item, ids, None))
         total = super().loss(labels, weights, x, training)
-        mimic = 0.0
+        mimic: Any = 0.0
         pairs = (own_user, item), (own_item, user)
         for factor, (own, other) in zip(self.mimic_weights, pairs, strict=True):
             difference = ops.cast(own, "float32") - ops.stop_gradient(other)
@@ -92,7 +93,7 @@ class DualAugmentedLoss(SampledCrossentropy):
             total += self.alignment_weight * self.alignment(item, ids, *category)
         return total
 
-    def alignment(self, item: Any, ids: Any, category: Any) -> Any:
+    def alignment(self, item: Tensor, ids: Tensor, category: Tensor) -> Tensor:
         """Returns L_CA, a scalar; 0 unless the major category is in the batch.
 
         Args:
@@ -101,7 +102,7 @@ class DualAugmentedLoss(SampledCrossentropy):
             category: Of the items, `(batch,)`.
         """
 
-        def by_category(values: Any) -> Any:
+        def by_category(values: Tensor) -> Tensor:
             return ops.segment_sum(values, category, num_segments=self.num_categories)
 
         category = ops.cast(category, "int32")
@@ -122,7 +123,7 @@ class DualAugmentedLoss(SampledCrossentropy):
 def dat(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 32),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

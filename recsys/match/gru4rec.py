@@ -24,6 +24,7 @@ from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers, sequence
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "gru4rec"]
 
@@ -62,12 +63,12 @@ class SessionStates(Layer):
             for i, _ in enumerate(self.hidden_units)
         ]
 
-    def build(self, input_shape: Any, *_: Any) -> None:
+    def build(self, input_shape: Shape, *_: Any) -> None:
         for gru in self.grus:
             gru.build(input_shape)
             input_shape = (*input_shape[:2], gru.units)
 
-    def call(self, inputs: Any, valid: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor, training: bool = False) -> Tensor:
         x, mask = ops.flip(inputs, axis=1), ops.flip(valid, axis=1)
         for gru, drop in zip(self.grus, self.drops, strict=True):
             # `where` also drops the mask that Keras hangs on the output.
@@ -75,7 +76,7 @@ class SessionStates(Layer):
             x = drop(x, training=training)
         return ops.flip(x, axis=1)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape, *_: Any) -> Shape:
         return (*input_shape[:2], self.hidden_units[-1])
 
 

@@ -25,6 +25,7 @@ from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Tensor
 
 __all__ = ["Field", "lightgcn"]
 
@@ -66,8 +67,13 @@ class GraphLoss(MatchLoss):
         self._graph = graph
 
     def rows(
-        self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
-    ) -> Any:
+        self,
+        user: Tensor,
+        item: Tensor,
+        ids: Tensor,
+        x: Mapping[str, Tensor],
+        training: bool,
+    ) -> Tensor:
         graph, jit = self._graph()
         vectors = graph.propagate(jit)
         users = ops.cast(ops.reshape(x[self.user], (-1,)), "int32")
@@ -76,14 +82,14 @@ class GraphLoss(MatchLoss):
             loss += self.penalty(graph, nodes)
         return loss
 
-    def penalty(self, graph: InteractionGraph, nodes: Any) -> Any:
+    def penalty(self, graph: InteractionGraph, nodes: Tensor) -> Tensor:
         """Returns what nodes cost, `nodes.shape`."""
         e = ops.take(graph.embeddings, nodes, axis=0)
         return self.l2_reg / 2 * ops.sum(ops.square(e), axis=-1)
 
     def of_vectors(
-        self, graph: InteractionGraph, vectors: Any, users: Any, ids: Any
-    ) -> Any:
+        self, graph: InteractionGraph, vectors: Tensor, users: Tensor, ids: Tensor
+    ) -> Tensor:
         """Returns the loss of each row but for users' and items' penalty, `(batch,)`.
 
         Args:
@@ -107,8 +113,8 @@ class GraphBPR(GraphLoss, SampledBPR):
     """
 
     def of_vectors(
-        self, graph: InteractionGraph, vectors: Any, users: Any, ids: Any
-    ) -> Any:
+        self, graph: InteractionGraph, vectors: Tensor, users: Tensor, ids: Tensor
+    ) -> Tensor:
         drawn, counts = graph.strangers(
             users, self.num_negatives, self.reserved, self.seed_generator
         )
@@ -134,9 +140,9 @@ class GraphSoftmax(GraphLoss, SampledSoftmax):
     """
 
     def of_vectors(
-        self, graph: InteractionGraph, vectors: Any, users: Any, ids: Any
-    ) -> Any:
-        def of_items(ids: Any) -> Any:
+        self, graph: InteractionGraph, vectors: Tensor, users: Tensor, ids: Tensor
+    ) -> Tensor:
+        def of_items(ids: Tensor) -> Tensor:
             return ops.take(vectors, ids + graph.num_users, axis=0)
 
         user = ops.take(vectors, users, axis=0)

@@ -8,7 +8,7 @@ Li et al., CIKM 2019, https://arxiv.org/abs/1904.08030 (figure 2, eq. 2-9)
     item ──────────> e ──────────────────────────────────────> max_k <u_k, e> <──────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field
@@ -18,6 +18,7 @@ from recsys.layers.mlp import Tower
 from recsys.match._towers import Towers, behaviours_and_item
 from recsys.train.factory import factory
 from recsys.train.match_model import INTERESTS, MatchModel
+from recsys.types import Activation
 
 __all__ = ["Field", "mind"]
 
@@ -27,7 +28,7 @@ def mind(
     fields: Sequence[Field],
     num_interests: int = 4,
     hidden_units: Sequence[int] = (128,),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

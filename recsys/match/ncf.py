@@ -9,7 +9,7 @@ He et al., WWW 2017, https://arxiv.org/abs/1708.05031 (figures 2-3, eq. 7-12)
     item ──┴─> q' ──┴─> concat ─> MLP, ReLU ──┘
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -22,6 +22,7 @@ from recsys.layers.mlp import Tower
 from recsys.match._towers import Towers, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "ncf"]
 
@@ -35,10 +36,10 @@ class ByElement(Layer):
         inputs: `(batch, dim)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.h = self.add_weight(shape=input_shape[-1:], initializer="ones", name="h")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs * self.h
 
 
@@ -61,7 +62,7 @@ class NeuralCrossentropy(SampledCrossentropy):
         *args: Any,
         num_factors: int = 0,
         hidden_units: Sequence[int] = (64, 32, 16, 8),
-        activation: str | Callable[..., Any] = "relu",
+        activation: Activation = "relu",
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
@@ -82,17 +83,17 @@ class NeuralCrossentropy(SampledCrossentropy):
             dtype="float32",
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         width = sum(shape[-1] - self.num_factors for shape in input_shape[:2])
-        self.mlp.build((None, None, width))
+        self.mlp.build((input_shape[0][0], 1, width))
 
-    def call(self, inputs: Sequence[Any], valid: Any = None) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor | None = None) -> Tensor:
         user, item, *_ = inputs
         self.kept.put((*inputs, valid))
         return self.scores(user, ops.expand_dims(item, 1), training=False)
 
-    def scores(self, user: Any, vectors: Any, training: bool) -> Any:
+    def scores(self, user: Tensor, vectors: Tensor, training: bool) -> Tensor:
         n = self.num_factors
         products = super().scores(user[:, :n], vectors[..., :n], training)
         each = ops.expand_dims(ops.zeros_like(products), 2)  # pair
@@ -107,7 +108,7 @@ def ncf(
     kind: str = "neumf",
     hidden_units: Sequence[int] = (64, 32, 16, 8),
     num_factors: int = 8,
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     *,

@@ -24,6 +24,7 @@ from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers, sequence
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "sasrec"]
 
@@ -61,6 +62,15 @@ class CausalBlock(Layer):
         ValueError: If the variant is unknown or the heads do not divide the width.
     """
 
+    norm_attention: keras.layers.LayerNormalization
+    norm_ffn: keras.layers.LayerNormalization
+
+    query: keras.layers.Dense
+    key: keras.layers.Dense
+    value: keras.layers.Dense
+    expand: keras.layers.Dense
+    contract: keras.layers.Dense
+
     def __init__(
         self,
         num_heads: int = 1,
@@ -78,7 +88,7 @@ class CausalBlock(Layer):
         self.dropout = dropout
         self.variant = variant
 
-    def build(self, x_shape: Any, *_: Any) -> None:
+    def build(self, x_shape: Shape, *_: Any) -> None:
         width = x_shape[-1]
         if width % self.num_heads:
             raise ValueError(
@@ -103,7 +113,7 @@ class CausalBlock(Layer):
             for i in range(3)
         ]
 
-    def call(self, x: Any, valid: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, valid: Tensor, training: bool = False) -> Tensor:
         drop = [lambda y, d=d: d(y, training=training) for d in self.drops]
         q = self.norm_attention(x)
         of_paper = self.variant == "paper"
@@ -114,7 +124,7 @@ class CausalBlock(Layer):
         x = (x if of_paper else z) + change
         return ops.where(ops.expand_dims(valid, -1), x, 0)
 
-    def _attend(self, q: Any, context: Any, valid: Any) -> Any:
+    def _attend(self, q: Tensor, context: Tensor, valid: Tensor) -> Tensor:
         length, width = q.shape[1:]
         shape = (-1, length, self.num_heads, width // self.num_heads)
         q, k, v = (
@@ -126,7 +136,7 @@ class CausalBlock(Layer):
         gathered = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
         return ops.reshape(gathered, (-1, length, width))
 
-    def compute_output_shape(self, x_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape, *_: Any) -> Shape:
         return x_shape
 
 

@@ -26,6 +26,7 @@ from recsys.layers.matching.sampled_softmax import SampledSoftmax
 from recsys.match._towers import Towers
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "sdm"]
 
@@ -56,18 +57,18 @@ class SessionEncoder(Layer):
             num_heads=num_heads, name="attention", **same
         )
 
-    def build(self, inputs_shape: Any, *_: Any) -> None:
+    def build(self, inputs_shape: Shape, *_: Any) -> None:
         self.lstm.build(inputs_shape)
         self.attention.build((*inputs_shape[:2], self.units))
 
-    def call(self, inputs: Any, valid: Any) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor) -> Tensor:
         states = self.lstm(inputs, mask=valid)
         states = ops.where(ops.expand_dims(valid, -1), states, 0)  # and drops the mask
         order = np.arange(inputs.shape[1])
         older = ops.convert_to_tensor(order <= order[:, None])
         return self.attention(states, valid=ops.expand_dims(valid, 1) & older)
 
-    def compute_output_shape(self, inputs_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape, *_: Any) -> Shape:
         return (*inputs_shape[:2], self.units)
 
 
@@ -83,12 +84,12 @@ class UserAttention(Layer):
         `(batch, d)`.
     """
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         h, user = inputs
         weights = masked_softmax(ops.sum(h * ops.expand_dims(user, 1), axis=-1), valid)
         return masked_sum(ops.expand_dims(weights, -1) * h, valid)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return tuple(input_shape[1])
 
 
@@ -103,14 +104,14 @@ class FusionGate(Layer):
         `(batch, d)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         widths = [shape[-1] for shape in input_shape]
         self.gate = keras.layers.Dense(
             widths[1], "sigmoid", name="gate", dtype=self.dtype_policy
         )
         self.gate.build((None, sum(widths)))
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         _, s, p = inputs
         g = self.gate(ops.concatenate(inputs, axis=-1))
         return (1 - g) * p + g * s

@@ -22,6 +22,7 @@ from recsys.layers.normalization import dropout as drop
 from recsys.match._towers import Towers, unit, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "simplex"]
 
@@ -62,7 +63,7 @@ class BehaviourAggregation(Layer):
         self.gamma = gamma
         self.pooling = pooling
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = input_shape[1][-1]
         self.w_v = self.add_weight(shape=(width, width), name="w_v")
         if self.pooling != "mean":
@@ -71,7 +72,7 @@ class BehaviourAggregation(Layer):
         if self.pooling == "self_attention":
             self.q = self.add_weight(shape=(width,), initializer="uniform", name="q")
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         p, e, *target = inputs
         if target:
             ids, own = target
@@ -87,7 +88,7 @@ class BehaviourAggregation(Layer):
             pooled = masked_sum(ops.expand_dims(weights, -1) * e, valid)
         return self.gamma * p + (1 - self.gamma) * ops.matmul(pooled, self.w_v)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return tuple(input_shape[0])
 
 

@@ -9,7 +9,7 @@ Yang et al., WWW 2020, https://doi.org/10.1145/3366424.3386195 (mixed negatives)
     item, its attributes ────> embeddings ─> MLP ─> v / |v| ──┘        the batch's items
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field
@@ -20,6 +20,7 @@ from recsys.layers.mlp import Tower
 from recsys.match._towers import Towers, unit
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Activation
 
 __all__ = ["Field", "two_tower"]
 
@@ -28,7 +29,7 @@ __all__ = ["Field", "two_tower"]
 def two_tower(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -9,7 +9,7 @@ https://doi.org/10.1145/2959100.2959190 (section 3, figure 3: candidate generati
     item ───────────> rows of the softmax layer ────────> v ────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from recsys.layers.mlp import FeedForwardLayer
 from recsys.match._towers import Towers, unit
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
+from recsys.types import Activation
 
 __all__ = ["Field", "youtube_dnn"]
 
@@ -29,7 +30,7 @@ __all__ = ["Field", "youtube_dnn"]
 def youtube_dnn(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

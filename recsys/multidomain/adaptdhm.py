@@ -6,7 +6,7 @@ Li et al., 2022, https://arxiv.org/abs/2211.12105 (figure 2, section 3)
                            └─> nearest centre ───^ of the cluster, not of the domain
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from recsys.layers.heads import predict
 from recsys.layers.star import StarDense, StarTopologyFCN
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "adaptdhm"]
 
@@ -69,7 +70,7 @@ class DistributionRouter(Layer):
         self.normalise = normalise
         self.seed = seed
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.centres = self.add_weight(
             shape=(self.num_clusters, input_shape[-1]),
             initializer=keras.initializers.RandomNormal(seed=self.seed),
@@ -78,7 +79,7 @@ class DistributionRouter(Layer):
         )
         self.centres.assign(_unit(self.centres))
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         e = ops.stop_gradient(ops.cast(inputs, "float32"))
         if self.normalise:
             e = _unit(e)
@@ -97,17 +98,17 @@ class DistributionRouter(Layer):
         index = ops.arange(self.num_clusters, dtype="int32")
         return ops.min(ops.where(best, index, self.num_clusters), axis=-1)
 
-    def _scores(self, e: Any, centres: Any) -> Any:
+    def _scores(self, e: Tensor, centres: Tensor) -> Tensor:
         return ops.matmul(e, ops.transpose(centres))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0],)
 
-    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor, **kwargs: Any) -> Any:
         return keras.KerasTensor((inputs.shape[0],), "int32")
 
 
-def _unit(x: Any) -> Any:
+def _unit(x: Tensor) -> Tensor:
     """Returns rows of length 1; those of zeros stay zero."""
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return x * ops.rsqrt(ops.maximum(squares, 1e-24))
@@ -119,7 +120,7 @@ def adaptdhm(
     task: Task = Task("ctr"),
     num_clusters: int = 3,
     hidden_units: Sequence[int] = (256, 128, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     history_agg: str = "attention",

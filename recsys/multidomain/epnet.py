@@ -7,7 +7,7 @@ Chang et al., KDD 2023, https://arxiv.org/abs/2302.01115 (figure 3, eq. 1-4)
     all others ─> embeddings E ──> gate * E ──> one MLP per task ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -16,6 +16,7 @@ from recsys.layers.domain import EPNet
 from recsys.layers.heads import task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "epnet"]
 
@@ -25,7 +26,7 @@ def epnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

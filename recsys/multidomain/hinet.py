@@ -9,7 +9,7 @@ Zhou et al., ICDE 2023, https://arxiv.org/abs/2303.06095 (figure 2, eq. 1-9)
     CGC of [A, S, G] with experts, gate and tower for each domain and task ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import keras
@@ -26,6 +26,7 @@ from recsys.layers.mlp import FeedForwardLayer
 from recsys.layers.streams import SelectDomain, StackedExtraction, domain_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "hinet"]
 
@@ -70,7 +71,7 @@ class ScenarioAwareAttention(Layer):
         self.attend = attend
         self.stop_cross = stop_cross
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         _, (_, dim), _ = input_shape
         self.kernel = self.add_weight(
             shape=(self.num_domain, dim),
@@ -81,13 +82,13 @@ class ScenarioAwareAttention(Layer):
             shape=(self.num_domain,), initializer="zeros", name="domain_bias"
         )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         streams, own, ids = inputs
         if self.stop_cross:
             streams = ops.stop_gradient(streams)
         return ops.einsum("bp,bpe->be", self.shares(own, ids), streams)
 
-    def shares(self, own: Any, ids: Any) -> Any:
+    def shares(self, own: Any, ids: Tensor) -> Tensor:
         """Returns the shares of the domains, `(batch, num_domain)`."""
         ids = ops.expand_dims(known_or_last(ids, self.num_domain), 1)
         other = ops.not_equal(ids, ops.arange(self.num_domain, dtype="int32"))
@@ -97,7 +98,7 @@ class ScenarioAwareAttention(Layer):
         shares = masked_softmax(scores, None)
         return ops.where(other, shares, ops.zeros_like(shares))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], input_shape[0][-1])
 
 
@@ -111,7 +112,7 @@ def hinet(
     num_shared_experts: int = 2,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (128, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     history_agg: str = "attention",

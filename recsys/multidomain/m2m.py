@@ -9,7 +9,7 @@ Zhang et al., WSDM 2022, https://arxiv.org/abs/2201.06814 (figure 2, section 3)
     task ──────────> a view per task ───────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras import ops
@@ -25,6 +25,7 @@ from recsys.layers.meta import MetaAttention, MetaTower
 from recsys.layers.mlp import FeedForwardLayer
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "m2m"]
 
@@ -44,15 +45,15 @@ class LearnedView(Layer):
         super().__init__(**kwargs)
         self.dim = dim
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.view = self.add_weight(
             shape=(1, self.dim), initializer="random_normal", name="view"
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.tile(self.view, (ops.shape(inputs)[0], 1))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.dim)
 
 
@@ -66,7 +67,7 @@ def m2m(
     meta_tower_depth: int = 3,
     meta_unit_depth: int = 3,
     meta_unit_shared: bool = True,
-    activation: str | Callable[..., Any] = "leaky_relu",
+    activation: Activation = "leaky_relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     history_agg: str = "transformer",

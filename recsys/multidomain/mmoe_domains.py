@@ -8,7 +8,7 @@ task; the row's domain says which tower answers.
                  └─> gate of domain 2 ──(x)──> tower of domain 2 ─┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -16,6 +16,7 @@ from recsys.inputs import OutOfRange
 from recsys.multidomain.ple_domains import extraction_over_domains
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "mmoe_domains"]
 
@@ -27,7 +28,7 @@ def mmoe_domains(
     num_experts: int = 3,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -8,7 +8,7 @@ a task; the row's domain says which tower answers.
                  └─> experts of domain 2 ──┴─> gate of domain 2 ─> tower ─┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -16,6 +16,7 @@ from recsys.inputs import FieldEmbedder, OutOfRange
 from recsys.layers.streams import StackedExtraction, domain_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "ple_domains"]
 
@@ -60,7 +61,7 @@ def extraction_over_domains(
             goes_on=goes_on,
             name=name,
         )([streams, shared])
-        streams, shared = mixed if goes_on else (mixed, None)
+        streams, shared = mixed if goes_on else (mixed, shared)
     outputs = domain_towers(
         task_list,
         [streams] * len(task_list),
@@ -84,7 +85,7 @@ def ple_domains(
     num_shared_experts: int = 2,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -10,7 +10,7 @@ Shen et al., CIKM 2021, https://arxiv.org/abs/2110.06475 (figure 2, section 3)
     fairness coefficient ─> bias of each expert, in training only; weight of the row
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from recsys.layers.rows import mean_of_rows
 from recsys.layers.scalar_experts import LEAST, MOST, DebiasExperts
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor, Weights
 
 __all__ = ["Field", "Task", "fairness_coefficient", "sar_net"]
 
@@ -78,7 +79,7 @@ class CrossScenarioAttention(Layer):
     def __init__(
         self,
         hidden_units: Sequence[int] = (80, 40),
-        activation: str | Callable[..., Any] | dict[str, Any] = "dice",
+        activation: Activation | dict[str, Any] = "dice",
         renormalise: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -87,7 +88,7 @@ class CrossScenarioAttention(Layer):
         self.activation = activation
         self.renormalise = renormalise
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shapes = as_shapes(input_shape)
         self.attentions = []
         for i, name in enumerate(("items", "scenarios")[: len(shapes) // 2]):
@@ -97,25 +98,30 @@ class CrossScenarioAttention(Layer):
             attention.build(shapes[2 * i : 2 * i + 2])
             self.attentions.append(attention)
 
-    def call(self, inputs: Sequence[Any], valid: Any, training: bool = False) -> Any:
+    def call(
+        self, inputs: Sequence[Tensor], valid: Tensor, training: bool = False
+    ) -> Tensor:
         return ops.einsum(
             "bl,bld->bd",
             self.shares(inputs, valid, training),
             ops.where(ops.expand_dims(valid, -1), inputs[1], 0),
         )
 
-    def shares(self, inputs: Sequence[Any], valid: Any, training: bool = False) -> Any:
+    def shares(
+        self, inputs: Sequence[Tensor], valid: Tensor, training: bool = False
+    ) -> Tensor:
         """Returns the weights of the behaviours, `(batch, length)`."""
-        shares = 1.0
+        shares: Any = 1.0
         for i, attention in enumerate(self.attentions):
             pair = inputs[2 * i : 2 * i + 2]
             shares *= masked_softmax(attention.scores(pair, valid, training), valid)
         if self.renormalise:
             total = ops.sum(shares, axis=-1, keepdims=True)
             shares = shares / ops.where(total > 0, total, 1)
-        return shares
+        weights: Tensor = shares
+        return weights
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -136,14 +142,14 @@ class ScenarioTransform(Layer):
         super().__init__(**kwargs)
         self.num_domain = num_domain
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shape = (self.num_domain, input_shape[0][-1])
         self.beta = self.add_weight(shape=shape, initializer="ones", name="domain_beta")
         self.gamma = self.add_weight(
             shape=shape, initializer="zeros", name="domain_gamma"
         )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         h, ids = inputs
         domains = known_or_last(ids, self.num_domain)
         of = ops.cast(members(domains, self.num_domain + 1), h.dtype)
@@ -151,7 +157,7 @@ class ScenarioTransform(Layer):
         gamma = ops.pad(self.gamma, ((0, 1), (0, 0)))
         return h * ops.matmul(of, beta) + ops.matmul(of, gamma)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -173,24 +179,24 @@ class FairnessWeight(LossLayer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.task = task
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.kept.put(inputs)
         return inputs[0]
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor:
         logit, fc = self.kept.take()[-1]
         label = ops.cast(labels[self.task], logit.dtype)
         losses = ops.reshape(ops.softplus(logit) - label * logit, (-1,))
         fc = ops.reshape(ops.cast(fc, logit.dtype), (-1,))
         return mean_of_rows((fc - 1) * losses, weights[self.task])
 
-    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+    def divisor(self, rows: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
         return valid[self.task]
 
 
@@ -201,10 +207,10 @@ def sar_net(
     num_specific_experts: int = 2,
     num_shared_experts: int = 8,
     attention_hidden_units: Sequence[int] = (80, 40),
-    attention_activation: str | Callable[..., Any] = "dice",
+    attention_activation: Activation = "dice",
     *,
     expert_hidden_units: Sequence[int] = (),
-    expert_activation: str | Callable[..., Any] = "relu",
+    expert_activation: Activation = "relu",
     renormalise: bool = False,
     fairness: str | None = None,
     fc_as_feature: bool = True,

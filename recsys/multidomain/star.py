@@ -7,7 +7,7 @@ Sheng et al., CIKM 2021, https://arxiv.org/abs/2101.11427 (figure 3, eq. 2-9)
     domain ───────────> embeddings ──────────────────┴─> auxiliary MLP ─> sum ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -17,6 +17,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.star import PartitionedNormalization, StarDense, StarTopologyFCN
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "star"]
 
@@ -28,7 +29,7 @@ def star(
     task: Task = Task("ctr"),
     fcn_units: Sequence[int] = (100, 64),
     aux_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     history_agg: str = "attention",

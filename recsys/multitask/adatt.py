@@ -8,7 +8,7 @@ Li et al., KDD 2023, https://arxiv.org/abs/2304.04959 (figure 2, eq. 1-7)
                                          └─> own, weighed ─────^
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,7 @@ from recsys.layers.gates import GatingNetwork
 from recsys.layers.heads import check_tasks, task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "adatt"]
 
@@ -44,7 +45,7 @@ class NativeExperts(Layer):
         super().__init__(**kwargs)
         self.free = free
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         if self.free:
             m = input_shape[1][1]
             self.v = self.add_weight(
@@ -53,13 +54,13 @@ class NativeExperts(Layer):
                 name="v",
             )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         mixture, experts = inputs
         if not self.free:
             return mixture + ops.sum(experts, axis=1)
         return mixture + ops.squeeze(ops.matmul(self.v, experts), axis=1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -72,7 +73,7 @@ def adatt(
     num_shared_experts: int = 0,
     experts_dim: int | Sequence[int] = (128, 128),
     hidden_units: Sequence[int] = (64,),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -9,7 +9,7 @@ Xi et al., KDD 2021, https://arxiv.org/abs/2105.08489 (figure 3, eq. 2-10)
                  └─> MLP ────────────────────────────────────────────────> AIT ─> ...
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,6 +25,7 @@ from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor, Weights
 
 __all__ = ["Field", "Task", "aitm"]
 
@@ -40,7 +41,7 @@ class AdaptiveTransfer(Layer):
         `(batch, k)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shape = tuple(input_shape[0])
         self.value, self.key, self.query = (
             keras.layers.Dense(
@@ -51,7 +52,7 @@ class AdaptiveTransfer(Layer):
         for layer in (self.value, self.key, self.query):
             layer.build(shape)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         u = ops.stack(inputs, axis=1)  # (batch, 2, k)
         products = ops.cast(self.key(u) * self.query(u), "float32")
         scores = ops.sum(products, axis=-1) / u.shape[-1] ** 0.5
@@ -59,7 +60,7 @@ class AdaptiveTransfer(Layer):
             "bu,buk->bk", ops.cast(ops.softmax(scores), u.dtype), self.value(u)
         )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -85,17 +86,17 @@ class BehavioralExpectation(LossLayer):
         super().__init__(weight, **{"dtype": "float32", **kwargs})
         self.tasks = tuple(tasks)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         self.kept.put(list(inputs))
         return list(inputs)
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor | float:
         p = [ops.sigmoid(z) for z in self.kept.take()[-1]]
         excess = [ops.relu(p[t] - p[t - 1]) for t in range(1, len(p))]
         return sum(
@@ -103,10 +104,10 @@ class BehavioralExpectation(LossLayer):
             for each, name in zip(excess, self.tasks[1:], strict=True)
         )
 
-    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+    def divisor(self, rows: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
         return valid[self.tasks[-1]]
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Sequence[Shape]:
         return input_shape
 
 
@@ -115,7 +116,7 @@ def aitm(
     fields: Sequence[Field],
     task_list: Sequence[Task],
     hidden_units: Sequence[int] = (128, 64, 32),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -10,7 +10,7 @@ Pan et al., KDD 2024, https://arxiv.org/abs/2403.00793 (section 5)
 A gate reads the embeddings of all widths side by side.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -21,6 +21,7 @@ from recsys.layers.gates import GatingNetwork
 from recsys.layers.heads import task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "ame"]
 
@@ -33,7 +34,7 @@ def ame(
     num_experts: int = 1,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

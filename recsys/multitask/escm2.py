@@ -10,7 +10,7 @@ ESMM's conversion rate is biased, as nothing but the product is trained; here a 
 the clicked rows, each weighed by how unlikely its click was, is unbiased.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras import ops
@@ -22,6 +22,7 @@ from recsys.layers.rows import mean_of_rows
 from recsys.multitask.esmm import check_entire_space, entire_space, towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor, Weights
 
 __all__ = ["Field", "Task", "escm2"]
 
@@ -57,17 +58,17 @@ class InversePropensityRisk(LossLayer):
         self.clip = clip
         self.self_normalized = self_normalized
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.kept.put(tuple(inputs))
         return inputs[0]
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor:
         click, conversion = self.tasks
         c, a, *rest = self.kept.take()[-1]
         o, r = (ops.cast(labels[name], c.dtype) for name in (click, conversion))
@@ -79,10 +80,10 @@ class InversePropensityRisk(LossLayer):
         error = ops.softplus(c) - r * c
         return mean_of_rows(self.risk(chosen, error, *rest), weights[conversion])
 
-    def divisor(self, rows: Any, valid: Mapping[str, Any]) -> Any:
+    def divisor(self, rows: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
         return valid[self.tasks[1]]
 
-    def risk(self, chosen: Any, error: Any) -> Any:
+    def risk(self, chosen: Tensor, error: Tensor) -> Tensor:
         """Returns the loss of each row.
 
         Args:
@@ -91,7 +92,7 @@ class InversePropensityRisk(LossLayer):
         """
         return chosen * error
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -115,7 +116,7 @@ class DoublyRobustRisk(InversePropensityRisk):
         super().__init__(*args, **kwargs)
         self.stop_gradients = stop_gradients
 
-    def risk(self, chosen: Any, error: Any, logit: Any = None) -> Any:
+    def risk(self, chosen: Tensor, error: Tensor, logit: Any = None) -> Tensor:
         imputed = ops.softplus(logit)
         stop = ops.stop_gradient if self.stop_gradients else lambda tensor: tensor
         known = stop(imputed)
@@ -128,7 +129,7 @@ def escm2(
     fields: Sequence[Field],
     task_list: Sequence[Task] = (Task("ctr"), Task("ctcvr")),
     hidden_units: Sequence[int] = (360, 200, 80),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -174,7 +175,7 @@ def escm2(
     a, c, *imputed = towers([task_list[0].name, cvr, *imputation], x, *tower)
     names = [task.name for task in task_list]
     if doubly_robust:
-        risk = DoublyRobustRisk(
+        risk: InversePropensityRisk = DoublyRobustRisk(
             names,
             clip,
             self_normalized,

@@ -7,7 +7,7 @@ Ma et al., SIGIR 2018, https://arxiv.org/abs/1804.07931 (figure 2, eq. 2-3)
                            └─> tower ─> p(conversion | click) ─┴─────> cvr
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras import ops
@@ -20,6 +20,7 @@ from recsys.layers.heads import PredictLayer, check_tasks
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = ["Field", "Task", "esmm"]
 
@@ -45,13 +46,13 @@ class ProductLogit(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         a, c = inputs
         terms = ops.concatenate([-a, -c, -a - c], axis=-1)
         return -ops.logsumexp(terms, axis=-1, keepdims=True)
 
 
-def towers(names: Sequence[str], x: Any, *tower: Any) -> list[Any]:
+def towers(names: Sequence[str], x: Tensor, *tower: Any) -> list[Tensor]:
     """Returns a logit for each name, `(batch, 1)`.
 
     Args:
@@ -62,7 +63,9 @@ def towers(names: Sequence[str], x: Any, *tower: Any) -> list[Any]:
     return [Tower(*tower, name=layer_name(f"dnn_tower_{name}"))(x) for name in names]
 
 
-def entire_space(task_list: Sequence[Task], cvr: str, a: Any, c: Any) -> dict[str, Any]:
+def entire_space(
+    task_list: Sequence[Task], cvr: str, a: Tensor, c: Tensor
+) -> dict[str, Tensor]:
     """Ends ESMM: predictions of click, of conversion, and of one given the other.
 
     Args:
@@ -97,7 +100,7 @@ def esmm(
     fields: Sequence[Field],
     task_list: Sequence[Task] = (Task("ctr"), Task("ctcvr")),
     hidden_units: Sequence[int] = (360, 200, 80),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -10,7 +10,7 @@ Wang et al., KDD 2025, https://arxiv.org/abs/2408.05430 (figure 4)
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -25,6 +25,7 @@ from recsys.layers.gates import GatingNetwork, Mixture
 from recsys.layers.heads import check_tasks, task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "home"]
 
@@ -61,7 +62,7 @@ class FeatureGate(Layer):
         self.rank = rank
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         width, n = input_shape[-1], self.num_experts * self.num_pairs
         rank = self.rank or max(4, width // 16)
         limit = math.sqrt(6 / (width + rank))
@@ -81,7 +82,7 @@ class FeatureGate(Layer):
             )
             self.choice.build((None, width))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         low = ops.matmul(ops.expand_dims(inputs, 0), self.down)  # (pairs, batch, rank)
         each = 2 * ops.sigmoid(ops.matmul(low, self.up))
         split = (self.num_experts, self.num_pairs, -1, inputs.shape[-1])
@@ -94,7 +95,7 @@ class FeatureGate(Layer):
             gate = ops.einsum("bki,kibd->bkd", shares, each)
         return gate * ops.expand_dims(inputs, 1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.num_experts, input_shape[-1])
 
 
@@ -107,7 +108,7 @@ class SelfGate(Layer):
         `(batch, width)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         x, experts = input_shape
         self.scores = keras.layers.Dense(
             experts[1], use_bias=False, dtype="float32", name="scores"
@@ -115,7 +116,7 @@ class SelfGate(Layer):
         self.scores.build(x)
         self.mixture = Mixture(name="mixture", dtype=self.dtype_policy)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x, experts = inputs
         scores = self.scores(x)
         one = experts.shape[1] == 1
@@ -123,7 +124,7 @@ class SelfGate(Layer):
             [ops.sigmoid(scores) if one else ops.softmax(scores), experts]
         )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], input_shape[1][-1])
 
 
@@ -136,7 +137,7 @@ def home(
     num_shared_experts: int = 1,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "swish",
+    activation: Activation = "swish",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = True,
@@ -192,7 +193,7 @@ def home(
             f"Received: {dict(categories)}"
         )
 
-    def experts(name: str, x: Any, number: int) -> Any:
+    def experts(name: str, x: Tensor, number: int) -> Tensor:
         if feature_gate:
             x = FeatureGate(
                 number, l2_reg=l2_reg, name=layer_name(f"dnn_feature_gate_{name}")
@@ -207,7 +208,9 @@ def home(
             name=layer_name(f"dnn_experts_{name}"),
         )(x)
 
-    def mixture(name: str, x: Any, seen: Sequence[Any], own: Any, at: Any) -> Any:
+    def mixture(
+        name: str, x: Tensor, seen: Sequence[Tensor], own: Any, at: Tensor
+    ) -> Tensor:
         gate = GatingNetwork(
             sum(group.shape[1] for group in seen),
             layer_name(f"dnn_gate_{name}"),

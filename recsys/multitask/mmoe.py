@@ -7,7 +7,7 @@ Ma et al., KDD 2018, https://doi.org/10.1145/3219819.3220007 (figure 1 c, eq. 5-
                            └─> gate of task 2 ────(x)──> tower of task 2 ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -18,6 +18,7 @@ from recsys.layers.gates import GatingNetwork
 from recsys.layers.heads import task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = ["Field", "Task", "mmoe"]
 
@@ -29,7 +30,7 @@ def mmoe(
     num_experts: int = 3,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -79,7 +80,7 @@ def mmoe(
         name="dnn_experts",
     )(x)
 
-    def mixture(name: str) -> Any:
+    def mixture(name: str) -> Tensor:
         gate = GatingNetwork(
             num_experts,
             name,

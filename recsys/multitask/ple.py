@@ -8,7 +8,7 @@ eq. 1-6)
                  └─> experts of task 2 ──┴─> gate of task 2 ──┴─> ...       the last)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -17,6 +17,7 @@ from recsys.layers.experts import extract
 from recsys.layers.heads import task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "ple"]
 
@@ -30,7 +31,7 @@ def ple(
     num_shared_experts: int = 2,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

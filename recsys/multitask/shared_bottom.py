@@ -7,7 +7,7 @@ Ma et al., KDD 2018, https://doi.org/10.1145/3219819.3220007 (figure 1 a, eq. 1)
                                      └─> tower of task 2 ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -16,6 +16,7 @@ from recsys.layers.heads import task_towers
 from recsys.layers.mlp import FeedForwardLayer
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "shared_bottom"]
 
@@ -26,7 +27,7 @@ def shared_bottom(
     task_list: Sequence[Task],
     bottom_units: Sequence[int] = (256, 128),
     hidden_units: Sequence[int] = (64,),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

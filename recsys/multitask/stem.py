@@ -12,7 +12,7 @@ Pan et al., KDD 2024, https://arxiv.org/abs/2403.00793 (section 5)
 A gate of task t reads the sum of the embeddings of t and the shared ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -27,6 +27,7 @@ from recsys.layers.gates import GatingNetwork
 from recsys.layers.heads import check_tasks, task_towers
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = [
     "Field",
@@ -56,11 +57,11 @@ def assign_field_for_shared(fields: Sequence[Sequence[Field]]) -> Sequence[Field
 
 def build_embeddings(
     fields: Sequence[Field],
-    inputs_dict: dict[str, Any],
+    inputs_dict: dict[str, Tensor],
     prefix: str,
     history_agg: str,
     **agg_kwargs: Any,
-) -> Any:
+) -> Tensor:
     """Embeds fields in the form of version 1; `FieldEmbedder` is the new way.
 
     Args:
@@ -88,7 +89,7 @@ def stem(
     stop_gradients: bool = True,
     experts_dim: int | Sequence[int] = 64,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -190,7 +191,7 @@ def stem(
 
     for level in range(num_layer):
 
-        def experts(name: str, x: Any, number: int, at: int = level) -> Any:
+        def experts(name: str, x: Tensor, number: int, at: int = level) -> Tensor:
             return Experts(
                 number,
                 experts_dim,
@@ -201,7 +202,9 @@ def stem(
                 name=layer_name(f"dnn_level_{at}_experts_{name}"),
             )(x)
 
-        def mixture(name: str, x: Any, groups: Sequence[Any], at: int = level) -> Any:
+        def mixture(
+            name: str, x: Tensor, groups: Sequence[Tensor], at: int = level
+        ) -> Tensor:
             gate = GatingNetwork(
                 sum(group.shape[1] for group in groups),
                 layer_name(f"dnn_level_{at}_gate_{name}"),
@@ -243,7 +246,7 @@ def stem(
     return Model(inputs=embed.inputs, outputs=outputs, name="stem")
 
 
-def _query(own: Any, shared: Any) -> Any:
+def _query(own: Tensor, shared: Tensor | None) -> Tensor:
     """What a gate reads: the sum, or side by side what differs in width."""
     if shared is None:
         return own

@@ -8,7 +8,7 @@ DASFAA 2025, https://arxiv.org/abs/2501.15816 (section 3)
     state: activity, ids, norms of ids ─> Dense, sigmoid ─> weights
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +27,7 @@ from recsys.rank.gwpfm import field_groups
 from recsys.train.factory import factory
 from recsys.train.losses import AugmentedBinaryCrossentropy
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor, Weights
 
 __all__ = ["Field", "InteractionExpert", "Task", "adaf2m2"]
 
@@ -53,7 +54,7 @@ class StateAwareAdapter(Layer):
         super().__init__(**kwargs)
         self.stop_gradient = stop_gradient
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Sequence[Shape]]) -> None:
         embeddings, ids, signals = input_shape
         width = sum(shape[-1] for shape in [*ids, *signals]) + 4 * len(ids)
         self.dense = keras.layers.Dense(
@@ -61,7 +62,7 @@ class StateAwareAdapter(Layer):
         )
         self.dense.build((None, width))
 
-    def call(self, inputs: Any) -> list[Any]:
+    def call(self, inputs: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         embeddings, ids, signals = inputs
         norms = [_norms(each) for each in ids]
         state = ops.concatenate([*signals, *ids, *norms], axis=-1)
@@ -71,7 +72,7 @@ class StateAwareAdapter(Layer):
         return [a * e for a, e in zip(weights, embeddings, strict=True)]
 
 
-def _norms(embedding: Any) -> Any:
+def _norms(embedding: Tensor) -> Tensor:
     """Four functions of the length of a vector, `(batch, 4)`."""
     square = ops.sum(ops.square(ops.cast(embedding, "float32")), -1, keepdims=True)
     n = ops.sqrt(ops.clip(square, 1e-14, 1e14))
@@ -116,7 +117,7 @@ class MultiForward(LossLayer):
         )
         self.maskable = tuple(maskable)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Sequence[Shape]]) -> None:
         weighted, embeddings, raw = input_shape
         width = self.interaction.compute_output_shape(weighted)[-1]
         masked = [s for s, may in zip(embeddings, self.maskable, strict=True) if may]
@@ -128,7 +129,9 @@ class MultiForward(LossLayer):
             if not layer.built:  # from a file they come built
                 layer.build(shape)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(
+        self, inputs: Sequence[Sequence[Tensor]], training: bool = False
+    ) -> Tensor:
         weighted, embeddings, raw = inputs
         if training:
             masked = self._masked(embeddings)
@@ -136,7 +139,7 @@ class MultiForward(LossLayer):
             self.kept.put(self._forward(masked, copies, training))
         return self._forward(weighted, raw, training)
 
-    def _masked(self, embeddings: Sequence[Any]) -> list[Any]:
+    def _masked(self, embeddings: Sequence[Tensor]) -> list[Tensor]:
         pairs = list(zip(embeddings, self.maskable, strict=True))
         masked = iter(self.mask([e for e, may in pairs if may]))
         return [
@@ -145,20 +148,21 @@ class MultiForward(LossLayer):
         ]
 
     def _forward(
-        self, embeddings: Sequence[Any], raw: Sequence[Any], training: bool
-    ) -> Any:
+        self, embeddings: Sequence[Tensor], raw: Sequence[Tensor], training: bool
+    ) -> Tensor:
         crossed = self.interaction(embeddings)
         if raw:
             crossed = ops.concatenate([crossed, *raw], axis=-1)
-        return self.tower(crossed, training=training)
+        logit: Tensor = self.tower(crossed, training=training)
+        return logit
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor | float:
         kept = self.kept.take()
         if not kept:  # only a training step makes copies
             return 0.0
@@ -171,7 +175,7 @@ class MultiForward(LossLayer):
         error = ops.square(z - ops.cast(label, z.dtype))
         return mean_of_rows(ops.mean(error, axis=-1), weight)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Sequence[Shape]]) -> Shape:
         return (input_shape[0][0][0], 1)
 
 
@@ -188,7 +192,7 @@ def adaf2m2(
     max_probability: float = 0.5,
     mask_history: bool = True,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

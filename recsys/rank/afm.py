@@ -20,6 +20,7 @@ from recsys.layers.interaction.pairs import pair_embeddings
 from recsys.layers.normalization import dropout as drop
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "Task", "afm"]
 
@@ -47,7 +48,7 @@ class PairAttention(Layer):
         self.units = units
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         if len(input_shape) < 2:
             raise ValueError(
                 f"Layer {self.name!r}: there must be two fields with embeddings to "
@@ -62,7 +63,7 @@ class PairAttention(Layer):
         self.hidden.build((None, None, input_shape[0][-1]))
         self.score.build((None, None, self.units))
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         left, right = pair_embeddings(inputs)
         pairs = left * right
         score = self.score(self.hidden(pairs))  # (num_pairs, batch, 1)
@@ -70,7 +71,7 @@ class PairAttention(Layer):
         attention = ops.exp(score - ops.logsumexp(score, axis=0, keepdims=True))
         return ops.sum(attention * pairs, axis=0)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 

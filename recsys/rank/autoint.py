@@ -6,7 +6,7 @@ Song et al., CIKM 2019, https://arxiv.org/abs/1810.11921 (figure 1, eq. 5-10)
                            └─> concat ─> MLP (AutoInt+) ────────────────(+)──> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "autoint"]
 
@@ -58,7 +59,7 @@ class FieldAttention(Layer):
         self.head_dim = head_dim
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.query, self.key, self.value, self.residual = (
             self.add_weight(
                 shape=(input_shape[-1], self.num_heads * self.head_dim),
@@ -69,7 +70,7 @@ class FieldAttention(Layer):
             for name in ("query", "key", "value", "residual")
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         # Head by head: a third faster than one product with an axis for the heads,
         # which would be transposed to and fro.
         query, key, value = (
@@ -93,7 +94,7 @@ def autoint(
     num_heads: int = 2,
     head_dim: int = 32,
     hidden_units: Sequence[int] = (),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

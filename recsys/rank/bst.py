@@ -7,7 +7,7 @@ Chen et al., DLP-KDD 2019, https://arxiv.org/abs/1905.06874 (figure 1, eq. 1-6)
     history ─> embeddings + times ───────┴─> transformer ──────> MLP ─> sigmoid
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -24,6 +24,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.transformer import FeedForward
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "bst"]
 
@@ -86,7 +87,7 @@ class BehaviourTransformer(Layer):
         self.dropout = dropout
         self.output_kind = output
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = input_shape[1][-1]
         same = {"dtype": self.dtype_policy}
         self.times = self.add_weight(
@@ -113,11 +114,15 @@ class BehaviourTransformer(Layer):
                 )
             )
             for layer in (attention, self.norms[-1], self.ffns[-1]):
-                layer.build((None, None, width))
+                layer.build((input_shape[0][0], 1, width))
 
     def call(
-        self, inputs: Sequence[Any], valid: Any, times: Any, training: bool = False
-    ) -> Any:
+        self,
+        inputs: Sequence[Tensor],
+        valid: Tensor,
+        times: Tensor,
+        training: bool = False,
+    ) -> Tensor:
         target, history = inputs
         times = ops.pad(times, ((0, 0), (0, 1)))
         valid = ops.concatenate([valid, ops.ones_like(valid[:, :1])], axis=1)
@@ -136,7 +141,7 @@ class BehaviourTransformer(Layer):
         s = ops.where(ops.expand_dims(valid, -1), s, 0)
         return ops.reshape(s, (-1, s.shape[1] * s.shape[2]))
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         batch, length, width = input_shape[1]
         return (batch, width * (length + 1 if self.output_kind == "concat" else 1))
 
@@ -149,7 +154,7 @@ def bst(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (1024, 512, 256),
-    activation: str | Callable[..., Any] = "leaky_relu",
+    activation: Activation = "leaky_relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

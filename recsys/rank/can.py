@@ -8,7 +8,7 @@ Bian et al., WSDM 2022, https://arxiv.org/abs/2011.05625 (figure 3, eq. 3-7)
         └────> DIN's activation unit ───────────────────────────────^
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,7 @@ from recsys.layers.masking import masked_sum
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "can"]
 
@@ -74,7 +75,7 @@ class CoAction(Layer):
         of_one = sum(a * b for a, b in zip(self.units, self.units[1:], strict=False))
         return of_one * (self.orders if self.order_indep else 1)
 
-    def call(self, inputs: Sequence[Any], valid: Any = None) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor | None = None) -> Tensor:
         weights, p = inputs
         features, start = [], 0
         for order in range(1, self.orders + 1):
@@ -88,7 +89,7 @@ class CoAction(Layer):
                 start += a * b
         return ops.concatenate(features, axis=-1)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return (input_shape[0][0], self.orders * sum(self.units[1:]))
 
 
@@ -97,7 +98,7 @@ def can(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (200, 80),
-    activation: str | Callable[..., Any] = "dice",
+    activation: Activation = "dice",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

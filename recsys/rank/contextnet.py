@@ -22,6 +22,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.normalization import layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "Task", "contextnet", "feature_contributions"]
 
@@ -37,7 +38,7 @@ class PointWiseBlock(Layer):
         `(batch, num_fields, dim)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shape = tuple(input_shape[0])
         same = {"use_bias": False, "dtype": self.dtype_policy}
         self.inner = keras.layers.Dense(shape[-1], "relu", name="inner", **same)
@@ -46,12 +47,12 @@ class PointWiseBlock(Layer):
         for layer in (self.inner, self.outer, self.norm):
             layer.build(shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x, context = inputs
         merged = x * context
         return self.norm(self.outer(self.inner(merged)) + merged)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -64,7 +65,7 @@ class SingleLayerBlock(Layer):
         `(batch, num_fields, dim)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shape = tuple(input_shape[0])
         self.dense = keras.layers.Dense(
             shape[-1], use_bias=False, dtype=self.dtype_policy, name="dense"
@@ -73,11 +74,11 @@ class SingleLayerBlock(Layer):
         self.dense.build(shape)
         self.norm.build(shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x, context = inputs
         return self.norm(self.dense(x * context))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -96,7 +97,7 @@ class FieldContributions(Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.names = list(names)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         fields, dim = input_shape[1:]
         limit = (6 / (fields * dim + 1)) ** 0.5  # Glorot's, of all to one logit
         self.kernel = self.add_weight(
@@ -105,7 +106,7 @@ class FieldContributions(Layer):
             name="kernel",
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.sum(inputs * self.kernel, axis=-1)
 
 
@@ -177,7 +178,9 @@ def contextnet(
     return Model(inputs=embed.inputs, outputs=predict(task, logit), name="contextnet")
 
 
-def feature_contributions(model: keras.Model, x: Mapping[str, Any]) -> dict[str, Any]:
+def feature_contributions(
+    model: keras.Model, x: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Returns what each embedded field adds to the logit of each row.
 
     With the bias and the part of raw fields they sum to the logit (eq. 14).

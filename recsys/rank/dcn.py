@@ -13,7 +13,7 @@ Wang et al., WWW 2021, https://arxiv.org/abs/2008.13535 (figure 1, eq. 1 and 2)
     stacked: concat ─> cross network ─> MLP ─> logit ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -22,6 +22,7 @@ from recsys.layers.heads import predict
 from recsys.layers.interaction.cross import CrossNet, cross_and_deep
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "dcn"]
 
@@ -34,7 +35,7 @@ def dcn(
     cross_type: str = "matrix",
     low_rank_dim: int | None = None,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

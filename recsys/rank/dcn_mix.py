@@ -8,7 +8,7 @@ Wang et al., WWW 2021, https://arxiv.org/abs/2008.13535 (figure 3, eq. 3-5)
     stacked: concat ─> mixture of crosses ─> MLP ─> logit ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
 from recsys.layers.mlp import as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "dcn_mix"]
 
@@ -47,7 +48,7 @@ class MixtureCross(Cross):
         num_experts: int,
         low_rank_dim: int,
         gate: str = "softmax",
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "tanh",
+        activation: Activation | dict[str, Any] | None = "tanh",
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -61,7 +62,7 @@ class MixtureCross(Cross):
             for i in range(2)
         ]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = as_shapes(input_shape)[-1][-1]
         experts, rank = self.num_experts, self.low_rank_dim
         self.v = self.add_kernel("v", width, experts * rank)
@@ -81,7 +82,7 @@ class MixtureCross(Cross):
         for layer in self.activations:
             layer.build((None, experts, rank))
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x0, x = inputs
         experts, rank = self.num_experts, self.low_rank_dim
         low = ops.reshape(ops.matmul(x, self.v), (-1, experts, rank))
@@ -120,7 +121,7 @@ class MixtureCrossNet(CrossStack):
         num_experts: int = 4,
         low_rank_dim: int | None = None,
         gate: str = "softmax",
-        activation: str | Callable[..., Any] | dict[str, Any] | None = "tanh",
+        activation: Activation | dict[str, Any] | None = "tanh",
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -137,7 +138,7 @@ class MixtureCrossNet(CrossStack):
         self.gate = gate
         self.activation = activation
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self._rank = self.low_rank_dim or max(1, input_shape[-1] // 4)
         super().build(input_shape)
 
@@ -161,10 +162,10 @@ def dcn_mix(
     num_experts: int = 4,
     low_rank_dim: int | None = None,
     gate: str = "softmax",
-    cross_activation: str | Callable[..., Any] | None = "tanh",
+    cross_activation: Activation | None = "tanh",
     structure: str = "parallel",
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -26,6 +26,7 @@ from recsys.layers.normalization import dropout, layer_norm
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Shape, Tensor, Weights
 
 __all__ = ["Field", "Task", "dcnv3"]
 
@@ -69,7 +70,7 @@ class SelfMaskCross(Cross):
         if dropout_rate:
             self.drop = dropout(dropout_rate, name="dropout", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shape = as_shapes(input_shape)[-1]
         width = shape[-1]
         if width % 2:
@@ -82,7 +83,7 @@ class SelfMaskCross(Cross):
         if self.use_ln:
             self.norm.build((*shape[:-1], width // 2))
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x0, x = inputs
         h = ops.matmul(x, self.kernel)
         mask = ops.relu(self.norm(h) if self.use_ln else h)
@@ -121,7 +122,7 @@ class LinearCrossNet(CrossStack):
 class ExponentialCrossNet(LinearCrossNet):
     """As `LinearCrossNet`, but x multiplies itself: the degree doubles each time."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         x = inputs
         for layer in self.layers:
             x = layer([x, x])
@@ -160,7 +161,7 @@ class Heads(Layer):
         self.num_heads = num_heads
         self.num_shared = num_shared
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         own = len(inputs) - self.num_shared
         inputs = [ops.cast(tensor, self.compute_dtype) for tensor in inputs]
         parts = [ops.split(tensor, self.num_heads, axis=-1) for tensor in inputs[:own]]
@@ -194,17 +195,17 @@ class TriBCE(LossLayer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.detach_weights = detach_weights
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.kept.put(inputs)
         return 0.5 * (inputs[0] + inputs[1])
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor | float:
         one, other = self.kept.take()[-1]
         label = ops.cast(next(iter(labels.values())), "float32")
         weight = next(iter(weights.values()), None)
@@ -214,7 +215,7 @@ class TriBCE(LossLayer):
             )
             for logit in (0.5 * (one + other), one, other)
         )
-        total = 0.0
+        total: Tensor | float = 0.0
         for each in own:
             lag = ops.relu(each - mean)
             total += (ops.stop_gradient(lag) if self.detach_weights else lag) * each

@@ -20,6 +20,7 @@ from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "Task", "deep_crossing"]
 
@@ -33,12 +34,12 @@ class ShiftedRelu(Layer):
         `(batch, width)`, not negative.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.bias = self.add_weight(
             shape=(input_shape[-1],), initializer="zeros", name="bias"
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.relu(inputs + self.bias)
 
 
@@ -49,10 +50,10 @@ class OneHot(Layer):
         super().__init__(**kwargs)
         self.size = size
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.one_hot(inputs, self.size, dtype=self.compute_dtype)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> Any:
         return keras.KerasTensor((*inputs.shape, self.size), dtype=self.compute_dtype)
 
 
@@ -73,7 +74,7 @@ class ResidualUnit(Layer):
         self.units = units
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
         same = {"kernel_regularizer": regularizer, "dtype": self.dtype_policy}
         width = input_shape[-1]
@@ -82,7 +83,7 @@ class ResidualUnit(Layer):
         self.inner.build(input_shape)
         self.outer.build((*input_shape[:-1], self.units))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.relu(inputs + self.outer(self.inner(inputs)))
 
 

@@ -7,7 +7,7 @@ Pande, 2020, https://arxiv.org/abs/2009.09931 (figure 2, eq. 8-11)
                              └─> concat <───────────┴─> MLP ──────────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -18,6 +18,7 @@ from recsys.layers.interaction.product import SymmetricProduct
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "deepfefm"]
 
@@ -28,7 +29,7 @@ def deepfefm(
     task: Task = Task("ctr"),
     *,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -7,7 +7,7 @@ Guo et al., IJCAI 2017, https://arxiv.org/abs/1703.04247 (figure 1, eq. 1-4)
     dnn_fields ───> embeddings ─> concat ──> MLP ──────────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -17,6 +17,7 @@ from recsys.layers.interaction.fm import FM
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "deepfm"]
 
@@ -27,7 +28,7 @@ def deepfm(
     fm_fields: Sequence[Field] | None = None,
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

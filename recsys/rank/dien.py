@@ -8,7 +8,7 @@ Zhou et al., AAAI 2019, https://arxiv.org/abs/1809.03672 (figure 1, eq. 2-15)
                               └─> does h_t tell behaviour t + 1 from another item?
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +27,7 @@ from recsys.layers.sampling import draw_unseen
 from recsys.layers.table import gather_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor, Weights
 
 __all__ = ["Field", "Task", "dien"]
 
@@ -91,17 +92,17 @@ class InterestLoss(LossLayer):
     def bind(self, model: Any) -> None:
         self._layer = model.get_layer
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         self.kept.put((*inputs, valid))
         return inputs[0]
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor:
         states, behaviours, ids, valid = self.kept.take()[-1]
         drawn, any_left = draw_unseen(
             ops.where(valid, ids, 0),
@@ -121,7 +122,7 @@ class InterestLoss(LossLayer):
         self.num.put(count)
         return ops.sum(counts * losses) / ops.maximum(count, 1.0)
 
-    def _behaviours(self, drawn: Any, clicked: Any) -> Any:
+    def _behaviours(self, drawn: Tensor, clicked: Tensor) -> Tensor:
         """The behaviours with another item in place of their own."""
         replaced: list[tuple[Any, ...]] = [(self.offset, self.table, drawn)]
         known: Any = gather_rows(self.catalogue, drawn) if self.others else None
@@ -134,7 +135,7 @@ class InterestLoss(LossLayer):
             end = start + rows.shape[-1]
         return ops.concatenate([*parts, clicked[..., end:]], axis=-1)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -143,7 +144,7 @@ def dien(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (200, 80),
-    activation: str | Callable[..., Any] = "dice",
+    activation: Activation = "dice",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -207,10 +208,10 @@ def dien(
 def _interest_loss(
     embed: FieldEmbedder,
     history: History,
-    states: Any,
+    states: Tensor,
     weight: float,
     catalogue: Mapping[str, Any],
-) -> Any:
+) -> Tensor:
     starts = np.cumsum([0, *(field.dim for field in history.fields)])
     start = dict(zip([field.name for field in history.fields], starts, strict=False))
     item = history.item

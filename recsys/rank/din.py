@@ -8,8 +8,7 @@ Zhou et al., KDD 2018, https://arxiv.org/abs/1706.06978 (figure 2, eq. 3)
     history ──────────────> embeddings ─> activation unit, sum ─> MLP ─> sigmoid
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
@@ -17,6 +16,7 @@ from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "din"]
 
@@ -26,11 +26,11 @@ def din(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     attention_hidden_units: Sequence[int] = (80, 40),
-    attention_activation: str | Callable[..., Any] = "dice",
+    attention_activation: Activation = "dice",
     query_ffn: bool = False,
-    query_activation: str | Callable[..., Any] = "prelu",
+    query_activation: Activation = "prelu",
     dnn_hidden_units: Sequence[int] = (100, 64),
-    dnn_activation: str | Callable[..., Any] = "dice",
+    dnn_activation: Activation = "dice",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -7,7 +7,7 @@ Naumov et al., 2019, https://arxiv.org/abs/1906.00091 (figure 1, section 2)
     ids ─────> embeddings ──┘       all pairs
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from recsys.layers.interaction.pairs import inner_products
 from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "dlrm"]
 
@@ -36,14 +37,14 @@ class DotInteraction(Layer):
         ValueError: If there is one vector, and no pair.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         if input_shape[1] < 2:
             raise ValueError(
                 f"Layer {self.name!r}: there must be two vectors to form a pair, from "
                 f"embeddings and the bottom MLP. Received: {input_shape[1]}"
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return inner_products(inputs)
 
 
@@ -54,7 +55,7 @@ def dlrm(
     *,
     bottom_hidden_units: Sequence[int] = (100,),
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -8,7 +8,7 @@ Feng et al., IJCAI 2019, https://arxiv.org/abs/1905.06482 (figure 2, eq. 1-12)
                                  └─> Bi-LSTM over k ──> attention ─^
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -25,6 +25,7 @@ from recsys.layers.positions import positions_from_end
 from recsys.layers.transformer import EncoderLayer
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "dsin"]
 
@@ -65,6 +66,10 @@ class SessionInterests(Layer):
         ValueError: If a size is less than 1.
     """
 
+    of_session: keras.Variable
+    of_position: keras.Variable
+    of_unit: keras.Variable
+
     def __init__(
         self,
         num_sessions: int = 5,
@@ -87,7 +92,7 @@ class SessionInterests(Layer):
         self.dff = dff
         self.dropout = dropout
 
-    def build(self, inputs_shape: Any, *_: Any) -> None:
+    def build(self, inputs_shape: Shape, *_: Any) -> None:
         width = inputs_shape[-1]
         for name, size in (
             ("of_session", self.num_sessions),
@@ -108,8 +113,12 @@ class SessionInterests(Layer):
         self.encoder.build(inputs_shape)
 
     def call(
-        self, inputs: Any, valid: Any, sessions: Any = None, training: bool = False
-    ) -> tuple[Any, Any]:
+        self,
+        inputs: Tensor,
+        valid: Tensor,
+        sessions: Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor]:
         if sessions is None:
             sessions = 1 + positions_from_end(inputs, valid) // self.session_length
         sessions = ops.where(valid, sessions, 0)
@@ -132,8 +141,8 @@ class SessionInterests(Layer):
         total = ops.matmul(ops.transpose(member, (0, 2, 1)), x)
         return total / ops.maximum(count, 1), count[..., 0] > 0
 
-    def compute_output_spec(self, inputs: Any, *_: Any, **__: Any) -> Any:
-        batch, _, width = inputs.shape
+    def compute_output_spec(self, inputs: Tensor, *_: Any, **__: Any) -> Any:
+        batch, length, width = inputs.shape
         k = self.num_sessions
         return (
             keras.KerasTensor((batch, k, width), self.compute_dtype),
@@ -158,7 +167,7 @@ class SessionInteraction(Layer):
         super().__init__(**kwargs)
         self.merge = merge
 
-    def build(self, inputs_shape: Any, *_: Any) -> None:
+    def build(self, inputs_shape: Shape, *_: Any) -> None:
         lstm = keras.layers.LSTM(
             inputs_shape[-1],
             return_sequences=True,
@@ -170,12 +179,12 @@ class SessionInteraction(Layer):
         )
         self.lstm.build(inputs_shape)
 
-    def call(self, inputs: Any, valid: Any) -> Any:
+    def call(self, inputs: Tensor, valid: Tensor) -> Tensor:
         # `where` also drops the mask that Keras hangs on the output.
         states = self.lstm(inputs, mask=valid)
         return ops.where(ops.expand_dims(valid, -1), states, 0)
 
-    def compute_output_shape(self, inputs_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, inputs_shape: Shape, *_: Any) -> Shape:
         width = inputs_shape[-1] * (2 if self.merge == "concat" else 1)
         return (*inputs_shape[:-1], width)
 
@@ -185,7 +194,7 @@ def dsin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (200, 80),
-    activation: str | Callable[..., Any] = "dice",
+    activation: Activation = "dice",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -248,7 +257,7 @@ def dsin(
     return Model(inputs=embed.inputs, outputs=predict(task, logit), name="dsin")
 
 
-def _activated(history: History, vectors: Any, there: Any, name: str) -> Any:
+def _activated(history: History, vectors: Tensor, there: Tensor, name: str) -> Tensor:
     """The vectors of sessions by how much they have to do with the target."""
     attend = BilinearAttention(name=layer_name(f"dnn_activation_{name}"))
     attention = attend([history.target, vectors], valid=there)

@@ -26,6 +26,7 @@ from recsys.layers.interaction.cross import MatrixCross, VectorCross
 from recsys.layers.mlp import FeedForwardLayer, Tower, as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "edcn"]
 
@@ -73,33 +74,37 @@ class Regulation(Layer):
         self.norm = norm
         self.rescale = rescale
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         width = input_shape[-1]
         self.gate = self.add_weight(
             shape=(len(self.widths),), initializer="ones", name="gate"
         )
-        same = {"epsilon": 1e-5, "dtype": self.dtype_policy, "name": "norm"}
+        same: dict[str, Any] = {
+            "epsilon": 1e-5,
+            "dtype": self.dtype_policy,
+            "name": "norm",
+        }
         if self.norm == "scalar":
-            self.normalise = normalization.batch_norm(**same)
+            self.normalise: keras.layers.Layer = normalization.batch_norm(**same)
             self.normalise.build((None, width, 1))  # one channel
         elif self.norm == "layer":
             self.normalise = normalization.layer_norm(**same)
             self.normalise.build((None, width))
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         num_fields = len(self.widths)
         gate = ops.softmax(self.gate / self.temperature)
         if self.rescale:
             gate = gate * num_fields
-        owners = np.repeat(np.eye(num_fields), self.widths, axis=1)
-        owners = ops.convert_to_tensor(owners, dtype=self.compute_dtype)
+        one_hot = np.repeat(np.eye(num_fields), self.widths, axis=1)
+        owners = ops.convert_to_tensor(one_hot, dtype=self.compute_dtype)
         weighed = inputs * ops.matmul(ops.expand_dims(gate, 0), owners)
         if self.norm == "scalar":
             channel = ops.expand_dims(weighed, -1)
             return ops.squeeze(self.normalise(channel, training=training), -1)
         return self.normalise(weighed) if self.norm == "layer" else weighed
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
 
@@ -118,7 +123,9 @@ class _Bridge(Layer):
         super().__init__(**kwargs)
         self.l2_reg = l2_reg
 
-    def _dense(self, name: str, width: int, out: int, **kwargs: Any) -> Any:
+    def _dense(
+        self, name: str, width: int, out: int, **kwargs: Any
+    ) -> keras.layers.Dense:
         layer = keras.layers.Dense(
             out,
             kernel_regularizer=keras.regularizers.L2(self.l2_reg)
@@ -135,18 +142,18 @@ class _Bridge(Layer):
 class ConcatBridge(_Bridge):
     """`relu([x, h] W + b)`."""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = as_shapes(input_shape)[0][-1]
         self.dense = self._dense("dense", 2 * width, width, activation="relu")
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         return self.dense(ops.concatenate(inputs, axis=-1))
 
 
 class AttentionBridge(_Bridge):
     """`a_x * x + a_h * h`, `a = softmax(relu(x U + u) V)` over the units of each."""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = as_shapes(input_shape)[0][-1]
         self.nets = [
             [
@@ -156,14 +163,15 @@ class AttentionBridge(_Bridge):
             for side in ("cross", "deep")
         ]
 
-    def call(self, inputs: Sequence[Any]) -> Any:
-        return sum(
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        cross, deep = (
             ops.softmax(score(hidden(x)), axis=-1) * x
             for x, (hidden, score) in zip(inputs, self.nets, strict=True)
         )
+        return cross + deep
 
 
-_CROSSES = {
+_CROSSES: dict[str, Callable[..., Any]] = {
     "vector": VectorCross,
     "matrix": lambda *a, **kw: MatrixCross(None, *a, **kw),
 }
@@ -187,7 +195,7 @@ def edcn(
     norm: str | None = "scalar",
     rescale: bool = False,
     preactivation: bool = False,
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     history_agg: str = "attention",

@@ -8,7 +8,7 @@ Chen et al., 2021, https://arxiv.org/abs/2108.04468 (figure 2, eq. 1-9)
     short history ─────────> DIN's activation unit ──────────────────^
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -24,6 +24,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.search import SimHash, TopSteps
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "eta"]
 
@@ -47,14 +48,14 @@ class Agreement(Layer):
         self.seed = seed
         self.hash = SimHash(num_bits, seed, name="hash")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         self.hash.build(input_shape[1])
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         target, history = (self.hash(x) for x in inputs)
         return ops.matmul(history, ops.expand_dims(target, -1))[..., 0]
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[1][:2])
 
 
@@ -79,17 +80,17 @@ class TargetAttention(Layer):
             num_heads=num_heads, name="attention", dtype=self.dtype_policy
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         (batch, width), behaviours = input_shape
         self.attention.build((batch, 1, width), behaviours)
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         target, behaviours = inputs
         query = ops.expand_dims(target, 1)
         attended = self.attention(query, behaviours, valid=valid)[:, 0]
         return zero_if_empty(attended, valid)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -98,7 +99,7 @@ def eta(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (200, 80),
-    activation: str | Callable[..., Any] = "dice",
+    activation: Activation = "dice",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -23,6 +23,7 @@ from recsys.layers.mlp import Tower, as_shapes
 from recsys.layers.normalization import dropout, layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Shape, Tensor
 
 __all__ = ["Field", "Task", "eulernet"]
 
@@ -41,12 +42,12 @@ class EulerFeatures(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.modulus = self.add_weight(
             shape=(input_shape[1],), initializer="ones", name="modulus"
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> list[Tensor]:
         phase = ops.transpose(inputs, (0, 2, 1))
         return [self.modulus * ops.cos(phase), self.modulus * ops.sin(phase)]
 
@@ -106,7 +107,7 @@ class EulerInteraction(Layer):
             if use_ln
         ]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         _, dim, num = as_shapes(input_shape)[0]
         orders = self.num_orders
         self.orders = self.add_weight(
@@ -134,7 +135,7 @@ class EulerInteraction(Layer):
         for norm in self.norms:
             norm.build((None, dim, orders))
 
-    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+    def call(self, inputs: Sequence[Tensor], training: bool = False) -> list[Tensor]:
         r, p = inputs
         _, dim, num = r.shape
         # The last axis is that of the fields: each line below is a matrix product.
@@ -157,7 +158,7 @@ class EulerInteraction(Layer):
         return outputs
 
 
-def _near_one_hot(shape: Any, dtype: Any = None) -> Any:
+def _near_one_hot(shape: Shape, dtype: Any = None) -> Tensor:
     """Orders that pick a field at random, as the softmax of large noise."""
     noise = keras.initializers.RandomNormal(stddev=100.0)(shape, dtype)
     return ops.softmax(noise, axis=0)

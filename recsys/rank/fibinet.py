@@ -7,7 +7,7 @@ Huang et al., RecSys 2019, https://arxiv.org/abs/1905.09433 (figure 1, eq. 1-9)
                              └─> SENET ─> bilinear pairs ┴─> MLP ─────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -20,6 +20,7 @@ from recsys.layers.mlp import Tower
 from recsys.rank.fibinet_plus import fibinet_plus
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "fibinet"]
 
@@ -34,7 +35,7 @@ def fibinet(
     bilinear_type: str = "all",
     bilinear_1bit: bool | None = None,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -6,7 +6,7 @@ Zhang and Zhang, CIKM 2023, https://arxiv.org/abs/2209.05016 (figure 1, eq. 3-16
                         └─> SENet+ ────────────────────────────────────────────┴─> MLP
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -20,6 +20,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.normalization import batch_norm, layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = ["Field", "Task", "fibinet_plus"]
 
@@ -35,7 +36,7 @@ def fibinet_plus(
     bilinear_type: str = "all",
     bilinear_1bit: bool = True,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -96,9 +97,9 @@ def fibinet_plus(
 def _normalised(
     embed: FieldEmbedder,
     names: Sequence[str],
-    embeddings: Sequence[Any],
+    embeddings: Sequence[Tensor],
     fields: Sequence[Field],
-) -> list[Any]:
+) -> list[Tensor]:
     """Batch norm of the embeddings of ids, layer norm of those of numbers (eq. 3-5)."""
     of_ids = {field.name for field in embed.resolve(fields) if field.is_table}
     by_name = dict(zip(names, embeddings, strict=True))

@@ -7,7 +7,7 @@ Mao et al., AAAI 2023, https://arxiv.org/abs/2304.00902 (figure 2, eq. 2-8)
     gate fields ──┘ their own embeddings, for each gate
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from recsys.layers.heads import predict
 from recsys.layers.mlp import FeedForwardLayer, as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "finalmlp"]
 
@@ -53,7 +54,7 @@ class StreamGate(Layer):
         same = {"dtype": self.dtype_policy}
         self.hidden = FeedForwardLayer(hidden_units, "relu", l2_reg, name="mlp", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         x, *rest = as_shapes(input_shape)
         if not rest:  # not zero: nothing would move a ReLU on zeros
             self.context = self.add_weight(
@@ -72,12 +73,13 @@ class StreamGate(Layer):
         )
         self.gate.build(self.hidden.compute_output_shape(context))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any) -> Tensor:  # one tensor, or two
         given = isinstance(inputs, (list, tuple))
         x, context = inputs if given else (inputs, self.context)
-        return x * (2.0 * self.gate(self.hidden(context)))
+        weighed: Tensor = x * (2.0 * self.gate(self.hidden(context)))
+        return weighed
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return as_shapes(input_shape)[0]
 
 
@@ -110,7 +112,7 @@ class BilinearFusion(Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.num_heads = num_heads
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         widths = [shape[-1] for shape in as_shapes(input_shape)]
         heads = self.num_heads
         if heads < 0 or (heads and any(width % heads for width in widths)):
@@ -130,7 +132,7 @@ class BilinearFusion(Layer):
                 name="blocks",
             )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         one, other = inputs
         logit = ops.matmul(one, self.left) + ops.matmul(other, self.right) + self.bias
         if not self.num_heads:
@@ -154,7 +156,7 @@ def finalmlp(
     num_heads: int = 1,
     hidden_units: Sequence[int] = (100, 64),
     second_hidden_units: Sequence[int] | None = None,
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -8,7 +8,7 @@ Zhu et al., SIGIR 2023, https://doi.org/10.1145/3539618.3591988
 In training each logit also learns what the mean predicts (self-distillation).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,6 +25,7 @@ from recsys.layers.normalization import batch_norm, dropout
 from recsys.layers.rows import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor, Weights
 
 __all__ = ["Field", "Task", "finalnet"]
 
@@ -62,7 +63,7 @@ class FactorizedLayer(Layer):
         self,
         units: int,
         residual: str = "concat",
-        activation: str | Callable[..., Any] | dict[str, Any] | None = None,
+        activation: Activation | dict[str, Any] | None = None,
         l2_reg: float = 0.0,
         dropout_rate: float = 0.0,
         use_bn: bool = True,
@@ -95,14 +96,14 @@ class FactorizedLayer(Layer):
         if dropout_rate:
             self.drop = dropout(dropout_rate, name="dropout", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.dense.build(input_shape)
         shape = self.compute_output_shape(input_shape)
         if self.use_bn:
             self.norm.build(shape)
         self.activate.build(shape)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         h2, h1 = ops.split(self.dense(inputs), 2, axis=-1)
         if self.residual == "concat":
             y = ops.concatenate([h2, h1 * h2], axis=-1)
@@ -113,7 +114,7 @@ class FactorizedLayer(Layer):
         y = self.activate(y)
         return self.drop(y, training=training) if self.dropout_rate else y
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
 
@@ -141,7 +142,7 @@ class FieldGate(Layer):
             )
         self.residual = residual
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         num_fields = input_shape[1]
         self.kernel = self.add_weight(
             shape=(num_fields, num_fields), initializer="zeros", name="kernel"
@@ -150,7 +151,7 @@ class FieldGate(Layer):
             shape=(num_fields,), initializer="ones", name="bias"
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         bits = ops.transpose(inputs, (0, 2, 1))  # (batch, dim, num_fields)
         gate = ops.matmul(bits, self.kernel) + self.bias
         gated = inputs * ops.transpose(gate, (0, 2, 1))
@@ -178,17 +179,17 @@ class SelfDistillation(LossLayer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.kept.put(inputs)
         return 0.5 * (inputs[0] + inputs[1])
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor:
         one, other = self.kept.take()[-1]
         teacher = ops.stop_gradient(ops.sigmoid(0.5 * (one + other)))
         rows = ops.binary_crossentropy(teacher, one, from_logits=True)
@@ -206,7 +207,7 @@ def finalnet(
     distillation: float = 1.0,
     hidden_units: Sequence[int] = (100, 64),
     second_hidden_units: Sequence[int] | None = None,
-    activation: str | Callable[..., Any] | None = None,
+    activation: Activation | None = None,
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = True,

@@ -7,8 +7,7 @@ Zhang, Du and Wang, ECIR 2016, https://arxiv.org/abs/1601.02376 (figure 1, eq. 1
              └─> w_0 of the same ───────────────┘
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -20,6 +19,7 @@ from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "fnn"]
 
@@ -33,10 +33,10 @@ class AppendBias(Layer):
         `(batch, width + 1)`.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         column = ops.zeros_like(inputs[:, :1]) + self.bias
         return ops.concatenate([inputs, column], axis=-1)
 
@@ -48,7 +48,7 @@ def fnn(
     *,
     pretrained_fm: keras.Model | None = None,
     hidden_units: Sequence[int] = (200, 300, 100),
-    activation: str | Callable[..., Any] = "tanh",
+    activation: Activation = "tanh",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

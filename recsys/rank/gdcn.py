@@ -8,7 +8,7 @@ Wang et al., CIKM 2023, https://arxiv.org/abs/2311.04635 (figure 2, eq. 2)
     stacked: concat ─> gated cross network ─> MLP ─> logit ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras import ops
@@ -20,6 +20,7 @@ from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
 from recsys.layers.mlp import as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "gdcn"]
 
@@ -39,13 +40,13 @@ class GatedCross(Cross):
     array([[4.5, 8. ]], dtype=float32)
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = as_shapes(input_shape)[-1][-1]
         self.kernel = self.add_kernel("kernel", width, width)
         self.bias = self.add_bias(width)
         self.gate_kernel = self.add_kernel("gate", width, width)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x0, x = inputs
         product = ops.matmul(x, self.kernel) + self.bias
         return x0 * product * ops.sigmoid(ops.matmul(x, self.gate_kernel)) + x
@@ -66,7 +67,7 @@ def gdcn(
     num_layers: int = 3,
     structure: str = "parallel",
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -8,7 +8,7 @@ Tencent, KDD 2024, https://arxiv.org/abs/2403.00793
 With hidden units the vector that GwPFM returns goes through an MLP instead.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -19,6 +19,7 @@ from recsys.layers.interaction.gwpfm import GwPFM
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = ["Field", "Task", "gwpfm"]
 
@@ -50,7 +51,7 @@ def gwpfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] | None = None,
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -85,7 +86,7 @@ def gwpfm(
     groups = [group_of[name] for name in features.names()]
     u = GwPFM(num_groups, groups, name="dnn_gwpfm")(features.of_one_dim())
     if hidden_units:
-        logits = Tower(
+        logits: Tensor | list[Tensor] = Tower(
             hidden_units,
             activation,
             l2_reg,

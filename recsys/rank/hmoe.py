@@ -8,7 +8,7 @@ Guo et al., ICML 2024, https://arxiv.org/abs/2310.04400
              └─> ...             ─> interaction ─> MLP ──┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,6 +24,7 @@ from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.rank.gwpfm import field_groups
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = ["Field", "InteractionExpert", "Task", "hmoe"]
 
@@ -44,7 +45,7 @@ class GatedSum(Layer):
         `(batch, width)`.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         scores, *experts = inputs
         shares = ops.split(ops.softmax(scores), len(experts), axis=-1)
         terms = [share * x for share, x in zip(shares, experts, strict=True)]
@@ -59,7 +60,7 @@ def hmoe(
     gate_weighted: bool = False,
     sum_weighted: bool = False,
     hidden_units: Sequence[int] = (128, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

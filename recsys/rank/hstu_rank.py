@@ -9,7 +9,7 @@ Zhai et al., ICML 2024, https://arxiv.org/abs/2402.17152 (figure 3, eq. 1-3)
                               HSTU layers, causal
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from recsys.layers.normalization import layer_norm
 from recsys.layers.search import TopSteps
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "hstu_rank"]
 
@@ -46,7 +47,9 @@ class TargetFirst(Layer):
         is `length + 1`, with actions `2 length + 1`.
     """
 
-    def call(self, inputs: Sequence[Any], valid: Any, times: Any) -> Any:
+    def call(
+        self, inputs: Sequence[Tensor], valid: Tensor, times: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         target, *kinds = inputs
         n = len(kinds)
         # A behaviour's action comes after it in time, so before it here.
@@ -57,7 +60,9 @@ class TargetFirst(Layer):
         valid = ops.concatenate([ops.ones_like(valid[:, :1]), valid], axis=1)
         return tokens, valid, ops.pad(ops.repeat(times, n, axis=1), ((0, 0), (1, 0)))
 
-    def compute_output_spec(self, inputs: Sequence[Any], valid: Any, times: Any) -> Any:
+    def compute_output_spec(
+        self, inputs: Sequence[Tensor], valid: Tensor, times: Tensor
+    ) -> Any:
         batch, width = inputs[0].shape
         n = (len(inputs) - 1) * valid.shape[1] + 1
         return (
@@ -70,14 +75,14 @@ class TargetFirst(Layer):
 class First(Layer):
     """The first vector of a sequence, normalised: `(batch, n, d)` to `(batch, d)`."""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.norm = layer_norm(name="norm", dtype=self.dtype_policy)
         self.norm.build((input_shape[0], input_shape[2]))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return self.norm(inputs[:, 0])
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])
 
 
@@ -86,7 +91,7 @@ def hstu_rank(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (200, 80),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

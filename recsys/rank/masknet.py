@@ -9,7 +9,7 @@ Wang, She and Zhang, DLP-KDD 2021, https://arxiv.org/abs/2102.07619 (figures 2-4
                 └─> mask of each block                                         parallel
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,6 +24,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.normalization import layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "masknet"]
 
@@ -58,7 +59,7 @@ class MaskBlock(Layer):
         self.reduction_ratio = reduction_ratio
         self.l2_reg = l2_reg
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         embeddings, x = input_shape
         inner = max(1, int(self.reduction_ratio * x[-1]))
         regularizer = keras.regularizers.L2(self.l2_reg) if self.l2_reg else None
@@ -74,12 +75,12 @@ class MaskBlock(Layer):
         self.dense.build(x)
         self.norm.build((None, self.units))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         embeddings, x = inputs
         mask = self.project(self.aggregate(embeddings))
         return ops.relu(self.norm(self.dense(mask * x)))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
 
@@ -92,7 +93,7 @@ def masknet(
     block_units: Sequence[int] = (64, 64, 64),
     reduction_ratio: float = 2.0,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -6,7 +6,7 @@ He and Chua, SIGIR 2017, https://arxiv.org/abs/1708.05027 (figure 2, eq. 3-6)
              └─> embeddings ─> sum of products of pairs ─> MLP ─(+)──> sigmoid
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -20,6 +20,7 @@ from recsys.layers.normalization import batch_norm
 from recsys.layers.normalization import dropout as drop
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = ["Field", "Task", "nfm"]
 
@@ -44,7 +45,7 @@ class BiInteraction(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         total = sum(inputs[1:], start=inputs[0])
         squares = [ops.square(v) for v in inputs]
         return 0.5 * (ops.square(total) - sum(squares[1:], start=squares[0]))
@@ -57,7 +58,7 @@ def nfm(
     *,
     pooled_dropout: float = 0.0,
     hidden_units: Sequence[int] = (64,),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = True,

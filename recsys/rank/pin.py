@@ -7,7 +7,7 @@ Qu et al., TOIS 2018, https://arxiv.org/abs/1807.00311 (figure 5, eq. 17-20)
                                          ... of the next one ─┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -17,6 +17,7 @@ from recsys.layers.interaction.product import NetProduct
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "pin"]
 
@@ -29,7 +30,7 @@ def pin(
     net_size: int = 20,
     net_units: int = 1,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -7,7 +7,7 @@ pairs and kernels: TOIS 2018, https://arxiv.org/abs/1807.00311 (section 3)
                 └─> products of pairs ────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -17,6 +17,7 @@ from recsys.layers.interaction.product import ProductLayer
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "pnn"]
 
@@ -28,10 +29,10 @@ def pnn(
     inner_product: bool = True,
     outer_product: bool = False,
     kernel_type: str | None = "mat",
-    net_activation: str | Callable[..., Any] | None = None,
+    net_activation: Activation | None = None,
     net_size: int | None = None,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

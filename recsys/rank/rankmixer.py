@@ -7,7 +7,7 @@ ByteDance, 2025, https://arxiv.org/abs/2507.15551 (section 3)
     mean of the tokens ─> MLP ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.normalization import layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "rankmixer"]
 
@@ -44,19 +45,19 @@ class Tokenizer(Layer):
         self.num_tokens = num_tokens
         self.dim = dim
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.slice = -(-input_shape[-1] // self.num_tokens)
         self.kernel, self.bias = _token_weights(
             self, "", self.num_tokens, self.slice, self.dim
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         missing = self.num_tokens * self.slice - inputs.shape[-1]
         x = ops.pad(inputs, ((0, 0), (0, missing))) if missing else inputs
         x = ops.reshape(x, (-1, self.num_tokens, self.slice))
         return ops.matmul(ops.transpose(x, (1, 0, 2)), self.kernel) + self.bias
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (self.num_tokens, input_shape[0], self.dim)
 
 
@@ -86,7 +87,7 @@ class RankMixerBlock(Layer):
         self.norm_mixed = layer_norm(name="norm_mixed", **same)
         self.norm = layer_norm(name="norm", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         tokens, _, dim = input_shape
         if dim % tokens:
             raise ValueError(
@@ -99,13 +100,13 @@ class RankMixerBlock(Layer):
         self.norm_mixed.build(input_shape)
         self.norm.build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         s = self.norm_mixed(mix(inputs) + inputs)
         hidden = ops.gelu(ops.matmul(s, self.kernel_1) + self.bias_1)
         return self.norm(ops.matmul(hidden, self.kernel_2) + self.bias_2 + s)
 
 
-def mix(x: Any) -> Any:
+def mix(x: Tensor) -> Tensor:
     """Swaps tokens and chunks: token t gets the t-th chunk of every token."""
     tokens, _, dim = x.shape
     chunks = ops.reshape(x, (tokens, -1, tokens, dim // tokens))
@@ -113,8 +114,8 @@ def mix(x: Any) -> Any:
 
 
 def _token_weights(
-    layer: Any, suffix: str, tokens: int, rows: int, columns: int
-) -> Any:
+    layer: Layer, suffix: str, tokens: int, rows: int, columns: int
+) -> tuple[keras.Variable, keras.Variable]:
     """A kernel and a bias for each token; Glorot's limit is that of one kernel."""
     limit = (6 / (rows + columns)) ** 0.5
     kernel = layer.add_weight(
@@ -131,7 +132,7 @@ def _token_weights(
 class MeanToken(Layer):
     """From `(num_tokens, batch, dim)` to the mean of the tokens, `(batch, dim)`."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.mean(inputs, axis=0)
 
 
@@ -145,7 +146,7 @@ def rankmixer(
     num_blocks: int = 2,
     expansion: int = 4,
     hidden_units: Sequence[int] = (),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

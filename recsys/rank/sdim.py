@@ -8,7 +8,7 @@ Cao et al., CIKM 2022, https://arxiv.org/abs/2205.10249 (figure 2, eq. 5-10)
     short history ───────────> DIN's activation unit ─────────────^
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -22,6 +22,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.search import SimHash
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "sdim"]
 
@@ -64,10 +65,10 @@ class HashAttention(Layer):
         self.seed = seed
         self.hash = SimHash(num_bits, seed, name="hash")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         self.hash.build(input_shape[1])
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         target, history = inputs
         agree = self.hash(history) * ops.expand_dims(self.hash(target), 1)
         groups = self.hash.num_bits // self.signature_bits
@@ -78,7 +79,7 @@ class HashAttention(Layer):
         squares = ops.sum(ops.square(sums), axis=-1, keepdims=True)
         return ops.mean(sums * ops.rsqrt(ops.maximum(squares, 1e-24)), axis=1)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -87,7 +88,7 @@ def sdim(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (200, 80),
-    activation: str | Callable[..., Any] = "dice",
+    activation: Activation = "dice",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

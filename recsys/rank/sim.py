@@ -9,7 +9,7 @@ Pi et al., CIKM 2020, https://arxiv.org/abs/2006.05639 (figure 1, eq. 1-8)
     short history ──────────────> DIN's activation unit ──────────────────^
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,7 @@ from recsys.layers.search import TopSteps
 from recsys.layers.table import Embedding
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor, Weights
 
 __all__ = ["Field", "Task", "sim"]
 
@@ -50,19 +51,21 @@ class SoftSearch(Layer):
         super().__init__(**kwargs)
         self.units = units
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         target, history = input_shape
         units = self.units or history[-1]
         self.w_a = self.add_weight(shape=(target[-1], units), name="w_a")
         self.w_b = self.add_weight(shape=(history[-1], units), name="w_b")
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> tuple[Any, Any]:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> tuple[Tensor, Tensor]:
         target, history = inputs
         asked = ops.matmul(ops.matmul(target, self.w_a), ops.transpose(self.w_b))
         relevance = ops.matmul(history, ops.expand_dims(asked, -1))
         return relevance[..., 0], masked_sum(relevance * history, valid)
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(
+        self, input_shape: Sequence[Shape], *_: Any
+    ) -> tuple[Shape, Shape]:
         batch, length, width = input_shape[1]
         return (batch, length), (batch, width)
 
@@ -78,11 +81,12 @@ class SameCategory(Layer):
         `(batch, length)`, bool.
     """
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         target, history = inputs
-        return (history == ops.expand_dims(target, 1)) & valid
+        same: Tensor = history == ops.expand_dims(target, 1)
+        return same & valid
 
-    def compute_output_spec(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor], valid: Tensor) -> Any:
         return keras.KerasTensor(valid.shape, "bool")
 
 
@@ -106,7 +110,7 @@ class ExactSearch(Layer):
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         target, z = input_shape
         units = -(-z[-1] // self.num_heads)
         self.w_a = self.add_weight(
@@ -114,7 +118,7 @@ class ExactSearch(Layer):
         )
         self.w_b = self.add_weight(shape=(self.num_heads, z[-1], units), name="w_b")
 
-    def call(self, inputs: Sequence[Any], valid: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor) -> Tensor:
         target, z = inputs
         # W_b^T W_a q of each head, so that z itself is multiplied once.
         forms = ops.einsum("hqu,hdu->hqd", self.w_a, self.w_b)
@@ -123,7 +127,7 @@ class ExactSearch(Layer):
         weights = masked_softmax(scores, ops.expand_dims(valid, 1))
         return ops.reshape(ops.matmul(weights, z), (-1, self.num_heads * z.shape[-1]))
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return (input_shape[1][0], self.num_heads * input_shape[1][-1])
 
 
@@ -141,23 +145,23 @@ class SearchLoss(LossLayer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.kept.put(inputs[1])
         return inputs[0]
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor:
         logit = self.kept.take()[-1]
         label = ops.cast(next(iter(labels.values())), "float32")
         rows = ops.binary_crossentropy(label, logit, from_logits=True)
         return mean_of_rows(rows, next(iter(weights.values()), None))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return tuple(input_shape[0])
 
 
@@ -166,7 +170,7 @@ def sim(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (200, 80),
-    activation: str | Callable[..., Any] = "dice",
+    activation: Activation = "dice",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -255,7 +259,7 @@ def sim(
 
 def _same_category(
     embed: FieldEmbedder, history: History, fields: Sequence[Field], name: str | None
-) -> Any:
+) -> Tensor:
     """Which behaviours share the target's category."""
     by_table = {field.emb: field for field in fields if field.belong == "item"}
     known = [f for f in history.fields if f.emb in by_table and f.values == 1]

@@ -7,7 +7,7 @@ Zhou et al., WWW 2024, https://arxiv.org/abs/2308.08487 (figure 3, eq. 3-6)
     history ─> embeddings + times ───────┴> a_t (e_t * q), sum ──> MLP ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field, Task
@@ -18,6 +18,7 @@ from recsys.layers.history_transformer import TIM
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation
 
 __all__ = ["Field", "Task", "tin"]
 
@@ -27,7 +28,7 @@ def tin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -7,7 +7,7 @@ Cheng et al., DLRS 2016, https://arxiv.org/abs/1606.07792 (figure 1, eq. 1-3)
              └─> embeddings ─> concat ─> MLP ─────────> deep ──┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -23,6 +23,7 @@ from recsys.layers.mlp import Tower
 from recsys.layers.table import Embedding
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Tensor
 
 __all__ = ["Field", "Task", "wide_deep"]
 
@@ -56,14 +57,14 @@ class CrossProduct(Layer):
         self.num_buckets = num_buckets
         self.size = min(prod(vocabulary_sizes), num_buckets)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         exact = self.size == prod(self.vocabulary_sizes)
         code = ops.cast(inputs[0], "int32")
         for ids, size in zip(inputs[1:], self.vocabulary_sizes[1:], strict=True):
             code = code * (size if exact else _SPREAD) + ops.cast(ids, "int32")
         return code if exact else ops.mod(code, self.size)
 
-    def compute_output_spec(self, inputs: Sequence[Any]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype="int32")
 
 
@@ -75,7 +76,7 @@ def wide_deep(
     crosses: Sequence[Sequence[str]] = (),
     num_buckets: int = 100_000,
     hidden_units: Sequence[int] = (1024, 512, 256),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,
@@ -136,7 +137,7 @@ def _cross(
     names: Sequence[str],
     buckets: int,
     num_logits: int,
-) -> Any:
+) -> Tensor:
     """The first-order logit of one cross-product, `(batch, num_logits)`."""
     single = {
         field.name: field.vocabulary_size

@@ -8,7 +8,7 @@ Zhang et al., ICML 2024, https://arxiv.org/abs/2403.02545 (figure 2, eq. 1-7)
     last X ─> MLP ─> sigmoid
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ from recsys.layers.mlp import FeedForwardLayer, Tower
 from recsys.layers.normalization import layer_norm
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "wukong"]
 
@@ -54,7 +55,7 @@ class WukongLayer(Layer):
         num_linear: int,
         rank: int,
         hidden_units: Sequence[int] = (),
-        activation: str | Callable[..., Any] = "relu",
+        activation: Activation = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,7 +69,7 @@ class WukongLayer(Layer):
         self.norm_products = layer_norm(name="norm_fm", **same)
         self.norm = layer_norm(name="norm", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         n, dim = input_shape[1:]
         total = self.num_fm + self.num_linear
         self.y = self.add_weight(
@@ -82,16 +83,17 @@ class WukongLayer(Layer):
                 shape=(total, n), initializer="glorot_uniform", name="r"
             )
         self.same_size = n == total
-        self.norm_products.build((None, n * self.rank))
-        self.mlp.build((None, n * self.rank))
-        width = self.mlp.compute_output_shape((None, n * self.rank))[-1]
+        flat = (input_shape[0], n * self.rank)
+        self.norm_products.build(flat)
+        self.mlp.build(flat)
+        width = self.mlp.compute_output_shape(flat)[-1]
         self.last = keras.layers.Dense(
             self.num_fm * dim, name="last", dtype=self.dtype_policy
         )
         self.last.build((None, width))
         self.norm.build((None, total, dim))
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         n, dim = inputs.shape[1:]
         by_column = ops.transpose(inputs, (0, 2, 1))  # (batch, dim, n)
         products = ops.matmul(inputs, ops.matmul(by_column, self.y))
@@ -102,7 +104,7 @@ class WukongLayer(Layer):
         shortcut = inputs if self.same_size else ops.matmul(self.r, inputs)
         return self.norm(ops.concatenate([fm, linear], axis=1) + shortcut)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.num_fm + self.num_linear, input_shape[2])
 
 
@@ -117,7 +119,7 @@ def wukong(
     rank: int = 8,
     fm_hidden_units: Sequence[int] = (64,),
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

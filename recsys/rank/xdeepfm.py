@@ -8,7 +8,7 @@ Lian et al., KDD 2018, https://arxiv.org/abs/1803.05170 (figure 5, eq. 6-9)
                               └─> concat ─> MLP ────────┘
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
+from recsys.types import Activation, Shape, Tensor
 
 __all__ = ["Field", "Task", "xdeepfm"]
 
@@ -59,7 +60,7 @@ class CIN(Layer):
     def __init__(
         self,
         units: Sequence[int],
-        activation: str | Callable[..., Any] | dict[str, Any] | None = None,
+        activation: Activation | dict[str, Any] | None = None,
         split_half: bool = False,
         l2_reg: float = 0.0,
         **kwargs: Any,
@@ -81,7 +82,7 @@ class CIN(Layer):
             for i, _ in enumerate(self.units)
         ]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         num_fields, dim = input_shape[1:]
         self.kernels = []
         maps = num_fields
@@ -99,7 +100,7 @@ class CIN(Layer):
             self.activations[i].build((None, dim, size))
             maps = size // 2 if self.split_half else size
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         x0 = ops.transpose(inputs, (0, 2, 1))  # (batch, dim, num_fields)
         x, pooled = x0, []
         for i, kernel in enumerate(self.kernels):
@@ -118,10 +119,10 @@ def xdeepfm(
     task: Task = Task("ctr"),
     *,
     cin_units: Sequence[int] = (100, 100),
-    cin_activation: str | Callable[..., Any] | None = None,
+    cin_activation: Activation | None = None,
     split_half: bool = False,
     hidden_units: Sequence[int] = (100, 64),
-    activation: str | Callable[..., Any] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     l2_reg: float = 0.0,
     use_bn: bool = False,

@@ -1,6 +1,6 @@
 """What `compile` decides: optimizer, losses, metrics, balance."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ class Compiled(keras.Model):
     """A model that maps what `compile` is given by its outputs."""
 
     _plan: Plan
+    _hang_state: Callable[[], None]
 
     @property
     def heads(self) -> dict[str, PredictLayer | None]:

@@ -11,10 +11,13 @@ import keras
 from recsys.data.writing import whole_file, whole_folder
 from recsys.feature._names import signature_names
 from recsys.train.logs import Logging
+from recsys.train.order import ModelOrder
 
 
 class Stored(Logging):
     """A model whose files are whole, and hold all of its state."""
+
+    _orders: ModelOrder
 
     def save(
         self,

@@ -283,7 +283,7 @@ def _to_last(variable: Any) -> Any:
 
     An exact metric has room for millions of rows, most of it empty.
     """
-    array = keras.ops.convert_to_numpy(variable)
+    array: Any = keras.ops.convert_to_numpy(variable)
     if array.ndim == 0 or array.any(axis=tuple(range(1, array.ndim)))[-1:].any():
         return array
     full = np.flatnonzero(array.any(axis=tuple(range(1, array.ndim))))

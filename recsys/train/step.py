@@ -23,6 +23,7 @@ class Stepping(Compiled):
     """A model that computes its loss by task."""
 
     train_function: Any
+    _step_turn: contextlib.AbstractContextManager[Any]
 
     def call(
         self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any

@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.interaction.pairs import field_pairs, inner_products
+from recsys.types import Shape, Tensor
 
 TYPES = ("all", "each", "interaction")
 
@@ -43,7 +44,7 @@ class BilinearInteraction(Layer):
         self.bilinear_type = bilinear_type
         self.product_1bit = product_1bit
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         dims = [shape[-1] for shape in input_shape]
         n, dim = len(dims), dims[0]
         if n < 2 or len(set(dims)) > 1:
@@ -67,7 +68,7 @@ class BilinearInteraction(Layer):
             for i, count in enumerate(matrices)
         ]
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         n, dim = len(inputs), inputs[0].shape[-1]
         if self.bilinear_type == "all":
             # One product of everything by one matrix.
@@ -90,7 +91,7 @@ class BilinearInteraction(Layer):
             return flat
         return ops.sum(ops.reshape(flat, (-1, n * (n - 1) // 2, dim)), axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         pairs = len(field_pairs(len(input_shape)))
         width = 1 if self.product_1bit else input_shape[0][-1]
         return (input_shape[0][0], pairs * width)
@@ -126,12 +127,12 @@ class BiLinearLayer(Layer):
         )
         self.low_rank = keras.layers.Dense(output_size, name="low_rank", **same)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         self.bilinear.build(input_shape)
         self.low_rank.build(self.bilinear.compute_output_shape(input_shape))
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         return self.low_rank(self.bilinear(inputs))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], self.output_size)

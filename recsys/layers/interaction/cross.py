@@ -1,6 +1,6 @@
 """Cross networks: every layer multiplies what it has by the input once more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.mlp import FeedForwardLayer, Tower, as_shapes
+from recsys.types import Activation, Shape, Tensor
 
 
 class Cross(Layer):
@@ -26,7 +27,7 @@ class Cross(Layer):
         super().__init__(**kwargs)
         self.l2_reg = l2_reg
 
-    def add_kernel(self, name: str, *shape: int) -> Any:
+    def add_kernel(self, name: str, *shape: int) -> Tensor:
         """Returns a new penalised weight."""
         return self.add_weight(
             shape=shape,
@@ -35,11 +36,11 @@ class Cross(Layer):
             name=name,
         )
 
-    def add_bias(self, width: int) -> Any:
+    def add_bias(self, width: int) -> Tensor:
         """Returns a new bias, zero at the start."""
         return self.add_weight(shape=(width,), initializer="zeros", name="bias")
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return as_shapes(input_shape)[-1]
 
 
@@ -59,12 +60,12 @@ class VectorCross(Cross):
         Deep & Cross Network for Ad Click Predictions, ADKDD 2017.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = as_shapes(input_shape)[-1][-1]
         self.kernel = self.add_kernel("kernel", width, 1)
         self.bias = self.add_bias(width)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x0, x = inputs
         return x0 * ops.matmul(x, self.kernel) + self.bias + x
 
@@ -104,7 +105,7 @@ class MatrixCross(Cross):
             )
         self.low_rank_dim = low_rank_dim
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         width = as_shapes(input_shape)[-1][-1]
         if self.low_rank_dim is None:
             self.kernel = self.add_kernel("kernel", width, width)
@@ -113,7 +114,7 @@ class MatrixCross(Cross):
             self.u = self.add_kernel("u", self.low_rank_dim, width)
         self.bias = self.add_bias(width)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x0, x = inputs
         if self.low_rank_dim is None:
             product = ops.matmul(x, self.kernel)
@@ -146,7 +147,7 @@ class CrossStack(Layer):
         """Returns a new cross layer with the given name and dtype."""
         raise NotImplementedError
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.layers = [
             self.new_layer(name=f"cross_{i}", dtype=self.dtype_policy)
             for i in range(self.layer_num)
@@ -155,7 +156,7 @@ class CrossStack(Layer):
         for layer in self.layers:
             layer.build([shape, shape])
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         if isinstance(inputs, (list, tuple)):
             inputs = ops.concatenate(inputs, axis=-1)
         x = inputs
@@ -163,7 +164,7 @@ class CrossStack(Layer):
             x = layer([inputs, x])
         return x
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shapes = as_shapes(input_shape)
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
@@ -211,16 +212,16 @@ class CrossNet(CrossStack):
 
 
 def cross_and_deep(
-    x: Any,
+    x: Tensor,
     cross: keras.layers.Layer,
     structure: str,
     num_logits: int,
     hidden_units: Sequence[int],
-    activation: str | Callable[..., Any],
+    activation: Activation,
     l2_reg: float,
     dropout: float,
     use_bn: bool,
-) -> Any:
+) -> Tensor:
     """Returns the logits of a cross network and an MLP.
 
     Args:

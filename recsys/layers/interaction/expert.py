@@ -3,6 +3,7 @@
 from enum import Enum
 from typing import Any
 
+from recsys.layers.base import Layer
 from recsys.layers.interaction.bilinear import BiLinearLayer
 from recsys.layers.interaction.cross import CrossNet
 from recsys.layers.interaction.gwpfm import GwPFM
@@ -30,6 +31,7 @@ class InteractionExpert(Enum):
         """Whether the embeddings must have one `dim`."""
         return self is not InteractionExpert.CrossNet
 
-    def init_layer(self, *args: Any, **kwargs: Any) -> Any:
+    def init_layer(self, *args: Any, **kwargs: Any) -> Layer:
         """Returns a new layer."""
-        return self.value(*args, **kwargs)
+        layer: Layer = self.value(*args, **kwargs)
+        return layer

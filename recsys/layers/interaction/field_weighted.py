@@ -9,6 +9,7 @@ from keras import ops
 from recsys.layers.base import Layer
 from recsys.layers.interaction.pairs import field_pairs
 from recsys.layers.interaction.product import identities, symmetric
+from recsys.types import Shape, Tensor
 
 
 class _PairSum(Layer):
@@ -17,7 +18,7 @@ class _PairSum(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         if len(input_shape) < 2:
             raise ValueError(
                 f"Layer {self.name!r}: there must be two fields with embeddings to "
@@ -34,7 +35,7 @@ class _PairSum(Layer):
             )
         return int(self.widths[0])
 
-    def upper(self, of_pairs: Any) -> Any:
+    def upper(self, of_pairs: Tensor) -> Tensor:
         """Returns `(num_fields, num_fields, ...)`: row i, column j of i < j, or 0."""
         n = len(self.widths)
         stored = [0] * (n * n)
@@ -44,7 +45,7 @@ class _PairSum(Layer):
         square = ops.take(ops.pad(of_pairs, padding), stored, axis=0)
         return ops.reshape(square, (n, n, *of_pairs.shape[1:]))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], 1)
 
 
@@ -63,13 +64,13 @@ class FwFM(_PairSum):
         Field-weighted Factorization Machines, WWW 2018.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         self.one_dim()
         pairs = len(field_pairs(len(self.widths)))
         self.r = self.add_weight(shape=(pairs, 1), initializer="ones", name="r")
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x = ops.stack(inputs, axis=-1)  # (batch, dim, fields)
         r = ops.squeeze(self.upper(self.r), axis=-1)
         return ops.expand_dims(ops.sum(ops.matmul(x, r) * x, axis=(1, 2)), -1)
@@ -92,7 +93,7 @@ class FmFM(_PairSum):
         FM2: Field-matrixed Factorization Machines, WWW 2021.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         mean = sum(self.widths) / len(self.widths)
         limit = (3 / mean) ** 0.5  # Glorot's, of one block
@@ -105,7 +106,7 @@ class FmFM(_PairSum):
             for i, width in enumerate(self.widths[:-1])
         ]
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x = ops.concatenate(inputs, axis=-1)
         total = sum(self.widths)
         rows = [
@@ -134,14 +135,14 @@ class FvFM(_PairSum):
         FM2: Field-matrixed Factorization Machines, WWW 2021.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         pairs = field_pairs(len(self.widths))
         self.m = self.add_weight(
             shape=(len(pairs), self.one_dim()), initializer="ones", name="m"
         )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x = ops.stack(inputs, axis=-1)  # (batch, dim, fields)
         x = ops.transpose(x, (1, 0, 2))  # one quadratic form for each dimension
         m = ops.transpose(self.upper(self.m), (2, 0, 1))
@@ -166,14 +167,14 @@ class FEFM(_PairSum):
         Field-Embedded Factorization Machines, https://arxiv.org/abs/2009.09931
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         pairs, dim = len(field_pairs(len(self.widths))), self.one_dim()
         self.kernel = self.add_weight(
             shape=(pairs, dim, dim), initializer=identities, name="kernel"
         )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x = ops.concatenate(inputs, axis=-1)
         blocks = ops.transpose(self.upper(symmetric(self.kernel)), (0, 2, 1, 3))
         matrix = ops.reshape(blocks, (x.shape[-1], x.shape[-1]))
@@ -196,7 +197,7 @@ class FFM(_PairSum):
         Field-aware Factorization Machines for CTR Prediction, RecSys 2016.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         if self.one_dim() % len(self.widths):
             raise ValueError(
@@ -204,7 +205,7 @@ class FFM(_PairSum):
                 f"{len(self.widths)} fields. Received: widths {self.widths}"
             )
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         n = len(inputs)
         v = [ops.split(x, n, axis=-1) for x in inputs]
         pairs = field_pairs(n)

@@ -6,6 +6,7 @@ from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.mlp import as_shapes
+from recsys.types import Shape, Tensor
 
 
 class FM(Layer):
@@ -35,7 +36,7 @@ class FM(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         dims = [shape[-1] for shape in as_shapes(input_shape)]
         if len(set(dims)) > 1:
             raise ValueError(
@@ -43,7 +44,7 @@ class FM(Layer):
                 f"Received: dims {dims}"
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         if isinstance(inputs, (list, tuple)):
             v = ops.concatenate(inputs, axis=-1)  # (batch, num_fields * dim)
             dim = inputs[0].shape[-1]

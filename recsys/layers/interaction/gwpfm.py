@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from recsys.layers.base import Layer
+from recsys.types import Shape, Tensor
 
 
 class GwPFM(Layer):
@@ -52,7 +53,7 @@ class GwPFM(Layer):
         self.num_groups = num_groups
         self.field_group_idx = list(groups)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         n = self.num_groups
         widths = {shape[-1] for shape in input_shape}
         if len(input_shape) != len(self.field_group_idx):
@@ -73,7 +74,7 @@ class GwPFM(Layer):
         self._stored = np.zeros((n, n), "int32")
         self._stored[a, b] = self._stored[b, a] = np.arange(len(a))
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         n = self.num_groups
         dim = inputs[0].shape[-1] // n
         v = [ops.reshape(x, (-1, n, dim)) for x in inputs]
@@ -91,9 +92,9 @@ class GwPFM(Layer):
         u = ops.matmul(r, products) - ops.matmul(r_own, own)
         return 0.5 * ops.squeeze(u, axis=1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], input_shape[0][-1] // self.num_groups)
 
 
-def _sum(terms: Sequence[Any]) -> Any:
+def _sum(terms: Sequence[Tensor]) -> Tensor:
     return sum(terms[1:], start=terms[0])

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 from keras import ops
+
+from recsys.types import Tensor
 
 
 def field_pairs(num_fields: int) -> list[tuple[int, int]]:
@@ -12,7 +13,7 @@ def field_pairs(num_fields: int) -> list[tuple[int, int]]:
     return list(combinations(range(num_fields), 2))
 
 
-def pair_embeddings(embeddings: Sequence[Any]) -> tuple[Any, Any]:
+def pair_embeddings(embeddings: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Returns e_i and e_j of every pair, each `(num_pairs, batch, dim)`.
 
     Memory and time grow with the number of pairs; prefer `inner_products` or a matrix
@@ -29,7 +30,7 @@ def pair_embeddings(embeddings: Sequence[Any]) -> tuple[Any, Any]:
     )
 
 
-def inner_products(embeddings: Any, others: Any = None) -> Any:
+def inner_products(embeddings: Tensor, others: Tensor | None = None) -> Tensor:
     """Returns <e_i, f_j> of every pair i < j, `(batch, num_pairs)`.
 
     Args:

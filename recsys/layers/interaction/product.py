@@ -1,6 +1,6 @@
 """Products of pairs of embeddings, by inner product, outer product, or a kernel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from recsys.layers.interaction.pairs import (
     inner_products,
     pair_embeddings,
 )
+from recsys.types import Activation, Shape, Tensor
 
 KERNELS = ("num", "vec", "mat")
 
@@ -20,7 +21,7 @@ KERNELS = ("num", "vec", "mat")
 class _Pairs(Layer):
     """What layers on pairs of embeddings have in common: the check of their input."""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         dims = [shape[-1] for shape in input_shape]
         if len(dims) < 2 or len(set(dims)) > 1:
             raise ValueError(
@@ -39,10 +40,10 @@ class InnerProduct(_Pairs):
         `(batch, num_pairs)`.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         return inner_products(ops.stack(inputs, axis=1))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], len(field_pairs(len(input_shape))))
 
 
@@ -57,12 +58,12 @@ class OuterProduct(_Pairs):
         `(batch, dim * dim)`.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         f = sum(inputs[1:], start=inputs[0])
         outer = ops.expand_dims(f, 2) * ops.expand_dims(f, 1)
         return ops.reshape(outer, (-1, f.shape[-1] ** 2))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], input_shape[0][-1] ** 2)
 
 
@@ -94,7 +95,7 @@ class KernelProduct(_Pairs):
             )
         self.kernel_type = kernel_type
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         dim = input_shape[0][-1]
         if self.kernel_type == "mat":
@@ -105,7 +106,7 @@ class KernelProduct(_Pairs):
             unit = "ones"
         self.kernel = self.add_weight(shape=shape, initializer=unit, name="kernel")
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         if self.kernel_type == "num":
             return inner_products(ops.stack(inputs, axis=1)) * self.kernel
         left, right = pair_embeddings(inputs)
@@ -116,11 +117,11 @@ class KernelProduct(_Pairs):
             left = left * ops.expand_dims(kernels, 1)
         return ops.transpose(ops.sum(left * right, axis=-1))
 
-    def kernels(self) -> Any:
+    def kernels(self) -> Tensor:
         """Returns what the embeddings are multiplied with, one for each pair."""
         return self.kernel
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], len(field_pairs(len(input_shape))))
 
 
@@ -139,16 +140,16 @@ class SymmetricProduct(KernelProduct):
         Field-Embedded Factorization Machines, https://arxiv.org/abs/2009.09931
     """
 
-    def kernels(self) -> Any:
+    def kernels(self) -> Tensor:
         return symmetric(self.kernel)
 
 
-def symmetric(kernel: Any) -> Any:
+def symmetric(kernel: Tensor) -> Tensor:
     """Returns (U + U^T) / 2 of each pair, `(num_pairs, dim, dim)`."""
     return 0.5 * (kernel + ops.transpose(kernel, (0, 2, 1)))
 
 
-def identities(shape: Any, dtype: Any = None) -> Any:
+def identities(shape: Shape, dtype: Any = None) -> Tensor:
     """Initializes `(num_pairs, dim, dim)` with identity matrices."""
     eye = ops.expand_dims(ops.eye(shape[-1], dtype=dtype), 0)
     return ops.tile(eye, (shape[0], 1, 1))
@@ -178,7 +179,7 @@ class NetProduct(_Pairs):
         self,
         hidden: int = 20,
         units: int = 1,
-        activation: str | Callable[..., Any] | dict[str, Any] = "relu",
+        activation: Activation | dict[str, Any] = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -189,7 +190,7 @@ class NetProduct(_Pairs):
             activation, name="activation", dtype=self.dtype_policy
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         super().build(input_shape)
         dim = input_shape[0][-1]
         self.kernel_1, self.bias_1, self.norm_1 = self._layer(1, 3 * dim, self.hidden)
@@ -198,7 +199,9 @@ class NetProduct(_Pairs):
         )
         self.nonlinear.build((self.num_pairs, None, self.hidden))
 
-    def _layer(self, i: int, rows: int, columns: int) -> Any:
+    def _layer(
+        self, i: int, rows: int, columns: int
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         limit = (6 / (rows + columns)) ** 0.5  # Glorot's, of one pair
         kernel = self.add_weight(
             shape=(self.num_pairs, rows, columns),
@@ -214,7 +217,7 @@ class NetProduct(_Pairs):
         )
         return kernel, bias, (scale, shift)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         left, right = pair_embeddings(inputs)
         x = ops.concatenate([left, right, left * right], axis=-1)
         x = _norm(ops.matmul(x, self.kernel_1) + self.bias_1, *self.norm_1)
@@ -223,11 +226,11 @@ class NetProduct(_Pairs):
         width = self.num_pairs * self.units
         return ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, width))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], len(field_pairs(len(input_shape))) * self.units)
 
 
-def _norm(x: Any, scale: Any, shift: Any) -> Any:
+def _norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Normalises each row of `(pairs, batch, units)` over its pairs and units."""
     z = ops.cast(x, "float32")
     mean, variance = ops.moments(z, axes=(0, 2), keepdims=True)
@@ -259,7 +262,7 @@ class ProductLayer(Layer):
         inner: bool = True,
         outer: bool = False,
         kernel_type: str | None = "mat",
-        activation: str | Callable[..., Any] | dict[str, Any] | None = None,
+        activation: Activation | dict[str, Any] | None = None,
         net_size: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -288,15 +291,15 @@ class ProductLayer(Layer):
         elif outer:
             self.products.append(KernelProduct(str(kernel_type), name="outer", **same))
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         for product in self.products:
             product.build(input_shape)
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         products = [product(inputs) for product in self.products]
         return ops.concatenate([*inputs, *products], axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         shapes = [
             product.compute_output_shape(input_shape) for product in self.products
         ]

@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.normalization import layer_norm
+from recsys.types import Shape, Tensor
 
 
 class FieldSENet(Layer):
@@ -29,7 +30,7 @@ class FieldSENet(Layer):
         super().__init__(**kwargs)
         self.reduction_ratio = reduction_ratio
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         fields = len(input_shape)
         inner = max(1, fields // self.reduction_ratio)
         same = {"use_bias": False, "dtype": self.dtype_policy}
@@ -38,11 +39,11 @@ class FieldSENet(Layer):
         self.squeeze.build((None, fields))
         self.excite.build((None, inner))
 
-    def call(self, inputs: Sequence[Any]) -> list[Any]:
+    def call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         means = [ops.mean(e, axis=-1, keepdims=True) for e in inputs]
         weights = self.excite(self.squeeze(ops.concatenate(means, axis=-1)))
-        weights = ops.split(weights, len(inputs), axis=-1)
-        return [a * e for a, e in zip(weights, inputs, strict=True)]
+        each = ops.split(weights, len(inputs), axis=-1)
+        return [a * e for a, e in zip(each, inputs, strict=True)]
 
 
 class SENet(Layer):
@@ -74,7 +75,7 @@ class SENet(Layer):
         self.reduction_ratio = reduction_ratio
         self.num_groups = num_groups
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         dims = {shape[-1] for shape in input_shape}
         if len(dims) > 1 or max(dims) % self.num_groups:
             raise ValueError(
@@ -93,7 +94,7 @@ class SENet(Layer):
         self.excite.build((None, inner))
         self.norm.build((None, self.fields, self.dim))
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         e = ops.concatenate(inputs, axis=-1)
         size = self.dim // self.num_groups
         groups = ops.reshape(e, (-1, self.fields * self.num_groups, size))
@@ -102,5 +103,5 @@ class SENet(Layer):
         u = ops.reshape(e * weights + e, (-1, self.fields, self.dim))
         return ops.reshape(self.norm(u), (-1, self.fields * self.dim))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (input_shape[0][0], sum(shape[-1] for shape in input_shape))

@@ -5,6 +5,7 @@ from typing import Any
 from keras import ops
 
 from recsys.layers.matching.negatives import NegativesOfRows
+from recsys.types import Tensor
 
 
 class CosineContrastive(NegativesOfRows):
@@ -36,7 +37,7 @@ class CosineContrastive(NegativesOfRows):
         self.margin = margin
         self.negative_weight = negative_weight
 
-    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+    def of_scores(self, positive: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
         w = self.negative_weight
         share = 1.0 if w is None else w / negative.shape[1]
         hinges = ops.where(counts, ops.relu(negative - self.margin), 0)

@@ -12,6 +12,7 @@ from recsys.layers.matching.match_loss import (
     there_before,
 )
 from recsys.layers.sampling import CountedFrequency, StreamingFrequency, UniformSampler
+from recsys.types import Tensor
 
 
 class InBatchSoftmax(MatchLoss):
@@ -79,8 +80,13 @@ class InBatchSoftmax(MatchLoss):
         return super().reads | ({} if self.known is None else {self.known: None})
 
     def rows(
-        self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
-    ) -> Any:
+        self,
+        user: Tensor,
+        item: Tensor,
+        ids: Tensor,
+        x: Mapping[str, Tensor],
+        training: bool,
+    ) -> Tensor:
         columns = ids = ops.reshape(ids, (-1,))
         if isinstance(self.frequency, StreamingFrequency):
             if self.subtract_log_q and training:

@@ -7,14 +7,15 @@ import keras
 from keras import ops
 
 from recsys.layers.losses import LossLayer
+from recsys.types import Shape, Tensor, Weights
 
 IMPOSSIBLE = -1e30
 """Logit of what cannot be; `exp` of it is 0 in float32 and bfloat16 alike."""
 
 
 def softmax_loss(
-    positive: Any, negative: Any, masked: Any, hardest: int | None = None
-) -> Any:
+    positive: Tensor, negative: Tensor, masked: Tensor, hardest: int | None = None
+) -> Tensor:
     """Returns `-log softmax` of the positive among itself and negatives, `(rows,)`.
 
     Args:
@@ -29,7 +30,7 @@ def softmax_loss(
     return ops.softplus(ops.logsumexp(negative, axis=1) - positive)
 
 
-def there_before(ids: Any) -> Any:
+def there_before(ids: Tensor) -> Tensor:
     """Which ids are in the list twice, all but one of each, `(n,)`, bool."""
     order = ops.argsort(ids)
     ordered = ops.take(ids, order)
@@ -96,13 +97,14 @@ class MatchLoss(LossLayer):
     def bind(self, model: Any) -> None:
         """Finds the item tower, which is a part of the model, not of this layer."""
 
-        def vectors(ids: Any, training: bool) -> Any:
+        def vectors(ids: Tensor, training: bool) -> Tensor:
             (item_id,) = model.item_model.input
-            return model.item_model({item_id: ids}, training=training)
+            found: Tensor = model.item_model({item_id: ids}, training=training)
+            return found
 
         self._vectors = vectors
 
-    def call(self, inputs: Sequence[Any], valid: Any = None) -> Any:
+    def call(self, inputs: Sequence[Tensor], valid: Tensor | None = None) -> Tensor:
         user, item, *_ = inputs
         self.kept.put((*inputs, valid))
         if len(user.shape) == 2:
@@ -114,11 +116,11 @@ class MatchLoss(LossLayer):
 
     def loss(
         self,
-        labels: Mapping[str, Any],
-        weights: Mapping[str, Any],
-        x: Mapping[str, Any],
+        labels: Mapping[str, Tensor],
+        weights: Weights,
+        x: Mapping[str, Tensor],
         training: bool,
-    ) -> Any:
+    ) -> Tensor:
         user, item, ids, *steps, interests = self.kept.take()[-1]
         if steps:
             states, ids = steps
@@ -132,7 +134,9 @@ class MatchLoss(LossLayer):
         rows = self.rows(user, item, ids, x, training)
         return self.mean_of_items(rows, ids, x)
 
-    def mean_of_items(self, rows: Any, ids: Any, x: Mapping[str, Any]) -> Any:
+    def mean_of_items(
+        self, rows: Tensor, ids: Tensor, x: Mapping[str, Tensor]
+    ) -> Tensor:
         """Returns the mean of rows whose item is one, weighed, a scalar.
 
         Args:
@@ -148,7 +152,7 @@ class MatchLoss(LossLayer):
             valid *= ops.repeat(own, ids.shape[1])
         return ops.sum(valid * rows) / ops.maximum(count, 1.0)
 
-    def read_out(self, interests: Any, item: Any, valid: Any) -> Any:
+    def read_out(self, interests: Tensor, item: Tensor, valid: Tensor) -> Tensor:
         """Returns of a user's interests the one next to the item, `(batch, dim)`.
 
         No gradient reaches the others; of equal ones it is the first.
@@ -160,8 +164,13 @@ class MatchLoss(LossLayer):
         return ops.sum(ops.expand_dims(best, 2) * interests, axis=1)
 
     def rows(
-        self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
-    ) -> Any:
+        self,
+        user: Tensor,
+        item: Tensor,
+        ids: Tensor,
+        x: Mapping[str, Tensor],
+        training: bool,
+    ) -> Tensor:
         """Returns the loss of each row, `(rows,)`.
 
         Args:
@@ -174,5 +183,5 @@ class MatchLoss(LossLayer):
         """
         raise NotImplementedError
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         return (input_shape[0][0], 1)

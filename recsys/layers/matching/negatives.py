@@ -7,6 +7,7 @@ from keras import ops
 
 from recsys.layers.matching.match_loss import MatchLoss
 from recsys.layers.sampling import UniformSampler, draw_unseen
+from recsys.types import Tensor
 
 
 class NegativesOfRows(MatchLoss):
@@ -50,8 +51,13 @@ class NegativesOfRows(MatchLoss):
         return super().reads | ({} if self.unseen is None else {self.unseen: None})
 
     def rows(
-        self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
-    ) -> Any:
+        self,
+        user: Tensor,
+        item: Tensor,
+        ids: Tensor,
+        x: Mapping[str, Tensor],
+        training: bool,
+    ) -> Tensor:
         if self.num_negatives is not None and self.unseen is not None:
             negative, counts = self._own_draws(user, ids, x[self.unseen], training)
         else:
@@ -61,7 +67,7 @@ class NegativesOfRows(MatchLoss):
             positive / self.temperature, negative / self.temperature, counts
         )
 
-    def scores(self, user: Any, vectors: Any, training: bool) -> Any:
+    def scores(self, user: Tensor, vectors: Tensor, training: bool) -> Tensor:
         """Returns the scores of users and items, `(rows, num)`.
 
         Args:
@@ -75,8 +81,8 @@ class NegativesOfRows(MatchLoss):
         return ops.matmul(vectors, ops.expand_dims(user, 2))[..., 0]
 
     def _shared_draw(
-        self, user: Any, ids: Any, x: Mapping[str, Any], training: bool
-    ) -> tuple[Any, Any]:
+        self, user: Tensor, ids: Tensor, x: Mapping[str, Tensor], training: bool
+    ) -> tuple[Tensor, Tensor]:
         if self.num_negatives is None:
             drawn = ops.arange(self.reserved, self.vocabulary_size, dtype="int32")
         else:
@@ -90,8 +96,8 @@ class NegativesOfRows(MatchLoss):
         return self.scores(user, vectors, training), counts
 
     def _own_draws(
-        self, user: Any, ids: Any, seen: Any, training: bool
-    ) -> tuple[Any, Any]:
+        self, user: Tensor, ids: Tensor, seen: Tensor, training: bool
+    ) -> tuple[Tensor, Tensor]:
         num = self.num_negatives or 1
         drawn, any_left = draw_unseen(
             ops.concatenate([ops.cast(seen, "int32"), ids], axis=1),
@@ -107,7 +113,7 @@ class NegativesOfRows(MatchLoss):
         negative = self.scores(user, vectors, training)
         return negative, ops.repeat(any_left, ids.shape[1], axis=0)
 
-    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+    def of_scores(self, positive: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
         """Returns the loss of each row, `(rows,)`.
 
         Args:

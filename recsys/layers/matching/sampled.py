@@ -6,6 +6,7 @@ from keras import ops
 
 from recsys.layers.matching.match_loss import IMPOSSIBLE
 from recsys.layers.matching.negatives import NegativesOfRows
+from recsys.types import Tensor
 
 
 class SampledCrossentropy(NegativesOfRows):
@@ -19,7 +20,7 @@ class SampledCrossentropy(NegativesOfRows):
         Recommendation, ICDM 2018, section III-E.
     """
 
-    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+    def of_scores(self, positive: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
         others = ops.where(counts, ops.softplus(negative), 0)
         return ops.softplus(-positive) + ops.sum(others, axis=1)
 
@@ -34,7 +35,7 @@ class SampledBPR(NegativesOfRows):
         BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009.
     """
 
-    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+    def of_scores(self, positive: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
         losses = ops.softplus(negative - ops.expand_dims(positive, 1))
         count = ops.sum(ops.cast(counts, "float32"), axis=1)
         losses = ops.sum(ops.where(counts, losses, 0), axis=1)
@@ -52,7 +53,7 @@ class Top1(NegativesOfRows):
         section 3.2.
     """
 
-    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+    def of_scores(self, positive: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
         losses = ops.sigmoid(negative - ops.expand_dims(positive, 1))
         losses += ops.sigmoid(ops.square(negative))
         count = ops.sum(ops.cast(counts, "float32"), axis=1)
@@ -78,7 +79,7 @@ class BPRMax(NegativesOfRows):
         super().__init__(*args, **kwargs)
         self.regularization = regularization
 
-    def of_scores(self, positive: Any, negative: Any, counts: Any) -> Any:
+    def of_scores(self, positive: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
         log_w = ops.log_softmax(ops.where(counts, negative, IMPOSSIBLE), axis=1)
         before = -ops.softplus(negative - ops.expand_dims(positive, 1))
         loss = -ops.logsumexp(log_w + before, axis=1)

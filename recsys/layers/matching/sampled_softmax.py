@@ -9,6 +9,7 @@ from keras import ops
 from recsys.layers.matching.match_loss import MatchLoss, softmax_loss
 from recsys.layers.normalization import shapes_may_vary
 from recsys.layers.sampling import SAMPLERS
+from recsys.types import Tensor
 
 
 class SampledSoftmax(MatchLoss):
@@ -64,13 +65,22 @@ class SampledSoftmax(MatchLoss):
         self.draws.build(None)
 
     def rows(
-        self, user: Any, item: Any, ids: Any, x: Mapping[str, Any], training: bool
-    ) -> Any:
+        self,
+        user: Tensor,
+        item: Tensor,
+        ids: Tensor,
+        x: Mapping[str, Tensor],
+        training: bool,
+    ) -> Tensor:
         return self.among(user, item, ids, lambda drawn: self._vectors(drawn, training))
 
     def among(
-        self, user: Any, item: Any, ids: Any, vectors_of: Callable[[Any], Any]
-    ) -> Any:
+        self,
+        user: Tensor,
+        item: Tensor,
+        ids: Tensor,
+        vectors_of: Callable[[Tensor], Tensor],
+    ) -> Tensor:
         """Returns the loss of each row among the vectors of ids that are drawn.
 
         Args:
@@ -84,7 +94,7 @@ class SampledSoftmax(MatchLoss):
             drawn = self.draws.draw(self.num_negatives, self.seed_generator)
         vectors = ops.cast(vectors_of(drawn), "float32")
 
-        def losses(user: Any, item: Any, ids: Any) -> Any:
+        def losses(user: Tensor, item: Tensor, ids: Tensor) -> Tensor:
             logits = self._logit(ops.matmul(user, ops.transpose(vectors)), drawn)
             if self._all:
                 own = ops.maximum(ids - self.reserved, 0)
@@ -100,7 +110,7 @@ class SampledSoftmax(MatchLoss):
         rows = losses(*(ops.take(part, real, axis=0) for part in (user, item, ids)))
         return ops.scatter(ops.expand_dims(real, 1), rows, ops.shape(ids))
 
-    def _logit(self, score: Any, ids: Any) -> Any:
+    def _logit(self, score: Tensor, ids: Tensor) -> Tensor:
         score = score / self.temperature
         if self._all or not self.subtract_log_q:
             return score

@@ -16,6 +16,7 @@ from recsys.metrics.streaming.rows import (
 )
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.saving import saved
+from recsys.types import Tensor, TensorLike
 
 
 @saved
@@ -112,7 +113,12 @@ class BinnedAUC(SumMetric):
         check(self)
         super().__init__(2 * self.bins, name=name, **kwargs)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self,
+        y_true: TensorLike,
+        y_pred: TensorLike,
+        sample_weight: TensorLike | None = None,
+    ) -> None:
         """Adds the rows of a batch.
 
         Args:
@@ -135,7 +141,7 @@ class BinnedAUC(SumMetric):
         sums = ops.convert_to_numpy(self.sums()).astype("float64")
         return area_of_bins(sums[self.bins :], sums[: self.bins])
 
-    def result(self) -> Any:
+    def result(self) -> Tensor | float:
         if is_traced(self._total):
             return ops.convert_to_tensor(float("nan"))
         return self.area().auc

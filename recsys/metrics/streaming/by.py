@@ -8,6 +8,7 @@ from recsys.metrics.breakdown import breakdown
 from recsys.metrics.named import NamedMetric
 from recsys.metrics.streaming.rows import RowMetric, one_of
 from recsys.saving import saved
+from recsys.types import TensorLike
 
 
 @saved
@@ -69,12 +70,12 @@ class By(RowMetric):
 
     def update_state(
         self,
-        y_true: Any,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        groups: Any = None,
-        by: Any = None,
-        logits: Any = None,
+        y_true: TensorLike,
+        y_pred: TensorLike | None = None,
+        sample_weight: TensorLike | None = None,
+        groups: TensorLike | None = None,
+        by: TensorLike | None = None,
+        logits: TensorLike | None = None,
     ) -> None:
         """Holds the rows of a batch; see `RowMetric.update_state`.
 
@@ -97,8 +98,8 @@ class By(RowMetric):
         self._of_logits = of_logits
         super().update_state(y_true, scores, sample_weight, groups, by)
 
-    def value(self, **rows: Any) -> dict[str, Any]:
-        values: dict[str, Any] = {}
+    def value(self, **rows: Any) -> dict[str, float]:
+        values: dict[str, float] = {}
         for name in self.names:
             metric = partial(NamedMetric(name), from_logits=bool(self._of_logits))
             table = breakdown(metric, **rows)

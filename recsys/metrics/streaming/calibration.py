@@ -8,6 +8,7 @@ from recsys.metrics.calibration import Strategy, check_bins, ece, field_ece, mce
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import RowSums, probability, ratio
 from recsys.saving import saved
+from recsys.types import Tensor
 
 
 @saved
@@ -24,10 +25,10 @@ class BrierScore(RowSums):
     def __init__(self, name: str = "brier_score", **kwargs: Any) -> None:
         super().__init__(2, name=name, **kwargs)
 
-    def of_rows(self, y: Any, score: Any) -> list[Any]:
+    def of_rows(self, y: Tensor, score: Tensor) -> list[Tensor]:
         return [ops.square(probability(score) - y), ops.ones_like(y)]
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         return ratio(*ops.unstack(self.sums()))
 
 
@@ -37,7 +38,7 @@ class _Clicks(RowSums):
     def __init__(self, *, name: str, **kwargs: Any) -> None:
         super().__init__(2, name=name, **kwargs)
 
-    def of_rows(self, y: Any, score: Any) -> list[Any]:
+    def of_rows(self, y: Tensor, score: Tensor) -> list[Tensor]:
         return [probability(score), y]
 
 
@@ -55,7 +56,7 @@ class PCOC(_Clicks):
     def __init__(self, name: str = "pcoc", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         predicted, observed = ops.unstack(self.sums())
         return ratio(predicted, observed)
 
@@ -67,7 +68,7 @@ class COPC(_Clicks):
     def __init__(self, name: str = "copc", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         predicted, observed = ops.unstack(self.sums())
         return ratio(observed, predicted)
 
@@ -79,7 +80,7 @@ class CalibrationBias(_Clicks):
     def __init__(self, name: str = "calibration_bias", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         predicted, observed = ops.unstack(self.sums())
         return predicted - observed
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.diversity import category_distances, cosine_distances
 from recsys.metrics.exposure import coverage_of, entropy_of, exposure, gini_of
@@ -17,12 +18,13 @@ from recsys.metrics.lists import check_k
 from recsys.metrics.popularity import in_tail, means_of, popularity_lifts, surprise
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.saving import saved
+from recsys.types import Tensor
 
 
 class _OfLists(keras.metrics.Metric):
     """A metric of lists of ids, and of a table that says what is known of each id."""
 
-    def _keep(self, name_of_table: str, table: Any, k: int | None) -> None:
+    def _keep(self, name_of_table: str, table: ArrayLike, k: int | None) -> None:
         """Keeps the table, and the name of its argument for the config."""
         check_k(k, f"{type(self).__name__}: ")
         self.name_of_table = name_of_table
@@ -49,7 +51,7 @@ class _Exposure(_OfLists):
     of_counts: Callable[[Any], float]
 
     def __init__(
-        self, catalogue: Any, k: int | None = None, name: str = "", **kwargs: Any
+        self, catalogue: ArrayLike, k: int | None = None, name: str = "", **kwargs: Any
     ) -> None:
         super().__init__(name=name or self.own_name, **kwargs)
         self._keep("catalogue", catalogue, k)
@@ -57,7 +59,7 @@ class _Exposure(_OfLists):
             (len(self.table),), "zeros", "int32", name="counts"
         )
 
-    def update_state(self, ranked: Any) -> None:
+    def update_state(self, ranked: ArrayLike) -> None:
         """Adds lists of ids, best first, `(batch, length)`; -1 fills shorter ones."""
         counts = exposure(ranked, catalogue=self.table, k=self.k)
         self._counts.assign_add(ops.cast(counts, "int32"))
@@ -106,24 +108,29 @@ class _MeanOfLists(_OfLists, SumMetric):
     """Mean of a value of each list; undefined ones are skipped."""
 
     def __init__(
-        self, name_of_table: str, table: Any, k: int | None, name: str, **kwargs: Any
+        self,
+        name_of_table: str,
+        table: ArrayLike,
+        k: int | None,
+        name: str,
+        **kwargs: Any,
     ) -> None:
         super().__init__(2, name=name, **kwargs)
         self._keep(name_of_table, table, k)
 
-    def update_state(self, ranked: Any) -> None:
+    def update_state(self, ranked: ArrayLike) -> None:
         """Adds lists of ids, best first, `(batch, length)`; -1 fills shorter ones."""
         self._add(self.values(ranked))
 
-    def _add(self, values: Any) -> None:
+    def _add(self, values: NDArray[Any]) -> None:
         defined = values[~np.isnan(values)]
         self.add(ops.cast([defined.sum(), len(defined)], "float32"))
 
-    def values(self, ranked: Any) -> Any:
+    def values(self, ranked: ArrayLike) -> NDArray[Any]:
         """Returns the value of each list, NaN where it is undefined."""
         raise NotImplementedError
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         total, count = ops.unstack(self.sums())
         return total / count
 
@@ -145,14 +152,14 @@ class IntraListDistance(_MeanOfLists):
 
     def __init__(
         self,
-        vectors: Any,
+        vectors: ArrayLike,
         k: int | None = None,
         name: str = "intra_list_distance",
         **kwargs: Any,
     ) -> None:
         super().__init__("vectors", vectors, k, name, **kwargs)
 
-    def values(self, ranked: Any) -> Any:
+    def values(self, ranked: ArrayLike) -> NDArray[Any]:
         return cosine_distances(ranked, self.table, self.k)
 
 
@@ -167,14 +174,14 @@ class CategoryDistance(_MeanOfLists):
 
     def __init__(
         self,
-        categories: Any,
+        categories: ArrayLike,
         k: int | None = None,
         name: str = "category_distance",
         **kwargs: Any,
     ) -> None:
         super().__init__("categories", categories, k, name, **kwargs)
 
-    def values(self, ranked: Any) -> Any:
+    def values(self, ranked: ArrayLike) -> NDArray[Any]:
         return category_distances(ranked, self.table, self.k)
 
 
@@ -184,14 +191,14 @@ class _OfCounts(_MeanOfLists):
     own_name = ""
 
     def __init__(
-        self, counts: Any, k: int | None = None, name: str = "", **kwargs: Any
+        self, counts: ArrayLike, k: int | None = None, name: str = "", **kwargs: Any
     ) -> None:
         super().__init__("counts", counts, k, name or self.own_name, **kwargs)
 
-    def values(self, ranked: Any) -> Any:
+    def values(self, ranked: ArrayLike) -> NDArray[Any]:
         return means_of(self.of_items(), ranked, self.k)
 
-    def of_items(self) -> Any:
+    def of_items(self) -> NDArray[Any]:
         """Returns a number for each id."""
         return self.table
 
@@ -208,12 +215,12 @@ class Novelty(_OfCounts):
     own_name = "novelty"
 
     def __init__(
-        self, counts: Any, k: int | None = None, reserved: int = 0, **kwargs: Any
+        self, counts: ArrayLike, k: int | None = None, reserved: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(counts, k, **kwargs)
         self.reserved = reserved
 
-    def of_items(self) -> Any:
+    def of_items(self) -> NDArray[Any]:
         return surprise(self.table, self.reserved)
 
     def get_config(self) -> dict[str, Any]:
@@ -243,7 +250,7 @@ class LongTailShare(_OfCounts):
 
     own_name = "long_tail_share"
 
-    def of_items(self) -> Any:
+    def of_items(self) -> NDArray[Any]:
         return in_tail(self.table)
 
 
@@ -258,6 +265,8 @@ class PopularityLift(_OfCounts):
 
     own_name = "popularity_lift"
 
-    def update_state(self, ranked: Any, history: Any) -> None:  # type: ignore[override]
+    def update_state(  # type: ignore[override]
+        self, ranked: ArrayLike, history: tuple[ArrayLike, ArrayLike]
+    ) -> None:
         """Adds lists and, as `(offsets, ids)`, what their users chose."""
         self._add(popularity_lifts(ranked, history, self.table, self.k))

@@ -9,6 +9,7 @@ from keras import ops
 from recsys.metrics.streaming.rows import one_of
 from recsys.metrics.streaming.sums import RowSums, probability
 from recsys.saving import saved
+from recsys.types import Tensor, TensorLike
 
 
 @saved
@@ -45,10 +46,10 @@ class LogLoss(RowSums):
 
     def update_state(
         self,
-        y_true: Any,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        logits: Any = None,
+        y_true: TensorLike,
+        y_pred: TensorLike | None = None,
+        sample_weight: TensorLike | None = None,
+        logits: TensorLike | None = None,
     ) -> None:
         """Adds the rows of a batch.
 
@@ -67,7 +68,9 @@ class LogLoss(RowSums):
         of_rows = partial(self.of_rows, of_logits=of_logits)
         self._add_rows(y_true, scores, sample_weight, of_rows)
 
-    def of_rows(self, y: Any, score: Any, of_logits: bool = False) -> list[Any]:
+    def of_rows(
+        self, y: Tensor, score: Tensor, of_logits: bool = False
+    ) -> list[Tensor]:
         if of_logits:
             loss = ops.maximum(score, 0) - score * y
             loss += ops.log1p(ops.exp(-ops.abs(score)))
@@ -77,7 +80,7 @@ class LogLoss(RowSums):
             loss = -(y * ops.log(p) + (1 - y) * ops.log1p(-p))
         return [loss, ops.ones_like(y)]
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         loss, weight = ops.unstack(self.sums())
         return loss / weight
 
@@ -120,10 +123,12 @@ class NormalizedEntropy(LogLoss):
             )
         self.prior = prior
 
-    def of_rows(self, y: Any, score: Any, of_logits: bool = False) -> list[Any]:
+    def of_rows(
+        self, y: Tensor, score: Tensor, of_logits: bool = False
+    ) -> list[Tensor]:
         return [*super().of_rows(y, score, of_logits), y]
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         loss, weight, positive = ops.unstack(self.sums())
         rate = positive / weight if self.prior is None else self.prior + 0 * weight
         inside = ops.logical_and(rate > 0, rate < 1)

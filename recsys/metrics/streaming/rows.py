@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 import keras
 from keras import ops
+from numpy.typing import NDArray
 
 from recsys.feature._constraints import Constraint, Integer, Maybe, Text, check
+from recsys.types import Tensor, TensorLike
 
 _MOST_ROWS = 2**30
 
@@ -74,11 +76,11 @@ class RowMetric(keras.metrics.Metric):
 
     def update_state(
         self,
-        y_true: Any,
-        y_pred: Any,
-        sample_weight: Any = None,
-        groups: Any = None,
-        by: Any = None,
+        y_true: TensorLike,
+        y_pred: TensorLike,
+        sample_weight: TensorLike | None = None,
+        groups: TensorLike | None = None,
+        by: TensorLike | None = None,
     ) -> None:
         """Holds the rows of a batch.
 
@@ -115,7 +117,7 @@ class RowMetric(keras.metrics.Metric):
         # Stops before the int32 overflows.
         self._seen.assign(ops.minimum(self._seen, _MOST_ROWS) + ops.sum(counts))
 
-    def rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, NDArray[Any]]:
         """Returns the rows held, as NumPy arguments of the metric's function.
 
         Raises:
@@ -137,11 +139,11 @@ class RowMetric(keras.metrics.Metric):
             arguments["by"] = ops.convert_to_numpy(self._by[:seen])
         return arguments
 
-    def value(self, **rows: Any) -> Any:
+    def value(self, **rows: Any) -> float | dict[str, float]:
         """Computes the metric from what `rows` returns."""
         raise NotImplementedError
 
-    def result(self) -> Any:
+    def result(self) -> Tensor | float | dict[str, float]:
         if is_traced(self._seen):
             return ops.convert_to_tensor(float("nan"))
         return self.value(**self.rows())
@@ -152,7 +154,9 @@ class RowMetric(keras.metrics.Metric):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "capacity": self.capacity}
 
-    def _integers(self, argument: str, column: str, values: Any) -> Any:
+    def _integers(
+        self, argument: str, column: str, values: TensorLike | None
+    ) -> Tensor:
         if values is None:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} needs the column {column!r}: "
@@ -170,7 +174,9 @@ class RowMetric(keras.metrics.Metric):
         return ops.cast(ops.reshape(values, (-1,)), integer)
 
 
-def one_of(metric: Any, y_pred: Any, logits: Any) -> tuple[Any, bool]:
+def one_of(
+    metric: Any, y_pred: TensorLike | None, logits: TensorLike | None
+) -> tuple[Any, bool]:
     """Returns the scores that a metric got, and whether they are logits.
 
     Raises:
@@ -186,7 +192,9 @@ def one_of(metric: Any, y_pred: Any, logits: Any) -> tuple[Any, bool]:
     return y_pred, metric.from_logits
 
 
-def label_score_weight(y_true: Any, y_pred: Any, sample_weight: Any) -> list[Any]:
+def label_score_weight(
+    y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None
+) -> list[Tensor]:
     """Flattens a batch to float32 `(batch,)`; a missing label gets weight 0."""
     label, score = _flat(y_true), _flat(y_pred)
     weight = ops.ones_like(label) if sample_weight is None else _flat(sample_weight)
@@ -198,7 +206,7 @@ def label_score_weight(y_true: Any, y_pred: Any, sample_weight: Any) -> list[Any
     ]
 
 
-def _flat(values: Any) -> Any:
+def _flat(values: TensorLike) -> Tensor:
     values = ops.convert_to_tensor(values)
     if tuple(values.shape)[1:] not in ((), (1,), (None,)):
         raise ValueError(
@@ -208,7 +216,7 @@ def _flat(values: Any) -> Any:
     return ops.stop_gradient(ops.cast(ops.reshape(values, (-1,)), "float32"))
 
 
-def _buffer(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+def _buffer(name: str, shape: tuple[int, ...], dtype: str) -> keras.Variable:
     # `add_variable` makes variables that a replica must not scatter into.
     return keras.Variable(
         initializer="zeros",
@@ -221,7 +229,7 @@ def _buffer(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     )
 
 
-def _write(buffer: Any, place: Any, rows: Any) -> None:
+def _write(buffer: keras.Variable, place: Tensor, rows: Tensor) -> None:
     """Writes rows in place, where `keras.ops` would copy the whole buffer."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -234,7 +242,7 @@ def _write(buffer: Any, place: Any, rows: Any) -> None:
         buffer.assign(ops.scatter_update(buffer.value, place[:, None], rows))
 
 
-def _of_all_replicas(values: list[Any]) -> list[Any]:
+def _of_all_replicas(values: list[Tensor]) -> list[Tensor]:
     if keras.backend.backend() != "tensorflow":
         return values
     import tensorflow as tf
@@ -255,7 +263,7 @@ def _is_between_replicas() -> bool:
     return bool(tf.distribute.in_cross_replica_context())
 
 
-def is_traced(variable: Any) -> bool:
+def is_traced(variable: keras.Variable) -> bool:
     """Whether the code runs to be compiled, so that there are no values."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -269,7 +277,7 @@ def is_traced(variable: Any) -> bool:
     return is_stub(variable)
 
 
-def is_stub(variable: Any) -> bool:
+def is_stub(variable: keras.Variable) -> bool:
     """Whether Keras asks PyTorch for shapes only.
 
     A counter that became a stub there would turn into a random number later.

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from recsys.metrics.streaming.rows import is_stub, label_score_weight
+from recsys.types import Tensor, TensorLike
 
 
 class SumMetric(keras.metrics.Metric):
@@ -27,14 +28,14 @@ class SumMetric(keras.metrics.Metric):
         self._total = self.add_variable((num_sums,), "zeros", "float32", name="total")
         self._excess = self.add_variable((num_sums,), "zeros", "float32", name="excess")
 
-    def add(self, terms: Any) -> None:
+    def add(self, terms: Tensor) -> None:
         """Adds to the sums, `(num_sums,)` numbers."""
         term = terms - self._excess
         total = self._total + term
         self._excess.assign((total - self._total) - term)
         self._total.assign(total)
 
-    def sums(self) -> Any:
+    def sums(self) -> Tensor:
         """Returns the sums, `(num_sums,)`."""
         return self._total - self._excess
 
@@ -52,7 +53,12 @@ class RowSums(SumMetric):
 
     from_logits = False
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self,
+        y_true: TensorLike,
+        y_pred: TensorLike,
+        sample_weight: TensorLike | None = None,
+    ) -> None:
         """Adds the rows of a batch.
 
         Args:
@@ -65,10 +71,10 @@ class RowSums(SumMetric):
 
     def _add_rows(
         self,
-        y_true: Any,
-        scores: Any,
-        sample_weight: Any,
-        of_rows: Callable[[Any, Any], list[Any]],
+        y_true: TensorLike,
+        scores: TensorLike,
+        sample_weight: TensorLike | None,
+        of_rows: Callable[[Tensor, Tensor], list[Tensor]],
     ) -> None:
         if is_stub(self._total):
             return
@@ -77,18 +83,18 @@ class RowSums(SumMetric):
         terms = ops.where(weight == 0, 0.0, weight * terms)
         self.add(ops.sum(terms, axis=1))
 
-    def of_rows(self, y: Any, score: Any) -> list[Any]:
+    def of_rows(self, y: Tensor, score: Tensor) -> list[Tensor]:
         """Returns what is summed, `(batch,)` each."""
         raise NotImplementedError
 
 
-def probability(score: Any) -> Any:
+def probability(score: Tensor) -> Tensor:
     """Returns scores where they are in [0, 1], else NaN."""
     inside = ops.logical_and(score >= 0, score <= 1)
     return ops.where(inside, score, float("nan"))
 
 
-def ratio(top: Any, bottom: Any) -> Any:
+def ratio(top: Tensor, bottom: Tensor) -> Tensor:
     """Divides; NaN where the divisor is 0."""
     return ops.where(
         bottom == 0, float("nan"), top / ops.where(bottom == 0, 1.0, bottom)

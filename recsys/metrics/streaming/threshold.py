@@ -7,6 +7,7 @@ from keras import ops
 from recsys.feature._constraints import Flag, Number, check
 from recsys.metrics.streaming.sums import RowSums, ratio
 from recsys.saving import saved
+from recsys.types import Tensor
 
 
 class _Decisions(RowSums):
@@ -28,7 +29,7 @@ class _Decisions(RowSums):
         self.from_logits = from_logits
         check(self)
 
-    def of_rows(self, y: Any, score: Any) -> list[Any]:
+    def of_rows(self, y: Tensor, score: Tensor) -> list[Tensor]:
         called = ops.cast(score > self.threshold, "float32")
         called = ops.where(ops.isnan(score), float("nan"), called)
         return [called * y, called, y, ops.ones_like(y)]
@@ -66,7 +67,7 @@ class Accuracy(_Decisions):
     ) -> None:
         super().__init__(threshold, from_logits, name=name, **kwargs)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         both, called, positive, all_rows = ops.unstack(self.sums())
         return ratio(all_rows - called - positive + 2 * both, all_rows)
 
@@ -84,6 +85,6 @@ class F1Score(_Decisions):
     ) -> None:
         super().__init__(threshold, from_logits, name=name, **kwargs)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         both, called, positive, _ = ops.unstack(self.sums())
         return ratio(2 * both, called + positive)

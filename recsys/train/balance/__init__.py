@@ -62,6 +62,8 @@ def get(balance: Any) -> Balance | None:
 class AfterEpoch(keras.callbacks.Callback):
     """Tells the balance of a model what an epoch's losses were."""
 
+    model: Any  # that of `recsys.train`
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Passes the logs on."""
         self.model.balance.after_epoch(logs or {})

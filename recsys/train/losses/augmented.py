@@ -7,6 +7,7 @@ from keras import ops
 from recsys.feature._constraints import OneOf, check
 from recsys.saving import saved
 from recsys.train.losses.pointwise import RowLoss, cross_entropy
+from recsys.types import Tensor
 
 
 @saved
@@ -49,7 +50,7 @@ class AugmentedBinaryCrossentropy(RowLoss):
         self.reduction_copies = reduction_copies
         check(self)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits = ops.reshape(y_pred, (ops.shape(y_true)[0], -1))  # (batch, num_sample)
         losses = cross_entropy(ops.reshape(y_true, (-1, 1)), logits)
         reduce = ops.mean if self.reduction_copies == "mean" else ops.sum

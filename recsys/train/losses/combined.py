@@ -9,6 +9,7 @@ from recsys.saving import saved
 from recsys.train.losses.joint import Terms
 from recsys.train.losses.pairwise import RankingLoss
 from recsys.train.losses.pointwise import cross_entropy
+from recsys.types import Tensor
 
 
 @saved
@@ -50,12 +51,12 @@ class CombinedLoss(RankingLoss):
             reduction, name, temperature=temperature, group=group, **kwargs
         )
 
-    def terms(self, y: Any, z: Any, weight: Any, segment: Any) -> Any:
+    def terms(self, y: Tensor, z: Tensor, weight: Tensor, segment: Tensor) -> Any:
         counts = ops.cast(weight > 0, z.dtype)
         rows = Terms(weight * cross_entropy(y, z), weight, counts)
         return rows, super().terms(y, z, weight, segment)
 
-    def reduced(self, terms: Any) -> Any:
+    def reduced(self, terms: Any) -> Tensor:  # of the rows, and of the pairs
         rows, pairs = (super(CombinedLoss, self).reduced(each) for each in terms)
         return self.alpha * rows + (1 - self.alpha) * pairs
 

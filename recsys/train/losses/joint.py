@@ -8,14 +8,15 @@ from keras import ops
 from recsys.layers.kept import Kept
 from recsys.layers.matching.match_loss import IMPOSSIBLE
 from recsys.layers.rows import weights_of_rows
+from recsys.types import Tensor, TensorLike
 
 
 class Terms(NamedTuple):
     """What the rows of a batch contribute to a loss, `(batch,)` each."""
 
-    losses: Any  # weighted
-    weights: Any  # what the losses were multiplied with
-    counts: Any  # how many losses there are, fractions allowed
+    losses: Tensor  # weighted
+    weights: Tensor  # what the losses were multiplied with
+    counts: Tensor  # how many losses there are, fractions allowed
 
 
 class JointLoss(keras.losses.Loss):
@@ -55,11 +56,11 @@ class JointLoss(keras.losses.Loss):
 
     def __call__(
         self,
-        y_true: Any,
-        y_pred: Any,
-        sample_weight: Any = None,
-        groups: Any = None,
-    ) -> Any:
+        y_true: TensorLike,
+        y_pred: TensorLike,
+        sample_weight: TensorLike | None = None,
+        groups: TensorLike | None = None,
+    ) -> Tensor:
         """Returns the loss of a batch.
 
         Args:
@@ -90,7 +91,7 @@ class JointLoss(keras.losses.Loss):
         z = z[:, 0] if self.width == 1 else z
         return self.reduced(self.terms(y, z, weight, segment))
 
-    def terms(self, y: Any, z: Any, weight: Any, segment: Any) -> Terms:
+    def terms(self, y: Tensor, z: Tensor, weight: Tensor, segment: Tensor) -> Terms:
         """Returns the losses of rows.
 
         Args:
@@ -101,7 +102,7 @@ class JointLoss(keras.losses.Loss):
         """
         raise NotImplementedError
 
-    def reduced(self, terms: Terms) -> Any:
+    def reduced(self, terms: Terms) -> Tensor:
         """Returns the loss of a batch."""
         if self.reduction in (None, "none"):
             return terms.losses
@@ -110,9 +111,10 @@ class JointLoss(keras.losses.Loss):
             return total
         weighted = self.reduction == "mean_with_sample_weight"
         count = ops.sum(terms.weights if weighted else terms.counts)
-        return per_replica(total / ops.where(count > 0, count, 1.0))
+        mean: Tensor = per_replica(total / ops.where(count > 0, count, 1.0))
+        return mean
 
-    def _segments(self, groups: Any, rows: Any) -> Any:
+    def _segments(self, groups: TensorLike | None, rows: int) -> Tensor:
         kept = self.kept.take()
         if self.group is None and groups is None:
             return ops.zeros((rows,), "int32")
@@ -133,7 +135,7 @@ class JointLoss(keras.losses.Loss):
         return {**super().get_config(), "group": self.group}
 
 
-def log_sum_exp(z: Any, valid: Any, segment: Any) -> Any:
+def log_sum_exp(z: Tensor, valid: Tensor, segment: Tensor) -> Tensor:
     """Returns, for each row, `log sum exp z` over the valid rows of its segment.
 
     Where there is none it is very low, so that `logaddexp` with anything is that.

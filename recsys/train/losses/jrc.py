@@ -7,6 +7,7 @@ from keras import ops
 from recsys.feature._constraints import Flag, Number, check
 from recsys.saving import saved
 from recsys.train.losses.joint import JointLoss, Terms, log_sum_exp
+from recsys.types import Tensor
 
 
 @saved
@@ -58,7 +59,7 @@ class JRCLoss(JointLoss):
         self.exclude_same_label = exclude_same_label
         check(self)
 
-    def terms(self, y: Any, z: Any, weight: Any, segment: Any) -> Terms:
+    def terms(self, y: Tensor, z: Tensor, weight: Tensor, segment: Tensor) -> Terms:
         valid, clicked = weight > 0, y > 0.5
         no_click, click = z[:, 0], z[:, 1]
         own = ops.where(clicked, click, no_click)

@@ -6,6 +6,7 @@ from keras import ops
 
 from recsys.saving import saved
 from recsys.train.losses.joint import JointLoss, Terms, log_sum_exp
+from recsys.types import Tensor
 
 
 @saved
@@ -42,7 +43,7 @@ class ListwiseSoftmax(JointLoss):
     ) -> None:
         super().__init__(group, reduction, name=name, **kwargs)
 
-    def terms(self, y: Any, z: Any, weight: Any, segment: Any) -> Terms:
+    def terms(self, y: Tensor, z: Tensor, weight: Tensor, segment: Tensor) -> Terms:
         valid = weight > 0
         y = ops.where(valid, y, 0.0)
         total = ops.take(ops.segment_sum(y, segment, ops.shape(y)[0]), segment)

@@ -7,6 +7,7 @@ from keras import ops
 from recsys.feature._constraints import Number, check
 from recsys.saving import saved
 from recsys.train.losses.joint import JointLoss, Terms
+from recsys.types import Tensor
 
 
 class PairLoss(JointLoss):
@@ -17,8 +18,8 @@ class PairLoss(JointLoss):
     a handful of arrays.
     """
 
-    def terms(self, y: Any, z: Any, weight: Any, segment: Any) -> Terms:
-        def above(a: Any) -> Any:
+    def terms(self, y: Tensor, z: Tensor, weight: Tensor, segment: Tensor) -> Terms:
+        def above(a: Tensor) -> Tensor:
             return ops.expand_dims(a, 1)
 
         pair = (above(y) > y) & (above(segment) == segment)
@@ -28,7 +29,7 @@ class PairLoss(JointLoss):
         counts = ops.cast(pair, z.dtype)
         return Terms(*(ops.sum(each, axis=1) for each in (losses, product, counts)))
 
-    def of_difference(self, difference: Any) -> Any:
+    def of_difference(self, difference: Tensor) -> Tensor:
         """Returns the loss of pairs, of any shape."""
         raise NotImplementedError
 
@@ -76,7 +77,7 @@ class RankingLoss(PairLoss):
         self.temperature = temperature
         check(self)
 
-    def of_difference(self, difference: Any) -> Any:
+    def of_difference(self, difference: Tensor) -> Tensor:
         return ops.softplus(-difference / self.temperature)
 
     def get_config(self) -> dict[str, Any]:
@@ -116,14 +117,14 @@ class HingeRankingLoss(PairLoss):
         self.margin = margin
         check(self)
 
-    def of_difference(self, difference: Any) -> Any:
+    def of_difference(self, difference: Tensor) -> Tensor:
         return ops.relu(self.margin - difference)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin}
 
 
-def ranking_loss(y_true: Any, y_pred: Any) -> Any:
+def ranking_loss(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Returns the mean `RankingLoss` of a batch, a scalar.
 
     Args:

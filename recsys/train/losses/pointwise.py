@@ -9,14 +9,15 @@ from keras import ops
 from recsys.feature._constraints import Maybe, Number, check
 from recsys.layers.rows import weights_of_rows
 from recsys.saving import saved
+from recsys.types import Tensor, TensorLike
 
 
-def same_shape(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def same_shape(y_true: TensorLike, y_pred: TensorLike) -> tuple[Tensor, Tensor]:
     """Flattens labels and logits to `(batch,)`, lest one column meets one row."""
     return ops.reshape(y_true, (-1,)), ops.reshape(y_pred, (-1,))
 
 
-def cross_entropy(y: Any, z: Any) -> Any:
+def cross_entropy(y: Tensor, z: Tensor) -> Tensor:
     """Returns `log(1 + exp z) - y z`, finite and exact for all logits z."""
     return ops.softplus(z) - ops.cast(y, z.dtype) * z
 
@@ -35,7 +36,12 @@ class RowLoss(keras.losses.Loss):
     from_logits = True
     one_logit = True
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(
+        self,
+        y_true: TensorLike,
+        y_pred: TensorLike,
+        sample_weight: TensorLike | None = None,
+    ) -> Tensor:
         """Returns the loss of a batch.
 
         Raises:
@@ -113,7 +119,7 @@ class WeightedBinaryCrossentropy(RowLoss):
         self.label_smoothing = label_smoothing
         check(self)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y, z = same_shape(y_true, y_pred)
         y = y * (1 - self.label_smoothing) + self.label_smoothing / 2
         return self.pos_weight * y * ops.softplus(-z) + (1 - y) * ops.softplus(z)
@@ -168,7 +174,7 @@ class FocalLoss(RowLoss):
         self.alpha = alpha
         check(self)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y, z = same_shape(y_true, y_pred)
         right = z * (2 * y - 1)
         # (1 - p_t)^gamma by its logarithm: the root of 0 has no gradient
@@ -210,7 +216,7 @@ class WatchTimeLoss(RowLoss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, **kwargs)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y, z = same_shape(y_true, y_pred)
         return ops.where(y > 0, y * ops.softplus(-z), ops.softplus(z))
 
@@ -233,7 +239,7 @@ class PoissonOfLogits(RowLoss):
     0.718
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y, z = same_shape(y_true, y_pred)
         mean = ops.exp(ops.minimum(z, 30.0)) * (1 + ops.maximum(z - 30.0, 0.0))
         return mean - y * z

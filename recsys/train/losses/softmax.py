@@ -13,19 +13,20 @@ from recsys.layers.matching.match_loss import softmax_loss
 from recsys.layers.rows import mean_of_rows
 from recsys.saving import saved
 from recsys.train.losses.pointwise import RowLoss
+from recsys.types import Tensor
 
 
 def in_batch_softmax(
-    scores: Any,
-    ids: Any,
+    scores: Tensor,
+    ids: Tensor,
     *,
-    log_q: Any = None,
-    known: Any = None,
+    log_q: Tensor | None = None,
+    known: Tensor | None = None,
     temperature: float = 1.0,
     symmetric: bool = False,
     hard_negatives: int | None = None,
-    sample_weight: Any = None,
-) -> Any:
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     r"""Softmax in which the items of the other rows are the negatives of a row.
 
         l_ij = scores_ij / temperature - log Q_j
@@ -78,15 +79,15 @@ def in_batch_softmax(
 
 
 def sampled_softmax(
-    positive: Any,
-    negative: Any,
+    positive: Tensor,
+    negative: Tensor,
     *,
-    ids: Any,
-    drawn: Any,
-    log_q: Any = None,
-    log_q_drawn: Any = None,
-    sample_weight: Any = None,
-) -> Any:
+    ids: Tensor,
+    drawn: Tensor,
+    log_q: Tensor | None = None,
+    log_q_drawn: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     r"""Softmax of the positive over itself and drawn items.
 
         L = \sum_i w_i (-l_i + log(exp l_i + \sum_{j drawn, j != i} exp l_j)) / B
@@ -126,7 +127,7 @@ def sampled_softmax(
     return _mean(rows, sample_weight)
 
 
-def _mean(rows: Any, sample_weight: Any) -> Any:
+def _mean(rows: Tensor, sample_weight: Tensor | None) -> Tensor:
     if sample_weight is not None:
         sample_weight = ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
     return mean_of_rows(rows, sample_weight)
@@ -168,7 +169,7 @@ class FullSoftmax(RowLoss):
         self.label_smoothing = label_smoothing
         check(self)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits = y_pred[:, self.reserved :]
         item = ops.cast(ops.reshape(y_true, (-1,)), "int32") - self.reserved
         log_softmax = ops.log_softmax(logits, axis=-1)

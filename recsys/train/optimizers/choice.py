@@ -18,7 +18,7 @@ LARGE_TABLE = 100_000
 """Rows from which a table is slow to train with an optimizer that is not of ours."""
 
 
-_TWINS = {
+_TWINS: dict[type, Any] = {
     keras.optimizers.Adam: Adam,
     keras.optimizers.AdamW: Adam,
     keras.optimizers.Adagrad: Adagrad,

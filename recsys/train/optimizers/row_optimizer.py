@@ -125,13 +125,13 @@ class RowOptimizer(keras.optimizers.Optimizer):
     def _clip_gradients(self, gradients: Sequence[Any]) -> Sequence[Any]:
         clips = self.clipnorm or self.clipvalue or self.global_clipnorm
         if not clips or not any(is_sparse(g) for g in gradients):
-            return super()._clip_gradients(gradients)  # type: ignore[no-any-return]
+            return super()._clip_gradients(gradients)
         import tensorflow as tf
 
         gradients = [_sum_equal_ids(g) if is_sparse(g) else g for g in gradients]
         if self.global_clipnorm:  # Keras' own would make the tables dense
             return tf.clip_by_global_norm(gradients, self.global_clipnorm)[0]  # type: ignore[no-any-return]
-        return super()._clip_gradients(gradients)  # type: ignore[no-any-return]
+        return super()._clip_gradients(gradients)
 
 
 def is_sparse(gradient: Any) -> bool:
