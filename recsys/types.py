@@ -60,5 +60,8 @@ TensorLike: TypeAlias = Operand | Sequence[Operand] | Sequence[Sequence[float]]
 Weights: TypeAlias = Mapping[str, Tensor | None]
 """By task a weight for each row, `(batch,)`; `None` for ones."""
 
+Gradient: TypeAlias = Any
+"""A tensor; on TensorFlow, of a table, its rows alone (`tf.IndexedSlices`)."""
+
 Activation: TypeAlias = str | Callable[..., Any]
 """An activation by name, or the function itself."""

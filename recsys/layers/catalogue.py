@@ -100,7 +100,7 @@ class Catalogue(Layer):
     def call(self, ids: Tensor) -> dict[str, Tensor]:
         return {name: gather_rows(value, ids) for name, value in self.values.items()}
 
-    def compute_output_spec(self, ids: Tensor) -> dict[str, Any]:
+    def compute_output_spec(self, ids: Tensor) -> dict[str, keras.KerasTensor]:
         return {
             name: keras.KerasTensor((*ids.shape, *shape), dtype)
             for name, shape, dtype in self.columns

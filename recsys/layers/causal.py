@@ -35,7 +35,9 @@ class Following(Layer):
         before = ops.concatenate([ops.expand_dims(target, 1), ids[:, :-1]], axis=1)
         return ops.where(valid, ops.cast(before, "int32"), 0)
 
-    def compute_output_spec(self, inputs: Sequence[Tensor], valid: Tensor) -> Any:
+    def compute_output_spec(
+        self, inputs: Sequence[Tensor], valid: Tensor
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(valid.shape, "int32")
 
 

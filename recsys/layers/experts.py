@@ -124,7 +124,7 @@ class Experts(Layer):
                 x = self.dropouts[i](x, training=training)
         return ops.transpose(x, (1, 0, 2))
 
-    def _by_unit(self, layer: Any, x: Tensor, **kwargs: Any) -> Tensor:
+    def _by_unit(self, layer: keras.layers.Layer, x: Tensor, **kwargs: Any) -> Tensor:
         """Applies a layer to the units of all experts as to those of one."""
         units = x.shape[-1]
         flat = ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, self.num_experts * units))

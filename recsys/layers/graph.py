@@ -110,7 +110,9 @@ class InteractionGraph(Derived):
         """Returns how many ids of users or items there are."""
         return self.num_items if of_items else self.num_users
 
-    def compute_output_spec(self, ids: Tensor, of_items: bool = False) -> Any:
+    def compute_output_spec(
+        self, ids: Tensor, of_items: bool = False
+    ) -> keras.KerasTensor:
         return keras.KerasTensor((*ids.shape, self.dim), "float32")
 
     def propagate(self, jit: bool = False) -> Tensor:
@@ -158,7 +160,11 @@ class InteractionGraph(Derived):
         return tf.custom_gradient(lambda x: (product(x), product))  # type: ignore[no-any-return]
 
     def strangers(
-        self, users: Tensor, num: int | None, reserved: int, seed: Any
+        self,
+        users: Tensor,
+        num: int | None,
+        reserved: int,
+        seed: keras.random.SeedGenerator,
     ) -> tuple[Tensor, Tensor]:
         """Draws, for each user, items that are no neighbours, each of them alike.
 

@@ -136,7 +136,9 @@ class InterestRouting(Layer):
         interests = _route(votes, logits, valid, exists, self.rounds)
         return ops.where(ops.expand_dims(exists, 2), interests, 0), exists
 
-    def compute_output_spec(self, inputs: Sequence[Tensor], *_: Any, **__: Any) -> Any:
+    def compute_output_spec(
+        self, inputs: Sequence[Tensor], *_: Any, **__: Any
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         batch, length, width = inputs[0].shape
         shape = (batch, self.num_interests)
         return (

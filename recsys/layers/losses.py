@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+
 from recsys.layers.base import Layer
 from recsys.layers.kept import Kept
 from recsys.types import Tensor, Weights
@@ -51,7 +53,7 @@ class LossLayer(Layer):
         """
         return {} if self.sample_weight is None else {self.sample_weight: ()}
 
-    def bind(self, model: Any) -> None:
+    def bind(self, model: keras.Model) -> None:
         """Is called with the model the layer is a part of, also after loading.
 
         A loss may need other layers of it. Keep a function, not the model: Keras

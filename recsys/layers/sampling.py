@@ -31,7 +31,7 @@ class UniformSampler(Layer):
         self.first = first
         self.num_items = num_items
 
-    def draw(self, num: int, seed: Any) -> Tensor:
+    def draw(self, num: int, seed: keras.random.SeedGenerator) -> Tensor:
         """Returns ids, `(num,)`, int32."""
         end = self.first + self.num_items
         return keras.random.randint((num,), self.first, end, "int32", seed)
@@ -52,7 +52,7 @@ class LogUniformSampler(UniformSampler):
         num_items: Number of items, n.
     """
 
-    def draw(self, num: int, seed: Any) -> Tensor:
+    def draw(self, num: int, seed: keras.random.SeedGenerator) -> Tensor:
         """Returns ids, `(num,)`, int32."""
         u = keras.random.uniform((num,), dtype="float32", seed=seed)
         rank = ops.floor(ops.exp(u * math.log(self.num_items + 1))) - 1
@@ -120,7 +120,7 @@ class UnigramSampler(UniformSampler):
         self.keep.assign(keep)
         self.alias.assign(alias)
 
-    def draw(self, num: int, seed: Any) -> Tensor:
+    def draw(self, num: int, seed: keras.random.SeedGenerator) -> Tensor:
         """Returns ids, `(num,)`, int32."""
         place = keras.random.randint((num,), 0, self.num_items, "int32", seed)
         u = keras.random.uniform((num,), dtype="float32", seed=seed)
@@ -255,14 +255,14 @@ class CountedFrequency(Layer):
         with np.errstate(divide="ignore"):  # an item of every row is never absent
             self.log_absent.assign(np.log1p(-share))
 
-    def log_probability(self, ids: Tensor, num_rows: Any) -> Tensor:
+    def log_probability(self, ids: Tensor, num_rows: int) -> Tensor:
         """Returns the logarithm of how likely each id is among so many rows."""
         rows = ops.cast(num_rows, "float32")
         return ops.log(-ops.expm1(rows * gather_rows(self.log_absent, ids)))
 
 
 def draw_unseen(
-    seen: Tensor, first: int, num_items: int, num: int, seed: Any
+    seen: Tensor, first: int, num_items: int, num: int, seed: keras.random.SeedGenerator
 ) -> tuple[Tensor, Tensor]:
     """Draws, for each row, items it has not seen, each of them alike.
 

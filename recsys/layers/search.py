@@ -63,7 +63,9 @@ class TopSteps(Layer):
         shape = (scores_shape[0], min(self.k, scores_shape[1]))
         return shape, shape
 
-    def compute_output_spec(self, scores: Tensor, valid: Tensor) -> Any:
+    def compute_output_spec(
+        self, scores: Tensor, valid: Tensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         shape, _ = self.compute_output_shape(scores.shape, valid.shape)
         return keras.KerasTensor(shape, "int32"), keras.KerasTensor(shape, "bool")
 
@@ -83,7 +85,7 @@ class TakeSteps(Layer):
             index = ops.expand_dims(index, -1)
         return ops.take_along_axis(column, index, axis=1)
 
-    def compute_output_spec(self, inputs: Sequence[Tensor]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> keras.KerasTensor:
         column, index = inputs
         shape = (column.shape[0], index.shape[1], *column.shape[2:])
         return keras.KerasTensor(shape, column.dtype)

@@ -15,7 +15,7 @@ from recsys.layers.mask_embedding import _repeats
 from recsys.types import Shape, Tensor
 
 
-def gather_rows(table: Any, ids: Tensor) -> Tensor:
+def gather_rows(table: keras.Variable, ids: Tensor) -> Tensor:
     """Returns `table[ids]` of a variable, reading no other rows on TensorFlow."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -25,7 +25,7 @@ def gather_rows(table: Any, ids: Tensor) -> Tensor:
     return ops.take(table, ids, axis=0)
 
 
-def write_rows(table: Any, ids: Tensor, rows: Tensor) -> None:
+def write_rows(table: keras.Variable, ids: Tensor, rows: Tensor) -> None:
     """Sets `table[ids]` of a variable, touching no other rows on TensorFlow.
 
     Args:

@@ -152,7 +152,7 @@ def user_id(towers: Towers, needed_by: str, dim: int | None = None) -> Field:
 
 def behaviours_and_item(
     towers: Towers, needed_by: str, newest_first: bool = False
-) -> tuple[History, Any, Any]:
+) -> tuple[History, Tensor, Tensor]:
     """Returns the history of the item, its behaviours and the item, of one width.
 
     Both are the mean of the embeddings of their attributes; a history attribute is one
@@ -193,7 +193,7 @@ def behaviours_and_item(
 
 def sequence(
     towers: Towers, needed_by: str, apart: Collection[str] = ()
-) -> tuple[History, Any, Any]:
+) -> tuple[History, Tensor, Tensor]:
     """Returns the history of the item, newest first, and what follows each behaviour.
 
     Args:

@@ -98,7 +98,7 @@ class Cloze(Layer):
         valid: Tensor,
         ids: Tensor | None = None,
         **_: Any,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         batch, length, width = inputs[0].shape
         return (
             keras.KerasTensor((batch, length + 1, width), self.compute_dtype),

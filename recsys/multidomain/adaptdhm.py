@@ -104,7 +104,7 @@ class DistributionRouter(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0],)
 
-    def compute_output_spec(self, inputs: Tensor, **kwargs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor, **kwargs: Any) -> keras.KerasTensor:
         return keras.KerasTensor((inputs.shape[0],), "int32")
 
 

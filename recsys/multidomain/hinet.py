@@ -88,7 +88,7 @@ class ScenarioAwareAttention(Layer):
             streams = ops.stop_gradient(streams)
         return ops.einsum("bp,bpe->be", self.shares(own, ids), streams)
 
-    def shares(self, own: Any, ids: Tensor) -> Tensor:
+    def shares(self, own: Tensor, ids: Tensor) -> Tensor:
         """Returns the shares of the domains, `(batch, num_domain)`."""
         ids = ops.expand_dims(known_or_last(ids, self.num_domain), 1)
         other = ops.not_equal(ids, ops.arange(self.num_domain, dtype="int32"))

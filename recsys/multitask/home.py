@@ -209,7 +209,7 @@ def home(
         )(x)
 
     def mixture(
-        name: str, x: Tensor, seen: Sequence[Tensor], own: Any, at: Tensor
+        name: str, x: Tensor, seen: Sequence[Tensor], own: Tensor, at: Tensor
     ) -> Tensor:
         gate = GatingNetwork(
             sum(group.shape[1] for group in seen),

@@ -53,7 +53,7 @@ class OneHot(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         return ops.one_hot(inputs, self.size, dtype=self.compute_dtype)
 
-    def compute_output_spec(self, inputs: Tensor) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor((*inputs.shape, self.size), dtype=self.compute_dtype)
 
 

@@ -141,7 +141,9 @@ class SessionInterests(Layer):
         total = ops.matmul(ops.transpose(member, (0, 2, 1)), x)
         return total / ops.maximum(count, 1), count[..., 0] > 0
 
-    def compute_output_spec(self, inputs: Tensor, *_: Any, **__: Any) -> Any:
+    def compute_output_spec(
+        self, inputs: Tensor, *_: Any, **__: Any
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         batch, length, width = inputs.shape
         k = self.num_sessions
         return (

@@ -11,7 +11,6 @@ Zhai et al., ICML 2024, https://arxiv.org/abs/2402.17152 (figure 3, eq. 1-3)
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 from keras import ops
@@ -62,7 +61,7 @@ class TargetFirst(Layer):
 
     def compute_output_spec(
         self, inputs: Sequence[Tensor], valid: Tensor, times: Tensor
-    ) -> Any:
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
         batch, width = inputs[0].shape
         n = (len(inputs) - 1) * valid.shape[1] + 1
         return (

@@ -86,7 +86,9 @@ class SameCategory(Layer):
         same: Tensor = history == ops.expand_dims(target, 1)
         return same & valid
 
-    def compute_output_spec(self, inputs: Sequence[Tensor], valid: Tensor) -> Any:
+    def compute_output_spec(
+        self, inputs: Sequence[Tensor], valid: Tensor
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(valid.shape, "bool")
 
 

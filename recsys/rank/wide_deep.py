@@ -64,7 +64,7 @@ class CrossProduct(Layer):
             code = code * (size if exact else _SPREAD) + ops.cast(ids, "int32")
         return code if exact else ops.mod(code, self.size)
 
-    def compute_output_spec(self, inputs: Sequence[Tensor]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> keras.KerasTensor:
         return keras.KerasTensor(inputs[0].shape, dtype="int32")
 
 

@@ -74,7 +74,7 @@ def _described(model: keras.Model, tensors: Mapping[str, Any]) -> dict[str, Colu
     }
 
 
-def all_layers(model: keras.Model) -> Iterator[Any]:
+def all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """Yields the layers of a model and of the models inside it."""
     for layer in model.layers:
         yield layer
@@ -92,7 +92,7 @@ def _readers(
                 yield names[place], node.arguments.kwargs
 
 
-def _place(tensor: Any) -> tuple[str, int]:
+def _place(tensor: keras.KerasTensor) -> tuple[str, int]:
     """Where a tensor comes from, in a model and in the models inside it."""
     made_by = tensor._keras_history
     return made_by.operation.name, made_by.tensor_index

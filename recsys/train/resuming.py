@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras.callbacks import CallbackList
+from numpy.typing import NDArray
 
 from recsys.data.writing import whole_file
 from recsys.train.columns import all_layers
@@ -39,7 +40,7 @@ class Callbacks(CallbackList):
         resume: Resume | None,
         callbacks: Sequence[Any],
         *,
-        model: Any,
+        model: keras.Model,
         data: Sequence[Any],
         steps: int | None,
         initial_epoch: int,
@@ -272,25 +273,25 @@ def _sizes(callbacks: Sequence[Any]) -> dict[str, int]:
     return {str(path): path.stat().st_size for path in paths if path.is_file()}
 
 
-def _loss_of(model: Any) -> str:
+def _loss_of(model: keras.Model) -> str:
     """The losses and their weights, as `compile` was given them."""
     config = model.get_compile_config()
     return json.dumps([config["loss"], config["loss_weights"]], default=str)
 
 
-def _to_last(variable: Any) -> Any:
+def _to_last(variable: keras.Variable) -> NDArray[Any]:
     """A variable's values up to the last row that is not zero.
 
     An exact metric has room for millions of rows, most of it empty.
     """
-    array: Any = keras.ops.convert_to_numpy(variable)
-    if array.ndim == 0 or array.any(axis=tuple(range(1, array.ndim)))[-1:].any():
+    array = keras.ops.convert_to_numpy(variable)
+    if array.ndim == 0 or np.any(array[-1:]):
         return array
     full = np.flatnonzero(array.any(axis=tuple(range(1, array.ndim))))
     return array[: full[-1] + 1 if full.size else 0]
 
 
-def _layers(model: Any) -> list[list[Any]]:
+def _layers(model: keras.Model) -> list[list[Any]]:
     """The layers' classes, and checksums of what they were made with."""
     found = []
     for layer in all_layers(model):
@@ -319,12 +320,12 @@ def _options(config: Any, path: str = "") -> list[list[Any]]:
     return found
 
 
-def _rates(model: Any) -> list[float]:
+def _rates(model: keras.Model) -> list[float]:
     """The learning rates, as `compile` was given them until a callback changes one."""
     variables = model.optimizer.variables
     rates = [v for v in variables if v.name.endswith("learning_rate")]
     return [round(keras.ops.convert_to_numpy(rate).item(), 9) for rate in rates]
 
 
-def _described(variables: Sequence[Any]) -> list[Any]:
+def _described(variables: Sequence[keras.Variable]) -> list[Any]:
     return [[v.name, list(v.shape), str(v.dtype)] for v in variables]

@@ -14,6 +14,7 @@ from keras import ops
 
 from recsys.layers.heads import PredictLayer
 from recsys.train.losses import PoissonOfLogits
+from recsys.types import Tensor, TensorLike
 
 LOGIT = "logit"
 """The output that is no task: see `Task.return_logit`."""
@@ -133,7 +134,7 @@ def columns_of(loss_or_metric: Any) -> dict[str, str]:
     return {key: name for key, name in columns.items() if name is not None}
 
 
-def second_of_two(seen: Any, head: PredictLayer | None, of_logits: bool) -> Any:
+def second_of_two(seen: Tensor, head: PredictLayer | None, of_logits: bool) -> Tensor:
     """Returns the score of the second class, if a task has two and each its logit.
 
     Args:
@@ -184,7 +185,7 @@ def labels_of_tasks(y: Any, heads: Heads) -> dict[str, Any]:
     return {n: each for n, each in found.items() if n in names or n != LOGIT}
 
 
-def without_missing(label: Any) -> tuple[Any, Any]:
+def without_missing(label: TensorLike) -> tuple[Tensor, Tensor | None]:
     """Replaces NaN in labels.
 
     Args:
@@ -206,7 +207,7 @@ def without_missing(label: Any) -> tuple[Any, Any]:
     return ops.where(missing, 0, label), ops.cast(present, "float32")
 
 
-def weight_of(sample_weight: Any, name: str, heads: Heads) -> Any:
+def weight_of(sample_weight: Any, name: str, heads: Heads) -> Tensor | None:
     """Returns the sample weights of one output, `(batch,)`, or `None`.
 
     As with labels, the logit of a task has those of the task.
@@ -221,14 +222,14 @@ def weight_of(sample_weight: Any, name: str, heads: Heads) -> Any:
     return ops.squeeze(weight, -1) if len(weight.shape) == 2 else weight
 
 
-def masked(weight: Any, present: Any) -> Any:
+def masked(weight: Tensor | None, present: Tensor | None) -> Any:
     """Returns weight times presence; `None` stands for ones."""
     if weight is None or present is None:
         return present if weight is None else weight
     return weight * present
 
 
-def per_valid_row(weight: Any, present: Any) -> Any:
+def per_valid_row(weight: Tensor | None, present: Tensor | None) -> Any:
     """Returns weights with which a mean over the batch is one over valid rows."""
     if present is None:
         return weight
@@ -247,7 +248,7 @@ def is_mean_over_rows(loss: Any) -> bool:
     return mean and not getattr(loss, "joint", False)
 
 
-def counted(loss: Any, rows: Any, valid: Any, weight: Any) -> Any:
+def counted(loss: Any, rows: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
     """Returns by how much a batch's value of a loss counts in a mean over batches.
 
     Args:
@@ -259,8 +260,9 @@ def counted(loss: Any, rows: Any, valid: Any, weight: Any) -> Any:
     reduction = getattr(loss, "reduction", "mean")
     if reduction == "sum":
         return rows
-    by_weight = reduction == "mean_with_sample_weight" and weight is not None
-    return ops.sum(weight) if by_weight else valid
+    if reduction == "mean_with_sample_weight" and weight is not None:
+        return ops.sum(weight)
+    return valid
 
 
 def check_names(what: str, names: Sequence[str], labels: Mapping[str, Any]) -> None:

@@ -1,12 +1,13 @@
 """What balances have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from recsys.layers.kept import Kept
+from recsys.types import Gradient, Operand, Shape, Tensor, Weights
 
 
 class Balance:
@@ -29,13 +30,13 @@ class Balance:
             for name, initializer, shape, trainable in self.state()
         ]
 
-    def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
+    def state(self) -> Sequence[tuple[str, Any, Shape, bool]]:
         """Returns name, initializer, shape and whether trainable, for each weight."""
         return ()
 
     def total(
-        self, losses: Mapping[str, Any], present: Mapping[str, Any], rest: Any
-    ) -> Any:
+        self, losses: Mapping[str, Tensor], present: Weights, rest: Any
+    ) -> Tensor:
         """Returns the loss of a training step.
 
         Args:
@@ -46,9 +47,10 @@ class Balance:
         """
         weights = ops.unstack(self.task_weights(), len(self.kinds))
         pairs = zip(weights, losses.values(), strict=True)
-        return sum((weight * loss for weight, loss in pairs), start=rest)
+        total: Tensor = sum((weight * loss for weight, loss in pairs), start=rest)
+        return total
 
-    def task_weights(self) -> Any:
+    def task_weights(self) -> Tensor:
         """Returns the factor on the loss of each task, `(num_tasks,)`."""
         return ops.ones((len(self.kinds),))
 
@@ -77,14 +79,16 @@ class GradientBalance(Balance):
         super().build(model, kinds)
 
     def total(
-        self, losses: Mapping[str, Any], present: Mapping[str, Any], rest: Any
-    ) -> Any:
+        self, losses: Mapping[str, Tensor], present: Weights, rest: Any
+    ) -> Tensor:
         rest = ops.convert_to_tensor(rest, "float32")
         total = super().total(losses, present, rest)
         self.kept.put(([*losses.values()], rest, total))
         return total
 
-    def gradients(self, tape: Any, model: Any, scale: Any) -> list[Any]:
+    def gradients(
+        self, tape: Any, model: keras.Model, scale: Callable[[Tensor], Tensor]
+    ) -> list[Gradient]:
         """Returns the gradient of each trainable weight of a model, or `None`.
 
         Args:
@@ -95,7 +99,7 @@ class GradientBalance(Balance):
         raise NotImplementedError
 
 
-def align(column: Sequence[Any]) -> list[Any]:
+def align(column: Sequence[Gradient]) -> list[Gradient]:
     """Gradients of one weight by task, on the same rows; zeros for `None`."""
     import tensorflow as tf
 
@@ -116,11 +120,11 @@ def align(column: Sequence[Any]) -> list[Any]:
     return [tf.IndexedSlices(zeros if r is None else r, ids, shape) for r in rows]
 
 
-def values_of(gradient: Any) -> Any:
+def values_of(gradient: Gradient) -> Any:
     return getattr(gradient, "values", gradient)
 
 
-def times(gradient: Any, factor: Any) -> Any:
+def times(gradient: Gradient, factor: Operand | None) -> Gradient:
     import tensorflow as tf
 
     if gradient is None or factor is None:
@@ -131,7 +135,7 @@ def times(gradient: Any, factor: Any) -> Any:
     return gradient * factor
 
 
-def total_of(gradients: Sequence[Any]) -> Any:
+def total_of(gradients: Sequence[Gradient]) -> Gradient:
     """The sum of gradients of one weight; sparse if all are."""
     import tensorflow as tf
 
@@ -152,12 +156,12 @@ class Recorded(keras.losses.Loss):
         loss: The loss, an object or a function of labels and predictions.
     """
 
-    def __init__(self, loss: Any) -> None:
+    def __init__(self, loss: Callable[..., Tensor]) -> None:
         super().__init__(name=getattr(loss, "name", None))
         self.loss = loss
         self.kept = Kept()
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         if isinstance(self.loss, keras.losses.Loss):
             value = self.loss(y_true, y_pred, sample_weight)
         else:
@@ -165,5 +169,5 @@ class Recorded(keras.losses.Loss):
         self.kept.put(value)
         return value
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.loss(y_true, y_pred)

@@ -8,6 +8,7 @@ from keras import ops
 from recsys.feature._constraints import MapOf, Number, check
 from recsys.saving import saved
 from recsys.train.balance.base import Balance
+from recsys.types import Shape, Tensor
 
 
 @saved
@@ -40,10 +41,10 @@ class Decay(Balance):
             )
         super().build(model, kinds)
 
-    def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
+    def state(self) -> Sequence[tuple[str, Any, Shape, bool]]:
         return [("balance_epoch", "zeros", (), False)]
 
-    def task_weights(self) -> Any:
+    def task_weights(self) -> Tensor:
         gamma = [self.gamma.get(name, 1.0) for name in self.kinds]
         epoch = ops.convert_to_tensor(self.variables[0])
         return ops.power(ops.convert_to_tensor(gamma, "float32"), epoch)

@@ -9,6 +9,7 @@ from keras import ops
 from recsys.feature._constraints import Number, check
 from recsys.saving import saved
 from recsys.train.balance.base import Balance
+from recsys.types import Shape, Tensor
 
 
 @saved
@@ -33,13 +34,13 @@ class DWA(Balance):
         self.temperature = temperature
         check(self)
 
-    def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
+    def state(self) -> Sequence[tuple[str, Any, Shape, bool]]:
         unknown = keras.initializers.Constant(
             -1.0
         )  # the last two epochs, the older first
         return [("balance_past_losses", unknown, (2, len(self.kinds)), False)]
 
-    def task_weights(self) -> Any:
+    def task_weights(self) -> Tensor:
         before, last = ops.unstack(ops.convert_to_tensor(self.variables[0]), 2)
         ratio = last / ops.maximum(before, 1e-12) / self.temperature
         weights = len(self.kinds) * ops.softmax(ops.expand_dims(ratio, 0))[0]

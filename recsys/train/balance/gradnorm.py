@@ -1,13 +1,15 @@
 """GradNorm (Chen et al. 2018)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from recsys.feature._constraints import Maybe, Number, Text, check
 from recsys.saving import saved
 from recsys.train.balance.base import GradientBalance
+from recsys.types import Gradient, Shape, Tensor
 
 
 @saved
@@ -46,17 +48,19 @@ class GradNorm(GradientBalance):
         self.layer = layer
         check(self)
 
-    def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
+    def state(self) -> Sequence[tuple[str, Any, Shape, bool]]:
         shape = (len(self.kinds),)
         return [
             ("balance_weights", "ones", shape, False),
             ("balance_first_losses", "zeros", shape, False),
         ]
 
-    def task_weights(self) -> Any:
+    def task_weights(self) -> Tensor:
         return ops.convert_to_tensor(self.variables[0])
 
-    def gradients(self, tape: Any, model: Any, scale: Any) -> list[Any]:
+    def gradients(
+        self, tape: Any, model: keras.Model, scale: Callable[[Tensor], Tensor]
+    ) -> list[Gradient]:
         losses, _, total = self.kept.take()[-1]
         with tape:
             total, scaled = scale(total), [scale(loss) for loss in losses]
@@ -68,7 +72,7 @@ class GradNorm(GradientBalance):
         self._move(ops.stack(losses), ops.stack(norms))
         return list(tape.gradient(total, [v.value for v in model.trainable_weights]))
 
-    def _move(self, losses: Any, norms: Any) -> None:
+    def _move(self, losses: Tensor, norms: Tensor) -> None:
         """Updates the w.
 
         Args:
@@ -87,7 +91,9 @@ class GradNorm(GradientBalance):
         moved = ops.maximum(moved, 1e-3)
         w.assign(len(self.kinds) * moved / ops.sum(moved))
 
-    def _shared_kernel(self, tape: Any, model: Any, losses: Sequence[Any]) -> Any:
+    def _shared_kernel(
+        self, tape: Any, model: keras.Model, losses: Sequence[Tensor]
+    ) -> Any:
         layers = model.layers
         if self.layer is not None:
             layers = [model.get_layer(self.layer)]

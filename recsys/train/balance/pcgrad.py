@@ -1,6 +1,9 @@
 """PCGrad (Yu et al. 2020)."""
 
+from collections.abc import Callable
 from typing import Any
+
+import keras
 
 from recsys.feature._constraints import Integer, check
 from recsys.saving import saved
@@ -11,6 +14,7 @@ from recsys.train.balance.base import (
     total_of,
     values_of,
 )
+from recsys.types import Gradient, Tensor
 
 
 @saved
@@ -38,7 +42,9 @@ class PCGrad(GradientBalance):
         self.seed = seed
         check(self)
 
-    def gradients(self, tape: Any, model: Any, scale: Any) -> list[Any]:
+    def gradients(
+        self, tape: Any, model: keras.Model, scale: Callable[[Tensor], Tensor]
+    ) -> list[Gradient]:
         import tensorflow as tf
 
         losses, rest, _ = self.kept.take()[-1]
@@ -76,7 +82,7 @@ class PCGrad(GradientBalance):
         ]
 
     @staticmethod
-    def surgery(products: Any, order: Any) -> Any:
+    def surgery(products: Tensor, order: Tensor) -> Tensor:
         """Returns how often each g_k is in the sum of the g_i', `(num_tasks,)`.
 
         A g_i' is a sum of the g_k, so that their inner products tell all of them.
@@ -88,7 +94,7 @@ class PCGrad(GradientBalance):
         import tensorflow as tf
 
         n = products.shape[0]
-        total = tf.zeros((n,))
+        total: Tensor = tf.zeros((n,))
         for i in range(n):
             parts = tf.one_hot(i, n)  # of g_i'
             for step in range(n):

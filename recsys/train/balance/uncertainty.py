@@ -7,6 +7,7 @@ from keras import ops
 
 from recsys.saving import saved
 from recsys.train.balance.base import Balance
+from recsys.types import Shape, Tensor, Weights
 
 
 @saved
@@ -23,16 +24,16 @@ class Uncertainty(Balance):
         Multi-Task Learning Using Uncertainty to Weigh Losses, CVPR 2018, eq. 7-10.
     """
 
-    def state(self) -> Sequence[tuple[str, Any, tuple[int, ...], bool]]:
+    def state(self) -> Sequence[tuple[str, Any, Shape, bool]]:
         return [("balance_log_variance", "zeros", (len(self.kinds),), True)]
 
-    def task_weights(self) -> Any:
+    def task_weights(self) -> Tensor:
         half = [0.5 if kind == "regression" else 1.0 for kind in self.kinds.values()]
         return ops.convert_to_tensor(half) * ops.exp(-self.variables[0])
 
     def total(
-        self, losses: Mapping[str, Any], present: Mapping[str, Any], rest: Any
-    ) -> Any:
+        self, losses: Mapping[str, Tensor], present: Weights, rest: Any
+    ) -> Tensor:
         total = super().total(losses, present, rest)
         spread = ops.unstack(ops.convert_to_tensor(self.variables[0]), len(self.kinds))
         for s, name in zip(spread, losses, strict=True):

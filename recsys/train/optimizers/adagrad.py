@@ -1,6 +1,6 @@
 """Adagrad, and with one slot a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.saving import saved
 from recsys.train.optimizers.row_optimizer import RowOptimizer
+from recsys.types import Tensor
 
 
 @saved
@@ -23,7 +24,7 @@ class Adagrad(RowOptimizer, keras.optimizers.Adagrad):
     def __init__(self, learning_rate: Any = 0.05, *args: Any, **kwargs: Any) -> None:
         super().__init__(learning_rate, *args, **kwargs)
 
-    def slots(self) -> Mapping[str, Any]:
+    def slots(self) -> Mapping[str, str | keras.initializers.Initializer]:
         start = keras.initializers.Constant(self.initial_accumulator_value)
         return {"accumulator": start}
 
@@ -31,8 +32,12 @@ class Adagrad(RowOptimizer, keras.optimizers.Adagrad):
         return bool(self.weight_decay)
 
     def step(
-        self, gradient: Any, slots: Sequence[Any], learning_rate: Any, value: Any
-    ) -> tuple[Any, Sequence[Any]]:
+        self,
+        gradient: Tensor,
+        slots: Sequence[Tensor],
+        learning_rate: Tensor,
+        value: Callable[[], Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         accumulator = slots[0] + ops.square(gradient)
         step = learning_rate * gradient / ops.sqrt(accumulator + self.epsilon)
         return step, [accumulator]
@@ -56,8 +61,12 @@ class RowWiseAdagrad(Adagrad):
         return shape[:-1]
 
     def step(
-        self, gradient: Any, slots: Sequence[Any], learning_rate: Any, value: Any
-    ) -> tuple[Any, Sequence[Any]]:
+        self,
+        gradient: Tensor,
+        slots: Sequence[Tensor],
+        learning_rate: Tensor,
+        value: Callable[[], Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         accumulator = slots[0] + ops.mean(ops.square(gradient), axis=-1)
         root = ops.sqrt(ops.expand_dims(accumulator, -1) + self.epsilon)
         return learning_rate * gradient / root, [accumulator]

@@ -1,13 +1,13 @@
 """Adam, on tables lazy."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 from keras import ops
 
 from recsys.saving import saved
 from recsys.train.optimizers.row_optimizer import RowOptimizer, is_sparse
+from recsys.types import Gradient, Tensor
 
 
 @saved
@@ -22,13 +22,17 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
             by default.
     """
 
-    def slots(self) -> Mapping[str, Any]:
+    def slots(self) -> Mapping[str, str | keras.initializers.Initializer]:
         names = ["momentum", "velocity", *(["velocity_hat"] if self.amsgrad else [])]
         return dict.fromkeys(names, "zeros")
 
     def step(
-        self, gradient: Any, slots: Sequence[Any], learning_rate: Any, value: Any
-    ) -> tuple[Any, Sequence[Any]]:
+        self,
+        gradient: Tensor,
+        slots: Sequence[Tensor],
+        learning_rate: Tensor,
+        value: Callable[[], Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         m, v, *v_hat = slots
         t = ops.cast(self.iterations + 1, gradient.dtype)
         alpha = (
@@ -42,7 +46,9 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
         scale = v_hat[0] if v_hat else v
         return m * alpha / (ops.sqrt(scale) + self.epsilon), [m, v, *v_hat]
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: Gradient, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         """Updates one variable; called by Keras.
 
         TensorFlow has the step as one pass over memory, four times as fast as `step`

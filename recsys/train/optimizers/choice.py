@@ -25,7 +25,7 @@ _TWINS: dict[type, Any] = {
     keras.optimizers.Ftrl: FTRL,
     keras.optimizers.SGD: SGD,
 }
-_NAMES = {
+_NAMES: dict[str, type[keras.optimizers.Optimizer]] = {
     "adam": Adam,
     "adagrad": Adagrad,
     "rowwiseadagrad": RowWiseAdagrad,
@@ -34,7 +34,9 @@ _NAMES = {
 }
 
 
-def exempt_from_decay(optimizer: Any, variables: Sequence[Any]) -> None:
+def exempt_from_decay(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> None:
     """Turns weight decay off for variables, beside those it is off for already."""
     for part in getattr(optimizer, "_inner_optimizers", [optimizer]):
         known: set[Any] = getattr(part, "_exclude_from_weight_decay", set())
@@ -42,7 +44,7 @@ def exempt_from_decay(optimizer: Any, variables: Sequence[Any]) -> None:
         part._exclude_from_weight_decay = known | keys
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Any) -> keras.optimizers.Optimizer:
     """Returns the optimizer to train with.
 
     A name and a stock Keras instance of Adam, AdamW, Adagrad, Ftrl or SGD become our
@@ -73,7 +75,9 @@ def get(identifier: Any) -> Any:
     return optimizer if twin is None else twin.from_config(optimizer.get_config())
 
 
-def warn_if_slow(optimizer: Any, variables: Sequence[Any]) -> None:
+def warn_if_slow(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> None:
     """Warns once if a large table will be trained by an optimizer not of ours."""
     large = [
         v.path
@@ -137,13 +141,15 @@ class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
                 return max(matching, key=len)
         return "default"
 
-    def assign_keys(self, variables: Sequence[Any]) -> dict[str, list[Any]]:
+    def assign_keys(
+        self, variables: Sequence[keras.Variable]
+    ) -> dict[str, list[keras.Variable]]:
         """Returns the variables of each key.
 
         Raises:
             ValueError: If a key other than `"default"` has none.
         """
-        by_key: dict[str, list[Any]] = {key: [] for key in self._by_key}
+        by_key: dict[str, list[keras.Variable]] = {key: [] for key in self._by_key}
         for variable in variables:
             by_key[self.key(variable.path)].append(variable)
         idle = [key for key, of in by_key.items() if not of and key != "default"]
@@ -155,10 +161,10 @@ class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
             )
         return by_key
 
-    def _of(self, variable: Any) -> Any:
+    def _of(self, variable: keras.Variable) -> Any:
         return self._by_key[self.key(variable.path)]
 
-    def build(self, variables: Sequence[Any]) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the slots of all parts."""
         self.assign_keys(variables)
         super().build(variables)

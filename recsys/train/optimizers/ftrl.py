@@ -1,6 +1,6 @@
 """FTRL, on tables lazy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ from keras import ops
 
 from recsys.saving import saved
 from recsys.train.optimizers.row_optimizer import RowOptimizer
+from recsys.types import Tensor
 
 
 @saved
@@ -22,13 +23,17 @@ class FTRL(RowOptimizer, keras.optimizers.Ftrl):
     def __init__(self, learning_rate: Any = 0.05, *args: Any, **kwargs: Any) -> None:
         super().__init__(learning_rate, *args, **kwargs)
 
-    def slots(self) -> Mapping[str, Any]:
+    def slots(self) -> Mapping[str, str | keras.initializers.Initializer]:
         start = keras.initializers.Constant(self.initial_accumulator_value)
         return {"accumulator": start, "linear": "zeros"}
 
     def step(
-        self, gradient: Any, slots: Sequence[Any], learning_rate: Any, value: Any
-    ) -> tuple[Any, Sequence[Any]]:
+        self,
+        gradient: Tensor,
+        slots: Sequence[Tensor],
+        learning_rate: Tensor,
+        value: Callable[[], Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         accumulator, linear = slots
         old = value()
         power = -self.learning_rate_power

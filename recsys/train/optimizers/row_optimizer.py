@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from recsys.layers.initial import in_place
+from recsys.types import Gradient, Tensor
 
 
 class RowOptimizer(keras.optimizers.Optimizer):
@@ -16,13 +17,17 @@ class RowOptimizer(keras.optimizers.Optimizer):
     and config.
     """
 
-    def slots(self) -> Mapping[str, Any]:
+    def slots(self) -> Mapping[str, str | keras.initializers.Initializer]:
         """Returns the initializer of each slot, by name."""
         raise NotImplementedError
 
     def step(
-        self, gradient: Any, slots: Sequence[Any], learning_rate: Any, value: Any
-    ) -> tuple[Any, Sequence[Any]]:
+        self,
+        gradient: Tensor,
+        slots: Sequence[Tensor],
+        learning_rate: Tensor,
+        value: Callable[[], Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         """Returns what to subtract from a variable, and its new slots.
 
         Serves a whole variable and some rows of a table alike.
@@ -43,7 +48,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
         """Returns the shape of the slots of a variable of that shape."""
         return shape
 
-    def build(self, variables: Sequence[Any]) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the slots of `variables`; does nothing if they exist."""
         if self.built:
             return
@@ -62,11 +67,13 @@ class RowOptimizer(keras.optimizers.Optimizer):
         ]
 
     @property
-    def variables(self) -> "list[Any]":
+    def variables(self) -> "list[keras.Variable]":
         """The state. A list that may also be called, as in version 1."""
         return _CallableList(super().variables)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: Gradient, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         """Updates one variable; called by Keras."""
         slots = self._slots[self._get_variable_index(variable)]
         rate = ops.cast(learning_rate, variable.dtype)
@@ -87,7 +94,11 @@ class RowOptimizer(keras.optimizers.Optimizer):
         self.assign_sub(variable, step)
 
     def _update_rows(
-        self, gradient: Any, variable: Any, slots: Sequence[Any], rate: Any
+        self,
+        gradient: Gradient,
+        variable: keras.Variable,
+        slots: Sequence[keras.Variable],
+        rate: Tensor,
     ) -> None:
         import tensorflow as tf
 
@@ -107,22 +118,22 @@ class RowOptimizer(keras.optimizers.Optimizer):
 
     def _decayed_step(
         self,
-        gradient: Any,
-        slots: Sequence[Any],
-        rate: Any,
-        variable: Any,
-        value: Callable[[], Any],
-    ) -> tuple[Any, Sequence[Any]]:
+        gradient: Tensor,
+        slots: Sequence[Tensor],
+        rate: Tensor,
+        variable: keras.Variable,
+        value: Callable[[], Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         if not self.weight_decay or not self._use_weight_decay(variable):
             return self.step(gradient, slots, rate, value)
         decay = value() * self.weight_decay * rate
         step, new = self.step(gradient, slots, rate, lambda: value() - decay)
         return decay + step, new
 
-    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         """Nothing: it is part of the step, and touches the rows of the batch only."""
 
-    def _clip_gradients(self, gradients: Sequence[Any]) -> Sequence[Any]:
+    def _clip_gradients(self, gradients: Sequence[Gradient]) -> Sequence[Gradient]:
         clips = self.clipnorm or self.clipvalue or self.global_clipnorm
         if not clips or not any(is_sparse(g) for g in gradients):
             return super()._clip_gradients(gradients)
@@ -134,7 +145,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
         return super()._clip_gradients(gradients)
 
 
-def is_sparse(gradient: Any) -> bool:
+def is_sparse(gradient: Gradient) -> bool:
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf
@@ -142,13 +153,13 @@ def is_sparse(gradient: Any) -> bool:
     return isinstance(gradient, tf.IndexedSlices)
 
 
-def _dense(gradient: Any) -> Any:
+def _dense(gradient: Gradient) -> Any:
     import tensorflow as tf
 
     return tf.convert_to_tensor(gradient)  # that of Keras leaves it sparse
 
 
-def _sum_equal_ids(gradient: Any) -> Any:
+def _sum_equal_ids(gradient: Gradient) -> Gradient:
     import tensorflow as tf
 
     ids, position = tf.unique(gradient.indices)
@@ -157,11 +168,11 @@ def _sum_equal_ids(gradient: Any) -> Any:
 
 
 def _still_where_zero(
-    gradient: Any, step: Any, old: Sequence[Any], new: Sequence[Any]
-) -> tuple[Any, list[Any]]:
+    gradient: Tensor, step: Tensor, old: Sequence[Tensor], new: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
     touched = ops.any(ops.not_equal(gradient, 0), axis=-1)
 
-    def choose(after: Any, before: Any) -> Any:
+    def choose(after: Tensor, before: Tensor) -> Tensor:
         rows = touched
         while len(rows.shape) < len(after.shape):
             rows = ops.expand_dims(rows, -1)
@@ -171,6 +182,6 @@ def _still_where_zero(
     return choose(step, ops.zeros_like(step)), slots
 
 
-class _CallableList(list[Any]):
+class _CallableList(list[keras.Variable]):
     def __call__(self) -> "_CallableList":
         return self

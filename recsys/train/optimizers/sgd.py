@@ -1,12 +1,12 @@
 """SGD, with momentum lazy on tables."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
 from recsys.saving import saved
 from recsys.train.optimizers.row_optimizer import RowOptimizer
+from recsys.types import Tensor
 
 
 @saved
@@ -18,15 +18,19 @@ class SGD(RowOptimizer, keras.optimizers.SGD):
             by default.
     """
 
-    def slots(self) -> Mapping[str, Any]:
+    def slots(self) -> Mapping[str, str | keras.initializers.Initializer]:
         return {"momentum": "zeros"} if self.momentum else {}
 
     def moves_at_zero(self) -> bool:
         return bool(self.momentum or self.weight_decay)
 
     def step(
-        self, gradient: Any, slots: Sequence[Any], learning_rate: Any, value: Any
-    ) -> tuple[Any, Sequence[Any]]:
+        self,
+        gradient: Tensor,
+        slots: Sequence[Tensor],
+        learning_rate: Tensor,
+        value: Callable[[], Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         step = learning_rate * gradient
         if not slots:
             return step, []
