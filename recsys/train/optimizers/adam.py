@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from recsys.protocols import Table
 from recsys.saving import saved
 from recsys.train.optimizers.row_optimizer import RowOptimizer, is_sparse
 
@@ -51,7 +52,7 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
         if (
             keras.backend.backend() != "tensorflow"
             or is_sparse(gradient)
-            or getattr(variable, "is_table", False)
+            or isinstance(variable, Table)
             or self.weight_decay
             or self.amsgrad
         ):
@@ -59,7 +60,7 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
             return
         import tensorflow as tf
 
-        m, v = self._slots[self._get_variable_index(variable)]
+        m, v = self._slots[self._place_of(variable)]
         t = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
