@@ -61,6 +61,7 @@ class FieldEmbedder(Lookup):
         fields: Sequence[Field],
         history_agg: str = "mean_pooling",
         agg_kwargs: Mapping[str, Any] | None = None,
+        needed_by: str = "",
     ) -> Embeddings:
         """Embeds fields and pools their histories.
 
@@ -69,8 +70,14 @@ class FieldEmbedder(Lookup):
             history_agg: How a history becomes a vector, see `get_agg_layer`; the
                 query is the target, see `histories`.
             agg_kwargs: Arguments of that layer.
+            needed_by: Name of a model that cannot do without a history and a target,
+                of whatever width.
+
+        Raises:
+            ValueError: If there is not what the model needs.
         """
-        histories = {history.group: history for history in self.histories(fields)}
+        found = self.histories(fields, needed_by=needed_by, any_width=True)
+        histories = {history.group: history for history in found}
         parts = []
         for field in self.resolve(fields):
             if field.belong != "history":

@@ -11,19 +11,19 @@ from recsys.metrics.auc import auc
 from recsys.metrics.average_precision import average_precision
 from recsys.metrics.brier_score import brier_score
 from recsys.metrics.calibration import ece, field_ece, mce
-from recsys.metrics.f1 import f1, query_f1
+from recsys.metrics.f1 import f1
 from recsys.metrics.gauc import gauc
-from recsys.metrics.hit_rate import hit_rate, query_hit_rate
+from recsys.metrics.hit_rate import hit_rate
 from recsys.metrics.log_loss import log_loss
 from recsys.metrics.mean_average_precision import (
     mean_average_precision,
     query_average_precision,
 )
-from recsys.metrics.mrr import mrr, query_mrr
+from recsys.metrics.mrr import mrr
 from recsys.metrics.ndcg import ndcg, query_ndcg
 from recsys.metrics.normalized_entropy import normalized_entropy
 from recsys.metrics.pcoc import calibration_bias, copc, pcoc
-from recsys.metrics.precision import precision, query_precision
+from recsys.metrics.precision import precision
 from recsys.metrics.queries import Floats, Queries
 from recsys.metrics.recall import query_recall, recall
 
@@ -38,11 +38,11 @@ TOP_K = {
     for each in (hit_rate, recall, precision, f1, mrr, mean_average_precision, ndcg)
 }
 OF_QUERIES: dict[str, Callable[[Queries], Floats]] = {
-    "hit_rate": query_hit_rate,
+    "hit_rate": hit_rate.of_each,
     "recall": query_recall,
-    "precision": query_precision,
-    "f1": query_f1,
-    "mrr": query_mrr,
+    "precision": precision.of_each,
+    "f1": f1.of_each,
+    "mrr": mrr.of_each,
     "mean_average_precision": query_average_precision,
     "ndcg": query_ndcg,
 }

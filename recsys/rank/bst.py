@@ -15,12 +15,11 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
+from recsys.inputs.ending import mlp_model
 from recsys.layers import normalization
 from recsys.layers.attention import MultiHeadAttention
 from recsys.layers.base import Layer
-from recsys.layers.heads import predict
 from recsys.layers.masking import masked_sum
-from recsys.layers.mlp import Tower
 from recsys.layers.transformer import FeedForward
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -207,13 +206,5 @@ def bst(
                 times=history.times,
             )
         )
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="bst")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("bst", embed, concat(parts), task, mlp)

@@ -17,10 +17,9 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
+from recsys.inputs.ending import mlp_model
 from recsys.layers.base import Layer
-from recsys.layers.heads import predict
 from recsys.layers.masking import masked_sum
-from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Activation, Shape, Tensor
@@ -148,16 +147,8 @@ def can(
             parts.append(unit([weights, p], valid=valid[weighed.group]))
         else:
             parts.append(unit([weights, keras.layers.Reshape((1, -1))(p)]))
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="can")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("can", embed, concat(parts), task, mlp)
 
 
 def _pairs(

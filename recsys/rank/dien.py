@@ -18,10 +18,9 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
+from recsys.inputs.ending import mlp_model
 from recsys.layers.attention import BilinearAttention
-from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
-from recsys.layers.mlp import Tower
 from recsys.layers.recurrent import AttentionGRU, GRUStates
 from recsys.layers.sampling import draw_unseen
 from recsys.layers.table import gather_rows
@@ -193,16 +192,8 @@ def dien(
         )
         attention = attend([history.target, states], valid=valid)
         parts.append(evolve(states, attention, valid))
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="dien")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("dien", embed, concat(parts), task, mlp)
 
 
 def _interest_loss(

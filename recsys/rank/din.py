@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
-from recsys.layers.heads import predict
-from recsys.layers.mlp import Tower
+from recsys.inputs.ending import mlp_model
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Activation
@@ -66,7 +65,6 @@ def din(
         ValueError: If there is no history or no target.
     """
     embed = FieldEmbedder(fields)
-    embed.histories(fields, needed_by="din", any_width=True)
     activation_unit = {
         "ffn_hidden_units": attention_hidden_units,
         "ffn_activation": attention_activation,
@@ -74,14 +72,6 @@ def din(
         "query_activation": query_activation,
         "softmax": attention_softmax,
     }
-    x = embed(fields, "attention", activation_unit).concat()
-    logit = Tower(
-        dnn_hidden_units,
-        dnn_activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(x)
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="din")
+    x = embed(fields, "attention", activation_unit, needed_by="din").concat()
+    mlp = dnn_hidden_units, dnn_activation, l2_reg, dropout, use_bn
+    return mlp_model("din", embed, x, task, mlp)

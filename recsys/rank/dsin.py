@@ -17,10 +17,9 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, History, concat
+from recsys.inputs.ending import mlp_model
 from recsys.layers.attention import BilinearAttention
 from recsys.layers.base import Layer
-from recsys.layers.heads import predict
-from recsys.layers.mlp import Tower
 from recsys.layers.positions import positions_from_end
 from recsys.layers.transformer import EncoderLayer
 from recsys.train.factory import factory
@@ -247,16 +246,8 @@ def dsin(
         )
         for kind, vectors in (("sessions", interests), ("interaction", mixed)):
             parts.append(_activated(history, vectors, there, f"{kind}_{name}"))
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="dsin")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("dsin", embed, concat(parts), task, mlp)
 
 
 def _activated(history: History, vectors: Tensor, there: Tensor, name: str) -> Tensor:

@@ -16,11 +16,10 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
+from recsys.inputs.ending import mlp_model
 from recsys.layers.attention import MultiHeadAttention
 from recsys.layers.base import Layer
-from recsys.layers.heads import predict
 from recsys.layers.masking import zero_if_empty
-from recsys.layers.mlp import Tower
 from recsys.layers.search import SimHash, TopSteps
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -146,13 +145,5 @@ def eta(
         nearest = embed.select(history, index, found).sequence
         attend = TargetAttention(num_heads, name=layer_name(f"dnn_attention_{name}"))
         parts.append(attend([target, nearest], valid=found))
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="eta")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("eta", embed, concat(parts), task, mlp)

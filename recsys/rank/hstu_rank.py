@@ -18,10 +18,9 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
+from recsys.inputs.ending import mlp_model
 from recsys.layers.base import Layer
-from recsys.layers.heads import predict
 from recsys.layers.hstu import HSTULayer
-from recsys.layers.mlp import Tower
 from recsys.layers.normalization import layer_norm
 from recsys.layers.search import TopSteps
 from recsys.train.factory import factory
@@ -166,13 +165,5 @@ def hstu_rank(
             )
             x = layer(x, valid=valid, times=times)
         parts.append(First(name=layer_name(f"dnn_first_{name}"))(x))
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="hstu_rank")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("hstu_rank", embed, concat(parts), task, mlp)

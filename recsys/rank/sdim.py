@@ -16,9 +16,8 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat, split_histories
+from recsys.inputs.ending import mlp_model
 from recsys.layers.base import Layer
-from recsys.layers.heads import predict
-from recsys.layers.mlp import Tower
 from recsys.layers.search import SimHash
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -124,13 +123,5 @@ def sdim(
         )
         pair = [history.target, history.sequence]
         parts.append(attend(pair, valid=history.valid))
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="sdim")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("sdim", embed, concat(parts), task, mlp)

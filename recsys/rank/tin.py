@@ -13,9 +13,8 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
 from recsys.inputs import FieldEmbedder, concat
-from recsys.layers.heads import predict
+from recsys.inputs.ending import mlp_model
 from recsys.layers.history_transformer import TIM
-from recsys.layers.mlp import Tower
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Activation
@@ -67,13 +66,5 @@ def tin(
                 times=history.times,
             )
         )
-    logit = Tower(
-        hidden_units,
-        activation,
-        l2_reg,
-        dropout,
-        use_bn,
-        num_logits=task.num_classes,
-        name="dnn_mlp",
-    )(concat(parts))
-    return Model(inputs=embed.inputs, outputs=predict(task, logit), name="tin")
+    mlp = hidden_units, activation, l2_reg, dropout, use_bn
+    return mlp_model("tin", embed, concat(parts), task, mlp)

@@ -1,8 +1,9 @@
 """An index that looks at every item."""
 
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,15 +17,17 @@ from recsys.train.match_model import as_csr
 BLOCK = 1024  # user vectors of one search
 
 
-class Index(Protocol):
+class Index(ABC):
     """What can be searched for the items of the largest inner products.
 
     Any number of threads may search, and add to, one index.
     """
 
+    @abstractmethod
     def __len__(self) -> int:
         """How many ids there are, reserved ones included."""
 
+    @abstractmethod
     def add(self, items: ArrayLike) -> NDArray[np.int32]:
         """Adds items, `(rows, dim)`, and returns their ids; trains nothing."""
 
@@ -44,8 +47,25 @@ class Index(Protocol):
             interest_mask: Which interests exist, `(num_users, num_interests)`.
             exclude: Ids a user must not get: a list with one array for each user, or
                 `(offsets, ids)`.
-        """
 
+        Raises:
+            ValueError: If the arguments are not of these shapes, or no finite numbers.
+        """
+        vectors = as_numbers("users", users).astype(np.float32, copy=False)
+        gone = None if exclude is None else as_csr(exclude)
+        return self._search(vectors, k, interest_mask, gone)
+
+    @abstractmethod
+    def _search(
+        self,
+        users: NDArray[np.float32],
+        k: int,
+        interest_mask: ArrayLike | None,
+        exclude: tuple[Any, ...] | None,
+    ) -> tuple[NDArray[np.int32], NDArray[Any]]:
+        """Does as `search` says."""
+
+    @abstractmethod
     def save(self, path: str | Path) -> None:
         """Writes one file, whole or not at all; `load_index` makes an equal index."""
 
@@ -82,20 +102,19 @@ class ExactIndex(Index):
             self.items = np.concatenate([self.items, more])
             return np.arange(before, len(self), dtype=np.int32)
 
-    def search(
+    def _search(
         self,
-        users: ArrayLike,
+        users: NDArray[np.float32],
         k: int,
-        *,
-        interest_mask: ArrayLike | None = None,
-        exclude: Any = None,
+        interest_mask: ArrayLike | None,
+        exclude: tuple[Any, ...] | None,
     ) -> tuple[NDArray[np.int32], NDArray[Any]]:
         return top_k(
-            as_numbers("users", users).astype(np.float32, copy=False),
+            users,
             self.items,
             k,
             interest_mask=interest_mask,
-            exclude=None if exclude is None else as_csr(exclude),
+            exclude=exclude,
             reserved=self.reserved,
         )
 

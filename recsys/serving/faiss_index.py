@@ -18,7 +18,6 @@ from recsys.serving.exact_index import (
     checked_vectors,
     save_arrays,
 )
-from recsys.train.match_model import as_csr
 
 
 class FaissIndex(Index):
@@ -89,17 +88,14 @@ class FaissIndex(Index):
             self._index.add(items)
             return np.arange(before, len(self), dtype=np.int32)
 
-    def search(
+    def _search(
         self,
-        users: ArrayLike,
+        users: NDArray[np.float32],
         k: int,
-        *,
-        interest_mask: ArrayLike | None = None,
-        exclude: Any = None,
+        interest_mask: ArrayLike | None,
+        exclude: tuple[Any, ...] | None,
     ) -> tuple[NDArray[np.int32], NDArray[Any]]:
-        vectors = as_numbers("users", users).astype(np.float32, copy=False)
-        if vectors.ndim == 2:
-            vectors = vectors[:, None]
+        vectors = users[:, None] if users.ndim == 2 else users
         num_users = len(vectors)
         exists = np.ones(vectors.shape[:2], bool)
         if interest_mask is not None:
@@ -107,12 +103,10 @@ class FaissIndex(Index):
         if vectors.shape[2:] != (self._index.d,) or exists.shape != vectors.shape[:2]:
             raise ValueError(
                 f"users must have dim {self._index.d} and interest_mask their shape. "
-                f"Received: shapes {np.shape(users)} and {exists.shape}"
+                f"Received: shapes {users.shape} and {exists.shape}"
             )
         check_k(k)
-        offsets, gone = check_excluded(
-            None if exclude is None else as_csr(exclude), num_users, len(self)
-        )
+        offsets, gone = check_excluded(exclude, num_users, len(self))
         ids = np.full((num_users, k), -1, np.int32)
         scores = np.full((num_users, k), -np.inf, np.float32)
         for start in range(0, num_users, BLOCK):
@@ -121,7 +115,7 @@ class FaissIndex(Index):
             with self._turn:
                 forbidden = np.repeat(np.arange(len(count)), count) * len(self)
                 forbidden += gone[offsets[start] : offsets[rows.stop]]
-                self._search(
+                self._search_block(
                     vectors[rows],
                     exists[rows],
                     forbidden,
@@ -130,7 +124,7 @@ class FaissIndex(Index):
                 )
         return ids, scores
 
-    def _search(
+    def _search_block(
         self,
         vectors: NDArray[np.float32],
         exists: NDArray[np.bool_],

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.grouped import KnownIds
 from recsys.layers.heads import PredictLayer
+from recsys.protocols import ReadsIds
+from recsys.train._keras import nodes, place
 
 LARGEST = float(np.finfo("float32").max)
 """What a number, a label or a weight may be at most: a model is of float32."""
@@ -45,21 +47,21 @@ def columns_of(model: keras.Model) -> dict[str, Column]:
 
 def columns_of_catalogue(model: keras.Model, catalogue: Catalogue) -> dict[str, Column]:
     """Reads from the graph what the columns of a model's catalogue must look like."""
-    (node,) = catalogue._inbound_nodes
+    (node,) = nodes(catalogue)
     by_name = dict.fromkeys(catalogue.values)
     return _described(model, keras.tree.pack_sequence_as(by_name, node.outputs))
 
 
 def _described(model: keras.Model, tensors: Mapping[str, Any]) -> dict[str, Column]:
     """Describes columns by the layers of a model that read their tensors."""
-    names = {_place(tensor): name for name, tensor in tensors.items()}
+    names = {place(tensor): name for name, tensor in tensors.items()}
     sizes: dict[str, int] = {}
     least: dict[str, int] = {}
     for layer in all_layers(model):
         if isinstance(layer, KnownIds):  # takes whatever an int32 holds
             for name, _ in _readers(layer, names):
                 sizes[name], least[name] = 2**31, -(2**31)
-        if hasattr(layer, "num_ids"):
+        if isinstance(layer, ReadsIds):
             for name, arguments in _readers(layer, names):
                 size = layer.num_ids(**arguments)
                 sizes[name] = min(size, sizes.get(name, size))
@@ -86,16 +88,10 @@ def _readers(
     layer: keras.layers.Layer, names: Mapping[tuple[str, int], str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names of the tensors a layer is called on, with the arguments of the call."""
-    for node in layer._inbound_nodes:
+    for node in nodes(layer):
         for tensor in node.input_tensors:
-            if (place := _place(tensor)) in names:
-                yield names[place], node.arguments.kwargs
-
-
-def _place(tensor: keras.KerasTensor) -> tuple[str, int]:
-    """Where a tensor comes from, in a model and in the models inside it."""
-    made_by = tensor._keras_history
-    return made_by.operation.name, made_by.tensor_index
+            if (origin := place(tensor)) in names:
+                yield names[origin], node.arguments.kwargs
 
 
 def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from recsys.layers.table import Embedding
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.train import balance as balances
 from recsys.train import optimizers, routing, task_metrics
+from recsys.train._keras import OwnModel, exempt_from_decay, maker
 from recsys.train.balance.base import Balance, Recorded
 from recsys.train.columns import Column, all_layers, columns_of
 
@@ -48,7 +49,7 @@ class Plan:
         return {name for each in of for name in routing.columns_of(each).values()}
 
 
-class Compiled(keras.Model):
+class Compiled(OwnModel):
     """A model that maps what `compile` is given by its outputs."""
 
     _plan: Plan
@@ -60,7 +61,7 @@ class Compiled(keras.Model):
         outputs = self.output
         if not isinstance(outputs, dict):
             outputs = {self.output_names[0]: outputs}
-        makers = {name: t._keras_history.operation for name, t in outputs.items()}
+        makers = {name: maker(t) for name, t in outputs.items()}
         return {
             name: layer if isinstance(layer, PredictLayer) else None
             for name, layer in makers.items()
@@ -124,7 +125,7 @@ class Compiled(keras.Model):
         }
         balancing = self._balancing(balance, losses)
         if balancing is not None:
-            optimizers.exempt_from_decay(optimizer, balancing.variables)
+            exempt_from_decay(optimizer, balancing.variables)
         if isinstance(optimizer, optimizers.OptimizerByPrefix):
             optimizer.assign_keys(self.trainable_variables)
         optimizers.warn_if_slow(optimizer, self.trainable_variables)
@@ -137,9 +138,8 @@ class Compiled(keras.Model):
             else None,
             **kwargs,
         )
-        if isinstance(self.output, dict) and self._compile_loss is not None:
-            of_losses = {layer_name(name): self.output[name] for name in losses}
-            self._compile_loss.build(of_losses, of_losses)  # else in the first step
+        if isinstance(self.output, dict):
+            self._build_losses(by_layer({name: self.output[name] for name in losses}))
         for layer, fn in zip(layers, of_layers, strict=False):
             layer.loss_fn = fn
         for layer, weight in zip(layers, layer_weights, strict=False):
@@ -179,7 +179,7 @@ class Compiled(keras.Model):
         """Returns a balance with its state, in place of the one before."""
         if self._plan.balance is not None:
             for variable in self._plan.balance.variables:
-                self._untrack_variable(variable)
+                self._remove_state(variable)
         balancing = balances.get(given)
         if balancing is not None:
             if not losses:
@@ -192,23 +192,6 @@ class Compiled(keras.Model):
             balancing.build(self, kinds)
             self._hang_state()
         return balancing
-
-    def add_state(
-        self, name: str, initializer: Any, shape: tuple[int, ...], trainable: bool
-    ) -> Any:
-        """Adds a weight that is no part of a layer, float32."""
-        self._tracker.unlock()  # as Keras does to add weights to a built layer
-        try:
-            return self.add_weight(
-                shape=shape,
-                initializer=initializer,
-                dtype="float32",
-                trainable=trainable,
-                autocast=False,
-                name=name,
-            )
-        finally:
-            self._tracker.lock()
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns the arguments of `compile`, serialized."""

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from recsys.feature._constraints import Integer, checked
 from recsys.metrics.exposure import coverage_of
-from recsys.metrics.hit_rate import query_hit_rate
+from recsys.metrics.hit_rate import hit_rate
 from recsys.metrics.mean_average_precision import query_average_precision
-from recsys.metrics.mrr import query_mrr
+from recsys.metrics.mrr import mrr
 from recsys.metrics.ndcg import query_ndcg
-from recsys.metrics.precision import query_precision
+from recsys.metrics.precision import precision
 from recsys.metrics.queries import Queries, judge
 from recsys.metrics.recall import query_recall
 from recsys.metrics.sampled import estimated_rank
@@ -31,11 +31,11 @@ from recsys.train.seen import (
 
 METRICS: dict[str, Callable[[Queries], Floats]] = {
     "recall": query_recall,
-    "hit_rate": query_hit_rate,
+    "hit_rate": hit_rate.of_each,
     "ndcg": query_ndcg,
-    "mrr": query_mrr,
+    "mrr": mrr.of_each,
     "map": query_average_precision,
-    "precision": query_precision,
+    "precision": precision.of_each,
 }
 COVERAGE = "coverage"
 OF_RANK: dict[str, Callable[[Floats], Floats]] = {

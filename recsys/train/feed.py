@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Order, checksum, salts
 from recsys.data.layout import apart, side_by_side
+from recsys.protocols import Described, Ordered
+from recsys.train._keras import sources
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -107,7 +109,7 @@ def prompt(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
 
 def orders(dataset: Any) -> list[Order]:
     """Returns the orders of the pipelines' datasets that a dataset is derived from."""
-    return _of_sources(dataset, "recsys_order")
+    return [each.recsys_order for each in _sources(dataset, Ordered)]
 
 
 def described(dataset: Any) -> list[list[str]]:
@@ -121,7 +123,8 @@ def described(dataset: Any) -> list[list[str]]:
 
     columns = keras.tree.flatten_with_path(dataset.element_spec)
     found = [["/".join(map(str, path)), str(spec)] for path, spec in columns]
-    for rows, batch_size, known in _of_sources(dataset, "recsys_rows"):
+    for source in _sources(dataset, Described):
+        rows, batch_size, known = source.recsys_rows
         found.append(["rows, and rows of a batch", f"{rows}, {batch_size}"])
         found.append(["checksum of some rows", str(known)])
     return found
@@ -130,19 +133,19 @@ def described(dataset: Any) -> list[list[str]]:
 def without_order(dataset: Any) -> str | None:
     """Returns what makes the order of rows another one in another process, if known."""
     kind = type(dataset).__name__
-    if hasattr(dataset, "recsys_rows"):
+    if isinstance(dataset, Described):
         return None
     kept = "Cache" in kind and any(order.shuffled for order in orders(dataset))
     if kept or any(each in kind for each in _UNKNOWN):
         return kind.strip("_")
-    return next(filter(None, map(without_order, dataset._inputs())), None)
+    return next(filter(None, map(without_order, sources(dataset))), None)
 
 
-def _of_sources(dataset: Any, name: str) -> list[Any]:
-    """Returns an attribute of the datasets that a dataset is derived from."""
-    if hasattr(dataset, name):
-        return [getattr(dataset, name)]
-    return [found for each in dataset._inputs() for found in _of_sources(each, name)]
+def _sources(dataset: Any, kind: type) -> list[Any]:
+    """Returns the datasets of a kind that a dataset is derived from, or is itself."""
+    if isinstance(dataset, kind):
+        return [dataset]
+    return [found for each in sources(dataset) for found in _sources(each, kind)]
 
 
 @contextmanager

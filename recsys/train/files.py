@@ -10,6 +10,7 @@ import keras
 
 from recsys.data.writing import whole_file, whole_folder
 from recsys.feature._names import signature_names
+from recsys.train._keras import LITERT
 from recsys.train.logs import Logging
 from recsys.train.order import ModelOrder
 
@@ -110,12 +111,8 @@ class Stored(Logging):
             for name, tensor in self.input.items()
         }
         kw = {"input_signature": [specs], **kw}
-        if format == "litert":  # else it wants operations of TensorFlow for them
-            kw = {
-                "_experimental_lower_tensor_list_ops": True,
-                "_experimental_default_to_single_batch_in_tensor_list_ops": True,
-                **kw,
-            }
+        if format == "litert":
+            kw = {**LITERT, **kw}
         named = keras.Model(self.input, outputs, name=self.name)
         if format == "tf_saved_model":
             whole = whole_folder(filepath, with_file="saved_model.pb")

@@ -24,6 +24,7 @@ from recsys.feature._constraints import (
     Number,
     checked,
 )
+from recsys.protocols import Checked
 from recsys.train import feed, graph, routing, rows
 from recsys.train.batches import (
     LookedAt,
@@ -147,7 +148,7 @@ def prepared(
             raise no_rows(who)
         _check(needs, parts_of(like(x.element_spec, needs)), for_loss)
         source = x
-        known = getattr(x, "recsys_checked", False)
+        known = isinstance(x, Checked)
         if validate and not (known and _labels_are_read(needs, x.element_spec)):
             source = graph.looked_at(x, needs, look, for_loss)
         spec = parts_of(x.element_spec)[0]

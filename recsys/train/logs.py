@@ -9,6 +9,7 @@ from keras import ops
 from recsys.feature._names import given_name
 from recsys.metrics.breakdown import Breakdown
 from recsys.metrics.streaming.sums import SumMetric
+from recsys.protocols import Exact
 from recsys.train import batches
 from recsys.train.step import Stepping
 
@@ -26,8 +27,8 @@ class Logging(Stepping):
         """Returns all metrics; eager, as an exact one is computed once, at the end."""
         return self._results(exact=True)
 
-    def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]:
-        loss = self._loss_tracker
+    def _logs_of_epoch(self, logs: Any) -> dict[str, Any]:
+        loss = self._mean_loss
         if not logs or (loss in self.metrics and float(ops.sum(loss.count)) == 0):
             raise batches.no_rows(
                 "fit or evaluate", "none, or none left for this epoch"
@@ -43,7 +44,7 @@ class Logging(Stepping):
     def _results(self, exact: bool) -> dict[str, Any]:
         logs: dict[str, Any] = {}
         for name, metric in self._named_metrics():
-            if exact or not getattr(metric, "exact", False):
+            if exact or not (isinstance(metric, Exact) and metric.exact):
                 value = metric.result()
                 if isinstance(value, dict):  # of names without that of the task
                     task = name.removesuffix(metric.name)

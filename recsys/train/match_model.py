@@ -13,6 +13,7 @@ from recsys.metrics.relevance import check_judged
 from recsys.retrieval.diversity import diversify
 from recsys.retrieval.search import top_k
 from recsys.saving import saved
+from recsys.train._keras import nodes_behind
 from recsys.train.columns import check_columns, columns_of_catalogue
 from recsys.train.model import Model
 
@@ -103,14 +104,7 @@ class MatchModel(Model):
     def _part(self, name: str, layers: list[str]) -> Model:
         """The part of the graph that the outputs of layers depend on."""
         outputs = [self.get_layer(layer).output for layer in layers]
-        seen, ahead = set(), [*outputs]
-        while ahead:
-            made_by = ahead.pop()._keras_history
-            node = made_by.operation._inbound_nodes[made_by.node_index]
-            if node not in seen:
-                seen.add(node)
-                ahead += node.input_tensors
-        names = {node.operation.name for node in seen}
+        names = {node.operation.name for node in nodes_behind(outputs)}
         inputs = {name: t for name, t in self.input.items() if name in names}
         one = (
             outputs[0] if len(outputs) == 1 else dict(zip(layers, outputs, strict=True))

@@ -9,8 +9,10 @@ import numpy as np
 
 from recsys.data.dataset import Order
 from recsys.feature._names import given_name
+from recsys.protocols import Bounded, Continued, Ordered
 from recsys.saving import saved
 from recsys.train import batches, class_weights, feed, gate, resume
+from recsys.train._keras import asked_by_fit, maker
 from recsys.train.columns import Column
 from recsys.train.compiling import Plan
 from recsys.train.files import Stored
@@ -69,7 +71,7 @@ class Model(Stored):
         check_names(**dict(zip(("inputs", "outputs"), args, strict=False), **kwargs))
         super().__init__(*args, **kwargs)
         self._plan = Plan()
-        made_by = [tensor._keras_history.operation for tensor in self.outputs]
+        made_by = [maker(tensor) for tensor in self.outputs]
         self.output_names = [given_name(each.name) for each in made_by]
         self._turn = threading.Lock()
         self._metrics_turn = threading.RLock()  # their state is of one run at a time
@@ -106,7 +108,7 @@ class Model(Stored):
         rest = gate.arguments("fit", {**rest, "validate": validate})
         del rest["validate"]
         weight = rest.pop("sample_weight", None)
-        x = getattr(x, "recsys_whole", x)
+        x = x.recsys_whole if isinstance(x, Continued) else x
         own = self._of_positives or self._loss_layers() or self.losses
         if self.compiled and not (self._plan.losses or own):
             raise ValueError(
@@ -115,7 +117,7 @@ class Model(Stored):
             )
         gate.refuse_passes("x", x, rest)
         orders = feed.orders(x) if batches.is_dataset(x) else []
-        derived = bool(orders) and not hasattr(x, "recsys_order")
+        derived = bool(orders) and not isinstance(x, Ordered)
         if orders and "initial_epoch" not in rest:
             rest["initial_epoch"] = orders[0].start
         classes = rest.pop("class_weight", None)
@@ -160,7 +162,7 @@ class Model(Stored):
                     x, y, sample_weight=sample_weight, validation_data=valid, **rest
                 )
             finally:
-                self._initial_epoch = None  # of this `fit` only
+                self._begin_at(None)  # of this `fit` only
         self._refresh()
         return history
 
@@ -181,7 +183,7 @@ class Model(Stored):
     ) -> Any:
         """Returns the loss and the metrics; see `keras.Model.evaluate` and `fit`."""
         self._refresh()
-        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
+        if not asked_by_fit(kwargs):
             sizes = {"batch_size": batch_size, "steps": steps}
             others = {"callbacks": callbacks, "validate": validate}
             batch_size, steps, *_ = gate.arguments(
@@ -330,7 +332,7 @@ class Model(Stored):
             capacities={
                 name: metric.capacity
                 for name, metric in metrics.items()
-                if hasattr(metric, "capacity")
+                if isinstance(metric, Bounded)
             },
             fingerprints=self.fingerprints,
         )

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from recsys.feature._names import given_name
+from recsys.train._keras import maker, nodes_behind
 
 
 def check_names(inputs: Any = None, outputs: Any = None, **others: Any) -> None:
@@ -13,19 +14,13 @@ def check_names(inputs: Any = None, outputs: Any = None, **others: Any) -> None:
     Args:
         inputs, outputs, **others: Of `Model`.
     """
-    read = [tensor._keras_history for tensor in keras.tree.flatten(inputs)]
-    ahead = [tensor._keras_history for tensor in keras.tree.flatten(outputs)]
-    kinds = {made.operation: "task" for made in ahead}
-    kinds |= {made.operation: "field" for made in read}
-    named = {made.operation.name: made.operation for made in read}
-    seen = set()
-    while ahead:
-        operation, node_index, _ = ahead.pop()
-        node = operation._inbound_nodes[node_index]
-        if node in seen:
-            continue
-        seen.add(node)
-        ahead += [tensor._keras_history for tensor in node.input_tensors]
+    outputs = keras.tree.flatten(outputs)
+    fields = [maker(tensor) for tensor in keras.tree.flatten(inputs)]
+    kinds = dict.fromkeys(map(maker, outputs), "task")
+    kinds |= dict.fromkeys(fields, "field")
+    named = {field.name: field for field in fields}
+    for node in nodes_behind(outputs):
+        operation = node.operation
         name = operation.name
         if kinds.get(operation) != "field":
             name = given_name(name)

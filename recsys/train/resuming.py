@@ -16,6 +16,7 @@ from keras.callbacks import CallbackList
 from numpy.typing import NDArray
 
 from recsys.data.writing import whole_file
+from recsys.train._keras import OwnModel, finish
 from recsys.train.columns import all_layers
 from recsys.train.order import Epochs
 from recsys.train.resume_file import Resume
@@ -34,6 +35,8 @@ class Callbacks(CallbackList):
         initial_epoch, epochs, verbose: Those of `fit`.
         remove: Whether to remove the folder when training has ended.
     """
+
+    model: OwnModel
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class Callbacks(CallbackList):
         )
         self._resume = resume
         self._data = data
-        self._initial_epoch = initial_epoch
+        self._first_epoch = initial_epoch
         self._remove = remove
         self._epochs = next(c for c in self.callbacks if isinstance(c, Epochs))
         self._epoch = 0
@@ -107,7 +110,7 @@ class Callbacks(CallbackList):
         if epoch < epochs and self.params["verbose"]:
             where = f"epoch {epoch + 1} of {epochs}, after {step} steps"
             print(f"Resume: goes on in {where}, from {self._resume.folder}")
-        self.model._initial_epoch = epoch
+        self.model._begin_at(epoch)
         if step == 0:
             self._restore(state, arrays)
 
@@ -160,7 +163,7 @@ class Callbacks(CallbackList):
     def _write(self, epoch: int, step: int, orders: Any) -> None:
         if self._resume is None:
             return
-        self._flush_futures()
+        finish(self)
         if step and len(self.model.metrics_variables) != self._metrics:
             raise ValueError(
                 "Resume: save_freq must be 'epoch' where a metric has no state before "
@@ -212,9 +215,9 @@ class Callbacks(CallbackList):
                     refuse(what, wanted, found)
         if state["loss"] != self._loss:
             refuse("the loss", state["loss"], self._loss)
-        if state["epoch"] < self._initial_epoch:
+        if state["epoch"] < self._first_epoch:
             stands = f"{state['epoch']} whole epochs and {state['step']} steps"
-            refuse("so far", stands, f"initial_epoch={self._initial_epoch}")
+            refuse("so far", stands, f"initial_epoch={self._first_epoch}")
         if state["steps"] != self.params["steps"]:
             refuse("steps an epoch:", state["steps"], self.params["steps"])
         orders = state["orders"], self._epochs.state()

@@ -13,7 +13,9 @@ import keras
 from keras import ops
 
 from recsys.layers.heads import PredictLayer
+from recsys.protocols import Divided, Grouped
 from recsys.train.losses import PoissonOfLogits
+from recsys.train.losses.joint import JointLoss
 from recsys.types import Tensor, TensorLike
 
 LOGIT = "logit"
@@ -127,9 +129,10 @@ def takes_logits(loss_or_metric: Any) -> bool:
 
 def columns_of(loss_or_metric: Any) -> dict[str, str]:
     """Columns of `x` that a loss or metric is given, by argument."""
+    of = loss_or_metric
     columns = {
-        "groups": getattr(loss_or_metric, "group", None),
-        "by": getattr(loss_or_metric, "by", None),
+        "groups": of.group if isinstance(of, Grouped) else None,
+        "by": of.by if isinstance(of, Divided) else None,
     }
     return {key: name for key, name in columns.items() if name is not None}
 
@@ -245,7 +248,7 @@ def is_mean_over_rows(loss: Any) -> bool:
     """
     reduction = getattr(loss, "reduction", "mean")
     mean = reduction in ("mean", "sum_over_batch_size")
-    return mean and not getattr(loss, "joint", False)
+    return mean and not isinstance(loss, JointLoss)
 
 
 def counted(loss: Any, rows: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:

@@ -12,11 +12,12 @@ from keras import ops
 from recsys.layers.normalization import for_xla
 from recsys.metrics.streaming.rows import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
+from recsys.protocols import LogitsApart
 from recsys.train import routing
 from recsys.train.balance.base import GradientBalance
 from recsys.train.columns import check_columns
 from recsys.train.compiling import Compiled, by_layer
-from recsys.train.losses.joint import per_replica
+from recsys.train.losses.joint import JointLoss, per_replica
 
 
 class Stepping(Compiled):
@@ -37,16 +38,16 @@ class Stepping(Compiled):
             with for_xla(self.jit_compile):
                 return super().call(inputs, training=training, mask=mask, **kwargs)
 
-    def _standardize_inputs(self, inputs: Any) -> Any:
+    def _columns_of(self, inputs: Any) -> Any:
         """Picks the columns by name: Keras feeds them in order if one is extra."""
         if isinstance(inputs, Mapping):
             if any(isinstance(value, np.ndarray) for value in inputs.values()):
                 check_columns(self.columns, inputs)
-            inputs = {
+            return {
                 name: _of_rank(tensor.shape, inputs[name])
                 for name, tensor in self.input.items()
             }
-        return super()._standardize_inputs(inputs)
+        return inputs
 
     def compute_loss(
         self,
@@ -78,7 +79,7 @@ class Stepping(Compiled):
         of_mean = {n: routing.per_valid_row(weights[n], present[n]) for n in labels}
 
         for loss in plan.losses.values():
-            if getattr(loss, "group", None) is not None:
+            if isinstance(loss, JointLoss) and loss.group is not None:
                 loss.kept.put(x[loss.group])
         if plan.losses:
             total = super().compute_loss(
@@ -133,7 +134,8 @@ class Stepping(Compiled):
         for entry in plan.metrics:
             name, metric = entry.output, entry.metric
             routing.check_names(f"metric {entry.name!r}", [name], labels)
-            apart = name in logits and getattr(metric, "logits_apart", False)
+            apart = isinstance(metric, LogitsApart) and metric.logits_apart
+            apart = apart and name in logits
             of_logits = apart or routing.takes_logits(metric)
             seen = predictions[name]
             if of_logits:
@@ -176,7 +178,7 @@ class Stepping(Compiled):
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
         rows = tf.shape(next(iter(x.values())))[0]
-        self._loss_tracker.update_state(loss, sample_weight=rows)
+        self._mean_loss.update_state(loss, sample_weight=rows)
         gradients = balance.gradients(tape, self, self.optimizer.scale_loss)
         self.optimizer.apply(gradients, self.trainable_weights)
         return self.compute_metrics(x, y, y_pred, sample_weight)

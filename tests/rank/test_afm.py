@@ -10,8 +10,6 @@ from recsys.rank.afm import PairAttention, afm
 from tests import oracle, planted, zoo
 from tests.close import close
 
-FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
-FM_COLUMNS += ["seen", "seen_category"]
 LOGIT = Task("ctr", return_logit=True)
 UNITS = 5
 
@@ -24,7 +22,7 @@ def _model():
 
 def _pooled(w, x):
     """Eq. 4-6."""
-    e = [oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS]
+    e = oracle.fm_embeddings(x, w)
     pairs = [i * j for i, j in itertools.combinations(e, 2)]
     name, scores = "dnn_attention", []
     for pair in pairs:
@@ -36,19 +34,13 @@ def _pooled(w, x):
     return (a * np.stack(pairs, 1)).sum(1)
 
 
-def _first(w, x):
-    names = [*FM_COLUMNS, "scores"]
-    columns = [oracle.column(n, x, w, "embedding_linear__") for n in names]
-    return w["dnn_bias/bias"] + sum(columns)
-
-
 @pytest.mark.oracle
 def test_it_computes_the_paper():
     model, x = _model(), zoo.rows(9)
     w = oracle.weights(model)
     second = oracle.dense(_pooled(w, x), w, "dnn_projection", 1, bias=False)
     out = model.predict(x, verbose=0)["logit"]
-    close(out, _first(w, x) + second, terms=100)
+    close(out, oracle.first_order(x, w) + second, terms=100)
 
 
 def test_equal_attention_is_the_mean_of_the_pairs():

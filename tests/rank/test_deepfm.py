@@ -11,8 +11,6 @@ from recsys.rank.deepfm import deepfm
 from tests import oracle, planted, zoo
 from tests.close import close
 
-FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
-FM_COLUMNS += ["seen", "seen_category"]
 DEEP = ["user_id", "age", "tags", "item_id", "category", "hour", "scores"]
 
 
@@ -22,18 +20,17 @@ def _model(**kwargs):
     return model
 
 
+def _second_order(e):
+    """Eq. 2: the inner products of all pairs."""
+    pairs = itertools.combinations(e, 2)
+    return sum((i * j).sum(-1, keepdims=True) for i, j in pairs)
+
+
 def _logit(model, x):
     """First order + second order + MLP, from the equations."""
     w = oracle.weights(model)
-    first = w["dnn_bias/bias"] + sum(
-        oracle.column(name, x, w, "embedding_linear__")
-        for name in [*FM_COLUMNS, "scores"]
-    )
-    e = {name: oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS}
-    second = sum(
-        (e[i] * e[j]).sum(-1, keepdims=True)
-        for i, j in itertools.combinations(FM_COLUMNS, 2)
-    )
+    first = oracle.first_order(x, w)
+    second = _second_order(oracle.fm_embeddings(x, w))
     deep = np.concatenate([oracle.columns(DEEP, x, w), oracle.zoo_attention(x, w)], -1)
     return first + second + oracle.tower(deep, w, "dnn_mlp", (100, 64), bias=False)
 
@@ -67,14 +64,8 @@ def test_without_hidden_units_it_is_a_factorization_machine():
     model, x = _model(hidden_units=()), zoo.rows(9)
     assert not any(w.path.startswith("dnn_mlp") for w in model.weights)
     w = oracle.weights(model)
-    first = w["dnn_bias/bias"] + sum(
-        oracle.column(name, x, w, "embedding_linear__")
-        for name in [*FM_COLUMNS, "scores"]
-    )
-    e = [oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS]
-    second = sum(
-        (i * j).sum(-1, keepdims=True) for i, j in itertools.combinations(e, 2)
-    )
+    first = oracle.first_order(x, w)
+    second = _second_order(oracle.fm_embeddings(x, w))
     close(model.predict(x, verbose=0), oracle.sigmoid(first + second), terms=1_000)
 
 

@@ -10,8 +10,6 @@ from recsys.rank.nfm import BiInteraction, nfm
 from tests import oracle, planted, zoo
 from tests.close import close
 
-FM_COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
-FM_COLUMNS += ["seen", "seen_category"]
 LOGIT = Task("ctr", return_logit=True)
 UNITS = (6, 5)
 
@@ -23,11 +21,8 @@ def _model(**kwargs):
 
 
 def _first_and_pool(w, x):
-    first = w["dnn_bias/bias"] + sum(
-        oracle.column(name, x, w, "embedding_linear__")
-        for name in [*FM_COLUMNS, "scores"]
-    )
-    e = [oracle.column(name, x, w, "embedding_") for name in FM_COLUMNS]
+    first = oracle.first_order(x, w)
+    e = oracle.fm_embeddings(x, w)
     return first, sum(i * j for i, j in itertools.combinations(e, 2))  # eq. 4
 
 

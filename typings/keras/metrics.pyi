@@ -33,7 +33,11 @@ class Metric:
     def from_config(cls, config: dict[str, Any]) -> Self: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
-class MeanMetricWrapper(Metric):
+class Mean(Metric):
+    total: Variable
+    count: Variable
+
+class MeanMetricWrapper(Mean):
     _fn: Callable[..., Any]
 
 class AUC(Metric): ...

@@ -3,7 +3,7 @@ from typing import Any
 
 from keras import KerasTensor, Variable
 from keras.layers import Layer
-from keras.metrics import Metric
+from keras.metrics import Mean, Metric
 from keras.optimizers import Optimizer
 
 class Model(Layer):
@@ -120,7 +120,7 @@ class Model(Layer):
     def summary(self, *args: Any, **kwargs: Any) -> None: ...
     def jax_state_sync(self) -> None: ...
     _compile_loss: Any
-    _loss_tracker: Any
+    _loss_tracker: Mean
     _initial_epoch: int | None
     def _standardize_inputs(self, inputs: Any) -> Any: ...
     def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]: ...

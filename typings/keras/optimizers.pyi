@@ -8,7 +8,7 @@ from recsys.types import Tensor
 class Optimizer:
     name: str
     built: bool
-    weight_decay: float | None
+    weight_decay: Any  # a number, or None
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
@@ -72,7 +72,8 @@ class Ftrl(Optimizer):
     l2_shrinkage_regularization_strength: float
     beta: float
 
-class MultiOptimizer(Optimizer): ...
+class MultiOptimizer(Optimizer):
+    _inner_optimizers: list[Optimizer]
 
 def get(identifier: Any) -> Optimizer: ...
 def deserialize(config: dict[str, Any]) -> Optimizer: ...

@@ -33,12 +33,10 @@ class JointLoss(keras.losses.Loss):
             each row adds to the sum.
         name, **kwargs: Of `keras.losses.Loss`.
     Attributes:
-        joint: True: `recsys.train.Model` passes the weights of rows as they are, and
-            0 where the label is missing.
-        from_logits: True: it passes logits.
+        from_logits: True: `recsys.train.Model` passes logits. It passes the weights of
+            rows as they are, and 0 where the label is missing.
     """
 
-    joint = True
     from_logits = True
     width = 1
 

@@ -18,7 +18,6 @@ from recsys.train.optimizers.adam import Adam
 from recsys.train.optimizers.choice import (
     LARGE_TABLE,
     OptimizerByPrefix,
-    exempt_from_decay,
     get,
     warn_if_slow,
 )
@@ -35,7 +34,6 @@ __all__ = [
     "OptimizerByPrefix",
     "RowOptimizer",
     "RowWiseAdagrad",
-    "exempt_from_decay",
     "get",
     "warn_if_slow",
 ]

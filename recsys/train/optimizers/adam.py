@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 from keras import ops
 
+from recsys.protocols import Table
 from recsys.saving import saved
 from recsys.train.optimizers.row_optimizer import RowOptimizer, is_sparse
 from recsys.types import Gradient, Tensor
@@ -57,7 +58,7 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
         if (
             keras.backend.backend() != "tensorflow"
             or is_sparse(gradient)
-            or getattr(variable, "is_table", False)
+            or isinstance(variable, Table)
             or self.weight_decay
             or self.amsgrad
         ):
@@ -65,7 +66,7 @@ class Adam(RowOptimizer, keras.optimizers.Adam):
             return
         import tensorflow as tf
 
-        m, v = self._slots[self._get_variable_index(variable)]
+        m, v = self._slots[self._place_of(variable)]
         t = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

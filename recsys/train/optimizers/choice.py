@@ -7,7 +7,9 @@ from typing import Any
 import keras
 
 from recsys.feature._names import layer_name
+from recsys.protocols import Table
 from recsys.saving import saved
+from recsys.train._keras import PartedOptimizer, parts
 from recsys.train.optimizers.adagrad import Adagrad, RowWiseAdagrad
 from recsys.train.optimizers.adam import Adam
 from recsys.train.optimizers.ftrl import FTRL
@@ -32,16 +34,6 @@ _NAMES: dict[str, type[keras.optimizers.Optimizer]] = {
     "ftrl": FTRL,
     "sgd": SGD,
 }
-
-
-def exempt_from_decay(
-    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
-) -> None:
-    """Turns weight decay off for variables, beside those it is off for already."""
-    for part in getattr(optimizer, "_inner_optimizers", [optimizer]):
-        known: set[Any] = getattr(part, "_exclude_from_weight_decay", set())
-        keys = {part._var_key(variable) for variable in variables}
-        part._exclude_from_weight_decay = known | keys
 
 
 def get(identifier: Any) -> keras.optimizers.Optimizer:
@@ -80,12 +72,10 @@ def warn_if_slow(
 ) -> None:
     """Warns once if a large table will be trained by an optimizer not of ours."""
     large = [
-        v.path
-        for v in variables
-        if getattr(v, "is_table", False) and v.shape[0] >= LARGE_TABLE
+        v.path for v in variables if isinstance(v, Table) and v.shape[0] >= LARGE_TABLE
     ]
-    parts = getattr(optimizer, "optimizers", [optimizer])
-    others = {type(o).__name__ for o in parts if not isinstance(o, RowOptimizer)}
+    each = parts(optimizer)
+    others = {type(o).__name__ for o in each if not isinstance(o, RowOptimizer)}
     if large and others:
         warnings.warn(
             f"{', '.join(sorted(others))} reads and writes all rows of a table in "
@@ -95,7 +85,7 @@ def warn_if_slow(
 
 
 @saved
-class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
+class OptimizerByPrefix(PartedOptimizer):
     """One optimizer made of several, each for the variables with a prefix.
 
     The components of a variable's path are tried from left to right; the first that
@@ -126,7 +116,7 @@ class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
             )
         super().__init__(self._of, loss_scale_factor, name)
         self._by_key = {key: get(optimizer) for key, optimizer in optimizers.items()}
-        self._inner_optimizers = list(self._by_key.values())
+        self._take_parts(list(self._by_key.values()))
 
     def key(self, path: str) -> str:
         """Returns the key that a variable's path belongs to."""

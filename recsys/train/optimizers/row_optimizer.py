@@ -7,10 +7,12 @@ import keras
 from keras import ops
 
 from recsys.layers.initial import in_place
+from recsys.protocols import Table
+from recsys.train._keras import OwnOptimizer
 from recsys.types import Gradient, Tensor
 
 
-class RowOptimizer(keras.optimizers.Optimizer):
+class RowOptimizer(OwnOptimizer):
     """What the optimizers below share; each says what its slots and its step are.
 
     It stands before a Keras optimizer in the list of bases, which brings arguments
@@ -75,7 +77,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
         self, gradient: Gradient, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
         """Updates one variable; called by Keras."""
-        slots = self._slots[self._get_variable_index(variable)]
+        slots = self._slots[self._place_of(variable)]
         rate = ops.cast(learning_rate, variable.dtype)
         if is_sparse(gradient):
             if len(variable.shape) > 1:
@@ -87,7 +89,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
         step, new = self._decayed_step(
             gradient, old, rate, variable, lambda: ops.convert_to_tensor(variable)
         )
-        if getattr(variable, "is_table", False) and self.moves_at_zero():
+        if isinstance(variable, Table) and self.moves_at_zero():
             step, new = _still_where_zero(gradient, step, old, new)
         for slot, after in zip(slots, new, strict=True):
             self.assign(slot, after)
@@ -124,25 +126,22 @@ class RowOptimizer(keras.optimizers.Optimizer):
         variable: keras.Variable,
         value: Callable[[], Tensor],
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        if not self.weight_decay or not self._use_weight_decay(variable):
+        if not self._decays(variable):
             return self.step(gradient, slots, rate, value)
         decay = value() * self.weight_decay * rate
         step, new = self.step(gradient, slots, rate, lambda: value() - decay)
         return decay + step, new
 
-    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
-        """Nothing: it is part of the step, and touches the rows of the batch only."""
-
-    def _clip_gradients(self, gradients: Sequence[Gradient]) -> Sequence[Gradient]:
+    def _clipped(self, gradients: Sequence[Gradient]) -> Sequence[Gradient]:
         clips = self.clipnorm or self.clipvalue or self.global_clipnorm
         if not clips or not any(is_sparse(g) for g in gradients):
-            return super()._clip_gradients(gradients)
+            return super()._clipped(gradients)
         import tensorflow as tf
 
         gradients = [_sum_equal_ids(g) if is_sparse(g) else g for g in gradients]
         if self.global_clipnorm:  # Keras' own would make the tables dense
             return tf.clip_by_global_norm(gradients, self.global_clipnorm)[0]  # type: ignore[no-any-return]
-        return super()._clip_gradients(gradients)
+        return super()._clipped(gradients)
 
 
 def is_sparse(gradient: Gradient) -> bool:
