@@ -60,6 +60,9 @@ TensorLike: TypeAlias = Operand | Sequence[Operand] | Sequence[Sequence[float]]
 Weights: TypeAlias = Mapping[str, Tensor | None]
 """By task a weight for each row, `(batch,)`; `None` for ones."""
 
+Loss: TypeAlias = Callable[..., Tensor]
+"""A loss of Keras, or a function of labels and outputs."""
+
 Gradient: TypeAlias = Any
 """A tensor; on TensorFlow, of a table, its rows alone (`tf.IndexedSlices`)."""
 

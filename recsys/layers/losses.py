@@ -7,7 +7,7 @@ import keras
 
 from recsys.layers.base import Layer
 from recsys.layers.kept import Kept
-from recsys.types import Tensor, Weights
+from recsys.types import Loss, Tensor, Weights
 
 
 class Derived(Layer):
@@ -41,7 +41,7 @@ class LossLayer(Layer):
         super().__init__(**kwargs)
         self.weight = weight
         self.sample_weight = sample_weight
-        self.loss_fn: Any = None  # set by `compile(loss=[...])`
+        self.loss_fn: Loss | None = None  # set by `compile(loss=[...])`
         self.kept = Kept()
         self.num = Kept()
 

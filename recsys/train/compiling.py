@@ -18,13 +18,14 @@ from recsys.train import optimizers, routing, task_metrics
 from recsys.train._keras import OwnModel, exempt_from_decay, maker
 from recsys.train.balance.base import Balance, Recorded
 from recsys.train.columns import Column, all_layers, columns_of
+from recsys.types import Loss
 
 
 @dataclass
 class Plan:
     """What `compile` decided. A plain object: Keras tracks lists and dicts."""
 
-    losses: dict[str, Any] = field(default_factory=dict)
+    losses: dict[str, Loss] = field(default_factory=dict)
     metrics: list[task_metrics.TaskMetric] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     balance: Balance | None = None
@@ -84,14 +85,14 @@ class Compiled(OwnModel):
         return sorted({column.fingerprint for column in columns})
 
     @property
-    def special_layer_variables(self) -> dict[str, list[Any]]:
+    def special_layer_variables(self) -> dict[str, list[keras.Variable]]:
         """The variables of each key of an optimizer dict."""
         optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         return dict(optimizer.assign_keys(self.trainable_variables))
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: str | keras.optimizers.Optimizer | Mapping[str, Any] = "adam",
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
@@ -175,7 +176,7 @@ class Compiled(OwnModel):
         # Now, not in the first step: a checkpoint restores slots that exist.
         self.optimizer.build(self.trainable_variables)
 
-    def _balancing(self, given: Any, losses: Mapping[str, Any]) -> Balance | None:
+    def _balancing(self, given: Any, losses: Mapping[str, Loss]) -> Balance | None:
         """Returns a balance with its state, in place of the one before."""
         if self._plan.balance is not None:
             for variable in self._plan.balance.variables:

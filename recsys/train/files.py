@@ -137,11 +137,11 @@ class Stored(Logging):
             if variable.name in store:
                 variable.assign(store[variable.name])
 
-    def _own_variables(self) -> list[Any]:
+    def _own_variables(self) -> list[keras.Variable]:
         balance = self.balance.variables if self.balance else ()
         return [*balance, self._orders.variable]
 
-    def _random_state(self) -> list[Any]:
+    def _random_state(self) -> list[keras.Variable]:
         others = {id(v) for v in (*self.weights, *self.metrics_variables)}
         return [v for v in self.variables if id(v) not in others]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -12,6 +13,7 @@ from recsys.metrics.streaming.sums import SumMetric
 from recsys.protocols import Exact
 from recsys.train import batches
 from recsys.train.step import Stepping
+from recsys.types import Tensor
 
 
 class Logging(Stepping):
@@ -87,10 +89,10 @@ class Logging(Stepping):
             }
         return means
 
-    def _named_metrics(self) -> list[tuple[str, Any]]:
+    def _named_metrics(self) -> list[tuple[str, keras.metrics.Metric]]:
         """All metrics in order, each with its name in the logs."""
         compiled = {id(entry.metric): entry.name for entry in self._plan.metrics}
-        named: dict[str, Any] = {}
+        named: dict[str, keras.metrics.Metric] = {}
         unnamed = {id(each) for each in self._plan.sums}
         for metric in self.metrics:
             if id(metric) in unnamed:
@@ -102,19 +104,18 @@ class Logging(Stepping):
         return list(named.items())
 
     @property
-    def metrics(self) -> list[Any]:
+    def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics of losses, of layers and of `compile`."""
         plan = self._plan
         of_tasks = [entry.metric for entry in plan.metrics]
         return [*super().metrics, *of_tasks, *plan.sums]
 
 
-def _gap(a: Any, b: Any) -> Any:
+def _gap(a: Tensor, b: Tensor) -> Tensor:
     """Returns a - b, which is 0 if both are infinite."""
     return ops.where(ops.equal(a, b), 0.0, a - b)
 
 
-def _means(mean: SumMetric) -> list[Any]:
+def _means(mean: SumMetric) -> list[Tensor]:
     sums = ops.reshape(mean.sums(), (2, 2))
-    means: list[Any] = ops.unstack(ops.divide_no_nan(sums[:, 0], sums[:, 1]))
-    return means
+    return ops.unstack(ops.divide_no_nan(sums[:, 0], sums[:, 1]))

@@ -16,7 +16,7 @@ from recsys.layers.heads import PredictLayer
 from recsys.protocols import Divided, Grouped
 from recsys.train.losses import PoissonOfLogits
 from recsys.train.losses.joint import JointLoss
-from recsys.types import Tensor, TensorLike
+from recsys.types import Loss, Tensor, TensorLike
 
 LOGIT = "logit"
 """The output that is no task: see `Task.return_logit`."""
@@ -119,7 +119,7 @@ def on_logits(loss: Any, head: PredictLayer | None) -> Any:
     return loss
 
 
-def takes_logits(loss_or_metric: Any) -> bool:
+def takes_logits(loss_or_metric: Loss | keras.metrics.Metric) -> bool:
     """Whether a loss or metric is to be given logits in place of predictions."""
     own = getattr(loss_or_metric, "from_logits", None)
     if own is None and isinstance(loss_or_metric, keras.losses.Loss):
@@ -241,7 +241,7 @@ def per_valid_row(weight: Tensor | None, present: Tensor | None) -> Any:
     return masked(weight, present) * (rows / valid)
 
 
-def is_mean_over_rows(loss: Any) -> bool:
+def is_mean_over_rows(loss: Loss) -> bool:
     """Whether a loss divides a batch's sum by its rows, and so is given what mends it.
 
     Others are sums, divide by the weights, or are joint ones, which know better.
@@ -251,7 +251,7 @@ def is_mean_over_rows(loss: Any) -> bool:
     return mean and not isinstance(loss, JointLoss)
 
 
-def counted(loss: Any, rows: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
+def counted(loss: Loss, rows: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
     """Returns by how much a batch's value of a loss counts in a mean over batches.
 
     Args:

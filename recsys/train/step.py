@@ -18,6 +18,7 @@ from recsys.train.balance.base import GradientBalance
 from recsys.train.columns import check_columns
 from recsys.train.compiling import Compiled, by_layer
 from recsys.train.losses.joint import JointLoss, per_replica
+from recsys.types import Tensor
 
 
 class Stepping(Compiled):
@@ -112,9 +113,9 @@ class Stepping(Compiled):
         # A loss may run a part of the model again.
         with _forward_pass(), for_xla(self.jit_compile):
             for layer, mean in zip(self._loss_layers(), plan.layer_means, strict=True):
-                loss = layer.loss(labels, of_mean, x, training)
-                rest += per_replica(layer.weight * loss)
-                _add(mean, loss, rows, layer.divisor(rows, valid))
+                own = layer.loss(labels, of_mean, x, training)
+                rest += per_replica(layer.weight * own)
+                _add(mean, own, rows, layer.divisor(rows, valid))
             for table in self._tables():
                 if table.l2_reg and training:
                     rest += per_replica(table.l2_penalty())
@@ -224,7 +225,7 @@ class Stepping(Compiled):
                 self.jax_state_sync()
 
 
-def _add(mean: SumMetric, value: Any, rows: Any, counted: Any) -> None:
+def _add(mean: SumMetric, value: Tensor | float, rows: Tensor, counted: Tensor) -> None:
     """Adds a batch's value to the mean over all rows and that over what counts."""
     parts = (value * rows, rows, value * counted, counted)
     mean.add(ops.stack([ops.cast(part, "float32") for part in parts]))

@@ -15,7 +15,7 @@ class TaskMetric:
     """A metric, the output it looks at, and its name in the logs."""
 
     name: str
-    metric: Any
+    metric: keras.metrics.Metric
     output: str
     weighted: bool
     of_all_tasks: bool  # a copy of one that every task has

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from recsys.layers.kept import Kept
-from recsys.types import Gradient, Operand, Shape, Tensor, Weights
+from recsys.types import Gradient, Loss, Operand, Shape, Tensor, Weights
 
 
 class Balance:
@@ -156,7 +156,7 @@ class Recorded(keras.losses.Loss):
         loss: The loss, an object or a function of labels and predictions.
     """
 
-    def __init__(self, loss: Callable[..., Tensor]) -> None:
+    def __init__(self, loss: Loss) -> None:
         super().__init__(name=getattr(loss, "name", None))
         self.loss = loss
         self.kept = Kept()
