@@ -1,4 +1,4 @@
-"""The words of signatures: tensor, shape, weights, activation."""
+"""The words of signatures: what a tensor is, a shape, a loss."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Shape: TypeAlias = tuple[int, ...]
-"""Size of each axis. An unknown one is `None`; who asks for it says so in its type."""
-
-Scalar: TypeAlias = float | np.generic
+"""Size of each axis. Where it is not known it is `None`, which the type leaves out."""
 
 
 class Tensor(Protocol):
@@ -51,7 +49,7 @@ class Tensor(Protocol):
     def __ne__(self, other: Any, /) -> Any: ...
 
 
-Operand: TypeAlias = Tensor | NDArray[Any] | Scalar
+Operand: TypeAlias = Tensor | NDArray[Any] | np.generic | float
 """What stands beside a tensor in a formula."""
 
 TensorLike: TypeAlias = Operand | Sequence[Operand] | Sequence[Sequence[float]]

@@ -1,55 +1,52 @@
+# The members of Keras that recsys uses. A new one is written down here first.
+
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras import (
-    backend as backend,
+    backend,
+    callbacks,
+    config,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    random,
+    regularizers,
+    saving,
+    tree,
+    utils,
 )
-from keras import (
-    callbacks as callbacks,
-)
-from keras import (
-    config as config,
-)
-from keras import (
-    initializers as initializers,
-)
-from keras import (
-    layers as layers,
-)
-from keras import (
-    losses as losses,
-)
-from keras import (
-    metrics as metrics,
-)
-from keras import (
-    models as models,
-)
-from keras import (
-    ops as ops,
-)
-from keras import (
-    optimizers as optimizers,
-)
-from keras import (
-    random as random,
-)
-from keras import (
-    regularizers as regularizers,
-)
-from keras import (
-    saving as saving,
-)
-from keras import (
-    tree as tree,
-)
-from keras import (
-    utils as utils,
-)
-from keras.models import Model as Model
+from keras.models import Model
 from numpy.typing import NDArray
 
 from recsys.types import Operand, Shape, Tensor
+
+__all__ = [
+    "Input",
+    "InputSpec",
+    "KerasTensor",
+    "Model",
+    "Variable",
+    "backend",
+    "callbacks",
+    "config",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "random",
+    "regularizers",
+    "saving",
+    "tree",
+    "utils",
+]
 
 class _Tensor:  # what `recsys.types.Tensor` wants
     @property

@@ -24,16 +24,13 @@ class BinaryCrossentropy(_OfFunction):
     label_smoothing: float
 
 class BinaryFocalCrossentropy(BinaryCrossentropy):
-    apply_class_balancing: bool
     alpha: float
     gamma: float
 
 class CategoricalCrossentropy(_OfFunction):
     label_smoothing: float
 
-class SparseCategoricalCrossentropy(_OfFunction):
-    ignore_class: int | None
-
+class SparseCategoricalCrossentropy(_OfFunction): ...
 class Poisson(_OfFunction): ...
 
 def binary_crossentropy(

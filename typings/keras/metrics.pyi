@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from keras import Variable
@@ -38,7 +38,9 @@ class Mean(Metric):
     count: Variable
 
 class MeanMetricWrapper(Mean):
-    _fn: Callable[..., Any]
+    def __init__(
+        self, fn: Any, name: str | None = ..., dtype: Any = ..., **kwargs: Any
+    ) -> None: ...
 
 class AUC(Metric): ...
 
