@@ -49,6 +49,9 @@ class Tensor(Protocol):
     def __ne__(self, other: Any, /) -> Any: ...
 
 
+Tensors: TypeAlias = Tensor | list[Tensor] | tuple[Tensor, ...]
+"""One or several: what a layer is called on that takes either."""
+
 Operand: TypeAlias = Tensor | NDArray[Any] | np.generic | float
 """What stands beside a tensor in a formula."""
 

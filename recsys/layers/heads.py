@@ -11,7 +11,7 @@ from recsys.feature._names import given_name, layer_name
 from recsys.layers.base import Layer
 from recsys.layers.kept import Kept
 from recsys.layers.mlp import Tower, as_shapes
-from recsys.types import Activation, Shape, Tensor
+from recsys.types import Activation, Shape, Tensor, Tensors
 
 
 class PredictLayer(Layer):
@@ -60,7 +60,7 @@ class PredictLayer(Layer):
         self.requires = requires
         self.kept = Kept()
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         shapes = as_shapes(input_shape)
         widths = {shape[-1] for shape in shapes}
         if self.num_classes > 1 and 1 in widths:
@@ -80,7 +80,7 @@ class PredictLayer(Layer):
             )
             self.dense.build(shapes[0])
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensors) -> Tensor:
         if isinstance(inputs, (list, tuple)):
             inputs = sum(inputs[1:], start=inputs[0])
         logit = inputs

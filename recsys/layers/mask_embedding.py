@@ -8,7 +8,7 @@ from keras import ops
 from recsys.layers.base import Layer
 from recsys.layers.elementary import split
 from recsys.layers.normalization import shapes_may_vary
-from recsys.types import Tensor
+from recsys.types import Tensor, Tensors
 
 
 class MaskEmbedding(Layer):
@@ -72,7 +72,7 @@ class MaskEmbedding(Layer):
             name="embeddings",
         )
 
-    def call(self, inputs: Any) -> Any:  # one tensor, or a list of them
+    def call(self, inputs: Any) -> Tensors:  # and takes `Tensors`
         several = isinstance(inputs, (list, tuple))
         n = len(self.widths)
         x = (

@@ -1,21 +1,23 @@
 """Poolings of a sequence that ask nothing of it."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.masking import masked_sum
 from recsys.layers.mlp import as_shapes
-from recsys.types import Shape, Tensor
+from recsys.types import Shape, Tensor, Tensors
 
 
-def history_of(inputs: Tensor) -> Tensor:
+def history_of(inputs: Tensors) -> Tensor:
     return inputs[-1] if isinstance(inputs, (list, tuple)) else inputs
 
 
 class _Pooling(Layer):
     """A pooling that ignores the query and keeps the width."""
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
         *batch, _, width = as_shapes(input_shape)[-1]
         return (*batch, width)
 
@@ -32,7 +34,10 @@ class SumPoolingLayer(_Pooling):
     """
 
     def call(
-        self, inputs: Tensor, valid: Tensor | None = None, weights: Tensor | None = None
+        self,
+        inputs: Tensors,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         history = history_of(inputs)
         if weights is not None:
@@ -56,7 +61,10 @@ class MeanPoolingLayer(_Pooling):
     """
 
     def call(
-        self, inputs: Tensor, valid: Tensor | None = None, weights: Tensor | None = None
+        self,
+        inputs: Tensors,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         history = history_of(inputs)
         if weights is None:
@@ -76,7 +84,7 @@ class MaxPoolingLayer(_Pooling):
         `(batch, width)`.
     """
 
-    def call(self, inputs: Tensor, valid: Tensor | None = None) -> Tensor:
+    def call(self, inputs: Tensors, valid: Tensor | None = None) -> Tensor:
         history = history_of(inputs)
         if valid is None:
             return ops.max(history, axis=-2)

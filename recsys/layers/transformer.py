@@ -9,7 +9,7 @@ from recsys.layers import mlp, normalization
 from recsys.layers.activation import gelu
 from recsys.layers.attention import BaseAttention, CrossAttention, MultiHeadAttention
 from recsys.layers.base import Layer
-from recsys.types import Shape, Tensor
+from recsys.types import Shape, Tensor, Tensors
 
 __all__ = [
     "BaseAttention",
@@ -196,15 +196,14 @@ class Encoder(Layer):
 
     def call(
         self,
-        x: Any,  # one tensor, or that and its context
+        x: Tensors,
         valid: Tensor | None = None,
         training: bool = False,
     ) -> Tensor:
         x, context = x if isinstance(x, (list, tuple)) else (x, None)
         for layer in self.layers:
             x = layer(x, context, valid=valid, training=training)
-        encoded: Tensor = x
-        return encoded
+        return x
 
     def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
         return mlp.as_shapes(input_shape)[0]

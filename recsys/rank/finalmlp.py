@@ -20,7 +20,7 @@ from recsys.layers.heads import predict
 from recsys.layers.mlp import FeedForwardLayer, as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
-from recsys.types import Activation, Shape, Tensor
+from recsys.types import Activation, Shape, Tensor, Tensors
 
 __all__ = ["Field", "Task", "finalmlp"]
 
@@ -54,7 +54,7 @@ class StreamGate(Layer):
         same = {"dtype": self.dtype_policy}
         self.hidden = FeedForwardLayer(hidden_units, "relu", l2_reg, name="mlp", **same)
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         x, *rest = as_shapes(input_shape)
         if not rest:  # not zero: nothing would move a ReLU on zeros
             self.context = self.add_weight(
@@ -73,13 +73,14 @@ class StreamGate(Layer):
         )
         self.gate.build(self.hidden.compute_output_shape(context))
 
-    def call(self, inputs: Any) -> Tensor:  # one tensor, or two
-        given = isinstance(inputs, (list, tuple))
-        x, context = inputs if given else (inputs, self.context)
-        weighed: Tensor = x * (2.0 * self.gate(self.hidden(context)))
-        return weighed
+    def call(self, inputs: Tensors) -> Tensor:
+        if isinstance(inputs, (list, tuple)):
+            x, context = inputs
+        else:
+            x, context = inputs, self.context
+        return x * (2.0 * self.gate(self.hidden(context)))
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
         return as_shapes(input_shape)[0]
 
 

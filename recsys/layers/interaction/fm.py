@@ -1,12 +1,13 @@
 """The second-order term of a factorization machine."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.mlp import as_shapes
-from recsys.types import Shape, Tensor
+from recsys.types import Shape, Tensor, Tensors
 
 
 class FM(Layer):
@@ -36,7 +37,7 @@ class FM(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         dims = [shape[-1] for shape in as_shapes(input_shape)]
         if len(set(dims)) > 1:
             raise ValueError(
@@ -44,7 +45,7 @@ class FM(Layer):
                 f"Received: dims {dims}"
             )
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensors) -> Tensor:
         if isinstance(inputs, (list, tuple)):
             v = ops.concatenate(inputs, axis=-1)  # (batch, num_fields * dim)
             dim = inputs[0].shape[-1]
