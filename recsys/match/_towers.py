@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field
-from recsys.inputs import FieldEmbedder, History, shape_and_type
+from recsys.inputs import FieldEmbedder, History
+from recsys.inputs.columns import shape_and_type
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
 from recsys.layers.elementary import Identity, UnitLength

@@ -17,6 +17,7 @@ from recsys.train import balance as balances
 from recsys.train import optimizers, routing, task_metrics
 from recsys.train.balance.base import Balance, Recorded
 from recsys.train.columns import Column, all_layers, columns_of
+from recsys.train.optimizers.choice import exempt_from_decay, warn_if_slow
 
 
 @dataclass
@@ -123,10 +124,10 @@ class Compiled(keras.Model):
         }
         balancing = self._balancing(balance, losses)
         if balancing is not None:
-            optimizers.exempt_from_decay(optimizer, balancing.variables)
+            exempt_from_decay(optimizer, balancing.variables)
         if isinstance(optimizer, optimizers.OptimizerByPrefix):
             optimizer.assign_keys(self.trainable_variables)
-        optimizers.warn_if_slow(optimizer, self.trainable_variables)
+        warn_if_slow(optimizer, self.trainable_variables)
         recorded = {name: Recorded(fn) for name, fn in losses.items()}
         super().compile(
             optimizer,

@@ -57,6 +57,8 @@ def factory(build: Callable[P, M]) -> Callable[P, M]:
         _warn_of_unread(model_name, model, given.values())
         return model
 
+    # In version 1 `recsys.rank.deepfm` was the module, `.deepfm` behind it the factory.
+    setattr(checked, model_name, checked)
     return checked
 
 

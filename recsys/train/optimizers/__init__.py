@@ -13,14 +13,12 @@ On JAX and PyTorch the gradient of a table is dense. A row of it that is all zer
 counts as untouched, so that the numbers are those of TensorFlow; the speed is not.
 """
 
+from recsys._face import public_face
 from recsys.train.optimizers.adagrad import Adagrad, RowWiseAdagrad
 from recsys.train.optimizers.adam import Adam
 from recsys.train.optimizers.choice import (
-    LARGE_TABLE,
     OptimizerByPrefix,
-    exempt_from_decay,
     get,
-    warn_if_slow,
 )
 from recsys.train.optimizers.ftrl import FTRL
 from recsys.train.optimizers.row_optimizer import RowOptimizer
@@ -28,14 +26,13 @@ from recsys.train.optimizers.sgd import SGD
 
 __all__ = [
     "FTRL",
-    "LARGE_TABLE",
     "SGD",
     "Adagrad",
     "Adam",
     "OptimizerByPrefix",
     "RowOptimizer",
     "RowWiseAdagrad",
-    "exempt_from_decay",
     "get",
-    "warn_if_slow",
 ]
+
+public_face(__name__)
