@@ -53,6 +53,14 @@ class FieldEmbedder(Lookup):
         ValueError: If a list is empty or names a column twice, two lists disagree
             about a column, or fields disagree about a table; or there is no such
             `oov_domain`.
+
+    Example:
+    >>> fields = [Field("user", vocabulary_size=9, dim=3), Field("age", dim=2)]
+    >>> embed = FieldEmbedder(fields)
+    >>> embed(fields)
+    Embeddings({'user': 3, 'age': 2})
+    >>> embed
+    FieldEmbedder(fields=['user', 'age'], tables=['embedding_user', 'embedding_age'])
     """
 
     def __call__(

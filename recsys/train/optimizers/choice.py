@@ -107,6 +107,10 @@ class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
 
     Raises:
         ValueError: If there is no `"default"`, or a key has no variable.
+
+    Example:
+    >>> OptimizerByPrefix({"embedding": "adagrad", "default": "adam"})
+    OptimizerByPrefix({'embedding': 'Adagrad', 'default': 'Adam'})
     """
 
     def __init__(
@@ -123,6 +127,10 @@ class OptimizerByPrefix(keras.optimizers.MultiOptimizer):
         super().__init__(self._of, loss_scale_factor, name)
         self._by_key = {key: get(optimizer) for key, optimizer in optimizers.items()}
         self._inner_optimizers = list(self._by_key.values())
+
+    def __repr__(self) -> str:
+        kinds = {key: type(each).__name__ for key, each in self._by_key.items()}
+        return f"OptimizerByPrefix({kinds})"
 
     def key(self, path: str) -> str:
         """Returns the key that a variable's path belongs to."""
