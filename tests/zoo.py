@@ -15,6 +15,7 @@ import numpy as np
 
 from recsys import Field, Task, create_model
 from recsys.registry import FAMILIES, list_models
+from recsys.train.factory import needs_of
 
 LENGTH = 6
 TASKS = (Task("click"), Task("like"))
@@ -86,8 +87,17 @@ class Entry:
     family: str
 
     def fields(self) -> list[Field]:
-        dim = 4 if self.name in ONE_DIM else None
+        dim = 4 if "one_dim" in self.needs else None
         return fields(dim, domain=self.family == "multidomain")
+
+    @property
+    def factory(self) -> Any:
+        return getattr(importlib.import_module(f"recsys.{self.family}"), self.name)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the factory declares."""
+        return needs_of(self.factory)
 
     @property
     def seed(self) -> int:
@@ -123,8 +133,7 @@ class Entry:
 
     def arguments(self) -> list[str]:
         """The names of the factory's arguments."""
-        module = importlib.import_module(f"recsys.{self.family}.{self.name}")
-        return list(inspect.signature(getattr(module, self.name)).parameters)
+        return list(inspect.signature(self.factory).parameters)
 
     @property
     def several_tasks(self) -> bool:
@@ -136,12 +145,17 @@ class Entry:
         one = self.family.startswith("multi") and not self.several_tasks
         return labels("rank" if one else self.family, n)
 
+    def given(self) -> dict[str, Any]:
+        """Arguments beside the fields."""
+        tasks: dict[str, Any] = {"task_list": TASKS} if self.several_tasks else {}
+        catalogue = {"catalogue": CATALOGUE} if "catalogue" in self.needs else {}
+        graph = {"interactions": INTERACTIONS} if "graph" in self.needs else {}
+        return {**tasks, **catalogue, **graph, **SMALL.get(self.name, {})}
+
     def build(self, **kwargs: Any) -> Any:
-        given: dict[str, Any] = {"task_list": TASKS} if self.several_tasks else {}
-        given |= KWARGS.get(self.name, {})
         with warnings.catch_warnings():  # all get all columns
             warnings.filterwarnings("ignore", ".* does not read the columns")
-            return create_model(self.name, self.fields(), **{**given, **kwargs})
+            return create_model(self.name, self.fields(), **{**self.given(), **kwargs})
 
     def loss(self) -> Any:
         return None if self.family == "match" else "binary_crossentropy"
@@ -152,52 +166,20 @@ class Entry:
         return model
 
 
-ONE_DIM = {
-    "afm",
-    "autoint",
-    "comirec",
-    "contextnet",
-    "deepfefm",
-    "deepfm",
-    "deepfwfm",
-    "dlrm",
-    "eulernet",
-    "fefm",
-    "ffm",
-    "fibinet",
-    "fibinet_plus",
-    "fm",
-    "fwfm",
-    "gwpfm",
-    "hmoe",
-    "lightgcn",
-    "mind",
-    "nfm",
-    "pin",
-    "pnn",
-    "simplex",
-    "wukong",
-    "xdeepfm",
-}
-"""Models that need one `dim`, e.g. to multiply the embeddings of two fields."""
-
 CATALOGUE = {"category": np.arange(30) % 6 + 1}
 """The category of each item, as match models want it."""
 
 INTERACTIONS = (np.arange(200) * 7 % 40, 1 + np.arange(200) % 29)
 """Who chose what, of all users and items."""
 
-KWARGS: dict[str, dict[str, Any]] = {
-    "comirec": {"catalogue": CATALOGUE},
-    "dat": {"catalogue": CATALOGUE, "category": "category"},
+SMALL: dict[str, dict[str, Any]] = {
+    "dat": {"category": "category"},
     "dsin": {"session_length": 2},
     "eta": {"k": 3},
-    "lightgcn": {"interactions": INTERACTIONS},
-    "mind": {"catalogue": CATALOGUE},
-    "two_tower": {"catalogue": CATALOGUE},
     "fibinet": {"reduction_ratio": 1},  # with few units ReLU leaves some fields out
     "sim": {"k": 3},
 }
+"""Arguments that fit these columns."""
 
 MECHANISMS = {
     "bert4rec": "masks drawn in the step",

@@ -23,7 +23,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "comirec"]
 
 
-@factory
+@factory("item", "item_history", "one_dim", "catalogue")
 def comirec(
     fields: Sequence[Field],
     interests: str = "sa",

@@ -118,7 +118,7 @@ class DualAugmentedLoss(SampledCrossentropy):
         return ops.sum(ops.where(there, ops.sum(ops.square(difference), axis=1), 0))
 
 
-@factory
+@factory("item", "user", "catalogue")
 def dat(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 32),

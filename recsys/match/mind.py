@@ -22,7 +22,7 @@ from recsys.train.match_model import INTERESTS, MatchModel
 __all__ = ["Field", "mind"]
 
 
-@factory
+@factory("item", "item_history", "one_dim", "catalogue")
 def mind(
     fields: Sequence[Field],
     num_interests: int = 4,

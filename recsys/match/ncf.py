@@ -101,7 +101,7 @@ class NeuralCrossentropy(SampledCrossentropy):
         return products + deep[..., 0]
 
 
-@factory
+@factory("item", "user")
 def ncf(
     fields: Sequence[Field],
     kind: str = "neumf",

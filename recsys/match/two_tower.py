@@ -24,7 +24,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "two_tower"]
 
 
-@factory
+@factory("item", "catalogue")
 def two_tower(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),

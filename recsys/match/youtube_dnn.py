@@ -25,7 +25,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "youtube_dnn"]
 
 
-@factory
+@factory("item")
 def youtube_dnn(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),

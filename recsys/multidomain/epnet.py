@@ -20,7 +20,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "epnet"]
 
 
-@factory
+@factory("domain")
 def epnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

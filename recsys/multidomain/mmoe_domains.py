@@ -20,7 +20,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "mmoe_domains"]
 
 
-@factory
+@factory("domain_id")
 def mmoe_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],

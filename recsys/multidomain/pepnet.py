@@ -22,7 +22,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "pepnet"]
 
 
-@factory
+@factory("domain")
 def pepnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -20,7 +20,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "ppnet"]
 
 
-@factory
+@factory()
 def ppnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

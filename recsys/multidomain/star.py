@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "star"]
 
 
-@factory
+@factory("domain_id")
 def star(
     fields: Sequence[Field],
     num_domain: int | None = None,

@@ -25,7 +25,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "ame"]
 
 
-@factory
+@factory()
 def ame(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -22,7 +22,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "mmoe"]
 
 
-@factory
+@factory()
 def mmoe(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "ple"]
 
 
-@factory
+@factory()
 def ple(
     fields: Sequence[Field],
     task_list: Sequence[Task],

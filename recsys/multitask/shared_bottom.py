@@ -20,7 +20,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "shared_bottom"]
 
 
-@factory
+@factory()
 def shared_bottom(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -80,7 +80,7 @@ def build_embeddings(
     return embed(fields, history_agg, agg_kwargs).concat()
 
 
-@factory
+@factory()
 def stem(
     task_group: Group | Sequence[Field],
     auxiliary_task_group: Group | None = None,

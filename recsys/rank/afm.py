@@ -74,7 +74,7 @@ class PairAttention(Layer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory("one_dim")
 def afm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

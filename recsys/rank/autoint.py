@@ -84,7 +84,7 @@ class FieldAttention(Layer):
         return ops.relu(ops.concatenate(mixed, axis=-1) + residual)
 
 
-@factory
+@factory("one_dim")
 def autoint(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -26,7 +26,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "dcn"]
 
 
-@factory
+@factory()
 def dcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -152,7 +152,7 @@ class MixtureCrossNet(CrossStack):
         )
 
 
-@factory
+@factory()
 def dcn_mix(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -22,7 +22,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "deepfefm"]
 
 
-@factory
+@factory("one_dim")
 def deepfefm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "deepfm"]
 
 
-@factory
+@factory("one_dim")
 def deepfm(
     dnn_fields: Sequence[Field],
     fm_fields: Sequence[Field] | None = None,

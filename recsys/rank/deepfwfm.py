@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "deepfwfm"]
 
 
-@factory
+@factory("one_dim")
 def deepfwfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "din"]
 
 
-@factory
+@factory("history")
 def din(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

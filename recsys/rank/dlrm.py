@@ -47,7 +47,7 @@ class DotInteraction(Layer):
         return inner_products(inputs)
 
 
-@factory
+@factory("one_dim")
 def dlrm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -163,7 +163,7 @@ def _near_one_hot(shape: Any, dtype: Any = None) -> Any:
     return ops.softmax(noise, axis=0)
 
 
-@factory
+@factory("one_dim")
 def eulernet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -18,7 +18,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fefm"]
 
 
-@factory
+@factory("one_dim")
 def fefm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds FEFM: pairs of embeddings meet through a symmetric matrix of their fields.
 

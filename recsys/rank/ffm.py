@@ -19,7 +19,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "ffm"]
 
 
-@factory
+@factory("one_dim")
 def ffm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, use_linear: bool = True
 ) -> Model:

@@ -24,7 +24,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fibinet"]
 
 
-@factory
+@factory("one_dim")
 def fibinet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -18,7 +18,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fm"]
 
 
-@factory
+@factory("one_dim")
 def fm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds a factorization machine of second order.
 

@@ -18,7 +18,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fmfm"]
 
 
-@factory
+@factory()
 def fmfm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, kernel: str = "matrix"
 ) -> Model:

@@ -41,7 +41,7 @@ class AppendBias(Layer):
         return ops.concatenate([inputs, column], axis=-1)
 
 
-@factory
+@factory()
 def fnn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fwfm"]
 
 
-@factory
+@factory("one_dim")
 def fwfm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, linear: str = "field"
 ) -> Model:

@@ -45,7 +45,7 @@ def field_groups(fields: Sequence[Field]) -> dict[str, int]:
     return {field.name: order.index(label[field.name]) for field in embedded}
 
 
-@factory
+@factory("one_dim")
 def gwpfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

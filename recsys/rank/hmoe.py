@@ -51,7 +51,7 @@ class GatedSum(Layer):
         return sum(terms[1:], start=terms[0])
 
 
-@factory
+@factory("one_dim")
 def hmoe(
     fields: Sequence[Field],
     expert_group: Sequence[Experts] = ALL_IN_SETS_OF_THEIR_OWN,

@@ -16,7 +16,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "lr"]
 
 
-@factory
+@factory()
 def lr(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds logistic regression, linear regression for a regression task.
 

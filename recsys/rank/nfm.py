@@ -50,7 +50,7 @@ class BiInteraction(Layer):
         return 0.5 * (ops.square(total) - sum(squares[1:], start=squares[0]))
 
 
-@factory
+@factory("one_dim")
 def nfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "pin"]
 
 
-@factory
+@factory("one_dim")
 def pin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

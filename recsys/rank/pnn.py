@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "pnn"]
 
 
-@factory
+@factory("one_dim")
 def pnn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -67,7 +67,7 @@ class CrossProduct(Layer):
         return keras.KerasTensor(inputs[0].shape, dtype="int32")
 
 
-@factory
+@factory()
 def wide_deep(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
