@@ -208,7 +208,7 @@ def test_the_registry():
     assert "youtube_dnn" in recsys.list_models()
     with pytest.raises(ValueError, match="nearest names are deepfm"):
         recsys.create_model("deepfn", [])
-    with pytest.raises(ValueError, match="family must be one of"):
+    with pytest.raises(ValueError, match="pattern must be one of"):
         recsys.list_models("ranking")
 
 

@@ -1,4 +1,4 @@
-r"""NCF: Neural Collaborative Filtering, with GMF, MLP and NeuMF.
+"""NCF, GMF, MLP, NeuMF: Neural Collaborative Filtering.
 
 He et al., WWW 2017, https://arxiv.org/abs/1708.05031 (figures 2-3, eq. 7-12)
 

@@ -1,4 +1,4 @@
-"""Attentional Factorization Machines.
+"""AFM: Attentional Factorization Machines.
 
 Xiao et al., IJCAI 2017, https://arxiv.org/abs/1708.04617 (figure 1, eq. 2-7)
 

@@ -1,4 +1,4 @@
-"""Field-Embedded Factorization Machines for Click-through Rate Prediction (FEFM).
+"""FEFM: Field-Embedded Factorization Machines for Click-through Rate Prediction.
 
 Pande, 2020, https://arxiv.org/abs/2009.09931 (eq. 5-7)
 

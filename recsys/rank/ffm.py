@@ -1,4 +1,4 @@
-"""Field-aware Factorization Machines for CTR Prediction.
+"""FFM: Field-aware Factorization Machines for CTR Prediction.
 
 Juan et al., RecSys 2016, https://doi.org/10.1145/2959100.2959134 (eq. 4)
 

@@ -1,4 +1,4 @@
-"""Factorization Machines.
+"""FM: Factorization Machines.
 
 Rendle, ICDM 2010, https://doi.org/10.1109/ICDM.2010.127 (eq. 1 and 5)
 

@@ -1,4 +1,4 @@
-"""FM2: Field-matrixed Factorization Machines for Recommender Systems.
+"""FmFM, FvFM: Field-matrixed Factorization Machines for Recommender Systems.
 
 Sun et al., WWW 2021, https://arxiv.org/abs/2102.12994 (eq. 5-7)
 

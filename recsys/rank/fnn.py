@@ -1,4 +1,4 @@
-"""Deep Learning over Multi-field Categorical Data (FNN).
+"""FNN: Deep Learning over Multi-field Categorical Data.
 
 Zhang, Du and Wang, ECIR 2016, https://arxiv.org/abs/1601.02376 (figure 1, eq. 1-6)
 

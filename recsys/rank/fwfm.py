@@ -1,4 +1,4 @@
-"""Field-weighted Factorization Machines for Click-Through Rate Prediction.
+"""FwFM: Field-weighted Factorization Machines for Click-Through Rate Prediction.
 
 Pan et al., WWW 2018, https://arxiv.org/abs/1806.03514 (eq. 3-6)
 

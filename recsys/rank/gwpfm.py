@@ -1,6 +1,6 @@
-"""Ads Recommendation in a Collapsed and Entangled World (GwPFM).
+"""GwPFM: Ads Recommendation in a Collapsed and Entangled World.
 
-Tencent, KDD 2024, https://arxiv.org/abs/2403.00793
+Pan et al., KDD 2024, https://arxiv.org/abs/2403.00793
 
     fields ──┬─> one weight per value ─────────────> first order ──┐
              └─> a vector per value and group ─> GwPFM ─> sum ────(+)──> sigmoid

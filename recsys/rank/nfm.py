@@ -1,4 +1,4 @@
-"""Neural Factorization Machines for Sparse Predictive Analytics.
+"""NFM: Neural Factorization Machines for Sparse Predictive Analytics.
 
 He and Chua, SIGIR 2017, https://arxiv.org/abs/1708.05027 (figure 2, eq. 3-6)
 

@@ -1,4 +1,4 @@
-"""Product-network In Network (PIN).
+"""PIN: Product-network In Network.
 
 Qu et al., TOIS 2018, https://arxiv.org/abs/1807.00311 (figure 5, eq. 17-20)
 

@@ -90,7 +90,7 @@ def test_a_task_in_the_place_of_a_list_of_fields():
     with pytest.raises(
         ValueError,
         match=r"^deepfm: fm_fields must be list\[Field\] \| "
-        r"None\. Received: fm_fields=Task\(name='x'",
+        r"None\. Received: fm_fields=Task\('x'",
     ):
         deepfm(IDS, Task("x"))
 
