@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         rank,
         retrieval,
         serving,
+        testing,
         train,
     )
     from recsys.feature import Field, Task
@@ -45,6 +46,7 @@ __all__ = [
     "rank",
     "retrieval",
     "serving",
+    "testing",
     "train",
 ]
 
@@ -66,6 +68,7 @@ public_face(
         "rank",
         "retrieval",
         "serving",
+        "testing",
         "train",
     ],
 )

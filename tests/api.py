@@ -26,6 +26,7 @@ PACKAGES = (
     "recsys.rank",
     "recsys.retrieval",
     "recsys.serving",
+    "recsys.testing",
     "recsys.train",
     "recsys.train.balance",
     "recsys.train.callbacks",

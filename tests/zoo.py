@@ -1,82 +1,43 @@
-"""One set of columns that every model is built from, and rows for it.
-
-It holds what users have: ids, numbers, several values with weights, two histories of
-one group, a field without embedding, and (where the family takes it) a domain.
-"""
+"""Every model, and how tests build it from the columns of `recsys.testing`."""
 
 import importlib
 import inspect
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import keras
-import numpy as np
-
-from recsys import Field, Task, create_model
+from recsys import Field, create_model
 from recsys.registry import FAMILIES, list_models
+from recsys.testing.columns import (
+    CATALOGUE,
+    INTERACTIONS,
+    LENGTH,
+    TASKS,
+    fields,
+    given,
+    labels,
+    rows,
+    take,
+)
+from recsys.testing.subject import Subject, jitter, predictions
 from recsys.train.factory import needs_of
 
-LENGTH = 6
-TASKS = (Task("click"), Task("like"))
-
-
-def fields(dim: int | None = None, domain: bool = False) -> list[Field]:
-    """All columns, of mixed widths or of one."""
-    columns = [
-        Field("user_id", vocabulary_size=40, dim=4),
-        Field("age", dim=3, dtype="float32"),
-        Field("tags", vocabulary_size=12, dim=5, length=4, weight="tag_weights"),
-        Field("item_id", vocabulary_size=30, dim=8, belong="item"),
-        Field("category", vocabulary_size=7, dim=4, belong="item"),
-        Field("hour", vocabulary_size=24, dim=2, belong="context"),
-        Field("scores", vocabulary_size=0, length=2, dtype="float32", belong="context"),
-        Field("seen", emb="item_id", length=LENGTH, belong="history"),
-        Field("seen_category", emb="category", length=LENGTH, belong="history"),
-    ]
-    if domain:
-        columns += [
-            Field("domain_id", vocabulary_size=3, belong="domain"),
-            Field("domain_rate", belong="domain", dtype="float32"),
-        ]
-    if dim is not None:
-        columns = [replace(column, dim=dim) for column in columns]
-    return columns
-
-
-def rows(n: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Columns of `n` rows; ids that could be padding start at 1."""
-    rng = np.random.default_rng(seed)
-    some = np.arange(LENGTH) < rng.integers(0, LENGTH + 1, (n, 1))
-    return {
-        "user_id": rng.integers(0, 40, n),
-        "age": rng.normal(size=n),
-        "tags": rng.integers(0, 12, (n, 4)),
-        "tag_weights": rng.random((n, 4)),
-        "item_id": rng.integers(1, 30, n),
-        "category": rng.integers(1, 7, n),
-        "hour": rng.integers(0, 24, n),
-        "scores": rng.normal(size=(n, 2)),
-        "seen": np.where(some, rng.integers(1, 30, (n, LENGTH)), 0),
-        "seen_category": np.where(some, rng.integers(1, 7, (n, LENGTH)), 0),
-        "domain_id": rng.integers(0, 3, n),
-        "domain_rate": rng.random(n),
-    }
-
-
-def labels(family: str, n: int, seed: int = 0) -> Any:
-    """Labels as the family takes them; some of the second task are missing.
-
-    Who likes has clicked: some models are of tasks that follow each other.
-    """
-    rng = np.random.default_rng(seed)
-    if family == "match":
-        return None
-    click = rng.integers(0, 2, n)
-    if family == "rank":
-        return click
-    like = np.where(rng.random(n) < 0.3, np.nan, click * rng.integers(0, 2, n))
-    return {"click": click, "like": like}
+__all__ = [
+    "CATALOGUE",
+    "ENTRIES",
+    "INTERACTIONS",
+    "LENGTH",
+    "MECHANISMS",
+    "SMALL",
+    "TASKS",
+    "Entry",
+    "fields",
+    "jitter",
+    "labels",
+    "predictions",
+    "rows",
+    "take",
+]
 
 
 @dataclass
@@ -147,10 +108,12 @@ class Entry:
 
     def given(self) -> dict[str, Any]:
         """Arguments beside the fields."""
-        tasks: dict[str, Any] = {"task_list": TASKS} if self.several_tasks else {}
-        catalogue = {"catalogue": CATALOGUE} if "catalogue" in self.needs else {}
-        graph = {"interactions": INTERACTIONS} if "graph" in self.needs else {}
-        return {**tasks, **catalogue, **graph, **SMALL.get(self.name, {})}
+        return {**given(self.factory), **SMALL.get(self.name, {})}
+
+    def subject(self) -> Subject:
+        """What the contract looks at."""
+        small = SMALL.get(self.name, {})
+        return Subject(self.factory, self.fields(), seed=self.seed, **small)
 
     def build(self, **kwargs: Any) -> Any:
         with warnings.catch_warnings():  # all get all columns
@@ -165,12 +128,6 @@ class Entry:
         model.compile(optimizer=optimizer, loss=self.loss(), **kwargs)
         return model
 
-
-CATALOGUE = {"category": np.arange(30) % 6 + 1}
-"""The category of each item, as match models want it."""
-
-INTERACTIONS = (np.arange(200) * 7 % 40, 1 + np.arange(200) % 29)
-"""Who chose what, of all users and items."""
 
 SMALL: dict[str, dict[str, Any]] = {
     "dat": {"category": "category"},
@@ -195,31 +152,3 @@ MECHANISMS = {
 """What is kept in a file or drawn in a step, by a model that has it."""
 
 ENTRIES = [Entry(name, family) for family in FAMILIES for name in list_models(family)]
-
-
-def predictions(model: Any, x: Any) -> np.ndarray:
-    """All outputs side by side in the model's order, `(rows, outputs)`."""
-    y = model.predict(x, verbose=0)  # a dict that JAX and PyTorch sort by name
-    parts = [y[name] for name in model.output] if isinstance(y, dict) else [y]
-    return np.concatenate(parts, axis=-1)
-
-
-def take(x: dict[str, np.ndarray], index: Any) -> dict[str, np.ndarray]:
-    """Some of the rows."""
-    return {name: column[index] for name, column in x.items()}
-
-
-def jitter(model: Any, scale: float = 0.3, seed: int = 0) -> None:
-    """Moves all weights, so that nothing is equal, zero or one by initialization.
-
-    Of those that are not trained, moving statistics.
-    """
-    rng = np.random.default_rng(seed)
-    for weight in model.trainable_weights:
-        noise = rng.normal(scale=scale, size=weight.shape)
-        weight.assign(keras.ops.convert_to_numpy(weight) + noise.astype("float32"))
-    for weight in model.non_trainable_weights:
-        if weight.name.endswith("moving_mean"):
-            weight.assign(rng.normal(scale=scale, size=weight.shape))
-        elif weight.name.endswith("moving_variance"):
-            weight.assign(np.exp(rng.normal(scale=scale, size=weight.shape)))
