@@ -3,34 +3,72 @@
 `import recsys` loads no TensorFlow; the names below do, when they are used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-__version__ = "2.0.0.dev0"
+from recsys._face import public_face
 
 if TYPE_CHECKING:
+    from recsys import (
+        data,
+        feature,
+        inputs,
+        layers,
+        match,
+        metrics,
+        multidomain,
+        multitask,
+        rank,
+        retrieval,
+        serving,
+        testing,
+        train,
+    )
     from recsys.feature import Field, Task
     from recsys.registry import create_model, list_models, load_model
 
-__all__ = ["Field", "Task", "create_model", "list_models", "load_model", "__version__"]
+__version__ = "2.0.0.dev0"
 
-_OWNER = {
-    "Field": "recsys.feature",
-    "Task": "recsys.feature",
-    "create_model": "recsys.registry",
-    "list_models": "recsys.registry",
-    "load_model": "recsys.registry",
-}
-_PACKAGES = ("data", "feature", "layers", "metrics", "train", "serving")
+__all__ = [
+    "Field",
+    "Task",
+    "__version__",
+    "create_model",
+    "data",
+    "feature",
+    "inputs",
+    "layers",
+    "list_models",
+    "load_model",
+    "match",
+    "metrics",
+    "multidomain",
+    "multitask",
+    "rank",
+    "retrieval",
+    "serving",
+    "testing",
+    "train",
+]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _OWNER:
-        return getattr(importlib.import_module(_OWNER[name]), name)
-    if name in _PACKAGES:
-        return importlib.import_module(f"recsys.{name}")
-    raise AttributeError(f"module 'recsys' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted((*__all__, *_PACKAGES))
+public_face(
+    __name__,
+    {
+        "recsys.feature": ["Field", "Task"],
+        "recsys.registry": ["create_model", "list_models", "load_model"],
+    },
+    modules=[
+        "data",
+        "feature",
+        "inputs",
+        "layers",
+        "match",
+        "metrics",
+        "multidomain",
+        "multitask",
+        "rank",
+        "retrieval",
+        "serving",
+        "testing",
+        "train",
+    ],
+)

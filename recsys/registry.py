@@ -1,6 +1,7 @@
 """The folders are the registry: one file, one factory, one name."""
 
 import difflib
+import fnmatch
 import importlib
 import json
 import pkgutil
@@ -33,22 +34,48 @@ def _owners() -> dict[str, str]:
     }
 
 
-def list_models(family: str | None = None) -> list[str]:
-    """Returns the names of all models, or of one family, sorted.
+def list_models(pattern: str | None = None) -> list[str]:
+    """Returns the names of all models, or of some of them, sorted.
 
     Args:
-        family: `"rank"`, `"multitask"`, `"multidomain"` or `"match"`.
+        pattern: A family, `"rank"`, `"multitask"`, `"multidomain"` or `"match"`; or a
+            name, in which `*` stands for any letters and `?` for one.
 
     Raises:
-        ValueError: If there is no such family.
+        ValueError: If there is no such family or name.
 
     Example:
     >>> "deepfm" in list_models("rank")
     True
+    >>> list_models("*sim*")
+    ['sim', 'simplex']
     """
-    if family is not None and family not in FAMILIES:
-        raise ValueError(f"family must be one of {FAMILIES}. Received: {family!r}")
-    return sorted(name for name, owner in _owners().items() if family in (None, owner))
+    owners = _owners()
+    if pattern in (None, *FAMILIES):
+        return sorted(name for name, of in owners.items() if pattern in (None, of))
+    names = fnmatch.filter(owners, pattern) if isinstance(pattern, str) else []
+    if not names:
+        raise ValueError(
+            f"list_models: pattern must be one of {FAMILIES}, or match names of models "
+            f"as '*fm*' does. Received: pattern={pattern!r}"
+        )
+    return sorted(names)
+
+
+def family_of(name: str) -> str:
+    """Returns the family of a model.
+
+    Raises:
+        ValueError: If no model has that name; the error lists the nearest.
+    """
+    owners = _owners()
+    if name not in owners:
+        near = difflib.get_close_matches(name.lower(), owners) or sorted(owners)
+        raise ValueError(
+            f"There is no model {name!r}; the nearest names are {', '.join(near)}. "
+            f"Received: name={name!r}"
+        )
+    return owners[name]
 
 
 def create_model(name: str, fields: Sequence[Field], **kwargs: Any) -> "keras.Model":
@@ -62,18 +89,11 @@ def create_model(name: str, fields: Sequence[Field], **kwargs: Any) -> "keras.Mo
     Raises:
         ValueError: If no model has that name; the error lists the nearest.
     """
-    owners = _owners()
     if not isinstance(name, str):
         raise ValueError(
             f"create_model: name must be one of list_models(). Received: name={name!r}"
         )
-    if name not in owners:
-        near = difflib.get_close_matches(name.lower(), owners) or sorted(owners)
-        raise ValueError(
-            f"There is no model {name!r}; the nearest names are {', '.join(near)}. "
-            f"Received: name={name!r}"
-        )
-    module = importlib.import_module(f"recsys.{owners[name]}.{name}")
+    module = importlib.import_module(f"recsys.{family_of(name)}.{name}")
     model: keras.Model = getattr(module, name)(fields, **kwargs)
     return model
 

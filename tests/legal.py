@@ -83,7 +83,7 @@ def draw(seed: int) -> Configuration:
 def _fields(random: Random, entry: zoo.Entry) -> list[Field]:
     """Columns of all kinds: always a user, an item and a history of it."""
     names = iter(random.permutation(NAMES).tolist())
-    one_dim = pick(random, (3, 4, 8)) if entry.name in zoo.ONE_DIM else None
+    one_dim = pick(random, (3, 4, 8)) if "one_dim" in entry.needs else None
 
     def more(chance: float) -> bool:
         return bool(random.random() < chance)
@@ -202,8 +202,8 @@ def _kwargs(
             given[key] = pick(random, options)
     given |= {
         key: value
-        for key, value in zoo.KWARGS.get(entry.name, {}).items()
-        if key not in ("catalogue", "interactions", "category")
+        for key, value in zoo.SMALL.get(entry.name, {}).items()
+        if key != "category"
     }
     item = next(f for f in fields if f.belong == "item")
     user = next(f for f in fields if f.belong == "user")

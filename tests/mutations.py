@@ -193,7 +193,7 @@ def no_activation() -> None:
 
 def no_layer_norm() -> None:
     """A layer normalisation gives its input back."""
-    from recsys.layers import core
+    from recsys.layers import normalization
 
     def make(layer_norm: Any) -> Any:
         def broken(**kwargs: Any) -> Any:
@@ -208,7 +208,7 @@ def no_layer_norm() -> None:
 
         return broken
 
-    _swap(core, "layer_norm", make)
+    _swap(normalization, "layer_norm", make)
 
 
 MUTATIONS = {

@@ -1,6 +1,10 @@
 """The public surface: what it is, that it is lazy, and what version 1 imported."""
 
+import ast
 import importlib
+import inspect
+import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import recsys
-from tests.api import public_api
+from recsys.registry import FAMILIES
+from tests.api import PACKAGES, public_api
 
 HERE = Path(__file__).parent
 
@@ -27,12 +32,104 @@ def test_importing_the_package_loads_nothing_heavy(command):
     assert not [name for name in heavy if f"'{name}'" in run.stdout]
 
 
-def test_names_of_the_package():
-    assert set(recsys.__all__) <= set(dir(recsys))
-    for name in recsys.__all__:
-        assert getattr(recsys, name)
-    with pytest.raises(AttributeError, match="'nosuch'"):
-        recsys.nosuch  # noqa: B018
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_lists_its_public_names_and_nothing_else(package):
+    module = importlib.import_module(package)
+    assert dir(module) == sorted(module.__all__)
+    for name in dir(module):
+        value = getattr(module, name)
+        assert not inspect.ismodule(value) or f"{package}.{name}" in [
+            *PACKAGES,
+            *("recsys.rank", "recsys.multitask", "recsys.multidomain", "recsys.match"),
+        ]
+    with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'nosuch'"):
+        module.nosuch  # noqa: B018
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_type_checker_sees_is_what_there_is(package):
+    module = importlib.import_module(package)
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for each in node.body:
+                for alias in each.names:
+                    owner = importlib.import_module(each.module)
+                    assert getattr(module, alias.name) is getattr(owner, alias.name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_has_its_factories(family):
+    package = importlib.import_module(f"recsys.{family}")
+    assert dir(package) == recsys.list_models(family)
+    for name in dir(package):
+        module = importlib.import_module(f"recsys.{family}.{name}")
+        factory = getattr(package, name)
+        assert inspect.isfunction(factory) and factory is getattr(module, name)
+        assert inspect.ismodule(module) and inspect.getmodule(factory) is module
+        assert pickle.loads(pickle.dumps(factory)) is factory
+        assert (
+            getattr(factory, name) is factory
+        )  # `import recsys.rank.din` of version 1
+
+
+THREADS = """
+import importlib, sys, threading
+import recsys
+
+NAMES = ["lr", "fm", "deepfm", "din", "fibinet_plus"]
+start, found = threading.Barrier(16), []
+
+def look(place):
+    start.wait()
+    for name in NAMES[:: 1 if place % 2 else -1]:
+        if place % 4 < 2:
+            importlib.import_module("recsys.rank." + name)
+        found.append(getattr(recsys.rank, name))
+
+threads = [threading.Thread(target=look, args=(i,)) for i in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+import recsys.rank.deepfm
+import recsys.rank.dcn as dcn
+from recsys.rank.dcn import dcn as same
+from recsys.rank.deepfm import deepfm, Field
+assert recsys.rank.deepfm is deepfm and dcn is same and callable(dcn)
+modules = [sys.modules["recsys.rank." + name] for name in NAMES]
+factories = {getattr(module, module.__name__.split(".")[-1]) for module in modules}
+assert len(found) == 16 * len(NAMES) and {*found} == factories
+"""
+
+
+def test_a_factory_is_one_in_whatever_order_and_thread_it_is_imported():
+    run = subprocess.run(
+        [sys.executable, "-c", THREADS], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+def test_looking_around_loads_no_tensorflow():
+    code = (
+        "import recsys, sys, types\n"
+        "packages = [getattr(recsys, name) for name in dir(recsys)]\n"
+        "print(sum(len(dir(p)) for p in packages if isinstance(p, types.ModuleType)))\n"
+        "print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    number, heavy = run.stdout.split("\n")[:2]
+    assert int(number) > 250 and heavy == "[]", run.stderr
+
+
+def test_all_that_the_readme_names_is_public():
+    text = (HERE.parent / "README.md").read_text()
+    names = {*re.findall(r"\brecsys(?:\.\w+)+", text)}
+    for module, imported in re.findall(r"^from (recsys\S*) import (.*)$", text, re.M):
+        names |= {f"{module}.{name}" for name in imported.split(", ")}
+    assert {"recsys.train.callbacks.Resume", "recsys.data.FeaturePipeline"} <= names
+    for name in names:
+        value = recsys
+        for part in name.split(".")[1:]:
+            assert part in dir(value), name
+            value = getattr(value, part)
 
 
 VERSION_1 = {
@@ -111,7 +208,7 @@ def test_the_registry():
     assert "youtube_dnn" in recsys.list_models()
     with pytest.raises(ValueError, match="nearest names are deepfm"):
         recsys.create_model("deepfn", [])
-    with pytest.raises(ValueError, match="family must be one of"):
+    with pytest.raises(ValueError, match="pattern must be one of"):
         recsys.list_models("ranking")
 
 

@@ -79,9 +79,9 @@ def test_every_model_names_its_layers_by_the_one_rule(entry, monkeypatch):
     odd = _odd_fields(entry.fields())
     monkeypatch.setattr(zoo.Entry, "fields", lambda _: odd)
     given = {"task_list": TASKS} if entry.several_tasks else {}
-    if "catalogue" in zoo.KWARGS.get(entry.name, {}):
+    if "catalogue" in entry.needs:
         given["catalogue"] = {_odd(k): v for k, v in zoo.CATALOGUE.items()}
-    if "category" in zoo.KWARGS.get(entry.name, {}):
+    if entry.name == "dat":
         given["category"] = _odd("category")
     model = entry.build(**given)
     inputs = {layer.name for layer in model.layers if layer.name in model.input}

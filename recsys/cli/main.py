@@ -30,16 +30,24 @@ def main(
 
 @app.command()
 def models(
-    family: Annotated[
+    pattern: Annotated[
         str | None,
-        typer.Argument(help="rank, multitask, multidomain or match; default: all."),
+        typer.Argument(
+            help="A model, for all about it; or for a table a family (rank, multitask, "
+            "multidomain or match) or names like '*fm*'; default: all models."
+        ),
     ] = None,
 ) -> None:
-    """List the models by name."""
+    """List models with year, paper and needs, or tell all about one."""
     try:
-        typer.echo("\n".join(recsys.list_models(family)))
+        names = recsys.list_models(pattern)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from recsys.about import about
+    from recsys.cli.models import table
+
+    typer.echo(about(names[0]).text() if names == [pattern] else table(names))
 
 
 class Scale(enum.StrEnum):

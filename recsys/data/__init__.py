@@ -1,8 +1,10 @@
 """From files to `tf.data`: features, vocabularies, histories."""
 
+from recsys._face import public_face
 from recsys.data.pipeline import FeaturePipeline
 from recsys.data.reader import as_columns
 from recsys.data.splits import leave_one_out, split_by_ratio, split_by_time
+from recsys.data.synthetic import click_log
 from recsys.feature.schema.columns import (
     Bucketed,
     Categorical,
@@ -25,7 +27,10 @@ __all__ = [
     "Numeric",
     "Schema",
     "as_columns",
+    "click_log",
     "leave_one_out",
     "split_by_ratio",
     "split_by_time",
 ]
+
+public_face(__name__)

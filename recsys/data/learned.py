@@ -58,6 +58,12 @@ class Learned:
         self._connection = connection
         self._fitted: Fitted | None = None
 
+    def __repr__(self) -> str:
+        columns = [column.name for column in self.schema.columns]
+        labels = [label.name for label in self.schema.labels]
+        fitted = self._fitted is not None
+        return f"{type(self).__name__}({columns=}, {labels=}, {fitted=})"
+
     @classmethod
     def from_yaml(cls, path: str | Path, connection: Any = None) -> Self:
         """Builds a pipeline, not yet fitted, from a schema file.

@@ -71,8 +71,10 @@ class FeaturePipeline(Learned):
     ... ).fit({"item": ["a", "b", "a"], "price": [1.0, 2.0, 0.5], "click": [1, 0, 1]})
     >>> pipeline.transform({"item": ["b", "c"], "price": [0.0, 4.0]}).to_pydict()
     {'item': [3, 1], 'price': [0.0, 4.0]}
-    >>> [field.vocabulary_size for field in pipeline.fields(dim=8)]
-    [4, 1]
+    >>> pipeline.fields(dim=8)[0]
+    Field('item', dim=8, vocabulary_size=4, belong='item', reserved=2)
+    >>> pipeline
+    FeaturePipeline(columns=['item', 'price'], labels=['click'], fitted=True)
     """
 
     def fields(self, dim: Dim = 16) -> list[Field]:

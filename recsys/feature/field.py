@@ -17,6 +17,7 @@ from recsys.feature._constraints import (
     check,
     refuse,
 )
+from recsys.feature._repr import short_repr
 
 Belong = Literal["history", "user", "item", "domain", "context", "task"]
 Pooling = Literal["mean", "sum", "max"]
@@ -52,7 +53,7 @@ def check_weight(column: Any) -> None:
         refuse(column, "weight", "None where pooling='max', which takes no weights")
 
 
-@dataclass
+@dataclass(repr=False)
 class Field:
     """One input column and the table that embeds it.
 
@@ -112,6 +113,8 @@ class Field:
     Example:
     >>> Field("item_id", vocabulary_size=1000, dim=16, belong="item").emb
     'item_id'
+    >>> Field("seen", emb="item_id", belong="history", length=20)
+    Field('seen', emb='item_id', belong='history', length=20)
     """
 
     name: str
@@ -132,7 +135,7 @@ class Field:
     role: Role = "attribute"
     values: int = 1
     regularizer: Any = None
-    edges: Sequence[float] | None = field(default=None, repr=False)
+    edges: Sequence[float] | None = None
     fingerprint: str | None = field(default=None, repr=False, compare=False)
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
@@ -160,6 +163,8 @@ class Field:
     def __post_init__(self) -> None:
         self.emb = self.emb or self.name
         self.check()
+
+    __repr__ = short_repr
 
     @property
     def is_table(self) -> bool:

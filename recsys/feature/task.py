@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from recsys.feature._constraints import Constraint, Flag, Integer, Name, OneOf, check
+from recsys.feature._repr import short_repr
 
 Kind = Literal["binary", "regression", "multiclass", "count"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """One question a model answers.
 
@@ -27,7 +28,9 @@ class Task:
 
     Example:
     >>> Task("ctr")
-    Task(name='ctr', belong='binary', num_classes=1, return_logit=False)
+    Task('ctr')
+    >>> Task("stars", "multiclass", num_classes=5)
+    Task('stars', belong='multiclass', num_classes=5)
     """
 
     name: str
@@ -52,6 +55,8 @@ class Task:
             )
         if self.belong != "binary":
             object.__setattr__(self, "return_logit", False)
+
+    __repr__ = short_repr
 
     def __str__(self) -> str:
         return self.name

@@ -9,12 +9,16 @@ embed.linear(fields)      # first-order logit, with the model's one bias
 embed.inputs              # {name: keras.Input}
 """
 
-from recsys.inputs.columns import shape_and_type
-from recsys.inputs.embedder import Domain, FieldEmbedder
-from recsys.inputs.embeddings import Embeddings, Part, check_embedded, concat
-from recsys.inputs.histories import History, split_histories
-from recsys.inputs.legacy import build_feature_embeddings, concatenate
-from recsys.inputs.lookup import OutOfRange
+from typing import TYPE_CHECKING
+
+from recsys._face import public_face
+
+if TYPE_CHECKING:
+    from recsys.inputs.embedder import Domain, FieldEmbedder
+    from recsys.inputs.embeddings import Embeddings, check_embedded, concat
+    from recsys.inputs.histories import History, split_histories
+    from recsys.inputs.legacy import build_feature_embeddings, concatenate
+    from recsys.inputs.lookup import OutOfRange
 
 __all__ = [
     "Domain",
@@ -22,11 +26,20 @@ __all__ = [
     "FieldEmbedder",
     "History",
     "OutOfRange",
-    "Part",
     "build_feature_embeddings",
     "check_embedded",
     "concat",
     "concatenate",
-    "shape_and_type",
     "split_histories",
 ]
+
+public_face(
+    __name__,
+    {
+        "recsys.inputs.embedder": ["Domain", "FieldEmbedder"],
+        "recsys.inputs.embeddings": ["Embeddings", "check_embedded", "concat"],
+        "recsys.inputs.histories": ["History", "split_histories"],
+        "recsys.inputs.legacy": ["build_feature_embeddings", "concatenate"],
+        "recsys.inputs.lookup": ["OutOfRange"],
+    },
+)

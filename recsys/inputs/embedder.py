@@ -7,6 +7,7 @@ from typing import Any
 
 from recsys.feature import Field
 from recsys.feature._names import layer_name
+from recsys.feature.needs import NEEDS
 from recsys.inputs.embeddings import Embeddings, Part, concat
 from recsys.inputs.histories import History, check_histories
 from recsys.inputs.lookup import Lookup
@@ -54,6 +55,14 @@ class FieldEmbedder(Lookup):
         ValueError: If a list is empty or names a column twice, two lists disagree
             about a column, or fields disagree about a table; or there is no such
             `oov_domain`.
+
+    Example:
+    >>> fields = [Field("user", vocabulary_size=9, dim=3), Field("age", dim=2)]
+    >>> embed = FieldEmbedder(fields)
+    >>> embed(fields)
+    Embeddings({'user': 3, 'age': 2})
+    >>> embed
+    FieldEmbedder(fields=['user', 'age'], tables=['embedding_user', 'embedding_age'])
     """
 
     def __call__(
@@ -157,14 +166,9 @@ class FieldEmbedder(Lookup):
             ValueError: If not exactly one domain field has ids, or it has another
                 number of them.
         """
+        NEEDS["domain_id"].check(needed_by, [*self._fields.values()])
         of_domain = [field for field in self._fields.values() if field.is_table]
         of_domain = [field for field in of_domain if field.belong == "domain"]
-        if len(of_domain) != 1:
-            raise ValueError(
-                f"{needed_by} needs exactly one field of ids (vocabulary_size of 2 or "
-                "more) with belong='domain', which says where a row comes from. "
-                f"Received: {[(field.name, field.belong) for field in of_domain]}"
-            )
         (field,) = of_domain
         known = self._num_known.get(field.emb, field.vocabulary_size)
         if number not in (None, known):

@@ -39,6 +39,12 @@ class Embeddings:
         self.times = times
         self._once = once
 
+    def __repr__(self) -> str:
+        widths = {
+            ", ".join(f.name for f in p.fields): p.tensor.shape[-1] for p in self.parts
+        }
+        return f"Embeddings({widths})"
+
     def of(self, *belong: str) -> "Embeddings":
         """Returns the part whose fields belong to one of the given kinds."""
         parts = [part for part in self.parts if part.fields[0].belong in belong]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.feature import Field
+from recsys.feature.needs import NEEDS
 from recsys.types import Tensor
 
 
@@ -68,11 +69,7 @@ def check_histories(
     fields: Sequence[Field],
     any_width: bool,
 ) -> None:
-    if not histories:
-        raise ValueError(
-            f"{model} needs a field with belong='history'. "
-            f"Received: {[(field.name, field.belong) for field in fields]}"
-        )
+    NEEDS["history"].check(model, fields)
     for history in histories:
         width = None if history.target is None else history.target.shape[-1]
         if width is None or not (any_width or width == history.sequence.shape[-1]):

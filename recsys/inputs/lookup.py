@@ -66,6 +66,10 @@ class Lookup:
         self._given: dict[str, Tensor] = {}
         self._set = ""
 
+    def __repr__(self) -> str:
+        fields, tables = [*self._fields], [*self.tables]
+        return f"{type(self).__name__}({fields=}, {tables=})"
+
     def another(
         self, name: str, times: int = 1, fields: Sequence[Field] | None = None
     ) -> Self:

@@ -5,7 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from recsys.feature import Field
-from recsys.inputs import FieldEmbedder, History, shape_and_type
+from recsys.feature.needs import NEEDS
+from recsys.inputs import FieldEmbedder, History
+from recsys.inputs.columns import shape_and_type
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
 from recsys.layers.elementary import Identity, UnitLength
@@ -137,15 +139,14 @@ def user_id(towers: Towers, needed_by: str, dim: int | None = None) -> Field:
         dim: How wide it must be, if that matters.
 
     Raises:
-        ValueError: If there is none, or it has another width.
+        ValueError: If it has another width.
     """
     users = [field for field in towers.users if field.belong == "user"]
     users = [field for field in users if field.is_table and field.length == 1]
-    if not users or dim not in (None, users[0].dim):
+    if dim not in (None, users[0].dim):
         raise ValueError(
-            f"{needed_by} needs a user field of one id"
-            f"{'' if dim is None else f', as wide as the item, {dim}'}. Received: "
-            f"{[(field.name, field.belong, field.dim) for field in towers.users]}"
+            f"{needed_by} needs {NEEDS['user'].wanted}, as wide as the item, {dim}. "
+            f"Received: {[(f.name, f.belong, f.dim) for f in towers.users]}"
         )
     return users[0]
 
@@ -232,12 +233,8 @@ def unit(vector: Tensor, name: str) -> Tensor:
 
 
 def _item(fields: Sequence[Field], needed_by: str) -> Field:
+    NEEDS["item"].check(needed_by, fields)
     items = [field for field in fields if field.belong == "item" and field.is_table]
     items = [field for field in items if field.length == 1]
     watched = {field.emb for field in fields if field.belong == "history"}
-    if not items:
-        raise ValueError(
-            f"{needed_by} needs a field of ids with belong='item'. "
-            f"Received: {[(field.name, field.belong) for field in fields]}"
-        )
     return next((field for field in items if field.emb in watched), items[0])

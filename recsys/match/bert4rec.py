@@ -113,7 +113,7 @@ class FirstPlace(Layer):
         return inputs[:, 0]
 
 
-@factory
+@factory("item", "item_history")
 def bert4rec(
     fields: Sequence[Field],
     num_layers: int = 2,

@@ -1,4 +1,4 @@
-"""ComiRec: Controllable Multi-Interest Framework for Recommendation.
+"""ComiRec-SA, ComiRec-DR: Controllable Multi-Interest Framework for Recommendation.
 
 Cen et al., KDD 2020, https://arxiv.org/abs/2005.09347 (figure 2, eq. 1-9)
 
@@ -23,7 +23,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "comirec"]
 
 
-@factory
+@factory("item", "item_history", "one_dim", "catalogue")
 def comirec(
     fields: Sequence[Field],
     interests: str = "sa",

@@ -1,6 +1,7 @@
-r"""DAT: A Dual Augmented Two-tower Model for Online Large-scale Recommendation.
+"""DAT: A Dual Augmented Two-tower Model for Online Large-scale Recommendation.
 
-Yu et al., DLP-KDD 2021 (figure 2, eq. 1-7)
+Yu et al., DLP-KDD 2021,
+https://dlp-kdd.github.io/assets/pdf/DLP-KDD_2021_paper_4.pdf (figure 2, eq. 1-7)
 
     user, context, history ──> embeddings ─┐
     user ────────────────────> a_u ────────┴─> MLP ─> p_u / |p_u| ──┐
@@ -119,7 +120,7 @@ class DualAugmentedLoss(SampledCrossentropy):
         return ops.sum(ops.where(there, ops.sum(ops.square(difference), axis=1), 0))
 
 
-@factory
+@factory("item", "user", "catalogue")
 def dat(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 32),

@@ -20,7 +20,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "hstu"]
 
 
-@factory
+@factory("item", "item_history")
 def hstu(
     fields: Sequence[Field],
     num_layers: int = 2,

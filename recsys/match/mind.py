@@ -23,7 +23,7 @@ from recsys.types import Activation
 __all__ = ["Field", "mind"]
 
 
-@factory
+@factory("item", "item_history", "one_dim", "catalogue")
 def mind(
     fields: Sequence[Field],
     num_interests: int = 4,

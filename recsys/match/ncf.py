@@ -1,4 +1,4 @@
-r"""NCF: Neural Collaborative Filtering, with GMF, MLP and NeuMF.
+"""NCF, GMF, MLP, NeuMF: Neural Collaborative Filtering.
 
 He et al., WWW 2017, https://arxiv.org/abs/1708.05031 (figures 2-3, eq. 7-12)
 
@@ -102,7 +102,7 @@ class NeuralCrossentropy(SampledCrossentropy):
         return products + deep[..., 0]
 
 
-@factory
+@factory("item", "user")
 def ncf(
     fields: Sequence[Field],
     kind: str = "neumf",

@@ -140,7 +140,7 @@ class CausalBlock(Layer):
         return x_shape
 
 
-@factory
+@factory("item", "item_history")
 def sasrec(
     fields: Sequence[Field],
     num_blocks: int = 2,

@@ -117,7 +117,7 @@ class FusionGate(Layer):
         return (1 - g) * p + g * s
 
 
-@factory
+@factory("item", "item_history")
 def sdm(
     fields: Sequence[Field],
     num_heads: int = 4,

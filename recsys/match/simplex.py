@@ -92,7 +92,7 @@ class BehaviourAggregation(Layer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory("item", "user", "item_history", "one_dim")
 def simplex(
     fields: Sequence[Field],
     gamma: float = 0.5,
@@ -137,11 +137,6 @@ def simplex(
     towers = Towers(fields, "simplex")
     embed, item = towers.embed, towers.item
     watched = [f for f in towers.users if f.belong == "history" and f.emb == item.emb]
-    if not watched:
-        raise ValueError(
-            "simplex needs a history that shares the item's table. Received: "
-            f"{[(field.name, field.belong, field.emb) for field in fields]}"
-        )
     (history,) = embed.histories(watched[:1])
     user = user_id(towers, "simplex", item.dim)
     own = embed([user]).concat()

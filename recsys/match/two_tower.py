@@ -1,4 +1,4 @@
-"""Two-tower model (DSSM) with in-batch softmax.
+"""DSSM, two towers: Deep Structured Semantic Models, with in-batch softmax.
 
 Huang et al., CIKM 2013, https://doi.org/10.1145/2505515.2505665 (figure 1);
 Yi et al., RecSys 2019, https://doi.org/10.1145/3298689.3346996 (eq. 1-5);
@@ -25,7 +25,7 @@ from recsys.types import Activation
 __all__ = ["Field", "two_tower"]
 
 
-@factory
+@factory("item", "catalogue")
 def two_tower(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),

@@ -26,7 +26,7 @@ from recsys.types import Activation
 __all__ = ["Field", "youtube_dnn"]
 
 
-@factory
+@factory("item")
 def youtube_dnn(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),

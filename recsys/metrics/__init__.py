@@ -6,9 +6,9 @@ load NumPy only, the classes load Keras when they are used. A metric that is und
 such as the AUC of one class, is NaN.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recsys._face import public_face
 from recsys.metrics.auc import auc
 from recsys.metrics.average_precision import average_precision
 from recsys.metrics.binned_auc import BinnedArea, binned_auc
@@ -171,8 +171,7 @@ __all__ = [
     "RelaImpr",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:  # the others are imported above
-        return getattr(importlib.import_module("recsys.metrics.streaming"), name)
-    raise AttributeError(f"module 'recsys.metrics' has no attribute {name!r}")
+public_face(
+    __name__,
+    {"recsys.metrics.streaming": [name for name in __all__ if name not in globals()]},
+)

@@ -114,7 +114,7 @@ def _unit(x: Tensor) -> Tensor:
     return x * ops.rsqrt(ops.maximum(squares, 1e-24))
 
 
-@factory
+@factory()
 def adaptdhm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

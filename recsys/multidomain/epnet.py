@@ -21,7 +21,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "epnet"]
 
 
-@factory
+@factory("domain")
 def epnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -102,7 +102,7 @@ class ScenarioAwareAttention(Layer):
         return (input_shape[0][0], input_shape[0][-1])
 
 
-@factory
+@factory("domain_id")
 def hinet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -57,7 +57,7 @@ class LearnedView(Layer):
         return (input_shape[0], self.dim)
 
 
-@factory
+@factory("domain")
 def m2m(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -21,7 +21,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "mmoe_domains"]
 
 
-@factory
+@factory("domain_id")
 def mmoe_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -23,7 +23,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "pepnet"]
 
 
-@factory
+@factory("domain")
 def pepnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -76,7 +76,7 @@ def extraction_over_domains(
     return Model(inputs=embed.inputs, outputs=outputs, name=model)
 
 
-@factory
+@factory("domain_id")
 def ple_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],

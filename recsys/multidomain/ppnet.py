@@ -21,7 +21,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "ppnet"]
 
 
-@factory
+@factory()
 def ppnet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -200,7 +200,7 @@ class FairnessWeight(LossLayer):
         return valid[self.task]
 
 
-@factory
+@factory("domain_id")
 def sar_net(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

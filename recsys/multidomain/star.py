@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "star"]
 
 
-@factory
+@factory("domain_id")
 def star(
     fields: Sequence[Field],
     num_domain: int | None = None,

@@ -64,7 +64,7 @@ class NativeExperts(Layer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory()
 def adatt(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -111,7 +111,7 @@ class BehavioralExpectation(LossLayer):
         return input_shape
 
 
-@factory
+@factory()
 def aitm(
     fields: Sequence[Field],
     task_list: Sequence[Task],

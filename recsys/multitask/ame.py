@@ -26,7 +26,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "ame"]
 
 
-@factory
+@factory()
 def ame(
     fields: Sequence[Field],
     task_list: Sequence[Task],

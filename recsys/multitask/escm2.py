@@ -124,7 +124,7 @@ class DoublyRobustRisk(InversePropensityRisk):
         return estimate + chosen * ops.square(stop(error) - imputed)
 
 
-@factory
+@factory()
 def escm2(
     fields: Sequence[Field],
     task_list: Sequence[Task] = (Task("ctr"), Task("ctcvr")),

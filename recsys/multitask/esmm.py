@@ -95,7 +95,7 @@ def check_entire_space(model: str, task_list: Sequence[Task], cvr: str) -> None:
         )
 
 
-@factory
+@factory()
 def esmm(
     fields: Sequence[Field],
     task_list: Sequence[Task] = (Task("ctr"), Task("ctcvr")),

@@ -1,4 +1,4 @@
-"""MMoE: Modeling Task Relationships with Multi-gate Mixture-of-Experts.
+"""MMoE, OMoE: Modeling Task Relationships with Multi-gate Mixture-of-Experts.
 
 Ma et al., KDD 2018, https://doi.org/10.1145/3219819.3220007 (figure 1 c, eq. 5-7)
 
@@ -23,7 +23,7 @@ from recsys.types import Activation, Tensor
 __all__ = ["Field", "Task", "mmoe"]
 
 
-@factory
+@factory()
 def mmoe(
     fields: Sequence[Field],
     task_list: Sequence[Task],

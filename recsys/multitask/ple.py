@@ -1,4 +1,4 @@
-"""PLE: Progressive Layered Extraction, a Novel Multi-Task Learning Model.
+"""CGC, PLE: Progressive Layered Extraction, a Novel Multi-Task Learning Model.
 
 Tang et al., RecSys 2020, https://doi.org/10.1145/3383313.3412236 (figures 4 and 5,
 eq. 1-6)
@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "ple"]
 
 
-@factory
+@factory()
 def ple(
     fields: Sequence[Field],
     task_list: Sequence[Task],

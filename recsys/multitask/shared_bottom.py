@@ -21,7 +21,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "shared_bottom"]
 
 
-@factory
+@factory()
 def shared_bottom(
     fields: Sequence[Field],
     task_list: Sequence[Task],

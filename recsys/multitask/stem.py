@@ -1,4 +1,4 @@
-"""STEM: Unleashing the Power of Embeddings for Multi-Task Recommendation.
+"""STEM, STEM-AL: Unleashing the Power of Embeddings for Multi-Task Recommendation.
 
 Su et al., AAAI 2024, https://arxiv.org/abs/2308.13537 (figure 3, eq. 4-8); STEM-AL:
 Pan et al., KDD 2024, https://arxiv.org/abs/2403.00793 (section 5)
@@ -81,7 +81,7 @@ def build_embeddings(
     return embed(fields, history_agg, agg_kwargs).concat()
 
 
-@factory
+@factory()
 def stem(
     task_group: Group | Sequence[Field],
     auxiliary_task_group: Group | None = None,

@@ -179,7 +179,7 @@ class MultiForward(LossLayer):
         return (input_shape[0][0][0], 1)
 
 
-@factory
+@factory()
 def adaf2m2(
     fields: Sequence[Field],
     state_non_id_fields: Sequence[Field] = (),

@@ -1,4 +1,4 @@
-"""Attentional Factorization Machines.
+"""AFM: Attentional Factorization Machines.
 
 Xiao et al., IJCAI 2017, https://arxiv.org/abs/1708.04617 (figure 1, eq. 2-7)
 
@@ -75,7 +75,7 @@ class PairAttention(Layer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory("one_dim")
 def afm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

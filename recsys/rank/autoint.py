@@ -1,4 +1,5 @@
-"""AutoInt: Automatic Feature Interaction Learning via Self-Attentive Neural Networks.
+"""AutoInt, AutoInt+: Automatic Feature Interaction Learning via Self-Attentive Neural
+Networks.
 
 Song et al., CIKM 2019, https://arxiv.org/abs/1810.11921 (figure 1, eq. 5-10)
 
@@ -85,7 +86,7 @@ class FieldAttention(Layer):
         return ops.relu(ops.concatenate(mixed, axis=-1) + residual)
 
 
-@factory
+@factory("one_dim")
 def autoint(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -148,7 +148,7 @@ class BehaviourTransformer(Layer):
         return {**super().get_config(), "output": self.output_kind}
 
 
-@factory
+@factory("history")
 def bst(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -92,7 +92,7 @@ class CoAction(Layer):
         return (input_shape[0][0], self.orders * sum(self.units[1:]))
 
 
-@factory
+@factory("history")
 def can(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -110,7 +110,7 @@ class FieldContributions(Layer):
         return ops.sum(inputs * self.kernel, axis=-1)
 
 
-@factory
+@factory("one_dim")
 def contextnet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

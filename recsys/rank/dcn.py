@@ -1,4 +1,4 @@
-"""DCN: Deep & Cross Network for Ad Click Predictions.
+"""DCN, DCN-V2: Deep & Cross Network for Ad Click Predictions.
 
 Wang et al., ADKDD 2017, https://arxiv.org/abs/1708.05123 (figure 1, eq. 3)
 
@@ -27,7 +27,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "dcn"]
 
 
-@factory
+@factory()
 def dcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -153,7 +153,7 @@ class MixtureCrossNet(CrossStack):
         )
 
 
-@factory
+@factory()
 def dcn_mix(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

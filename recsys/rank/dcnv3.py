@@ -222,7 +222,7 @@ class TriBCE(LossLayer):
         return total
 
 
-@factory
+@factory()
 def dcnv3(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

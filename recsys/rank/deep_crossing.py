@@ -87,7 +87,7 @@ class ResidualUnit(Layer):
         return ops.relu(inputs + self.outer(self.inner(inputs)))
 
 
-@factory
+@factory()
 def deep_crossing(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

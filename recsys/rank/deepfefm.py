@@ -1,4 +1,4 @@
-"""Field-Embedded Factorization Machines for Click-through Rate Prediction (DeepFEFM).
+"""DeepFEFM: Field-Embedded Factorization Machines for Click-through Rate Prediction.
 
 Pande, 2020, https://arxiv.org/abs/2009.09931 (figure 2, eq. 8-11)
 
@@ -23,7 +23,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "deepfefm"]
 
 
-@factory
+@factory("one_dim")
 def deepfefm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "deepfm"]
 
 
-@factory
+@factory("one_dim")
 def deepfm(
     dnn_fields: Sequence[Field],
     fm_fields: Sequence[Field] | None = None,

@@ -1,4 +1,4 @@
-"""DeepLight: Deep Lightweight Feature Interactions (DeepFwFM).
+"""DeepFwFM: Deep Lightweight Feature Interactions (DeepLight).
 
 Deng et al., WSDM 2021, https://arxiv.org/abs/2002.06987 (figure 1, eq. 2)
 
@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "deepfwfm"]
 
 
-@factory
+@factory("one_dim")
 def deepfwfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

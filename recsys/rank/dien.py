@@ -138,7 +138,7 @@ class InterestLoss(LossLayer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory("history")
 def dien(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -20,7 +20,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "din"]
 
 
-@factory
+@factory("history")
 def din(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -1,4 +1,5 @@
-"""Deep Learning Recommendation Model for Personalization and Recommendation Systems.
+"""DLRM: Deep Learning Recommendation Model for Personalization and Recommendation
+Systems.
 
 Naumov et al., 2019, https://arxiv.org/abs/1906.00091 (figure 1, section 2)
 
@@ -48,7 +49,7 @@ class DotInteraction(Layer):
         return inner_products(inputs)
 
 
-@factory
+@factory("one_dim")
 def dlrm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -190,7 +190,7 @@ class SessionInteraction(Layer):
         return (*inputs_shape[:-1], width)
 
 
-@factory
+@factory("history")
 def dsin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -183,7 +183,7 @@ _BRIDGES: dict[str, Callable[..., Any]] = {
 }
 
 
-@factory
+@factory()
 def edcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -93,7 +93,7 @@ class TargetAttention(Layer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory("history")
 def eta(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -164,7 +164,7 @@ def _near_one_hot(shape: Shape, dtype: Any = None) -> Tensor:
     return ops.softmax(noise, axis=0)
 
 
-@factory
+@factory("one_dim")
 def eulernet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -1,4 +1,4 @@
-"""Field-Embedded Factorization Machines for Click-through Rate Prediction (FEFM).
+"""FEFM: Field-Embedded Factorization Machines for Click-through Rate Prediction.
 
 Pande, 2020, https://arxiv.org/abs/2009.09931 (eq. 5-7)
 
@@ -18,7 +18,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fefm"]
 
 
-@factory
+@factory("one_dim")
 def fefm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds FEFM: pairs of embeddings meet through a symmetric matrix of their fields.
 

@@ -1,4 +1,4 @@
-"""Field-aware Factorization Machines for CTR Prediction.
+"""FFM: Field-aware Factorization Machines for CTR Prediction.
 
 Juan et al., RecSys 2016, https://doi.org/10.1145/2959100.2959134 (eq. 4)
 
@@ -19,7 +19,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "ffm"]
 
 
-@factory
+@factory("one_dim")
 def ffm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, use_linear: bool = True
 ) -> Model:

@@ -25,7 +25,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "fibinet"]
 
 
-@factory
+@factory("one_dim")
 def fibinet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

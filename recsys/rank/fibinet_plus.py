@@ -25,7 +25,7 @@ from recsys.types import Activation, Tensor
 __all__ = ["Field", "Task", "fibinet_plus"]
 
 
-@factory
+@factory("one_dim")
 def fibinet_plus(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -147,7 +147,7 @@ class BilinearFusion(Layer):
         return logit + ops.sum(product, axis=-1, keepdims=True)
 
 
-@factory
+@factory()
 def finalmlp(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -197,7 +197,7 @@ class SelfDistillation(LossLayer):
         return mean_of_rows(rows, next(iter(weights.values()), None))
 
 
-@factory
+@factory()
 def finalnet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

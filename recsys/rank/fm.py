@@ -1,4 +1,4 @@
-"""Factorization Machines.
+"""FM: Factorization Machines.
 
 Rendle, ICDM 2010, https://doi.org/10.1109/ICDM.2010.127 (eq. 1 and 5)
 
@@ -18,7 +18,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fm"]
 
 
-@factory
+@factory("one_dim")
 def fm(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds a factorization machine of second order.
 

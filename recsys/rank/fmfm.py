@@ -1,4 +1,4 @@
-"""FM2: Field-matrixed Factorization Machines for Recommender Systems.
+"""FmFM, FvFM: Field-matrixed Factorization Machines for Recommender Systems.
 
 Sun et al., WWW 2021, https://arxiv.org/abs/2102.12994 (eq. 5-7)
 
@@ -18,7 +18,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fmfm"]
 
 
-@factory
+@factory()
 def fmfm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, kernel: str = "matrix"
 ) -> Model:

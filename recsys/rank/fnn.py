@@ -1,4 +1,4 @@
-"""Deep Learning over Multi-field Categorical Data (FNN).
+"""FNN: Deep Learning over Multi-field Categorical Data.
 
 Zhang, Du and Wang, ECIR 2016, https://arxiv.org/abs/1601.02376 (figure 1, eq. 1-6)
 
@@ -41,7 +41,7 @@ class AppendBias(Layer):
         return ops.concatenate([inputs, column], axis=-1)
 
 
-@factory
+@factory()
 def fnn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -1,4 +1,4 @@
-"""Field-weighted Factorization Machines for Click-Through Rate Prediction.
+"""FwFM: Field-weighted Factorization Machines for Click-Through Rate Prediction.
 
 Pan et al., WWW 2018, https://arxiv.org/abs/1806.03514 (eq. 3-6)
 
@@ -21,7 +21,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "fwfm"]
 
 
-@factory
+@factory("one_dim")
 def fwfm(
     fields: Sequence[Field], task: Task = Task("ctr"), *, linear: str = "field"
 ) -> Model:

@@ -59,7 +59,7 @@ class GatedCrossNet(CrossStack):
         return GatedCross(self.l2_reg, **kwargs)
 
 
-@factory
+@factory()
 def gdcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

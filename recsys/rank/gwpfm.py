@@ -1,6 +1,6 @@
-"""Ads Recommendation in a Collapsed and Entangled World (GwPFM).
+"""GwPFM: Ads Recommendation in a Collapsed and Entangled World.
 
-Tencent, KDD 2024, https://arxiv.org/abs/2403.00793
+Pan et al., KDD 2024, https://arxiv.org/abs/2403.00793
 
     fields ──┬─> one weight per value ─────────────> first order ──┐
              └─> a vector per value and group ─> GwPFM ─> sum ────(+)──> sigmoid
@@ -46,7 +46,7 @@ def field_groups(fields: Sequence[Field]) -> dict[str, int]:
     return {field.name: order.index(label[field.name]) for field in embedded}
 
 
-@factory
+@factory("one_dim")
 def gwpfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

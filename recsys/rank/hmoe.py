@@ -1,6 +1,6 @@
-"""Ads Recommendation in a Collapsed and Entangled World (HMoE).
+"""HMoE: Ads Recommendation in a Collapsed and Entangled World.
 
-Tencent, KDD 2024, https://arxiv.org/abs/2403.00793; embeddings in several sets:
+Pan et al., KDD 2024, https://arxiv.org/abs/2403.00793; embeddings in several sets:
 Guo et al., ICML 2024, https://arxiv.org/abs/2310.04400
 
     fields ──┬─> set 1 of tables ─> interaction ─> MLP ──┐
@@ -52,7 +52,7 @@ class GatedSum(Layer):
         return sum(terms[1:], start=terms[0])
 
 
-@factory
+@factory("one_dim")
 def hmoe(
     fields: Sequence[Field],
     expert_group: Sequence[Experts] = ALL_IN_SETS_OF_THEIR_OWN,

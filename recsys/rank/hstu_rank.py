@@ -84,7 +84,7 @@ class First(Layer):
         return (input_shape[0], input_shape[2])
 
 
-@factory
+@factory("history")
 def hstu_rank(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

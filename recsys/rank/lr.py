@@ -1,8 +1,8 @@
-"""Predicting Clicks: Estimating the Click-Through Rate for New Ads (LR).
+"""LR: Predicting Clicks, Estimating the Click-Through Rate for New Ads.
 
 Richardson, Dominowska and Ragno, WWW 2007, https://doi.org/10.1145/1242572.1242643
 
-fields ─> one weight per value ─> sum and bias ─> sigmoid
+    fields ─> one weight per value ─> sum and bias ─> sigmoid
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from recsys.train.model import Model
 __all__ = ["Field", "Task", "lr"]
 
 
-@factory
+@factory()
 def lr(fields: Sequence[Field], task: Task = Task("ctr")) -> Model:
     """Builds logistic regression, linear regression for a regression task.
 

@@ -1,4 +1,4 @@
-"""Neural Factorization Machines for Sparse Predictive Analytics.
+"""NFM: Neural Factorization Machines for Sparse Predictive Analytics.
 
 He and Chua, SIGIR 2017, https://arxiv.org/abs/1708.05027 (figure 2, eq. 3-6)
 
@@ -51,7 +51,7 @@ class BiInteraction(Layer):
         return 0.5 * (ops.square(total) - sum(squares[1:], start=squares[0]))
 
 
-@factory
+@factory("one_dim")
 def nfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -1,4 +1,4 @@
-"""Product-network In Network (PIN).
+"""PIN: Product-network In Network.
 
 Qu et al., TOIS 2018, https://arxiv.org/abs/1807.00311 (figure 5, eq. 17-20)
 
@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "pin"]
 
 
-@factory
+@factory("one_dim")
 def pin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

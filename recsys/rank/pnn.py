@@ -1,7 +1,7 @@
-"""Product-based Neural Networks for User Response Prediction.
+"""PNN, IPNN, OPNN, KPNN: Product-based Neural Networks for User Response Prediction.
 
 Qu et al., ICDM 2016, https://arxiv.org/abs/1611.00144 (figure 1);
-pairs and kernels: TOIS 2018, https://arxiv.org/abs/1807.00311 (section 3)
+pairs and kernels: Qu et al., TOIS 2018, https://arxiv.org/abs/1807.00311 (section 3)
 
     embeddings ─┬─────────────────────> concat ─> MLP ─> sigmoid
                 └─> products of pairs ────┘
@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "pnn"]
 
 
-@factory
+@factory("one_dim")
 def pnn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

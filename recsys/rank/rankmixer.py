@@ -136,7 +136,7 @@ class MeanToken(Layer):
         return ops.mean(inputs, axis=0)
 
 
-@factory
+@factory()
 def rankmixer(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -82,7 +82,7 @@ class HashAttention(Layer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory("history")
 def sdim(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

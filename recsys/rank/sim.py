@@ -167,7 +167,7 @@ class SearchLoss(LossLayer):
         return tuple(input_shape[0])
 
 
-@factory
+@factory("history")
 def sim(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

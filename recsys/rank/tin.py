@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "tin"]
 
 
-@factory
+@factory("history")
 def tin(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -1,4 +1,4 @@
-"""Wide & Deep Learning for Recommender Systems.
+"""Wide & Deep: Wide & Deep Learning for Recommender Systems.
 
 Cheng et al., DLRS 2016, https://arxiv.org/abs/1606.07792 (figure 1, eq. 1-3)
 
@@ -68,7 +68,7 @@ class CrossProduct(Layer):
         return keras.KerasTensor(inputs[0].shape, dtype="int32")
 
 
-@factory
+@factory()
 def wide_deep(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -108,7 +108,7 @@ class WukongLayer(Layer):
         return (input_shape[0], self.num_fm + self.num_linear, input_shape[2])
 
 
-@factory
+@factory("one_dim")
 def wukong(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

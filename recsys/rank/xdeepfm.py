@@ -113,7 +113,7 @@ class CIN(Layer):
         return ops.concatenate(pooled, axis=-1)
 
 
-@factory
+@factory("one_dim")
 def xdeepfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -1,7 +1,9 @@
 """Exact retrieval: the k items of a catalogue with the largest scores."""
 
-from recsys.retrieval.checks import check_excluded
+from recsys._face import public_face
 from recsys.retrieval.diversity import diversify
 from recsys.retrieval.search import top_k, top_k_of_scores
 
-__all__ = ["check_excluded", "diversify", "top_k", "top_k_of_scores"]
+__all__ = ["diversify", "top_k", "top_k_of_scores"]
+
+public_face(__name__)

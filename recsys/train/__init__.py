@@ -1,16 +1,26 @@
 """From logits to weights: the model class, optimizers, losses and callbacks."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_MODULES = ("callbacks", "evaluation", "losses", "optimizers")
+from recsys._face import public_face
 
+if TYPE_CHECKING:
+    from recsys.train import balance, callbacks, evaluation, losses, optimizers
+    from recsys.train.match_model import MatchModel
+    from recsys.train.model import Model
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"recsys.train.{name}")
-    raise AttributeError(f"module 'recsys.train' has no attribute {name!r}")
+__all__ = [
+    "MatchModel",
+    "Model",
+    "balance",
+    "callbacks",
+    "evaluation",
+    "losses",
+    "optimizers",
+]
 
-
-def __dir__() -> list[str]:
-    return [*_MODULES]
+public_face(
+    __name__,
+    {"recsys.train.match_model": ["MatchModel"], "recsys.train.model": ["Model"]},
+    modules=["balance", "callbacks", "evaluation", "losses", "optimizers"],
+)

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from recsys._face import public_face
 from recsys.train.evaluation import evaluate
 from recsys.train.resume_file import Resume
 
@@ -52,3 +53,6 @@ class CatalogueMetrics(keras.callbacks.Callback):
         )
         logs = {} if logs is None else logs
         logs.update({f"val_{name}": value for name, value in values.items()})
+
+
+public_face(__name__)

@@ -18,6 +18,7 @@ from recsys.train import optimizers, routing, task_metrics
 from recsys.train._keras import OwnModel, exempt_from_decay, maker
 from recsys.train.balance.base import Balance, Recorded
 from recsys.train.columns import Column, all_layers, columns_of
+from recsys.train.optimizers.choice import warn_if_slow
 from recsys.types import Loss
 
 
@@ -129,7 +130,7 @@ class Compiled(OwnModel):
             exempt_from_decay(optimizer, balancing.variables)
         if isinstance(optimizer, optimizers.OptimizerByPrefix):
             optimizer.assign_keys(self.trainable_variables)
-        optimizers.warn_if_slow(optimizer, self.trainable_variables)
+        warn_if_slow(optimizer, self.trainable_variables)
         recorded = {name: Recorded(fn) for name, fn in losses.items()}
         super().compile(
             optimizer,

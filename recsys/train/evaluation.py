@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys._face import public_face
 from recsys.feature._constraints import Integer, checked
 from recsys.metrics.exposure import coverage_of
 from recsys.metrics.hit_rate import hit_rate
@@ -28,6 +29,8 @@ from recsys.train.seen import (
     seen_by,
     unseen_of,
 )
+
+__all__ = ["evaluate", "evaluate_sampled"]
 
 METRICS: dict[str, Callable[[Queries], Floats]] = {
     "recall": query_recall,
@@ -275,3 +278,6 @@ def _negatives(
         ids[again] = random.integers(first, last, np.count_nonzero(again))
         again = np.isin(user[:, None] * last + ids, taken)
     return ids, left + 1
+
+
+public_face(__name__)

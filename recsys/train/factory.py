@@ -16,6 +16,7 @@ import numpy as np
 
 from recsys.feature import Field, Task
 from recsys.feature._constraints import Constraint, Integer, Number
+from recsys.feature.needs import NEEDS, NeedName
 from recsys.layers.catalogue import Catalogue
 from recsys.train.model import Model
 
@@ -25,39 +26,66 @@ M = TypeVar("M", bound=Model)
 _NUMBERS: dict[Any, Any] = {int: Integral, float: Real}
 
 
-def factory(build: Callable[P, M]) -> Callable[P, M]:
-    """Returns a factory of models that says what is wrong with its arguments.
+def factory(*needs: NeedName) -> Callable[[Callable[P, M]], Callable[P, M]]:
+    """Has a factory of models say what it needs, and what is wrong with its arguments.
 
     It raises `TypeError` if there is no argument of a name, and `ValueError` if one is
-    not what its annotation says, or a number that cannot be meant: no size is negative,
-    nothing is NaN or infinite, and what is dropped is a fraction. Numbers of NumPy
-    become Python's, and what is a list in all but its type becomes one. It warns, in
-    one sentence, of columns that the model does not read.
+    not what its annotation says, or a number that cannot be meant, or if the fields
+    lack what the model needs: no size is negative, nothing is NaN or infinite, and what
+    is dropped is a fraction. Numbers of NumPy become Python's, and what is a list in
+    all but its type becomes one. It warns, in one sentence, of columns that the model
+    does not read.
+
+    Args:
+        *needs: What the model cannot do without, see `NEEDS`; they become the
+            attribute `needs` of the factory. `"tasks"` is known by its signature.
     """
-    signature = inspect.signature(build)
-    model_name = build.__name__
 
-    @functools.wraps(build)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> M:
-        for name in kwargs:
-            if name not in signature.parameters:
-                near = difflib.get_close_matches(name, signature.parameters)
-                raise TypeError(
-                    f"{model_name} has no argument {name!r}; the nearest names are "
-                    f"{', '.join(near or signature.parameters)}."
-                )
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{model_name}: {error}") from None
-        given = bound.arguments
-        given |= check_arguments(model_name, signature, given)
-        make: Callable[..., M] = build
-        model = make(*bound.args, **bound.kwargs)
-        _warn_of_unread(model_name, model, given.values())
-        return model
+    def declare(build: Callable[P, M]) -> Callable[P, M]:
+        signature = inspect.signature(build)
+        model_name = build.__name__
 
-    return checked
+        @functools.wraps(build)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> M:
+            for name in kwargs:
+                if name not in signature.parameters:
+                    near = difflib.get_close_matches(name, signature.parameters)
+                    raise TypeError(
+                        f"{model_name} has no argument {name!r}; the nearest names are "
+                        f"{', '.join(near or signature.parameters)}."
+                    )
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{model_name}: {error}") from None
+            given = bound.arguments
+            given |= check_arguments(model_name, signature, given)
+            lists = [each for each in given.values() if _fits(each, Sequence[Field])]
+            fields = {field.name: field for each in lists for field in each}
+            for name in needs if fields else ():
+                NEEDS[name].check(model_name, [*fields.values()])
+            make: Callable[..., M] = build
+            model = make(*bound.args, **bound.kwargs)
+            _warn_of_unread(model_name, model, [*fields.values()])
+            return model
+
+        tasks = signature.parameters.get("task_list")
+        several: tuple[NeedName, ...] = ("tasks",) if _is_required(tasks) else ()
+        # In version 1 `recsys.rank.deepfm` was the module, its `.deepfm` the factory.
+        vars(checked).update({"needs": (*needs, *several), model_name: checked})
+        return checked
+
+    return declare
+
+
+def needs_of(build: Callable[..., Any]) -> tuple[NeedName, ...]:
+    """Returns what a factory declares that its models cannot do without."""
+    needs: tuple[NeedName, ...] = getattr(build, "needs", ())
+    return needs
+
+
+def _is_required(parameter: inspect.Parameter | None) -> bool:
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def check_arguments(
@@ -174,15 +202,14 @@ def _fits(value: Any, kind: Any) -> bool:
     return True
 
 
-def _warn_of_unread(name: str, model: Model, arguments: Any) -> None:
-    """Warns of fields in the arguments that are no part of the model."""
+def _warn_of_unread(name: str, model: Model, fields: Sequence[Field]) -> None:
+    """Warns of fields that are no part of the model."""
     reads = {*model.input}
     for layer in model.layers:
         if isinstance(layer, Catalogue):
             reads |= layer.values.keys()
-    lists = [value for value in arguments if _fits(value, Sequence[Field])]
-    columns = {each for fields in lists for f in fields for each in (f.name, f.weight)}
-    unread = columns - reads - {None}
+    columns = {f.name for f in fields} | {f.weight for f in fields if f.weight}
+    unread = columns - reads
     if unread:
         warnings.warn(
             f"{name} does not read the columns {sorted(unread)}: what they tell has no "

@@ -21,9 +21,35 @@ def test_help_loads_nothing_heavy():
     assert "demo" in run.stdout and run.stdout.splitlines()[-1] == "[]", run.stderr
 
 
-def test_models_and_version():
-    run = CliRunner().invoke(app, ["models", "rank"])
-    assert run.output.split() == recsys.list_models("rank")
+def test_models_are_a_table_that_is_never_cut():
+    run = CliRunner().invoke(app, ["models", "*fm*"])
+    head, *rows = run.output.splitlines()
+    assert head.split() == ["name", "family", "year", "title", "needs"]
+    assert [row.split()[0] for row in rows] == recsys.list_models("*fm*")
+    row = next(row for row in rows if row.startswith("deepfm "))
+    wanted = ("rank", "2017", "Factorization-Machine based Neural Network", "one_dim")
+    assert all(each in row for each in wanted) and max(map(len, rows)) > 100
+    assert {row.split()[1] for row in _rows(["models", "match"])} == {"match"}
+    assert len(_rows(["models"])) == len(recsys.list_models())
+
+
+def _rows(command):
+    return CliRunner().invoke(app, command).output.splitlines()[1:]
+
+
+def test_a_model_is_told_with_figure_paper_options_and_needs():
+    text = CliRunner().invoke(app, ["models", "deepfm"]).output
+    for each in (
+        "https://arxiv.org/abs/1703.04247",
+        "fm_fields ──┬─> one weight",
+        "recsys.rank.deepfm(dnn_fields",
+        "history_agg: How the deep part",
+        "- one dim for all fields",
+    ):
+        assert each in text
+
+
+def test_version():
     assert CliRunner().invoke(app, ["--version"]).output.strip() == recsys.__version__
 
 

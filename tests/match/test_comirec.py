@@ -175,5 +175,5 @@ def test_diversity_with_fewer_items_left_than_k():
 def test_errors():
     with pytest.raises(ValueError, match="interests must be 'sa' or 'dr'"):
         comirec(zoo.fields(4), "mlp")
-    with pytest.raises(ValueError, match="comirec needs one history"):
+    with pytest.raises(ValueError, match="comirec needs a history"):
         comirec([Field("item", vocabulary_size=9, belong="item")])

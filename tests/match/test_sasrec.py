@@ -152,7 +152,7 @@ def test_errors():
         _model(variant="mine")
     with pytest.raises(ValueError, match="num_heads must divide the width 8"):
         _model(num_heads=3)
-    with pytest.raises(ValueError, match="sasrec needs one history that shares"):
+    with pytest.raises(ValueError, match="sasrec needs a history that shares"):
         sasrec([Field("item", vocabulary_size=9, belong="item")])
 
 

@@ -158,7 +158,7 @@ def test_parameters():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="sdm needs one history"):
+    with pytest.raises(ValueError, match="sdm needs a history"):
         sdm(zoo.fields()[:-2])
     with pytest.raises(ValueError, match="groups of the past that exist"):
         sdm(zoo.fields(), past_groups=["long"])

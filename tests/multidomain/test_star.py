@@ -109,7 +109,7 @@ def test_the_call_of_version_1():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"star needs exactly one field of ids.*\[\]"):
+    with pytest.raises(ValueError, match="star needs exactly one field of ids"):
         star(zoo.fields())
     two = [*zoo.fields(domain=True), Field("d", vocabulary_size=2, belong="domain")]
     with pytest.raises(ValueError, match="exactly one.*'domain_id'.*'d'"):

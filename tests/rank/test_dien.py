@@ -1,18 +1,19 @@
 """DIEN against equations 2-15 of the paper."""
 
 from dataclasses import replace
+from importlib import import_module
 
 import keras
 import numpy as np
 import pytest
 
 from recsys import Field, Task
-from recsys.rank import dien as module
 from recsys.rank.dien import dien
 from tests import oracle, zoo
 from tests.close import close
 from tests.layers.test_recurrent import reference
 
+module = import_module("recsys.rank.dien")
 BOTH = Task("ctr", return_logit=True)
 UNITS = (8, 4)
 

@@ -48,7 +48,7 @@ def test_models_of_one_task_refuse_several_and_name_those_that_take_them(entry):
         text = _refusal(entry, IDS, task=tasks)
         assert text.startswith(f"{entry.name} answers one task")
         assert all(name in text for name in list_models("multitask"))
-        assert "task_list" in text and "name='t0'" in text
+        assert "task_list" in text and "Task('t0')" in text
 
 
 @_each([entry for entry in zoo.ENTRIES if entry.several_tasks])
@@ -90,7 +90,7 @@ def test_a_task_in_the_place_of_a_list_of_fields():
     with pytest.raises(
         ValueError,
         match=r"^deepfm: fm_fields must be list\[Field\] \| "
-        r"None\. Received: fm_fields=Task\(name='x'",
+        r"None\. Received: fm_fields=Task\('x'",
     ):
         deepfm(IDS, Task("x"))
 
@@ -264,15 +264,14 @@ UNREAD = {
 @each_model
 def test_fields_that_a_model_does_not_read_are_named_in_one_warning(entry):
     module = importlib.import_module(f"recsys.{entry.family}.{entry.name}")
-    given = {"task_list": TASKS} if entry.several_tasks else {}
-    given |= zoo.KWARGS.get(entry.name, {})
+    given = entry.given() | ({"task_list": TASKS} if entry.several_tasks else {})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = getattr(module, entry.name)(entry.fields(), **given)
     named = [str(warning.message) for warning in caught]
     declared = {each for f in entry.fields() for each in (f.name, f.weight) if each}
     unread = declared - {*model.input}
-    unread -= zoo.KWARGS.get(entry.name, {}).get("catalogue", {}).keys()
+    unread -= given.get("catalogue", {}).keys()
     assert len(named) == bool(unread)
     if unread:
         assert UNREAD[entry.name] <= unread

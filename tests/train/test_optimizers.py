@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from recsys.layers.table import Embedding
 from recsys.train import optimizers
+from recsys.train.optimizers.choice import LARGE_TABLE, warn_if_slow
 from tests import zoo
 from tests.close import close
 
@@ -206,10 +207,10 @@ def test_names_and_schedules_and_others():
 
 
 def test_an_optimizer_of_keras_on_a_large_table_warns():
-    layer = Embedding(optimizers.LARGE_TABLE, 1, name="embedding_big")
+    layer = Embedding(LARGE_TABLE, 1, name="embedding_big")
     layer.build()
     with pytest.warns(UserWarning, match="Lion reads and writes all.*embedding_big"):
-        optimizers.warn_if_slow(keras.optimizers.Lion(), [layer.embeddings])
+        warn_if_slow(keras.optimizers.Lion(), [layer.embeddings])
 
 
 def test_the_first_component_with_a_key_and_the_longest_key_decide():

@@ -17,6 +17,7 @@
 Ids are 0 for padding, 1 for unseen or missing values, and 2 and more for the rest.
 """
 
+from recsys._face import public_face
 from recsys.feature.schema.columns import (
     Bucketed,
     Categorical,
@@ -42,3 +43,5 @@ __all__ = [
     "Schema",
     "nearest",
 ]
+
+public_face(__name__)

@@ -16,6 +16,7 @@ from recsys.feature._constraints import (
     check,
     refuse,
 )
+from recsys.feature._repr import short_repr
 from recsys.feature.field import NAME, Belong, Pooling, check_weight
 from recsys.feature.task import Kind, Task
 
@@ -25,13 +26,15 @@ PADDING, UNSEEN, FIRST_ID = 0, 1, 2
 LARGEST = 3.4028234663852886e38  # of float32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Column:
     """What all kinds of columns have in common; not for use by itself."""
 
     name: str
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {"name": NAME}
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check(self)
@@ -42,7 +45,7 @@ class Column:
         return (self.name,)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RawColumn(Column):
     """What columns made from one raw column have in common."""
 
@@ -60,7 +63,7 @@ class RawColumn(Column):
         super().__post_init__()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Vocabulary(RawColumn):
     """What columns with a vocabulary have in common; not for use by itself."""
 
@@ -88,7 +91,7 @@ class Vocabulary(RawColumn):
                 refuse(self, "max_size", own)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Categorical(Vocabulary):
     """One of a set of values: integers, strings, booleans or dates.
 
@@ -112,12 +115,12 @@ class Categorical(Vocabulary):
         ValueError: If an argument has another type or value than described.
 
     Example:
-    >>> Categorical("item_id", belong="item", min_count=5).emb
-    'item_id'
+    >>> Categorical("item_id", belong="item", min_count=5)
+    Categorical('item_id', belong='item', min_count=5)
     """
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Hashed(RawColumn):
     """One of a set of values too many to list: hashed into buckets.
 
@@ -143,7 +146,7 @@ class Hashed(RawColumn):
     }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Numeric(RawColumn):
     """A number that stays a number, float32.
 
@@ -180,7 +183,7 @@ class Numeric(RawColumn):
     }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Bucketed(RawColumn):
     """A number turned into an id by its bucket.
 
@@ -224,7 +227,7 @@ class Bucketed(RawColumn):
             object.__setattr__(self, "edges", tuple(map(float, self.edges)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MultiValue(Vocabulary):
     """Several values per row: a list column, or a delimited string.
 
@@ -276,7 +279,7 @@ class MultiValue(Vocabulary):
         return (self.name, self.weight) if self.weight else (self.name,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Label:
     """What a task predicts: a column of float32, in which NaN means not known.
 
@@ -301,6 +304,8 @@ class Label:
         **{key: Task._constraints[key] for key in ("name", "belong", "num_classes")},
         "source": Text(),
     }
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", self.source or self.name)

@@ -16,7 +16,7 @@ from recsys.feature._constraints import (
 from recsys.feature.schema.columns import Column
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class History(Column):
     """The last events of the row's user, from an event log and without leakage.
 

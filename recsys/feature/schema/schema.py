@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import yaml
 
 from recsys.feature._constraints import Constraint, MapOf, Maybe, Text, check
+from recsys.feature._repr import short_repr
 from recsys.feature._yaml import read_yaml
 from recsys.feature.schema.columns import (
     Bucketed,
@@ -23,7 +24,7 @@ from recsys.feature.schema.columns import (
 from recsys.feature.schema.history import History
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Schema:
     """All columns, labels and groups of a data set.
 
@@ -38,6 +39,10 @@ class Schema:
     Raises:
         ValueError: If two columns have the same name, or a column refers to one that
             does not exist or has no ids.
+
+    Example:
+    >>> Schema([Categorical("item"), Numeric("price")], labels=[Label("click")])
+    Schema((Categorical('item'), Numeric('price')), labels=(Label('click'),))
     """
 
     columns: Sequence[Column]
@@ -49,6 +54,8 @@ class Schema:
         "sample_weight": Maybe(Text()),
         "groups": MapOf(Text(), "a mapping of names to raw columns"),
     }
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         for key, wanted in (("columns", Column), ("labels", Label)):

@@ -14,7 +14,8 @@ from typing import Any
 
 import keras
 
-from recsys.train.balance.base import Balance, GradientBalance, Recorded
+from recsys._face import public_face
+from recsys.train.balance.base import Balance, GradientBalance
 from recsys.train.balance.decay import Decay
 from recsys.train.balance.dwa import DWA
 from recsys.train.balance.gradnorm import GradNorm
@@ -23,15 +24,12 @@ from recsys.train.balance.uncertainty import Uncertainty
 
 __all__ = [
     "DWA",
-    "AfterEpoch",
     "Balance",
     "Decay",
     "GradNorm",
     "GradientBalance",
     "PCGrad",
-    "Recorded",
     "Uncertainty",
-    "get",
 ]
 _BY_NAME = {
     "uncertainty": Uncertainty,
@@ -67,3 +65,6 @@ class AfterEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Passes the logs on."""
         self.model.balance.after_epoch(logs or {})
+
+
+public_face(__name__)

@@ -5,6 +5,7 @@
 A row without a label has no gradient. `reduction` means what it does in Keras.
 """
 
+from recsys._face import public_face
 from recsys.train.losses.augmented import AugmentedBinaryCrossentropy
 from recsys.train.losses.combined import CombinedLoss
 from recsys.train.losses.jrc import JRCLoss
@@ -40,3 +41,5 @@ __all__ = [
     "sampled_softmax",
     "undo_downsampling",
 ]
+
+public_face(__name__)

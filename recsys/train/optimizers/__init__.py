@@ -13,13 +13,12 @@ On JAX and PyTorch the gradient of a table is dense. A row of it that is all zer
 counts as untouched, so that the numbers are those of TensorFlow; the speed is not.
 """
 
+from recsys._face import public_face
 from recsys.train.optimizers.adagrad import Adagrad, RowWiseAdagrad
 from recsys.train.optimizers.adam import Adam
 from recsys.train.optimizers.choice import (
-    LARGE_TABLE,
     OptimizerByPrefix,
     get,
-    warn_if_slow,
 )
 from recsys.train.optimizers.ftrl import FTRL
 from recsys.train.optimizers.row_optimizer import RowOptimizer
@@ -27,7 +26,6 @@ from recsys.train.optimizers.sgd import SGD
 
 __all__ = [
     "FTRL",
-    "LARGE_TABLE",
     "SGD",
     "Adagrad",
     "Adam",
@@ -35,5 +33,6 @@ __all__ = [
     "RowOptimizer",
     "RowWiseAdagrad",
     "get",
-    "warn_if_slow",
 ]
+
+public_face(__name__)

@@ -101,6 +101,10 @@ class OptimizerByPrefix(PartedOptimizer):
 
     Raises:
         ValueError: If there is no `"default"`, or a key has no variable.
+
+    Example:
+    >>> OptimizerByPrefix({"embedding": "adagrad", "default": "adam"})
+    OptimizerByPrefix({'embedding': 'Adagrad', 'default': 'Adam'})
     """
 
     def __init__(
@@ -117,6 +121,10 @@ class OptimizerByPrefix(PartedOptimizer):
         super().__init__(self._of, loss_scale_factor, name)
         self._by_key = {key: get(optimizer) for key, optimizer in optimizers.items()}
         self._take_parts(list(self._by_key.values()))
+
+    def __repr__(self) -> str:
+        kinds = {key: type(each).__name__ for key, each in self._by_key.items()}
+        return f"OptimizerByPrefix({kinds})"
 
     def key(self, path: str) -> str:
         """Returns the key that a variable's path belongs to."""
