@@ -60,9 +60,13 @@ LOOKS: Sequence[tuple[str, dt.DataType]] = (
     (f"^{FINE}$", dt.Timestamp(scale=9)),
     (f"^{CLOCK}{ZONE}$", dt.Timestamp("UTC", scale=6)),
 )
-TEXT, WIDE = 2 ** len(LOOKS), 2 ** (len(LOOKS) + 1)
+TEXT, WIDE, POINT = (2 ** (len(LOOKS) + more) for more in range(3))
 # What a type that `fit` saw holds, and how its values may look.
-HOLDS = {"int64": ("integers", (1, 1 | WIDE, 2)), "boolean": ("true or false", (4,))}
+HOLDS = {
+    "int64": ("integers", (1, 1 | WIDE, 2, 2 | POINT)),
+    "boolean": ("true or false", (4,)),
+}
+WITH_POINT = r"\d\.0*\s*$"
 A_LOOK = r"(?i)^\s*[\-.0-9tfn]"  # how all that are no text begin
 
 Types = Mapping[str, dt.DataType]
@@ -77,14 +81,16 @@ class _Leg:
         table: Their rows.
         types: Types of the columns that will be read; null of those without values.
         wide: Those of them with integers that a double does not hold.
-        mixed: Those of them that are text, some of which looks like integers.
+        integers: Those of them with integers as one writes them.
+        pointed: Those of them with integers written with a point, as 7.0.
     """
 
     files: Sequence[str]
     table: Any
     types: Types
     wide: Collection[str] = ()
-    mixed: Collection[str] = ()
+    integers: Collection[str] = ()
+    pointed: Collection[str] = ()
 
 
 def find_files(path: str | Path) -> list[str]:
@@ -138,9 +144,12 @@ def read_files(
     elif files and all(file.endswith(CSV) for file in files):
         legs, types = _csv(files, connection, columns)
     else:
+        of_kind = [[f for f in files if f.endswith(kind)] for kind in (PARQUET, CSV)]
+        most = max(of_kind, key=len)
+        others = [file for file in files if file not in most]
         raise ValueError(
             f"Files must all end in one of {PARQUET}, or all in one of {CSV}. "
-            f"Received: {named(files)}"
+            f"Received: {named(others)}" + (f" beside {named(most)}" if most else "")
         )
     return _one_table(legs, types, columns), zoned(types)
 
@@ -351,7 +360,7 @@ def _looked_at(
         if name not in texts
     }
     types: dict[str, dt.DataType] = dict.fromkeys(texts, dt.string)
-    wide, mixed = [], []
+    wide, integers, pointed = [], [], []
     if looks:
         with naming([file]):
             found = connection.to_pyarrow(table.aggregate(**looks)).to_pylist()[0]
@@ -361,8 +370,10 @@ def _looked_at(
                 continue
             types[name] = _type_of(look)
             wide += [name] if look and look & WIDE else []
-            mixed += [name] if look and look & TEXT and look & 1 else []
-    return _Leg([file], table, {name: types[name] for name in here}, wide, mixed)
+            integers += [name] if look and look & 1 else []
+            pointed += [name] if look and look & POINT else []
+    of_names = {name: types[name] for name in here}
+    return _Leg([file], table, of_names, wide, integers, pointed)
 
 
 def _is_flag(text: Any) -> Any:
@@ -380,7 +391,12 @@ def _look(text: Any) -> Any:
         (text.re_search(integer), TEXT),  # ids of 64 bits without a sign, or more
         (~text.re_search(A_LOOK), TEXT),
         *(
-            (text.re_search(pattern) & text.try_cast(dtype).notnull(), 2**place)
+            (
+                text.re_search(pattern) & text.try_cast(dtype).notnull(),
+                text.re_search(WITH_POINT).ifelse(2 | POINT, 2)
+                if dtype.is_floating()
+                else 2**place,
+            )
             for place, (pattern, dtype) in enumerate(others, 1)
         ),
         else_=TEXT,
@@ -411,7 +427,7 @@ def _refuse_texts(
         for found in odd.to_pylist():
             raise ValueError(
                 f"{leg.files[0]}: column {name!r} must hold {what}. Received: "
-                f"{found['text']!r} in row {found['row'] + 1}"
+                f"{found['text']!r} in row {found['row']}"
             )
 
 
@@ -524,13 +540,15 @@ def _common_of(name: str, legs: Sequence[_Leg], text: bool) -> dt.DataType:
     for leg in legs:
         types.setdefault(leg.types[name], leg)
     if text and dt.string in types:
-        mixed = [leg for leg in legs if name in leg.mixed]
-        if mixed and dt.float64 in types:
+        whole = [leg.files[0] for leg in legs if name in leg.integers]
+        pointed = [leg.files[0] for leg in legs if name in leg.pointed]
+        if len({*whole, *pointed}) > 1 and whole and pointed:
+            other = next((file for file in pointed if file != whole[0]), pointed[0])
+            one = next(file for file in whole if file != other)
             raise ValueError(
                 f"Column {name!r}: integers must be written alike in all files where "
-                "one has text, or 7 and 7.0 would be two values. Received: text and "
-                f"integers in {mixed[0].files[0]}, numbers with a point in "
-                f"{types[dt.float64].files[0]}"
+                "one has text, or 7 and 7.0 would be two values. Received: integers in "
+                f"{one}, integers with a point in {other}"
             )
         return dt.string
     found = common_type(types)

@@ -186,7 +186,7 @@ class FeaturePipeline:
             source = open_source(data, here, read)
             with source.reading():
                 run = here.to_pyarrow
-                self._fitted = learn(self.schema, source.table, run, report)
+                self._fitted = learn(self.schema, source, run, report)
         return self
 
     def transform(
@@ -423,13 +423,13 @@ class FeaturePipeline:
         # In Python's integers, those of NumPy would overflow.
         batch_size = plain["batch_size"]
         epoch, step = map(int, start)
-        order = Order(plain["seed"], epoch, step, shuffled=shuffle)
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
             if streaming == "auto":
                 size = 4 * prepared.num_rows * sum(slot.width for slot in slots)
                 streaming = bool(prepared.source.files) and size > STREAM_ABOVE
+            order = Order(plain["seed"], epoch, step, shuffle, streaming)
             if streaming:
                 folder = prepared.write()
                 rows = mapped(Path(folder.name), slots, prepared.num_rows)
@@ -545,7 +545,7 @@ class FeaturePipeline:
             rows = preparation.rows(table, log=log is None)
             if connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
-            num_rows = preparation.check(rows, run)
+            num_rows = preparation.check(rows, run, source)
             expression = preparation.model_input(rows, log is None)
             events = [
                 (h, None if log is None else preparation.events(rows, beside, h))

@@ -61,7 +61,11 @@ class Index(Protocol):
         """
 
     def save(self, path: str | Path) -> None:
-        """Writes one file, whole or not at all; `load_index` makes an equal index."""
+        """Writes one file, whole or not at all; `load_index` makes an equal index.
+
+        Raises:
+            FileExistsError: If there is a file of that name that is no index.
+        """
 
 
 class ExactIndex(Index):
@@ -318,8 +322,19 @@ class _Turn:
 
 
 def _save(path: str | Path, **arrays: Any) -> None:
+    if Path(path).is_file() and not _is_index(path):
+        raise FileExistsError(
+            f"{path} must be a new file, or an index. Received: one that is no index"
+        )
     with whole_file(path) as part, part.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def _is_index(path: str | Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return "reserved.npy" in file.namelist()
 
 
 def _faiss() -> Any:

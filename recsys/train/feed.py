@@ -110,7 +110,7 @@ def orders(dataset: Any) -> list[Order]:
     return _of_sources(dataset, "recsys_order")
 
 
-def described(dataset: Any) -> list[list[str]]:
+def described(dataset: Any) -> dict[str, str]:
     """Returns what is known of the data, in strings.
 
     That is the shape and type of each column, label and weight, and of arrays and of
@@ -120,10 +120,12 @@ def described(dataset: Any) -> list[list[str]]:
     import keras
 
     columns = keras.tree.flatten_with_path(dataset.element_spec)
-    found = [["/".join(map(str, path)), str(spec)] for path, spec in columns]
-    for rows, batch_size, known in _of_sources(dataset, "recsys_rows"):
-        found.append(["rows, and rows of a batch", f"{rows}, {batch_size}"])
-        found.append(["checksum of some rows", str(known)])
+    found = {"/".join(map(str, path)): str(spec) for path, spec in columns}
+    sources = _of_sources(dataset, "recsys_rows")
+    for place, (rows, batch_size, known) in enumerate(sources):
+        of = f" of dataset {place}" if place else ""
+        found[f"rows, and rows of a batch{of}"] = f"{rows}, {batch_size}"
+        found[f"checksum of some rows{of}"] = str(known)
     return found
 
 

@@ -128,13 +128,14 @@ def prepared(
     def look(number: int, given: Any) -> None:
         if validate:
             try:
-                _check(needs, [*map(_to_numpy, _parts(given))], for_loss)
+                _check(needs, [*map(_to_numpy, given)], for_loss)
             except ValueError as error:
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
     def through(number: int, given: Any) -> tuple[Any, ...]:
-        look(number, given)
-        return _as_read(needs, _parts(given), for_loss)
+        parts = [*map(_without_lists, _parts(given))]
+        look(number, parts)
+        return _as_read(needs, parts, for_loss)
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:
@@ -235,6 +236,16 @@ def no_rows(who: str, found: str = "none") -> ValueError:
 def _parts(given: Any) -> tuple[Any, ...]:
     """A batch as `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
     return tuple(given) if isinstance(given, (list, tuple)) else (given,)
+
+
+def _without_lists(part: Any) -> Any:
+    """A part of a batch with arrays in place of lists, but for one of arrays."""
+    if isinstance(part, Mapping):
+        return {key: _without_lists(value) for key, value in part.items()}
+    listed = isinstance(part, (list, tuple))
+    if listed and not any(hasattr(each, "__array__") for each in part):
+        return np.asarray(part)
+    return part
 
 
 def _check(needs: Needs, parts: Sequence[Any], for_loss: bool) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import enum
-import itertools
 import json
 import random
 import shutil
@@ -13,6 +12,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from types import GeneratorType
 from typing import Any
 
 import keras
@@ -26,6 +26,7 @@ from recsys.train.balance import AfterEpoch
 from recsys.train.columns import all_layers
 from recsys.train.order import Epochs
 
+GENERATOR = "a generator"
 KEPT = 2  # files: the newest, and one more should the disk have lost it
 _KEYS = {"epoch", "step", "stopped", "data", "steps", "loss", "optimizer", "layers"}
 _KEYS |= {"rates", "orders", "variables", "callbacks", "logs"}
@@ -95,6 +96,8 @@ class Resume(keras.callbacks.Callback):
         files = self._files()
         for file in files:
             try:
+                if not zipfile.is_zipfile(file):  # NumPy would offer to unpickle it
+                    raise ValueError("it is no state, or cut off")
                 with file.open("rb") as opened, np.load(opened) as saved:
                     arrays = [saved[f"a{i}"] for i in range(len(saved.files) - 1)]
                     state: dict[str, Any] = json.loads(bytes(saved["state"]))
@@ -164,19 +167,20 @@ def callbacks(
         remove, resume = resume.delete_checkpoint, Resume(resume.backup_dir)
     if resume is None and not epochs.step:
         return others
-    for wanted, holds in (
-        ("callbacks that are a list", not isinstance(given, CallbackList)),
-        ("one callback that resumes", len(resumes) < 2),
-        ("no steps_per_epoch", not arguments.get("steps_per_epoch")),
-        ("the TensorFlow backend", on_tensorflow),
+    found = _unknown_order(data, arguments.get("shuffle", True))
+    steps = arguments.get("steps_per_epoch")
+    backend = keras.backend.backend()
+    for wanted, holds, received in (
+        ("data that can be read again", found != GENERATOR, found),
+        ("callbacks that are a list", not isinstance(given, CallbackList), given),
+        ("one callback that resumes", len(resumes) < 2, f"{len(resumes)} of them"),
+        ("no steps_per_epoch", not steps, f"steps_per_epoch={steps}"),
+        ("the TensorFlow backend", on_tensorflow, backend),
     ):
         if not holds:
             raise ValueError(
-                f"To go on in an epoch, fit needs {wanted}. Received: "
-                f"callbacks={given}, steps_per_epoch={arguments.get('steps_per_epoch')}"
-                f", backend {keras.backend.backend()!r}"
+                f"To go on in an epoch, fit needs {wanted}. Received: {received}"
             )
-    found = _unknown_order(data, arguments.get("shuffle", True))
     if found and (not resumes or isinstance(resumes[0], Resume)):
         raise ValueError(
             "To go on in an epoch, fit needs data whose order is known: that of a "
@@ -184,9 +188,10 @@ def callbacks(
             f"Received: {found}"
         )
     is_dataset = gate.is_dataset(data)
-    described: list[Any] = [*feed.described(data)] if is_dataset else []
+    described: dict[str, str] = {}
     if (classes := arguments.get("class_weight")) is not None:
-        described.append(["class_weight", [[*pair] for pair in classes.items()]])
+        described["class_weight"] = str(classes)
+    described |= feed.described(data) if is_dataset else {}
     steps = int(data.cardinality()) if is_dataset else None
     return Callbacks(
         resume,
@@ -205,6 +210,8 @@ def _unknown_order(data: Any, shuffle: Any) -> str | None:
     """What makes the order of batches another one in another process, if known."""
     if gate.is_dataset(data):
         return feed.without_order(data)
+    if isinstance(data, GeneratorType):
+        return GENERATOR
     if isinstance(data, keras.utils.PyDataset) and shuffle:
         return "a PyDataset and shuffle=True"
     sampler = type(getattr(data, "sampler", None)).__name__  # of a DataLoader
@@ -230,7 +237,7 @@ class Callbacks(CallbackList):
         callbacks: Sequence[Any],
         *,
         model: Any,
-        data: Sequence[Any],
+        data: Mapping[str, str],
         steps: int | None,
         initial_epoch: int,
         epochs: int,
@@ -278,7 +285,13 @@ class Callbacks(CallbackList):
             return
         state, arrays = self._state
         epoch, step, epochs = state["epoch"], state["step"], self.params["epochs"]
-        if state["stopped"] or epoch >= epochs:
+        if step and epoch >= epochs:
+            raise ValueError(
+                f"Resume: epochs must be more for the training in {self._resume.folder}"
+                f", which stands in epoch {epoch + 1} after {step} steps. "
+                f"Received: epochs={epochs}"
+            )
+        if not step and (state["stopped"] or epoch >= epochs):
             warnings.warn(
                 f"Resume: the training in {self._resume.folder} had ended after "
                 f"{epoch} epochs, and this run adds nothing; another folder begins "
@@ -309,6 +322,7 @@ class Callbacks(CallbackList):
             self._state, self._skipped = None, state["step"]
             if self._skipped:
                 self._restore(state, arrays)
+                self.model.stop_training = state["stopped"]  # as it was in this epoch
             self._epochs.restore(state["orders"])
         self._orders = self._epochs.state()
         if self._skipped:
@@ -384,33 +398,35 @@ class Callbacks(CallbackList):
     def _check(self, state: dict[str, Any], folder: Path) -> None:
         """Raises `ValueError` if a state is of another model or other data."""
 
-        def refuse(what: str, wanted: Any, found: Any) -> None:
+        def refuse(wanted: str, found: Any) -> None:
             raise ValueError(
-                f"Resume: {folder} is of a training with {what} {wanted}. "
-                f"Received: {found}"
+                f"Resume: {folder} is of a training {wanted}; another folder begins "
+                f"another training. Received: {found}"
             )
 
         mine = _described(self._variables(state["step"]))
         for what, before, now in (
-            ("the variable", state["variables"], mine),
-            ("the layer, and checksum of its options,", state["layers"], self._layers),
-            ("the optimizer's", state["optimizer"], self._options),
             ("the data", state["data"], self._data),
+            ("the optimizer's", state["optimizer"], self._options),
+            ("the layer", state["layers"], self._layers),
+            ("the variable", state["variables"], mine),
         ):
-            for wanted, found in itertools.zip_longest(before, now):
-                if wanted != found:
-                    refuse(what, wanted, found)
+            both = before.keys() & now.keys()
+            for key in sorted({**before, **now}, key=both.__contains__):
+                kept, given = before.get(key, "none"), now.get(key, "none")
+                if kept != given:
+                    refuse(f"with {what} {key}: {kept}", given)
         if state["loss"] != self._loss:
-            refuse("the loss", state["loss"], self._loss)
+            refuse(f"with the loss {state['loss']}", self._loss)
         if state["epoch"] < self._initial_epoch:
             stands = f"{state['epoch']} whole epochs and {state['step']} steps"
-            refuse("so far", stands, f"initial_epoch={self._initial_epoch}")
+            refuse(f"with so far {stands}", f"initial_epoch={self._initial_epoch}")
         if state["steps"] != self.params["steps"]:
-            refuse("steps an epoch:", state["steps"], self.params["steps"])
+            refuse(f"with steps an epoch: {state['steps']}", self.params["steps"])
         orders = state["orders"], self._epochs.state()
         wanted, found = ([kind for *kind, _ in each] for each in orders)
         if wanted != found:
-            refuse("orders, and their seeds,", wanted, found)
+            refuse(f"with orders, and their seeds, {wanted}", found)
 
     def _restore(self, state: dict[str, Any], arrays: Sequence[Any]) -> None:
         variables = self._variables(state["step"])  # behind them, what callbacks hold
@@ -475,18 +491,22 @@ def _to_last(variable: Any) -> Any:
     An exact metric has room for millions of rows, most of it empty.
     """
     array = keras.ops.convert_to_numpy(variable)
-    if array.ndim == 0 or array.any(axis=tuple(range(1, array.ndim)))[-1:].any():
+    if array.ndim == 0:
         return array
-    full = np.flatnonzero(array.any(axis=tuple(range(1, array.ndim))))
-    return array[: full[-1] + 1 if full.size else 0]
+    stop = len(array)
+    while stop and not array[(start := max(stop - 2**16, 0)) : stop].any():
+        stop = start
+    rows = array[max(stop - 2**16, 0) : stop].reshape(min(stop, 2**16), -1)
+    return array[: stop - int(rows.any(axis=1)[::-1].argmax()) if stop else 0]
 
 
-def _layers(model: Any) -> list[list[Any]]:
-    """The layers' classes, and checksums of what they were made with."""
-    found = []
-    for layer in all_layers(model):
-        config = json.dumps(_unnamed(layer.get_config()), default=str, sort_keys=True)
-        found.append([type(layer).__name__, zlib.crc32(config.encode())])
+def _layers(model: Any) -> dict[str, str]:
+    """What the layers were made with."""
+    found = {}
+    for place, layer in enumerate(all_layers(model), 1):
+        who = f"{place} ({type(layer).__name__})"
+        found[who] = "there"
+        found |= _options(_unnamed(layer.get_config()), who)
     return found
 
 
@@ -497,16 +517,16 @@ def _unnamed(config: Any) -> Any:
     return [*map(_unnamed, config)] if isinstance(config, (list, tuple)) else config
 
 
-def _options(config: Any, path: str = "") -> list[list[Any]]:
-    """The leaves of an optimizer's config, without names and learning rates."""
+def _options(config: Any, path: str = "") -> dict[str, str]:
+    """The leaves of a config, without names and learning rates."""
     if isinstance(config, (list, tuple)):
         config = dict(enumerate(config))
     if not isinstance(config, dict):
-        return [[path, config]]
-    found = []
+        return {path: str(config)}
+    found: dict[str, str] = {}
     for key, value in config.items():
         if key not in ("name", "learning_rate"):
-            found += _options(value, f"{path}/{key}" if path else str(key))
+            found |= _options(value, f"{path} {key}" if path else str(key))
     return found
 
 
@@ -517,8 +537,11 @@ def _rates(model: Any) -> list[float]:
     return [round(keras.ops.convert_to_numpy(rate).item(), 9) for rate in rates]
 
 
-def _described(variables: Sequence[Any]) -> list[Any]:
-    return [[v.name, list(v.shape), str(v.dtype)] for v in variables]
+def _described(variables: Sequence[Any]) -> dict[str, str]:
+    return {
+        f"{place} ({v.name})": f"{v.dtype} of shape {tuple(v.shape)}"
+        for place, v in enumerate(variables, 1)
+    }
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
