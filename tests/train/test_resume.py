@@ -233,6 +233,22 @@ def test_epoch_by_epoch_over_files_is_epoch_by_epoch(kind, tmp_path):
         np.testing.assert_array_equal(mine, yours, err_msg=mine.path)
 
 
+def test_a_seeded_order_goes_on_with_the_epoch_that_is_next(tmp_path):
+    pipeline = _pipeline(["click"])
+
+    def data():
+        return pipeline.dataset(_rows(), BATCH, shuffle=True, seed=3)
+
+    whole, model = _model(pipeline), _model(pipeline)
+    whole.fit(data(), epochs=2, verbose=0)
+    model.fit(data(), verbose=0)
+    model.save(tmp_path / "model.keras")
+    model = load_model(tmp_path / "model.keras")
+    model.fit(data(), initial_epoch=1, epochs=2, verbose=0)
+    for mine, yours in zip(model.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(mine, yours, err_msg=mine.path)
+
+
 def test_backup_and_restore_resumes_at_the_ends_of_epochs(tmp_path):
     pipeline = _pipeline(["click"])
     folder = tmp_path / "backup"
