@@ -400,8 +400,8 @@ class Callbacks(CallbackList):
 
         def refuse(wanted: str, found: Any) -> None:
             raise ValueError(
-                f"Resume: {folder} is of a training {wanted}; another folder begins "
-                f"another training. Received: {found}"
+                f"Resume: {folder} is of another training (a new folder begins this "
+                f"one), {wanted}. Received: {found}"
             )
 
         mine = _described(self._variables(state["step"]))
@@ -493,11 +493,13 @@ def _to_last(variable: Any) -> Any:
     array = keras.ops.convert_to_numpy(variable)
     if array.ndim == 0:
         return array
-    stop = len(array)
-    while stop and not array[(start := max(stop - 2**16, 0)) : stop].any():
-        stop = start
-    rows = array[max(stop - 2**16, 0) : stop].reshape(min(stop, 2**16), -1)
-    return array[: stop - int(rows.any(axis=1)[::-1].argmax()) if stop else 0]
+    stop, block = len(array), 2**16
+    while stop and block:
+        if array[max(stop - block, 0) : stop].any():
+            block //= 2
+        else:
+            stop = max(stop - block, 0)
+    return array[:stop]
 
 
 def _layers(model: Any) -> dict[str, str]:

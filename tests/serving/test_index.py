@@ -191,9 +191,7 @@ def test_a_file_of_another_kind_is_not_replaced(build, tmp_path):
     log.write_bytes(b"PAR1")
     for path in (model, log):
         before = path.read_bytes()
-        with pytest.raises(
-            FileExistsError, match=f"{path} must be a new file, or"
-        ):
+        with pytest.raises(FileExistsError, match=f"{path} must be a new file, or"):
             index.save(path)
         assert path.read_bytes() == before
     index.save(tmp_path / "index")

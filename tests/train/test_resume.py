@@ -448,9 +448,7 @@ def test_what_cannot_resume_is_refused(tmp_path):
             pipeline.dataset(_rows(), BATCH, seed=3).take(2),
             callbacks=[Resume(tmp_path)],
         )
-    with pytest.raises(
-        ValueError, match="the variable 3 .*float32 of .* Received: none"
-    ):
+    with pytest.raises(ValueError, match="the data 1/like: none. Received: TensorS"):
         other = _pipeline()
         _run("memory", other, Resume(tmp_path), seed=3)
     x, y, _ = _data("arrays", pipeline)
@@ -547,13 +545,13 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
             "b",
             {},
             {"adam": {"clipnorm": 0.5}},
-            "optimizer's .*clipnorm=None. Rec.*clipnorm=0.5",
+            "optimizer's .*clipnorm: None. Received: 0.5$",
         ),
         (
             "c",
             {"classes": [1, 2]},
             {"classes": [1, 3]},
-            "the data class_weight: {0: 1.0, 1: 2.0}. Received: .*1: 3.0}$",
+            "the data class_weight: {0: 1.0, 1: 2.0}. .*1: 3.0}$",
         ),
         ("d", {"classes": [1, 2]}, {}, "the data class_weight.*Received: none$"),
         ("e", {"data": ordered[0]}, {"data": ordered[1]}, "as they are.*shuffled"),
