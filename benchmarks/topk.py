@@ -108,7 +108,7 @@ def products(items: Any, users: Any) -> None:
 def approximate(items: Any, users: Any, ids: Any, plot: Path | None) -> None:
     """Prints, and draws, recall against speed of an inverted file."""
     from recsys.metrics import recall
-    from recsys.serving import FaissIndex
+    from recsys.serving.faiss_index import FaissIndex
 
     k = ids.shape[1]
     seconds, index = timed(lambda: FaissIndex(items, reserved=0))

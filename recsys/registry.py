@@ -116,6 +116,8 @@ def load_model(path: str | Path) -> "keras.Model":
     file = Path(path)
     if not file.is_file():
         raise _not_whole(file, "a folder" if file.is_dir() else "no file of that name")
+    if file.suffix not in (".keras", ".h5", ".hdf5"):
+        raise _not_whole(file, f"a name that ends in {file.suffix!r}, not in '.keras'")
     if file.suffix == ".keras":  # others Keras tells apart
         _require_whole(file)
     modules = [f"recsys.{family}.{name}" for name, family in _owners().items()]

@@ -28,7 +28,7 @@ def child(folder: Path) -> None:
     import recsys
     from recsys.data import Categorical, FeaturePipeline, Numeric
     from recsys.rank.deepfm import deepfm
-    from recsys.serving import ExactIndex
+    from recsys.serving.exact_index import ExactIndex
     from recsys.train.callbacks import Resume
 
     rng = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def look(folder: Path) -> None:
     """Loads all that a killed child left."""
     import recsys
     from recsys.data import FeaturePipeline
-    from recsys.serving import load_index
+    from recsys.serving.index import load_index
 
     for name, load in (
         ("model.keras", recsys.load_model),

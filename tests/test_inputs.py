@@ -8,7 +8,7 @@ import pytest
 
 from recsys import Field, Task
 from recsys.feature.utils import build_feature_embeddings, concatenate
-from recsys.inputs import FieldEmbedder
+from recsys.inputs.embedder import FieldEmbedder
 from recsys.rank.fm import fm
 from tests import oracle, zoo
 from tests.close import close

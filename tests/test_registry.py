@@ -92,6 +92,13 @@ def test_a_damaged_file_says_so(harm, tmp_path):
     assert "not found" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["schema.yaml", "model"])
+def test_a_file_of_another_ending_says_so(name, tmp_path):
+    (tmp_path / name).write_text("no model")
+    with pytest.raises(ValueError, match=f"{name} must be a whole .*not in '.keras'"):
+        load_model(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("member", "content"),
     [

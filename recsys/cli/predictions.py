@@ -1,5 +1,6 @@
 """Files of predictions, checked."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ def read(path: Path) -> Predictions:
         table = _read_table(path)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
+        # Arrow counts the rows from 1, with the head.
+        reason = re.sub(r"Row #(\d+)", lambda of: f"row {int(of[1]) - 2}", reason)
         raise ValueError(f"Cannot read {path}: {reason}") from error
     columns: dict[str, Column] = {}
     for name in ("label", "score", *OPTIONAL):
@@ -92,9 +95,11 @@ def _read_table(path: Path) -> pa.Table:
         raise FileNotFoundError(f"there must be a file of that name. Received: {found}")
     if path.suffix in (".parquet", ".pq"):
         return pa.parquet.ParquetFile(path).read()
+    tabs = ".tsv" in path.suffixes
     return pa.csv.read_csv(
         path,
         read_options=pa.csv.ReadOptions(use_threads=False),  # errors count rows then
+        parse_options=pa.csv.ParseOptions(delimiter="\t" if tabs else ","),
         convert_options=pa.csv.ConvertOptions(
             column_types=dict.fromkeys(NUMBERS, pa.float64())
         ),
@@ -130,7 +135,7 @@ def _require(what: str, good: Column, values: Column) -> None:
     if not good.all():
         row = int(np.argmin(good))
         raise ValueError(
-            f"{what}. Received: {values[row]:g} in row {row + 1} (and "
+            f"{what}. Received: {values[row]:g} in row {row} (and "
             f"{(~good).sum() - 1} more of {len(good)} rows)"
         )
 
@@ -164,4 +169,4 @@ def _difference(a: Column | None, b: Column | None) -> tuple[str, str] | None:
     if not where.size:
         return None
     row = int(where[0])
-    return f"{a[row]!s} in row {row + 1}", f"{b[row]!s}"
+    return f"{a[row]!s} in row {row}", f"{b[row]!s}"

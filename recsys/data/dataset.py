@@ -36,6 +36,7 @@ class Order:
         epoch: The epoch of the first pass.
         step: Batches of it to leave out.
         shuffled: Whether rows are put in it.
+        streamed: Whether it is of chunks on disk, which is another one than in memory.
 
     Attributes:
         drawn: Whether nobody gave a seed; `Model.fit` then takes that of the model.
@@ -48,12 +49,14 @@ class Order:
         epoch: int = 0,
         step: int = 0,
         shuffled: bool = True,
+        streamed: bool = False,
     ) -> None:
         self.seed = random.getrandbits(63) if seed is None else seed % 2**64
         self.drawn = seed is None
         self.start = self.epoch = epoch
         self.step = step
         self.shuffled = shuffled
+        self.streamed = streamed
         self.turn = threading.Lock()
 
     def next_epoch(self) -> int:

@@ -15,6 +15,7 @@ from recsys.data.fitted import Fitted
 from recsys.data.layout import Part
 from recsys.data.preparation import Preparation
 from recsys.data.raw import families, log1p
+from recsys.data.source import Source
 from recsys.data.vocabulary import count_values
 from recsys.feature.schema.columns import Bucketed, MultiValue, Numeric, Vocabulary
 from recsys.feature.schema.schema import Schema
@@ -24,7 +25,7 @@ PART = 2**30  # a number between 0 and 1 is added as two integers below it
 
 def learn(
     schema: Schema,
-    table: Any,
+    source: Source,
     run: Callable[[Any], pa.Table],
     report: Callable[[str], None],
 ) -> Fitted:
@@ -32,7 +33,7 @@ def learn(
 
     Args:
         schema: The columns, labels and groups.
-        table: The raw rows.
+        source: The raw rows.
         run: Evaluates an Ibis table.
         report: Called with what is going on.
 
@@ -41,12 +42,13 @@ def learn(
             schema does not allow.
     """
     part = Part.of(schema)
-    table = Preparation(schema, Fitted({}, {}, {}, {}), part).settled(table, run)
+    alone = Preparation(schema, Fitted({}, {}, {}, {}), part)
+    table = alone.settled(source.table, run)
     fitted = Fitted(families(table, schema), {}, {}, {})
     preparation = Preparation(schema, fitted, part)
     report("Checking the data")
     rows = preparation.rows(table)
-    num_rows = preparation.check(rows, run)
+    num_rows = preparation.check(rows, run, source)
 
     owners = [
         column

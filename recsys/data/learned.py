@@ -133,7 +133,7 @@ class Learned:
             source = open_source(data, here, read)
             with source.reading():
                 run = here.to_pyarrow
-                self._fitted = learn(self.schema, source.table, run, report)
+                self._fitted = learn(self.schema, source, run, report)
         return self
 
     @classmethod
@@ -218,7 +218,7 @@ class Learned:
             rows = preparation.rows(table, log=log is None)
             if connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
-            num_rows = preparation.check(rows, run)
+            num_rows = preparation.check(rows, run, source)
             expression = preparation.model_input(rows, log is None)
             events = [
                 (h, None if log is None else preparation.events(rows, beside, h))

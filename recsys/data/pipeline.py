@@ -219,13 +219,13 @@ class FeaturePipeline(Learned):
         # In Python's integers, those of NumPy would overflow.
         batch_size = plain["batch_size"]
         epoch, step = map(int, start)
-        order = Order(plain["seed"], epoch, step, shuffled=shuffle)
         prepare = self._prepared("dataset", data, events)
         with working("Transforming the data"), prepare as prepared:
             slots = prepared.part.slots
             if streaming == "auto":
                 size = 4 * prepared.num_rows * sum(slot.width for slot in slots)
                 streaming = bool(prepared.source.files) and size > STREAM_ABOVE
+            order = Order(plain["seed"], epoch, step, shuffle, streaming)
             if streaming:
                 folder = prepared.write()
                 rows = mapped(Path(folder.name), slots, prepared.num_rows)

@@ -5,6 +5,7 @@ which no column of the model input can be called; what joins need is called `//.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ibis
@@ -34,6 +35,7 @@ from recsys.data.raw import (
     weight_rules,
     who_is,
 )
+from recsys.data.source import Source
 from recsys.data.values import _ONE_ID, Values
 from recsys.data.vocabulary import group_key
 from recsys.feature.schema.columns import (
@@ -147,18 +149,24 @@ class Preparation(Values):
             typed[f"/{group}"] = as_category(table, f"Group {group!r}", source)
         return table.select(**typed).mutate(**{ROW: ibis.row_number()})
 
-    def check(self, rows: Any, run: Callable[[Any], pa.Table]) -> int:
+    def check(
+        self, rows: Any, run: Callable[[Any], pa.Table], source: Source | None = None
+    ) -> int:
         """Returns the number of rows; values that are not allowed are an error.
 
         Args:
             rows: Table as `rows` returns it.
             run: Evaluates an Ibis table.
+            source: Where they come from; the error then says of which file.
 
         Raises:
             ValueError: If there are no rows, or a column has such values.
         """
         rules = self._rules(rows)
         counts = {"rows": rows.count()}
+        for column in self.part.columns:  # else no engine reads those that are filled
+            if isinstance(column, (Numeric, Bucketed)):
+                counts[f"{column.name}/there"] = rows[f"/{column.name}"].count()
         for who, (bad, _, value) in rules.items():
             counts[who] = bad.sum()
             counts[f"{who}/example"] = value.max(where=bad)
@@ -170,11 +178,23 @@ class Preparation(Values):
             if found[who]:
                 example = found[f"{who}/example"]
                 such = "missing" if example is None else f"{example}"
+                files = self._files_with(who, run, source) if source else []
                 raise ValueError(
-                    f"{who}: {wanted}. "
+                    f"{', '.join([*files, who])}: {wanted}. "
                     f"Received: {such} (in {found[who]} of {total} rows)"
                 )
         return total
+
+    def _files_with(
+        self, who: str, run: Callable[[Any], pa.Table], source: Source
+    ) -> list[str]:
+        """The first of several files that breaks a rule by itself, if one does."""
+        for file in source.files if len(source.files) > 1 else ():
+            with suppress(ValueError):  # alone it may be of other types
+                bad, *_ = self._rules(self.rows(source.alone(file)))[who]
+                if run(bad.as_table().aggregate(n=bad.sum()))["n"][0].as_py():
+                    return [file]
+        return []
 
     def model_input(self, rows: Any, log: bool) -> Any:
         """Returns the columns of the model input, in any order, and `ROW`.

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from recsys.data.files.types import arrow_types, as_read, zoned
 from recsys.data.reader import as_arrow
 
 
+def _not_of_files(file: str) -> Any:
+    raise FileNotFoundError(f"There is no file {file!r} in the data")
+
+
 @dataclass(frozen=True)
 class Source:
     """A table and, for errors, the files it is read from.
@@ -25,11 +30,13 @@ class Source:
         table: The rows.
         files: Their paths, if any.
         zoned: Columns of times with a zone; types do not say it of nanoseconds.
+        alone: Opens one of the files by itself.
     """
 
     table: Any
     files: Sequence[str] = ()
     zoned: Collection[str] = ()
+    alone: Callable[[str], Any] = field(default=_not_of_files)
 
     def beside(self, other: "Source") -> "Source":
         """Returns the same table; errors may be of the files of both."""
@@ -152,7 +159,12 @@ def open_source(data: Any, connection: Any, columns: Mapping[str, str]) -> Sourc
         return Source(ibis.memtable(_known(frame, columns)), zoned=zoned(types))
     files = [file for path in paths for file in find_files(path)]
     table, with_zone = read_files(files, connection, columns)
-    return Source(table, files, with_zone)
+    alone = partial(_rows_of, connection=connection, columns=columns)
+    return Source(table, files, with_zone, alone)
+
+
+def _rows_of(file: str, connection: Any, columns: Mapping[str, str]) -> Any:
+    return read_files([file], connection, columns)[0]
 
 
 def _known(frame: pa.Table, columns: Collection[str]) -> pa.Table:

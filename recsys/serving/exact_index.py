@@ -1,6 +1,7 @@
 """An index that looks at every item."""
 
 import threading
+import zipfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,11 @@ class Index(ABC):
 
     @abstractmethod
     def save(self, path: str | Path) -> None:
-        """Writes one file, whole or not at all; `load_index` makes an equal index."""
+        """Writes one file, whole or not at all; `load_index` makes an equal index.
+
+        Raises:
+            FileExistsError: If there is a file of that name that is no index.
+        """
 
 
 class ExactIndex(Index):
@@ -123,8 +128,19 @@ class ExactIndex(Index):
 
 
 def save_arrays(path: str | Path, **arrays: Any) -> None:
+    if Path(path).is_file() and not _is_index(path):
+        raise FileExistsError(
+            f"{path} must be a new file, or an index. Received: one that is no index"
+        )
     with whole_file(path) as part, part.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def _is_index(path: str | Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return "reserved.npy" in file.namelist()
 
 
 def check_reserved(reserved: int) -> None:

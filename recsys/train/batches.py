@@ -36,6 +36,16 @@ def parts_of(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, (list, tuple)) else (given,)
 
 
+def without_lists(part: Any) -> Any:
+    """A part of a batch with arrays in place of lists, but for one of arrays."""
+    if isinstance(part, Mapping):
+        return {key: without_lists(value) for key, value in part.items()}
+    listed = isinstance(part, (list, tuple))
+    if listed and not any(hasattr(each, "__array__") for each in part):
+        return np.asarray(part)
+    return part
+
+
 def to_numpy(part: Any) -> Any:
     if isinstance(part, Mapping):
         return {key: to_numpy(value) for key, value in part.items()}

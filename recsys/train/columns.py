@@ -273,9 +273,13 @@ def _check_rows(
     shapes = [*shapes]
     if not value.ndim or (shapes and value.shape[1:] not in shapes):
         wanted = " or ".join(str(("rows", *each)) for each in shapes or [()])
-        raise ValueError(
-            f"{whose} must have shape {wanted}. Received: shape {value.shape}"
+        # Of a dataset there are no rows yet.
+        got = (
+            value.shape
+            if value.size
+            else tuple("rows" if not n else n for n in value.shape)
         )
+        raise ValueError(f"{whose} must have shape {wanted}. Received: shape {got}")
     if len(value) != rows:
         raise ValueError(
             f"{whose} must have as many rows as the columns, {rows}. Received: "

@@ -112,7 +112,7 @@ def orders(dataset: Any) -> list[Order]:
     return [each.recsys_order for each in _sources(dataset, Ordered)]
 
 
-def described(dataset: Any) -> list[list[str]]:
+def described(dataset: Any) -> dict[str, str]:
     """Returns what is known of the data, in strings.
 
     That is the shape and type of each column, label and weight, and of arrays and of
@@ -122,11 +122,12 @@ def described(dataset: Any) -> list[list[str]]:
     import keras
 
     columns = keras.tree.flatten_with_path(dataset.element_spec)
-    found = [["/".join(map(str, path)), str(spec)] for path, spec in columns]
-    for source in _sources(dataset, Described):
+    found = {"/".join(map(str, path)): str(spec) for path, spec in columns}
+    for place, source in enumerate(_sources(dataset, Described)):
         rows, batch_size, known = source.recsys_rows
-        found.append(["rows, and rows of a batch", f"{rows}, {batch_size}"])
-        found.append(["checksum of some rows", str(known)])
+        of = f" of dataset {place}" if place else ""
+        found[f"rows, and rows of a batch{of}"] = f"{rows}, {batch_size}"
+        found[f"checksum of some rows{of}"] = str(known)
     return found
 
 

@@ -62,9 +62,10 @@ class Stored(Logging):
         try:
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
         except OSError as error:
+            missing = not Path(filepath).is_file()
             raise type(error)(
                 f"{filepath} must be a whole file that `model.save_weights` wrote. "
-                f"Received: {error}"
+                f"Received: {'no file of that name' if missing else error}"
             ) from error
 
     @contextlib.contextmanager
@@ -84,7 +85,13 @@ class Stored(Logging):
             with whole_file(path) as part:
                 yield part
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kw: Any) -> None:
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool = True,
+        **kw: Any,
+    ) -> None:
         """Exports the model; see `keras.Model.export`.
 
         Outputs have the names of the tasks, of a single one too; those of a user or
@@ -119,7 +126,9 @@ class Stored(Logging):
         else:
             whole = whole_file(filepath)
         with whole as part:
-            named.export(part, format, **kw)
+            named.export(part, format, verbose=False, **kw)
+        if verbose:
+            print(f"Exported {self.name} to {filepath}")
 
     def save_own_variables(self, store: Any) -> None:
         """Saves what no layer has: random generators, `balance`, the order of rows."""

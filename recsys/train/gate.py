@@ -37,6 +37,7 @@ from recsys.train.batches import (
     no_rows,
     parts_of,
     to_numpy,
+    without_lists,
 )
 from recsys.train.rows import Needs
 
@@ -140,8 +141,9 @@ def prepared(
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
     def through(number: int, given: Any) -> tuple[Any, ...]:
-        look(number, given)
-        return _as_read(needs, parts_of(given), for_loss)
+        parts = [*map(without_lists, parts_of(given))]
+        look(number, parts)
+        return _as_read(needs, parts, for_loss)
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:

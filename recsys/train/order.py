@@ -110,7 +110,8 @@ class Epochs(keras.callbacks.Callback):
         """Returns what each order is: its kind, its seed if given, its next epoch."""
         found = []
         for order in self._orders:
-            kind = "shuffled" if order.shuffled else "as they are"
+            place = "on disk" if order.streamed else "in memory"
+            kind = f"shuffled {place}" if order.shuffled else "as they are"
             found.append([kind, None if order.drawn else order.seed, order.epoch])
         return found
 

@@ -1,6 +1,7 @@
 """Training that was stopped, and goes on to the same digits."""
 
 from collections.abc import Mapping
+from types import GeneratorType
 from typing import Any
 
 import keras
@@ -11,6 +12,8 @@ from recsys.train.balance import AfterEpoch
 from recsys.train.order import Epochs
 from recsys.train.resume_file import Resume
 from recsys.train.resuming import Callbacks
+
+GENERATOR = "a generator"
 
 
 def callbacks(
@@ -51,19 +54,20 @@ def callbacks(
         remove, resume = resume.delete_checkpoint, Resume(resume.backup_dir)
     if resume is None and not epochs.step:
         return others
-    for wanted, holds in (
-        ("callbacks that are a list", not isinstance(given, CallbackList)),
-        ("one callback that resumes", len(resumes) < 2),
-        ("no steps_per_epoch", not arguments.get("steps_per_epoch")),
-        ("the TensorFlow backend", on_tensorflow),
+    found = _unknown_order(data, arguments.get("shuffle", True))
+    steps = arguments.get("steps_per_epoch")
+    backend = keras.backend.backend()
+    for wanted, holds, received in (
+        ("data that can be read again", found != GENERATOR, found),
+        ("callbacks that are a list", not isinstance(given, CallbackList), given),
+        ("one callback that resumes", len(resumes) < 2, f"{len(resumes)} of them"),
+        ("no steps_per_epoch", not steps, f"steps_per_epoch={steps}"),
+        ("the TensorFlow backend", on_tensorflow, backend),
     ):
         if not holds:
             raise ValueError(
-                f"To go on in an epoch, fit needs {wanted}. Received: "
-                f"callbacks={given}, steps_per_epoch={arguments.get('steps_per_epoch')}"
-                f", backend {keras.backend.backend()!r}"
+                f"To go on in an epoch, fit needs {wanted}. Received: {received}"
             )
-    found = _unknown_order(data, arguments.get("shuffle", True))
     if found and (not resumes or isinstance(resumes[0], Resume)):
         raise ValueError(
             "To go on in an epoch, fit needs data whose order is known: that of a "
@@ -71,9 +75,10 @@ def callbacks(
             f"Received: {found}"
         )
     is_dataset = batches.is_dataset(data)
-    described: list[Any] = [*feed.described(data)] if is_dataset else []
+    described: dict[str, str] = {}
     if (classes := arguments.get("class_weight")) is not None:
-        described.append(["class_weight", [[*pair] for pair in classes.items()]])
+        described["class_weight"] = str(classes)
+    described |= feed.described(data) if is_dataset else {}
     steps = int(data.cardinality()) if is_dataset else None
     return Callbacks(
         resume,
@@ -92,6 +97,8 @@ def _unknown_order(data: Any, shuffle: Any) -> str | None:
     """What makes the order of batches another one in another process, if known."""
     if batches.is_dataset(data):
         return feed.without_order(data)
+    if isinstance(data, GeneratorType):
+        return GENERATOR
     if isinstance(data, keras.utils.PyDataset) and shuffle:
         return "a PyDataset and shuffle=True"
     sampler = type(getattr(data, "sampler", None)).__name__  # of a DataLoader

@@ -85,6 +85,8 @@ class Resume(keras.callbacks.Callback):
         files = self._files()
         for file in files:
             try:
+                if not zipfile.is_zipfile(file):  # NumPy would offer to unpickle it
+                    raise ValueError("it is no state, or cut off")
                 with file.open("rb") as opened, np.load(opened) as saved:
                     arrays = [saved[f"a{i}"] for i in range(len(saved.files) - 1)]
                     state: dict[str, Any] = json.loads(bytes(saved["state"]))

@@ -1,11 +1,9 @@
 """The callbacks of a `fit` that resumes."""
 
 import copy
-import itertools
 import json
 import shutil
 import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +42,7 @@ class Callbacks(CallbackList):
         callbacks: Sequence[Any],
         *,
         model: keras.Model,
-        data: Sequence[Any],
+        data: Mapping[str, str],
         steps: int | None,
         initial_epoch: int,
         epochs: int,
@@ -92,7 +90,13 @@ class Callbacks(CallbackList):
             return
         state, arrays = self._state
         epoch, step, epochs = state["epoch"], state["step"], self.params["epochs"]
-        if state["stopped"] or epoch >= epochs:
+        if step and epoch >= epochs:
+            raise ValueError(
+                f"Resume: epochs must be more for the training in {self._resume.folder}"
+                f", which stands in epoch {epoch + 1} after {step} steps. "
+                f"Received: epochs={epochs}"
+            )
+        if not step and (state["stopped"] or epoch >= epochs):
             warnings.warn(
                 f"Resume: the training in {self._resume.folder} had ended after "
                 f"{epoch} epochs, and this run adds nothing; another folder begins "
@@ -123,6 +127,7 @@ class Callbacks(CallbackList):
             self._state, self._skipped = None, state["step"]
             if self._skipped:
                 self._restore(state, arrays)
+                self.model.stop_training = state["stopped"]  # as it was in this epoch
             self._epochs.restore(state["orders"])
         self._orders = self._epochs.state()
         if self._skipped:
@@ -197,33 +202,35 @@ class Callbacks(CallbackList):
     def _check(self, state: dict[str, Any], folder: Path) -> None:
         """Raises `ValueError` if a state is of another model or other data."""
 
-        def refuse(what: str, wanted: Any, found: Any) -> None:
+        def refuse(wanted: str, found: Any) -> None:
             raise ValueError(
-                f"Resume: {folder} is of a training with {what} {wanted}. "
-                f"Received: {found}"
+                f"Resume: {folder} is of another training (a new folder begins this "
+                f"one), {wanted}. Received: {found}"
             )
 
         mine = _described(self._variables(state["step"]))
         for what, before, now in (
-            ("the variable", state["variables"], mine),
-            ("the layer, and checksum of its options,", state["layers"], self._layers),
-            ("the optimizer's", state["optimizer"], self._options),
             ("the data", state["data"], self._data),
+            ("the optimizer's", state["optimizer"], self._options),
+            ("the layer", state["layers"], self._layers),
+            ("the variable", state["variables"], mine),
         ):
-            for wanted, found in itertools.zip_longest(before, now):
-                if wanted != found:
-                    refuse(what, wanted, found)
+            both = before.keys() & now.keys()
+            for key in sorted({**before, **now}, key=both.__contains__):
+                kept, given = before.get(key, "none"), now.get(key, "none")
+                if kept != given:
+                    refuse(f"with {what} {key}: {kept}", given)
         if state["loss"] != self._loss:
-            refuse("the loss", state["loss"], self._loss)
+            refuse(f"with the loss {state['loss']}", self._loss)
         if state["epoch"] < self._first_epoch:
             stands = f"{state['epoch']} whole epochs and {state['step']} steps"
-            refuse("so far", stands, f"initial_epoch={self._first_epoch}")
+            refuse(f"with so far {stands}", f"initial_epoch={self._first_epoch}")
         if state["steps"] != self.params["steps"]:
-            refuse("steps an epoch:", state["steps"], self.params["steps"])
+            refuse(f"with steps an epoch: {state['steps']}", self.params["steps"])
         orders = state["orders"], self._epochs.state()
         wanted, found = ([kind for *kind, _ in each] for each in orders)
         if wanted != found:
-            refuse("orders, and their seeds,", wanted, found)
+            refuse(f"with orders, and their seeds, {wanted}", found)
 
     def _restore(self, state: dict[str, Any], arrays: Sequence[Any]) -> None:
         variables = self._variables(state["step"])  # behind them, what callbacks hold
@@ -287,19 +294,25 @@ def _to_last(variable: keras.Variable) -> NDArray[Any]:
 
     An exact metric has room for millions of rows, most of it empty.
     """
-    array = keras.ops.convert_to_numpy(variable)
-    if array.ndim == 0 or np.any(array[-1:]):
+    array: NDArray[Any] = keras.ops.convert_to_numpy(variable)
+    if array.ndim == 0:
         return array
-    full = np.flatnonzero(array.any(axis=tuple(range(1, array.ndim))))
-    return array[: full[-1] + 1 if full.size else 0]
+    stop, block = len(array), 2**16
+    while stop and block:
+        if array[max(stop - block, 0) : stop].any():
+            block //= 2
+        else:
+            stop = max(stop - block, 0)
+    return array[:stop]
 
 
-def _layers(model: keras.Model) -> list[list[Any]]:
-    """The layers' classes, and checksums of what they were made with."""
-    found = []
-    for layer in all_layers(model):
-        config = json.dumps(_unnamed(layer.get_config()), default=str, sort_keys=True)
-        found.append([type(layer).__name__, zlib.crc32(config.encode())])
+def _layers(model: Any) -> dict[str, str]:
+    """What the layers were made with."""
+    found = {}
+    for place, layer in enumerate(all_layers(model), 1):
+        who = f"{place} ({type(layer).__name__})"
+        found[who] = "there"
+        found |= _options(_unnamed(layer.get_config()), who)
     return found
 
 
@@ -310,16 +323,16 @@ def _unnamed(config: Any) -> Any:
     return [*map(_unnamed, config)] if isinstance(config, (list, tuple)) else config
 
 
-def _options(config: Any, path: str = "") -> list[list[Any]]:
-    """The leaves of an optimizer's config, without names and learning rates."""
+def _options(config: Any, path: str = "") -> dict[str, str]:
+    """The leaves of a config, without names and learning rates."""
     if isinstance(config, (list, tuple)):
         config = dict(enumerate(config))
     if not isinstance(config, dict):
-        return [[path, config]]
-    found = []
+        return {path: str(config)}
+    found: dict[str, str] = {}
     for key, value in config.items():
         if key not in ("name", "learning_rate"):
-            found += _options(value, f"{path}/{key}" if path else str(key))
+            found |= _options(value, f"{path} {key}" if path else str(key))
     return found
 
 
@@ -330,5 +343,8 @@ def _rates(model: keras.Model) -> list[float]:
     return [round(keras.ops.convert_to_numpy(rate).item(), 9) for rate in rates]
 
 
-def _described(variables: Sequence[keras.Variable]) -> list[Any]:
-    return [[v.name, list(v.shape), str(v.dtype)] for v in variables]
+def _described(variables: Sequence[Any]) -> dict[str, str]:
+    return {
+        f"{place} ({v.name})": f"{v.dtype} of shape {tuple(v.shape)}"
+        for place, v in enumerate(variables, 1)
+    }

@@ -57,8 +57,8 @@ def by_output(
         for name in given:
             if name not in heads:
                 raise ValueError(
-                    f"{what} must be keyed by outputs of the model: "
-                    f"{nearest(name, heads)}. Received: {name!r}"
+                    f"{what} must be keyed by outputs of the model, {[*heads]}. "
+                    f"Received: {name!r}"
                 )
         return dict(given), []
     if not isinstance(given, (list, tuple)):

@@ -130,10 +130,15 @@ def _labels(
 ) -> tuple[dict[str, NDArray[Any]] | None, Any]:
     """Returns labels and weights by output, `None` if there are none."""
     if y is None:
-        if sample_weight is not None or needs.losses:
+        if needs.losses:
             raise ValueError(
-                "This model is trained on labels, and sample_weight weighs them. "
-                "Received: y=None (a match model takes weights as a column of x)"
+                f"Labels of {', '.join(map(repr, needs.losses))} must be given, as y "
+                "or in each batch of a dataset, (x, y). Received: none"
+            )
+        if sample_weight is not None:
+            raise ValueError(
+                "sample_weight must come with labels, which it weighs; a match model "
+                "takes weights as a column of x. Received: y=None"
             )
         return None, None
     names = routing.tasks(needs.heads)

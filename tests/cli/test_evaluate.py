@@ -153,6 +153,15 @@ def test_logits_and_scores_of_any_kind(tmp_path):
     assert "log_loss" not in found and "ndcg@10" in found
 
 
+def test_tabs_are_read_as_commas(tmp_path):
+    data = columns()
+    comma = write(tmp_path / "a.csv", data)
+    tab = tmp_path / "a.tsv"
+    tab.write_text(comma.read_text().replace(",", "\t"))
+    found = [call(path, "--resamples", "2").output.split("\n") for path in (comma, tab)]
+    assert found[0][2:] == found[1][2:]
+
+
 def test_mistakes_exit_with_2_and_say_why(tmp_path):
     data = columns()
     good = write(tmp_path / "good.parquet", data)
@@ -165,11 +174,11 @@ def test_mistakes_exit_with_2_and_say_why(tmp_path):
     words = write(tmp_path / "e.csv", {"label": ["a"], "score": [0.5]})
     nothing = write(tmp_path / "f.csv", {"label": [1.0]})
     for files, message in [
-        ([good, changed], f"is {first} in row 1 in {good}, {first + 1} in {changed}"),
+        ([good, changed], f"is {first} in row 0 in {good}, {first + 1} in {changed}"),
         ([good, fewer], f"'label' is of 400 rows in {good}, of 1 rows in {fewer}"),
         ([good, plain], f"'group' is of 400 rows in {good}, absent in {plain}"),
         ([logits], "--scale logit"),
-        ([words], "Row #2: CSV conversion error to double: invalid value 'a'"),
+        ([words], "row 0: CSV conversion error to double: invalid value 'a'"),
         ([nothing], "there must be one column 'score'. Received: columns ['label']"),
         ([tmp_path / "absent.csv"], "absent.csv"),
     ]:
@@ -194,12 +203,12 @@ MISTAKES = {
     "doubled column": ("label,score,label\n1,.5,0\n", "one column 'label'. Received"),
     "header only": ("label,score\n", "there must be rows. Received: none"),
     "header only, task": ("label,score,task\n", "there must be rows. Received: none"),
-    "ragged": ("label,score\n1,.5\n0,.5,3\n", "Row #3: Expected 2 columns, got 3"),
+    "ragged": ("label,score\n1,.5\n0,.5,3\n", "row 1: Expected 2 columns, got 3"),
     "NaN": ("label,score\n1,.5\n0,nan\n", "scores must be there where labels are"),
     "infinite": ("label,score\n1,.5\n0,inf\n", "scores from 0.5 to inf"),
     "words": (
         "label,score\n1,.5\n0,x\n",
-        "Row #3: CSV conversion error to double: inv",
+        "row 1: CSV conversion error to double: inv",
     ),
     "times": ("label,score\n1,2020-01-01\n", "invalid value '2020-01-01'"),
     "labels": (

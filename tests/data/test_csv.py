@@ -116,11 +116,49 @@ def test_integers_with_a_point_beside_text_are_refused(tmp_path: Path) -> None:
     for files in ([text, point], [point, text]):
         with pytest.raises(ValueError, match="'a': integers must .* alike .*7.0 would"):
             read(files)
+    write(tmp_path / "a.csv", "a,b", "7,1")
+    write(tmp_path / "b.csv", "a,b", "7.0,1", "x,1")
+    for files in ([text, point], [point, text]):
+        with pytest.raises(ValueError, match=f"integers in {text}, .* in {point}"):
+            read(files)
+    one = write(tmp_path / "one.csv", "a,b", "7.0,1", "7,1", "7.1.2,1")
+    assert read([one])["a"] == ["7.0", "7", "7.1.2"]  # as it is written
+    write(tmp_path / "a.csv", "a,b", "7,1", "x,1")
+    write(tmp_path / "b.csv", "a,b", "1.5,1", ",1")
+    assert read([text, point])["a"] == ["7", "x", "1.5", None]
     write(tmp_path / "b.csv", "a,b", "7,1", ",1")
     assert sorted(read([text, point])["a"], key=str) == ["7", "7", None, "x"]
     write(tmp_path / "a.csv", "a,b", "1.5b,1")
     write(tmp_path / "b.csv", "a,b", "1.5,1")
     assert read([text, point])["a"] == ["1.5b", "1.5"]
+
+
+@pytest.mark.parametrize("column", [Numeric("i", fill=0.0), Bucketed("i", edges=[3])])
+@pytest.mark.parametrize("text", ["NULL", r"\N"])
+def test_fit_reads_all_numbers(tmp_path: Path, text: str, column: Any) -> None:
+    for name in "ab":
+        write(tmp_path / f"{name}.csv", "i,y", "7,1")
+    bad = write(tmp_path / "c.csv", "i,y", "7,1", f"{text},0")
+    pipeline = FeaturePipeline([column], ["y"])
+    with pytest.raises(ValueError, match=f"Cannot read {bad}: .*Line: 3"):
+        pipeline.fit(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_of_many_files_the_one_with_a_bad_value_is_named(
+    tmp_path: Path, ending: str
+) -> None:
+    for day in range(9):
+        table = pa.table({"i": [1.0, 2.0], "y": [0, 2 if day == 7 else 1]})
+        path = tmp_path / f"{day}.{ending}"
+        (pa.csv.write_csv if ending == "csv" else pq.write_table)(table, path)
+    where = f"^{tmp_path / f'7.{ending}'}, Label 'y': .*2.0 .in 1 of 18 rows"
+    pipeline = FeaturePipeline([Numeric("i")], ["y"])
+    with pytest.raises(ValueError, match=where):
+        pipeline.fit(tmp_path)
+    pipeline.fit({"i": [1.0], "y": [1]})
+    with pytest.raises(ValueError, match=where):
+        pipeline.transform(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["d/m", "m/d", "two digits", "days and times"])

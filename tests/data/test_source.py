@@ -78,8 +78,13 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_unknown_and_mixed_endings(tmp_path: Path, parquet: Path) -> None:
     (tmp_path / "rows.json").write_text("{}")
     (tmp_path / "rows.csv").write_text("a\n1\n")
-    for data in (tmp_path / "rows.json", [parquet, tmp_path / "rows.csv"]):
-        with pytest.raises(ValueError, match="Files must all end in one of"):
+    json, csv = tmp_path / "rows.json", tmp_path / "rows.csv"
+    for data, named in (
+        (json, f"{json}$"),
+        ([parquet, csv, parquet], f"{csv} beside {parquet}, {parquet}$"),
+        ([parquet, json], f"{json} beside {parquet}$"),
+    ):
+        with pytest.raises(ValueError, match=f"all end in one of .*Received: {named}"):
             read(data)
 
 
@@ -116,7 +121,7 @@ def test_csv_that_changes_its_mind_is_text(tmp_path: Path) -> None:
     pipeline = FeaturePipeline([Categorical("a")]).fit(path)
     assert pipeline.vocabulary("a")["value"].to_pylist() == ["1", "x"]
     pipeline.fit({"a": [1, 2]})
-    error = f"{path}: column 'a' must hold integers. Received: 'x' in row 30001"
+    error = f"{path}: column 'a' must hold integers. Received: 'x' in row 30000"
     with pytest.raises(ValueError, match=error):
         pipeline.transform(path)
 

@@ -3,13 +3,16 @@
 import copy
 import pickle
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from recsys.retrieval.search import top_k
-from recsys.serving import ExactIndex, FaissIndex, index_recall, load_index
+from recsys.serving.exact_index import ExactIndex
+from recsys.serving.faiss_index import FaissIndex
+from recsys.serving.index import index_recall, load_index
 from tests.close import close
 
 rng = np.random.default_rng(0)
@@ -179,6 +182,23 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
 def test_an_index_refuses_what_are_no_vectors(call, error):
     with pytest.raises(ValueError, match=error):
         call()
+
+
+def test_a_file_of_another_kind_is_not_replaced(build, tmp_path):
+    index = build(ITEMS[:50])
+    model = tmp_path / "model.keras"
+    with zipfile.ZipFile(model, "w") as file:
+        file.writestr("config.json", "{}")
+    log = tmp_path / "log.parquet"
+    log.write_bytes(b"PAR1")
+    for path in (model, log):
+        before = path.read_bytes()
+        with pytest.raises(FileExistsError, match=f"{path} must be a new file, or"):
+            index.save(path)
+        assert path.read_bytes() == before
+    index.save(tmp_path / "index")
+    index.save(tmp_path / "index")
+    assert len(load_index(tmp_path / "index")) == 50
 
 
 def test_a_file_of_another_kind_is_no_index(tmp_path):

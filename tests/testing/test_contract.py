@@ -8,11 +8,12 @@ import pytest
 from keras import ops
 
 from recsys import Field, Task
-from recsys.inputs import FieldEmbedder
-from recsys.layers import predict
-from recsys.testing import check_model, contract
+from recsys.inputs.embedder import FieldEmbedder
+from recsys.layers.heads import predict
+from recsys.testing import contract
+from recsys.testing.contract import check_model
 from recsys.testing.subject import Subject
-from recsys.train import Model
+from recsys.train.model import Model
 
 
 class BesideRows(keras.layers.Layer):

@@ -76,6 +76,14 @@ def test_onnx_names_the_extra_it_needs(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("there", ["file", "folder"])
+@pytest.mark.parametrize("verbose", [True, False])
+def test_an_export_says_where_it_is(verbose, tmp_path, capfd):
+    model = next(each for each in zoo.ENTRIES if each.name == "lr").build()
+    model.export(tmp_path / "model", verbose=verbose)
+    said = f"Exported lr to {tmp_path / 'model'}\n" if verbose else ""
+    assert capfd.readouterr().out == said
+
+
 def test_an_export_replaces_nothing_of_another_kind(tmp_path, there):
     (entry,) = (entry for entry in zoo.ENTRIES if entry.name == "lr")
     path = tmp_path / "mine"

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from recsys import Field, Task, metrics
 from recsys.data import Categorical, FeaturePipeline
-from recsys.inputs import FieldEmbedder
+from recsys.inputs.embedder import FieldEmbedder
 from recsys.layers.heads import PredictLayer, predict
 from recsys.layers.mlp import Tower
 from recsys.match.youtube_dnn import youtube_dnn
@@ -357,6 +357,19 @@ def test_batches_have_the_forms_that_arrays_have(two, x, y, source):
 
 
 @pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("listed", ["columns", "labels", "both"])
+def test_lists_in_a_batch_are_arrays(one, x, y, listed):
+    columns = {name: value.tolist() for name, value in x.items()}
+    batch = (x if listed == "labels" else columns, y if listed == "columns" else [*y])
+    weights = one.get_weights()
+    (loss,) = one.fit((batch for _ in range(1)), verbose=0).history["loss"]
+    one.set_weights(weights)
+    assert one.evaluate((batch for _ in range(1)), verbose=0) is not None
+    close(loss, one.fit(x, y, N, shuffle=False, verbose=0).history["loss"][0])
+    many = one.predict(columns for _ in range(2))
+    np.testing.assert_array_equal(many, np.tile(one.predict(x), (2, 1)))
+
+
 def test_a_generator_is_read_once(one, x, y):
     def batches():
         return (batch for batch in _cuts((x, y["b_task"])))
@@ -400,7 +413,10 @@ def test_labels_and_weights_beside_batches_are_refused(one, x, y, source):
 BATCHES = {
     "no dict": (lambda x, y: (x["u"], y), r"A batch must be.*\('ndarray', 'ndarray'"),
     "four parts": (lambda x, y: (x, y, y, y), "A batch must be.*'ndarray', 'ndarray'"),
-    "no label": (lambda x, y: (x,), "This model is trained on labels"),
+    "no label": (
+        lambda x, y: (x,),
+        "Labels of .* must be given, as y or in each",
+    ),
     "no column": (lambda x, y: ({"u": x["u"]}, y), "Column 'past' is missing"),
     "more labels": (
         lambda x, y: (x, np.tile(y, 2)),

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import ops
 
 from recsys import Field, Task, create_model, load_model, metrics
-from recsys.inputs import FieldEmbedder
+from recsys.inputs.embedder import FieldEmbedder
 from recsys.layers.heads import PredictLayer, predict
 from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower
@@ -312,7 +312,7 @@ def test_class_weights_that_are_none(x, y):
         (lambda y: {**y, "b_task": y["b_task"] + 1}, "'b_task' must be 0, 1, or NaN"),
         (lambda y: {**y, "b_task": y["b_task"] * 0.5}, "Received: 0.5"),
         (lambda y: {**y, "b_task": y["b_task"].astype(str)}, "must be numbers"),
-        (lambda y: None, "trained on labels"),
+        (lambda y: None, "Labels of .* must be given, as y or .*Received: none"),
     ],
 )
 def test_wrong_labels(x, y, labels, error):

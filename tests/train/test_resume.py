@@ -183,6 +183,35 @@ def test_what_stopped_early_has_ended(tmp_path):
     _same(again, first)
 
 
+def test_fewer_epochs_than_a_stopped_run_has_begun_are_refused(tmp_path):
+    pipeline = _pipeline(["click"])
+    with pytest.raises(Stopped):
+        _run("memory", pipeline, Stop(1, 2), Resume(tmp_path, 2), seed=3)
+    with pytest.raises(
+        ValueError, match="in epoch 2 after 2 steps. Received: epochs=1"
+    ):
+        _run("memory", pipeline, Resume(tmp_path), seed=3, epochs=1)
+    whole = _run("memory", pipeline, seed=3, epochs=2)
+    _same(_run("memory", pipeline, Resume(tmp_path), seed=3, epochs=2), whole)
+
+
+class Enough(keras.callbacks.Callback):
+    """Ends a training in the middle of an epoch, as `TerminateOnNaN` does."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training |= int(self.model.optimizer.iterations) == STEPS + 4
+
+
+def test_a_run_killed_after_it_stopped_in_an_epoch_ends_there(tmp_path):
+    pipeline = _pipeline(["click"])
+    whole = _run("memory", pipeline, Enough(), seed=3)
+    with pytest.raises(Stopped):  # before the epoch has ended
+        _run("memory", pipeline, Enough(), Stop(1), Resume(tmp_path, 2), seed=3)
+    newest = sorted(tmp_path.glob("*"))[-1]
+    assert newest.name == "epoch-00001-step-000000004.npz"
+    _same(_run("memory", pipeline, Enough(), Resume(tmp_path, 2), seed=3), whole)
+
+
 @pytest.mark.parametrize("kind", ["arrays", "memory", "streamed"])
 def test_epoch_by_epoch_over_files_is_epoch_by_epoch(kind, tmp_path):
     """One epoch, save, load, go on: shuffled, with the seed that the file has."""
@@ -200,6 +229,22 @@ def test_epoch_by_epoch_over_files_is_epoch_by_epoch(kind, tmp_path):
         keras.utils.set_random_seed(turn + 100)
         model = load_model(path)
         x, y, options = _data(kind, pipeline)
+    for mine, yours in zip(model.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(mine, yours, err_msg=mine.path)
+
+
+def test_a_seeded_order_goes_on_with_the_epoch_that_is_next(tmp_path):
+    pipeline = _pipeline(["click"])
+
+    def data():
+        return pipeline.dataset(_rows(), BATCH, shuffle=True, seed=3)
+
+    whole, model = _model(pipeline), _model(pipeline)
+    whole.fit(data(), epochs=2, verbose=0)
+    model.fit(data(), verbose=0)
+    model.save(tmp_path / "model.keras")
+    model = load_model(tmp_path / "model.keras")
+    model.fit(data(), initial_epoch=1, epochs=2, verbose=0)
     for mine, yours in zip(model.variables, whole.variables, strict=True):
         np.testing.assert_array_equal(mine, yours, err_msg=mine.path)
 
@@ -403,18 +448,30 @@ def test_what_cannot_resume_is_refused(tmp_path):
             pipeline.dataset(_rows(), BATCH, seed=3).take(2),
             callbacks=[Resume(tmp_path)],
         )
-    with pytest.raises(ValueError, match="with the variable .*Received"):
+    with pytest.raises(ValueError, match="the data 1/like: none. Received: TensorS"):
         other = _pipeline()
         _run("memory", other, Resume(tmp_path), seed=3)
     x, y, _ = _data("arrays", pipeline)
     weights = np.ones(ROWS)
     for kind, what, change in (
-        ("memory", "the data .*90, 16.*90, 17", {"batch_size": 17}),
+        (
+            "memory",
+            "the data rows, and rows of a batch: 90, 16. .*: 90, 17$",
+            {"batch_size": 17},
+        ),
         ("memory", "the data .*90, 16.*89, 16", {"rows": ROWS - 1}),
         ("arrays", "the data .*90, 16.*90, 17", {"batch_size": 17}),
-        ("arrays", "the data .*Received: .*2", {"sample_weight": weights}),
+        (
+            "arrays",
+            "the data 2: none. Received: TensorSpec",
+            {"sample_weight": weights},
+        ),
         ("memory", "the data .*checksum of some rows", {"change": 3}),
-        ("arrays", "the layer, .*Tower.*Received: .*Tower", {"dropout": 0.3}),
+        (
+            "arrays",
+            r"the layer \d+ \(Tower\) dropout_rate: 0.2. Received: 0.3$",
+            {"dropout": 0.3},
+        ),
         ("arrays", "so far .*1 whole.*initial_epoch=2", {"initial_epoch": 2}),
     ):
         folder = tmp_path / kind
@@ -436,9 +493,15 @@ def test_what_cannot_resume_is_refused(tmp_path):
     _run("arrays", pipeline, Resume(tmp_path / "loss"), epochs=1)
     model = _model(pipeline)
     model.compile({"embedding": "adagrad", "default": "adam"}, "mse")
-    with pytest.raises(ValueError, match="with the (loss|variable)"):
+    with pytest.raises(
+        ValueError, match="with the loss .*crossentropy.* Received: .*mse"
+    ):
         x, y, options = _data("arrays", pipeline)
         model.fit(x, y, callbacks=[Resume(tmp_path / "loss")], epochs=2, **options)
+    generated = ((x, y) for _ in range(100))
+    with pytest.raises(ValueError, match="that can be read again. Received: a gene"):
+        folder = Resume(tmp_path / "generated")
+        _model(pipeline).fit(generated, steps_per_epoch=2, callbacks=[folder])
     with pytest.raises(ValueError, match="fit needs no steps_per_epoch"):
         _run("memory", pipeline, Resume(tmp_path), seed=3, steps_per_epoch=2)
     with pytest.raises(ValueError, match="fit needs one callback that resumes"):
@@ -470,18 +533,30 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
             model.fit(data, **options)
 
     ordered = [pipeline.dataset(_rows(), BATCH, shuffle=s) for s in (False, True)]
+    ordered.append(pipeline.dataset(_rows(), BATCH, shuffle=True, streaming=True))
     for name, first, then, what in (
         (
             "a",
             {},
             {"adam": {"beta_1": 0.5}},
-            "optimizer's .*beta_1', 0.9.*0.5",
+            "optimizer's .*beta_1: 0.9. Received: 0.5$",
         ),
-        ("b", {}, {"adam": {"clipnorm": 0.5}}, "optimizer's .*clipnorm', None.*0.5"),
-        ("c", {"classes": [1, 2]}, {"classes": [1, 3]}, "the data .*1, 2.0.*1, 3.0"),
-        ("d", {"classes": [1, 2]}, {}, "the data .*Received: None"),
+        (
+            "b",
+            {},
+            {"adam": {"clipnorm": 0.5}},
+            "optimizer's .*clipnorm: None. Received: 0.5$",
+        ),
+        (
+            "c",
+            {"classes": [1, 2]},
+            {"classes": [1, 3]},
+            "the data class_weight: {0: 1.0, 1: 2.0}. .*1: 3.0}$",
+        ),
+        ("d", {"classes": [1, 2]}, {}, "the data class_weight.*Received: none$"),
         ("e", {"data": ordered[0]}, {"data": ordered[1]}, "as they are.*shuffled"),
         ("f", {"data": ordered[1]}, {"data": ordered[0]}, "shuffled.*as they are"),
+        ("g", {"data": ordered[1]}, {"data": ordered[2]}, "in memory.*on disk"),
     ):
         run(name, **first)
         with pytest.raises(ValueError, match=what):

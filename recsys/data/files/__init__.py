@@ -46,8 +46,11 @@ def read_files(
     elif files and all(file.endswith(CSV) for file in files):
         legs, types = read_csv(files, connection, columns)
     else:
+        of_kind = [[f for f in files if f.endswith(kind)] for kind in (PARQUET, CSV)]
+        most = max(of_kind, key=len)
+        others = [file for file in files if file not in most]
         raise ValueError(
             f"Files must all end in one of {PARQUET}, or all in one of {CSV}. "
-            f"Received: {named(files)}"
+            f"Received: {named(others)}" + (f" beside {named(most)}" if most else "")
         )
     return one_table(legs, types, columns), zoned(types)

@@ -62,13 +62,17 @@ LOOKS: Sequence[tuple[str, dt.DataType]] = (
 )
 
 
-TEXT, WIDE = 2 ** len(LOOKS), 2 ** (len(LOOKS) + 1)
+TEXT, WIDE, POINT = (2 ** (len(LOOKS) + more) for more in range(3))
 
 
 # What a type that `fit` saw holds, and how its values may look.
-HOLDS = {"int64": ("integers", (1, 1 | WIDE, 2)), "boolean": ("true or false", (4,))}
+HOLDS = {
+    "int64": ("integers", (1, 1 | WIDE, 2, 2 | POINT)),
+    "boolean": ("true or false", (4,)),
+}
 
 
+WITH_POINT = r"\d\.0*\s*$"
 A_LOOK = r"(?i)^\s*[\-.0-9tfn]"  # how all that are no text begin
 
 
@@ -119,7 +123,7 @@ def _looked_at(
         if name not in texts
     }
     types: dict[str, dt.DataType] = dict.fromkeys(texts, dt.string)
-    wide, mixed = [], []
+    wide, integers, pointed = [], [], []
     if looks:
         with naming([file]):
             found = connection.to_pyarrow(table.aggregate(**looks)).to_pylist()[0]
@@ -129,8 +133,10 @@ def _looked_at(
                 continue
             types[name] = _type_of(look)
             wide += [name] if look and look & WIDE else []
-            mixed += [name] if look and look & TEXT and look & 1 else []
-    return Leg([file], table, {name: types[name] for name in here}, wide, mixed)
+            integers += [name] if look and look & 1 else []
+            pointed += [name] if look and look & POINT else []
+    of_names = {name: types[name] for name in here}
+    return Leg([file], table, of_names, wide, integers, pointed)
 
 
 def _is_flag(text: Any) -> Any:
@@ -148,7 +154,12 @@ def _look(text: Any) -> Any:
         (text.re_search(integer), TEXT),  # ids of 64 bits without a sign, or more
         (~text.re_search(A_LOOK), TEXT),
         *(
-            (text.re_search(pattern) & text.try_cast(dtype).notnull(), 2**place)
+            (
+                text.re_search(pattern) & text.try_cast(dtype).notnull(),
+                text.re_search(WITH_POINT).ifelse(2 | POINT, 2)
+                if dtype.is_floating()
+                else 2**place,
+            )
             for place, (pattern, dtype) in enumerate(others, 1)
         ),
         else_=TEXT,
@@ -177,7 +188,7 @@ def _refuse_texts(legs: Sequence[Leg], name: str, wanted: str, connection: Any) 
         for found in odd.to_pylist():
             raise ValueError(
                 f"{leg.files[0]}: column {name!r} must hold {what}. Received: "
-                f"{found['text']!r} in row {found['row'] + 1}"
+                f"{found['text']!r} in row {found['row']}"
             )
 
 

@@ -32,14 +32,16 @@ class Leg:
         table: Their rows.
         types: Types of the columns that will be read; null of those without values.
         wide: Those of them with integers that a double does not hold.
-        mixed: Those of them that are text, some of which looks like integers.
+        integers: Those of them with integers as one writes them.
+        pointed: Those of them with integers written with a point, as 7.0.
     """
 
     files: Sequence[str]
     table: Any
     types: Types
     wide: Collection[str] = ()
-    mixed: Collection[str] = ()
+    integers: Collection[str] = ()
+    pointed: Collection[str] = ()
 
 
 def runs(
@@ -115,13 +117,15 @@ def _common_of(name: str, legs: Sequence[Leg], text: bool) -> dt.DataType:
     for leg in legs:
         types.setdefault(leg.types[name], leg)
     if text and dt.string in types:
-        mixed = [leg for leg in legs if name in leg.mixed]
-        if mixed and dt.float64 in types:
+        whole = [leg.files[0] for leg in legs if name in leg.integers]
+        pointed = [leg.files[0] for leg in legs if name in leg.pointed]
+        if len({*whole, *pointed}) > 1 and whole and pointed:
+            other = next((file for file in pointed if file != whole[0]), pointed[0])
+            one = next(file for file in whole if file != other)
             raise ValueError(
                 f"Column {name!r}: integers must be written alike in all files where "
-                "one has text, or 7 and 7.0 would be two values. Received: text and "
-                f"integers in {mixed[0].files[0]}, numbers with a point in "
-                f"{types[dt.float64].files[0]}"
+                "one has text, or 7 and 7.0 would be two values. Received: integers in "
+                f"{one}, integers with a point in {other}"
             )
         return dt.string
     found = common_type(types)
