@@ -23,7 +23,7 @@ import recsys
 from recsys.data import FeaturePipeline
 from recsys.data.synthetic import click_log
 from recsys.rank.din import din
-from recsys.serving.exact_index import ExactIndex
+from recsys.serving import ExactIndex
 from recsys.train.callbacks import Resume
 
 THREADS, MOST_GROWTH = 8, 0.05

@@ -30,7 +30,7 @@ from recsys.cli.demo_data import (
     Events,
     Films,
     Ids,
-    Queries,
+    Watchers,
     queries,
 )
 from recsys.cli.report import Block, Chart, Grid, Heading, Lists, Text, write_html
@@ -55,7 +55,7 @@ console = Console()
 
 def match(
     films: Films, pipeline: FeaturePipeline
-) -> tuple[MatchModel, Any, dict[str, dict[str, float]], Queries]:
+) -> tuple[MatchModel, Any, dict[str, dict[str, float]], Watchers]:
     """Trains `youtube_dnn`; compares it with the most popular films."""
     train, choose = films.of(TRAIN), films.of(CHOOSE)
     fields = pipeline.fields(dim=32)
@@ -70,7 +70,7 @@ def match(
     validation = queries(films, pipeline, train, choose)
     best = {"mode": "max", "patience": 2, "restore_best_weights": True}
     history = model.fit(
-        pipeline.dataset(films.rows(train), 512, shuffle=True, seed=0),
+        pipeline.dataset(films.joined(train), 512, shuffle=True, seed=0),
         epochs=8,
         callbacks=[
             CatalogueMetrics(
@@ -105,7 +105,7 @@ def rank(
     films: Films, pipeline: FeaturePipeline, seed: int
 ) -> tuple[Model, Any, dict[str, dict[str, float]]]:
     """Trains `din`; compares it with logistic regression on the two ids."""
-    log = films.rows(films.events)
+    log = films.joined(films.events)
     train, choose, test = (
         pipeline.dataset(
             films.labelled(films.of(part), seed=seed + part),
@@ -149,7 +149,7 @@ def recommend(
     pipeline: FeaturePipeline,
     candidates: MatchModel,
     ranker: Model,
-    test: Queries,
+    test: Watchers,
 ) -> list[Lists]:
     """Match, then rank, for three users: what they watched and should watch next."""
     many = np.array([len(relevant) for relevant in test.relevant])
@@ -165,7 +165,7 @@ def recommend(
         test.users[chosen], test.time[chosen], found, strict=True
     ):
         pairs = Events(np.full_like(ids, user), raw[ids], np.full_like(ids, start))
-        rows = pipeline.transform(films.rows(pairs), events=films.rows(before))
+        rows = pipeline.transform(films.joined(pairs), events=films.joined(before))
         score = ranker.predict(rows, batch_size=1024, verbose=0)[:, 0]
         best = raw[ids[np.argsort(-score, kind="stable")[:SHOWN]]]
         past = before.where(before.user == user)
@@ -229,7 +229,7 @@ def run(folder: Path, seed: int = 0) -> None:
         labels=["watched"],
         groups={"user": "user_id"},
     )
-    pipeline.fit(films.rows(films.of(TRAIN), watched=1.0))
+    pipeline.fit(films.joined(films.of(TRAIN), watched=1.0))
 
     console.rule("Match: youtube_dnn")
     candidates, match_history, match_scores, test = match(films, pipeline)

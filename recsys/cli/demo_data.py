@@ -60,7 +60,9 @@ class Films:
         """The events of some parts."""
         return self.events.where(np.isin(self.part, parts))
 
-    def rows(self, events: Events, watched: float | NDArray[Any] | None = None) -> Any:
+    def joined(
+        self, events: Events, watched: float | NDArray[Any] | None = None
+    ) -> Any:
         """Events joined with what is known of their users and films."""
         user = self.users.take(np.searchsorted(self.user_ids, events.user))
         item = self.items.take(np.searchsorted(self.item_ids, events.item))
@@ -85,7 +87,7 @@ class Films:
             np.concatenate([events.item, item]),
             np.concatenate([events.time, np.repeat(events.time, NEGATIVES)]),
         )
-        return self.rows(rows, np.repeat([1.0, 0.0], [len(events.user), len(user)]))
+        return self.joined(rows, np.repeat([1.0, 0.0], [len(events.user), len(user)]))
 
     def names(self, items: Ids) -> list[str]:
         """Titles and years."""
@@ -99,7 +101,7 @@ class Films:
 
 
 @dataclass(frozen=True)
-class Queries:
+class Watchers:
     """Users at the end of some events, and what they watched next.
 
     Args:
@@ -119,7 +121,7 @@ class Queries:
 
 def queries(
     films: Films, pipeline: FeaturePipeline, before: Events, after: Events
-) -> Queries:
+) -> Watchers:
     """One query for each user with events before and after the cut.
 
     Films that the vocabulary does not know have id 1: they are part of what should
@@ -130,9 +132,11 @@ def queries(
     ids[words["value"].to_numpy()] = words["id"].to_numpy()
     users = np.intersect1d(before.user, after.user)
     start = np.array([after.time[after.user == user].min() for user in users])
-    rows = films.rows(Events(users, np.repeat(films.item_ids[0], len(users)), start))
-    columns = pipeline.transform(rows, events=films.rows(before), columns=USER_COLUMNS)
-    return Queries(
+    rows = films.joined(Events(users, np.repeat(films.item_ids[0], len(users)), start))
+    columns = pipeline.transform(
+        rows, events=films.joined(before), columns=USER_COLUMNS
+    )
+    return Watchers(
         users,
         start,
         as_columns(columns),

@@ -14,7 +14,7 @@ from rich.text import Text as Cell
 
 import recsys
 from recsys import metrics
-from recsys.cli.parts import Part, by_task, evaluate, names_of
+from recsys.cli.parts import Findings, by_task, evaluate, names_of
 from recsys.cli.predictions import Column, Predictions, check_files, read
 from recsys.cli.report import Block, Grid, Heading, Plot, Text, write_html
 from recsys.metrics.named import sigmoid
@@ -100,7 +100,7 @@ def run(
         write_html(html_path, title, [*blocks, made])
 
 
-def show(part: Part, calibrated: bool, intervals: bool) -> list[Block]:
+def show(part: Findings, calibrated: bool, intervals: bool) -> list[Block]:
     """The tables and plots of one task."""
     titles = _titles(part.files)
     within = ["95 % interval"] if intervals else []
@@ -150,7 +150,7 @@ def show(part: Part, calibrated: bool, intervals: bool) -> list[Block]:
     return [*blocks, *_plots(part, titles, calibrated)]
 
 
-def _plots(part: Part, titles: Sequence[str], calibrated: bool) -> list[Block]:
+def _plots(part: Findings, titles: Sequence[str], calibrated: bool) -> list[Block]:
     calibration, gain = {}, {}
     for title, file in zip(titles, part.files, strict=True):
         weight = file.weight
@@ -174,7 +174,7 @@ def _plots(part: Part, titles: Sequence[str], calibrated: bool) -> list[Block]:
     return plots
 
 
-def across(parts: Sequence[Part]) -> list[Block]:
+def across(parts: Sequence[Findings]) -> list[Block]:
     """Means over tasks, of the first file."""
     rows = []
     for name in parts[0].values:
@@ -186,7 +186,7 @@ def across(parts: Sequence[Part]) -> list[Block]:
     return [Heading("Means over tasks"), Grid(header, rows)]
 
 
-def _of_tasks(parts: Sequence[Part], name: str) -> metrics.Breakdown:
+def _of_tasks(parts: Sequence[Findings], name: str) -> metrics.Breakdown:
     values, weights = {}, {}
     for part in parts:
         file = part.files[0]
@@ -197,7 +197,7 @@ def _of_tasks(parts: Sequence[Part], name: str) -> metrics.Breakdown:
 
 
 def as_json(
-    paths: Sequence[Path], parts: Sequence[Part], resamples: int, seed: int
+    paths: Sequence[Path], parts: Sequence[Findings], resamples: int, seed: int
 ) -> dict[str, Any]:
     """All numbers; undefined ones are null."""
     tasks = {}

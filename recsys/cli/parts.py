@@ -43,7 +43,7 @@ ALL_ROWS = "all rows"
 
 
 @dataclass(frozen=True)
-class Part:
+class Findings:
     """What is found of the rows of one task.
 
     Attributes:
@@ -80,7 +80,7 @@ def evaluate(
     names: Sequence[str],
     resamples: int,
     seed: int,
-) -> Part:
+) -> Findings:
     """Computes the metrics of one task, in one file or in several of the same rows."""
     draws = [
         metrics.bootstrap(
@@ -110,7 +110,7 @@ def evaluate(
                     metric, f.label, f.score, by=f.domain, **f.rows()
                 )
                 domains.setdefault(each, []).append(table)
-    return Part(name, files, values, skipped, paired, domains)
+    return Findings(name, files, values, skipped, paired, domains)
 
 
 def by_task(files: Sequence[Predictions]) -> Iterator[tuple[str, list[Predictions]]]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.data.history import Windows
-from recsys.data.layout import KINDS, Part, Slot, apart, fill, packed_room
+from recsys.data.layout import KINDS, Selection, Slot, apart, fill, packed_room
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -214,7 +214,7 @@ def on_disk(
 
 def batches(
     blocks: "tf.data.Dataset",
-    part: Part,
+    part: Selection,
     *,
     num_rows: int,
     batch_size: int,
@@ -261,7 +261,7 @@ def batches(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _arrange(columns: dict[str, Any], part: Part) -> Any:
+def _arrange(columns: dict[str, Any], part: Selection) -> Any:
     """From the columns of a batch to what Keras reads."""
     y = {label.name: columns.pop(label.name) for label in part.labels}
     if not y:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.data.fitted import Fitted
-from recsys.data.layout import Part
+from recsys.data.layout import Selection
 from recsys.data.preparation import Preparation
 from recsys.data.raw import families, log1p
 from recsys.data.source import Source
@@ -41,13 +41,13 @@ def learn(
         ValueError: If a column is missing, of a wrong type or has values that the
             schema does not allow.
     """
-    part = Part.of(schema)
+    part = Selection.of(schema)
     alone = Preparation(schema, Fitted({}, {}, {}, {}), part)
     table = alone.settled(source.table, run)
     fitted = Fitted(families(table, schema), {}, {}, {})
     preparation = Preparation(schema, fitted, part)
     report("Checking the data")
-    rows = preparation.rows(table)
+    rows = preparation.typed_rows(table)
     num_rows = preparation.check(rows, run, source)
 
     owners = [
@@ -59,8 +59,8 @@ def learn(
     for column in owners:
         report(f"Counting the values of {column.name}")
         # An expression of one column, since Ibis takes its time for many.
-        alone = Preparation(schema, fitted, Part(schema, [column]))
-        values, total = alone.rows(table), num_rows
+        alone = Preparation(schema, fitted, Selection(schema, [column]))
+        values, total = alone.typed_rows(table), num_rows
         if isinstance(column, MultiValue):
             values = alone.values(values, column)
             total = run(values.aggregate(total=values.count()))["total"][0].as_py()

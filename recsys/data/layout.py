@@ -33,7 +33,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Part:
+class Selection:
     """What is to be made of a schema: all of it, or a part.
 
     Args:
@@ -51,7 +51,7 @@ class Part:
     groups: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, schema: Schema, labels: bool = True) -> "Part":
+    def of(cls, schema: Schema, labels: bool = True) -> "Selection":
         """Returns all of a schema, or all that is there when labels are not known."""
         if labels or not schema.labels:
             weight = schema.sample_weight

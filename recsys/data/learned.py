@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.data.fitted import Fitted
-from recsys.data.layout import Part
+from recsys.data.layout import Selection
 from recsys.data.progress import working
 from recsys.data.reader import FINGERPRINT, as_arrow, as_columns
 from recsys.data.storage import read_pipeline, write_pipeline
@@ -201,10 +201,10 @@ class Learned:
         if events is not None:
             log = open_source(events, connection, read)
         if columns is not None:
-            part = Part(self.schema, made)
+            part = Selection(self.schema, made)
         else:
             raw = {label.source for label in self.schema.labels}
-            part = Part.of(self.schema, labels=bool(raw & {*source.table.columns}))
+            part = Selection.of(self.schema, labels=bool(raw & {*source.table.columns}))
         preparation = Preparation(self.schema, fitted, part)
         histories = [c for c in part.columns if isinstance(c, History)]
         both = source if log is None else source.beside(log)
@@ -215,7 +215,7 @@ class Learned:
             if log is not None:
                 source.check_zones(log, [h.time for h in histories], run)
                 beside = preparation.settled(beside, run, raw)
-            rows = preparation.rows(table, log=log is None)
+            rows = preparation.typed_rows(table, log=log is None)
             if connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
             num_rows = preparation.check(rows, run, source)

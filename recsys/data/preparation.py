@@ -56,7 +56,8 @@ class Preparation(Values):
 
     Args:
         schema: The columns, labels and groups.
-        fitted: What `fit` learned; `check`, `rows` and `values` use `families` only.
+        fitted: What `fit` learned; `check`, `typed_rows` and `values` use its
+            `families` only.
         part: Which of the columns, labels and groups are to be made.
     """
 
@@ -122,7 +123,7 @@ class Preparation(Values):
             types.setdefault(self.part.sample_weight, "float64")
         return types
 
-    def rows(self, table: Any, log: bool = False) -> Any:
+    def typed_rows(self, table: Any, log: bool = False) -> Any:
         """Returns the raw columns, checked and cast, and the number of each row.
 
         Args:
@@ -155,7 +156,7 @@ class Preparation(Values):
         """Returns the number of rows; values that are not allowed are an error.
 
         Args:
-            rows: Table as `rows` returns it.
+            rows: Table as `typed_rows` returns it.
             run: Evaluates an Ibis table.
             source: Where they come from; the error then says of which file.
 
@@ -191,7 +192,7 @@ class Preparation(Values):
         """The first of several files that breaks a rule by itself, if one does."""
         for file in source.files if len(source.files) > 1 else ():
             with suppress(ValueError):  # alone it may be of other types
-                bad, *_ = self._rules(self.rows(source.alone(file)))[who]
+                bad, *_ = self._rules(self.typed_rows(source.alone(file)))[who]
                 if run(bad.as_table().aggregate(n=bad.sum()))["n"][0].as_py():
                     return [file]
         return []
@@ -203,8 +204,8 @@ class Preparation(Values):
         In place of histories it has what `Windows.of` wants of the rows.
 
         Args:
-            rows: Table as `rows` returns it.
-            log: As in `rows`.
+            rows: Table as `typed_rows` returns it.
+            log: As in `typed_rows`.
         """
         columns: dict[str, Column] = {c.name: c for c in self.part.columns}
         histories = [c for c in columns.values() if isinstance(c, History)]
@@ -241,7 +242,7 @@ class Preparation(Values):
         """Returns what `Windows.of` wants of events that are not the rows.
 
         Args:
-            rows: Table as `rows` returns it.
+            rows: Table as `typed_rows` returns it.
             table: The raw event log.
             history: A column of the part.
         """

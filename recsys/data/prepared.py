@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.data.history import Windows
-from recsys.data.layout import ROW, Part, by_row, fill, packed_room, room
+from recsys.data.layout import ROW, Selection, by_row, fill, packed_room, room
 from recsys.data.source import Source
 from recsys.data.writing import temporary_folder
 from recsys.feature.schema.history import History
@@ -22,7 +22,7 @@ from recsys.feature.schema.history import History
 class Prepared:
     """Checked data, and the expressions of the model input made from it."""
 
-    part: Part
+    part: Selection
     num_rows: int
     source: "Source"
     expression: Any

@@ -25,7 +25,7 @@ def split_by_time(
         shares: Share of each part, in order; they sum to 1.
 
     Returns:
-        Part of each event, `(rows,)`.
+        Selection of each event, `(rows,)`.
 
     Raises:
         ValueError: If the lengths differ, or the shares are no shares.
@@ -73,7 +73,7 @@ def split_by_ratio(
         seed: Of the order.
 
     Returns:
-        Part of each event, `(rows,)`.
+        Selection of each event, `(rows,)`.
 
     Raises:
         ValueError: As `split_by_time`.
@@ -101,7 +101,7 @@ def leave_one_out(
         num_parts: 3, or 2 without validation.
 
     Returns:
-        Part of each event, `(rows,)`.
+        Selection of each event, `(rows,)`.
 
     Raises:
         ValueError: If the lengths differ, or there are less than two parts.

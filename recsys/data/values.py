@@ -7,7 +7,7 @@ import ibis
 
 from recsys.data.fitted import Fitted
 from recsys.data.history import EVENT, TIME, USER, key
-from recsys.data.layout import ROW, Part
+from recsys.data.layout import ROW, Selection
 from recsys.data.raw import (
     CATEGORIES,
     as_number,
@@ -40,7 +40,7 @@ _ONE_ID = (Categorical, Hashed, Bucketed)
 class Values:
     """Makes expressions of columns, of a schema and what `fit` learned."""
 
-    def __init__(self, schema: Schema, fitted: Fitted, part: Part) -> None:
+    def __init__(self, schema: Schema, fitted: Fitted, part: Selection) -> None:
         self.schema = schema
         self.fitted = fitted
         self.part = part

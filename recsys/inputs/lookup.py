@@ -146,7 +146,7 @@ class Lookup:
         """
         return self.vector(self._other(field, dim, initializer), table)
 
-    def rows(
+    def lookup_values(
         self, field: Field, table: str, dim: int, initializer: Any = None
     ) -> Tensor:
         """As `lookup`, but several values stay apart: `(batch, length, dim)`."""

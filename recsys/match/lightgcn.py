@@ -66,7 +66,7 @@ class GraphLoss(MatchLoss):
 
         self._graph = graph
 
-    def rows(
+    def row_losses(
         self,
         user: Tensor,
         item: Tensor,

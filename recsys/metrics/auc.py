@@ -3,7 +3,7 @@
 from numpy.typing import ArrayLike
 
 from recsys.metrics.pairs import count_pairs
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 
 def auc(

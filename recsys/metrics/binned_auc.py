@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.codes import sum_by
 from recsys.metrics.pairs import check_binary
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 LIMIT = 20.0
 """Logits beyond it on either side are in the outermost bins."""

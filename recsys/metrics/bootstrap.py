@@ -14,7 +14,7 @@ from recsys.metrics.log_loss import losses_of_probabilities
 from recsys.metrics.named import OF_QUERIES, TOP_K, NamedMetric
 from recsys.metrics.normalized_entropy import relative_to_entropy
 from recsys.metrics.queries import judge
-from recsys.metrics.rows import Rows, valid_rows
+from recsys.metrics.scored import Scored, valid_rows
 
 Floats = NDArray[np.float64]
 OfCounts = Callable[[Floats], float]
@@ -72,7 +72,7 @@ def bootstrap(
     order = np.argsort(rows.score, kind="stable")
     label, score, weight, group = rows
     group = None if group is None else group[order]
-    rows = Rows(label[order], score[order], weight[order], group)
+    rows = Scored(label[order], score[order], weight[order], group)
     if rows.group is None:
         units, unit = len(rows.label), order
     else:
@@ -121,7 +121,7 @@ def p_value(differences: Floats) -> float:
     return float(min(2 * (less + 1) / (len(others) + 1), 1.0))
 
 
-def _prepare(metric: NamedMetric, rows: Rows, unit: Any, units: int) -> OfCounts:
+def _prepare(metric: NamedMetric, rows: Scored, unit: Any, units: int) -> OfCounts:
     """Returns the metric as a function of how often each unit is there."""
     label, score, weight, group = rows
     if metric.base in ("gauc", *TOP_K):
@@ -157,7 +157,7 @@ def _prepare(metric: NamedMetric, rows: Rows, unit: Any, units: int) -> OfCounts
     return of_counts
 
 
-def _mean_of_groups(metric: NamedMetric, rows: Rows) -> OfCounts:
+def _mean_of_groups(metric: NamedMetric, rows: Scored) -> OfCounts:
     label, score, weight, group = rows
     given = {"groups": group, "sample_weight": weight}
     if metric.base == "gauc":

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 
 class Breakdown(NamedTuple):

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.codes import first_of_each, score_codes
 from recsys.metrics.pairs import check_binary
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 
 class Gain(NamedTuple):

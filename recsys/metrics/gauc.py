@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.pairs import count_pairs
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 WeightBy = Literal["impressions", "clicks", "uniform"]
 

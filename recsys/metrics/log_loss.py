@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recsys.metrics.probability import check_unit_interval
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 
 def log_loss(

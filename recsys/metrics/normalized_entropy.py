@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from recsys.metrics.log_loss import log_loss
 from recsys.metrics.probability import check_unit_interval
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 
 def normalized_entropy(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.metrics.codes import first_of_each, group_codes, score_codes
-from recsys.metrics.rows import Rows
+from recsys.metrics.scored import Scored
 
 
 class Pairs(NamedTuple):
@@ -45,7 +45,7 @@ def check_binary(label: NDArray[Any]) -> NDArray[np.bool_]:
     return positive
 
 
-def count_pairs(rows: Rows) -> Pairs:
+def count_pairs(rows: Scored) -> Pairs:
     """Counts ordered pairs inside each group, with one sort of all rows.
 
     Group, score and label make one 64-bit key. Sorting keys is several times faster

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.metrics.rows import Rows, valid_rows
+from recsys.metrics.scored import Scored, valid_rows
 
 
 def probability_rows(
@@ -13,7 +13,7 @@ def probability_rows(
     y_prob: ArrayLike,
     sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
-) -> Rows:
+) -> Scored:
     """As `valid_rows`, with labels and scores as float64 in [0, 1].
 
     Raises:
@@ -23,7 +23,7 @@ def probability_rows(
     y, p = label.astype(np.float64), score.astype(np.float64)
     check_unit_interval("y_true", y)
     check_unit_interval("y_prob", p, "; logits must pass a sigmoid first")
-    return Rows(y, p, weight, group)
+    return Scored(y, p, weight, group)
 
 
 def check_unit_interval(name: str, values: NDArray[Any], hint: str = "") -> None:

@@ -10,7 +10,7 @@ from recsys.feature._arrays import as_numbers
 from recsys.metrics.codes import first_of_each, group_codes, score_codes, sum_by
 from recsys.metrics.lists import check_k
 from recsys.metrics.relevance import Relevance, Relevant, place_in_query
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 Ties = Literal["expected", "pessimistic"]
 Empty = Literal["skip", "zero"]

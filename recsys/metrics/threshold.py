@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsys.metrics.pairs import check_binary
-from recsys.metrics.rows import valid_rows
+from recsys.metrics.scored import valid_rows
 
 
 def accuracy(

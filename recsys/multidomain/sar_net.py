@@ -27,7 +27,7 @@ from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
 from recsys.layers.masking import masked_softmax
 from recsys.layers.mlp import as_shapes
-from recsys.layers.rows import mean_of_rows
+from recsys.layers.row_means import mean_of_rows
 from recsys.layers.scalar_experts import LEAST, MOST, DebiasExperts
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -279,7 +279,9 @@ def sar_net(
         if own:
             here = [places[field.emb] for field in own]
             inputs.append(concat([embed([field]).concat() for field in here]))
-            steps = [embed.rows(field, "embedding_", field.dim) for field in own]
+            steps = [
+                embed.lookup_values(field, "embedding_", field.dim) for field in own
+            ]
             inputs.append(concat(steps))
         attend = CrossScenarioAttention(
             attention_hidden_units,

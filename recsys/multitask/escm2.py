@@ -18,7 +18,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.losses import LossLayer
-from recsys.layers.rows import mean_of_rows
+from recsys.layers.row_means import mean_of_rows
 from recsys.multitask.esmm import check_entire_space, entire_space, towers
 from recsys.train.factory import factory
 from recsys.train.model import Model

@@ -22,7 +22,7 @@ from recsys.layers.interaction.expert import InteractionExpert
 from recsys.layers.losses import LossLayer
 from recsys.layers.mask_embedding import MaskEmbedding
 from recsys.layers.mlp import Tower
-from recsys.layers.rows import mean_of_rows
+from recsys.layers.row_means import mean_of_rows
 from recsys.rank.gwpfm import field_groups
 from recsys.train.factory import factory
 from recsys.train.losses import AugmentedBinaryCrossentropy

@@ -142,7 +142,7 @@ def can(
         weights = embed.lookup(
             weigher, "embedding_coaction_weights__", unit.num_weights, small
         )
-        p = embed.rows(weighed, "embedding_coaction_input__", units[0], small)
+        p = embed.lookup_values(weighed, "embedding_coaction_input__", units[0], small)
         if weighed.belong == "history":
             parts.append(unit([weights, p], valid=valid[weighed.group]))
         else:

@@ -23,7 +23,7 @@ from recsys.layers.interaction.cross import Cross, CrossStack
 from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower, as_shapes
 from recsys.layers.normalization import dropout, layer_norm
-from recsys.layers.rows import mean_of_rows
+from recsys.layers.row_means import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Shape, Tensor, Weights

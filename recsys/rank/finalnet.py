@@ -22,7 +22,7 @@ from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower
 from recsys.layers.normalization import batch_norm, dropout
-from recsys.layers.rows import mean_of_rows
+from recsys.layers.row_means import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Activation, Shape, Tensor, Weights

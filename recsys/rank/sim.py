@@ -23,7 +23,7 @@ from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.mlp import Tower
-from recsys.layers.rows import mean_of_rows
+from recsys.layers.row_means import mean_of_rows
 from recsys.layers.search import TopSteps
 from recsys.layers.table import Embedding
 from recsys.train.factory import factory

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.train.rows import Needs
+from recsys.train.feeding import Reads
 
 Through = Callable[[int, Any], tuple[Any, ...]]
 """Returns a batch, given its number, as Keras takes it, once it is checked."""
@@ -104,23 +104,23 @@ def loader(loader: Any, who: str, through: Through) -> Any:
     return checked
 
 
-def like(spec: Any, needs: Needs) -> Any:
+def like(spec: Any, reads: Reads) -> Any:
     """Returns arrays as a dataset makes them, of no rows unless their numbers differ.
 
     Those that are known and differ are an error before the step is traced.
     """
     shapes = [getattr(each, "shape", None) for each in keras.tree.flatten(spec)]
     known = {shape[0] for shape in shapes if shape is not None and shape.rank}
-    return _zeros(spec, needs, len(known) > 1 and None not in known)
+    return _zeros(spec, reads, len(known) > 1 and None not in known)
 
 
-def _zeros(spec: Any, needs: Needs, with_rows: bool, name: str = "") -> Any:
+def _zeros(spec: Any, reads: Reads, with_rows: bool, name: str = "") -> Any:
     """Returns zeros; axes of unknown length have what the model wants."""
     if isinstance(spec, Mapping):
-        return {key: _zeros(s, needs, with_rows, key) for key, s in spec.items()}
+        return {key: _zeros(s, reads, with_rows, key) for key, s in spec.items()}
     if isinstance(spec, (list, tuple)):
-        return tuple(_zeros(each, needs, with_rows) for each in spec)
-    column = needs.columns.get(name) or needs.of_losses.get(name)
+        return tuple(_zeros(each, reads, with_rows) for each in spec)
+    column = reads.columns.get(name) or reads.of_losses.get(name)
     if type(spec).__name__ != "TensorSpec":
         if column is not None:
             raise ValueError(

@@ -24,7 +24,7 @@ LARGEST = float(np.finfo("float32").max)
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSpec:
     """What one input of a model must look like.
 
     Attributes:
@@ -40,19 +40,21 @@ class Column:
     least: int = 0
 
 
-def columns_of(model: keras.Model) -> dict[str, Column]:
+def columns_of(model: keras.Model) -> dict[str, ColumnSpec]:
     """Reads the columns of a functional model from its graph."""
     return _described(model, model.input)
 
 
-def columns_of_catalogue(model: keras.Model, catalogue: Catalogue) -> dict[str, Column]:
+def columns_of_catalogue(
+    model: keras.Model, catalogue: Catalogue
+) -> dict[str, ColumnSpec]:
     """Reads from the graph what the columns of a model's catalogue must look like."""
     (node,) = nodes(catalogue)
     by_name = dict.fromkeys(catalogue.values)
     return _described(model, keras.tree.pack_sequence_as(by_name, node.outputs))
 
 
-def _described(model: keras.Model, tensors: Mapping[str, Any]) -> dict[str, Column]:
+def _described(model: keras.Model, tensors: Mapping[str, Any]) -> dict[str, ColumnSpec]:
     """Describes columns by the layers of a model that read their tensors."""
     names = {place(tensor): name for name, tensor in tensors.items()}
     sizes: dict[str, int] = {}
@@ -69,7 +71,7 @@ def _described(model: keras.Model, tensors: Mapping[str, Any]) -> dict[str, Colu
         if name not in sizes and keras.backend.is_int_dtype(tensor.dtype):
             sizes[name], least[name] = 2**31, -(2**31)
     return {
-        name: Column(
+        name: ColumnSpec(
             name, tuple(tensor.shape[1:]), sizes.get(name, 0), least.get(name, 0)
         )
         for name, tensor in tensors.items()
@@ -94,7 +96,7 @@ def _readers(
                 yield names[origin], node.arguments.kwargs
 
 
-def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
+def check_columns(columns: Mapping[str, ColumnSpec], x: Mapping[str, Any]) -> None:
     """Checks a batch or a whole set of rows.
 
     Args:
@@ -122,7 +124,7 @@ def check_columns(columns: Mapping[str, Column], x: Mapping[str, Any]) -> None:
         _check_values(column, value)
 
 
-def _check_shape(column: Column, value: np.ndarray[Any, Any]) -> None:
+def _check_shape(column: ColumnSpec, value: np.ndarray[Any, Any]) -> None:
     if column.shape is None:
         return
     got = value.shape[1:]
@@ -138,7 +140,7 @@ def _check_shape(column: Column, value: np.ndarray[Any, Any]) -> None:
         )
 
 
-def _check_values(column: Column, value: np.ndarray[Any, Any]) -> None:
+def _check_values(column: ColumnSpec, value: np.ndarray[Any, Any]) -> None:
     def refuse(wanted: str, bad: np.ndarray[Any, Any]) -> None:
         at = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(

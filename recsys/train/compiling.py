@@ -17,7 +17,7 @@ from recsys.train import balance as balances
 from recsys.train import optimizers, routing, task_metrics
 from recsys.train._keras import OwnModel, exempt_from_decay, maker
 from recsys.train.balance.base import Balance, Recorded
-from recsys.train.columns import Column, all_layers, columns_of
+from recsys.train.columns import ColumnSpec, all_layers, columns_of
 from recsys.train.optimizers.choice import warn_if_slow
 from recsys.types import Loss
 
@@ -48,7 +48,7 @@ class Plan:
     def groups(self) -> set[str]:
         """The columns that metrics and losses group rows by."""
         of = [*self.losses.values(), *(entry.metric for entry in self.metrics)]
-        return {name for each in of for name in routing.columns_of(each).values()}
+        return {name for each in of for name in routing.needed_columns(each).values()}
 
 
 class Compiled(OwnModel):
@@ -75,7 +75,7 @@ class Compiled(OwnModel):
         return self._plan.balance
 
     @property
-    def columns(self) -> dict[str, Column]:
+    def columns(self) -> dict[str, ColumnSpec]:
         """The columns the model reads."""
         return columns_of(self)
 

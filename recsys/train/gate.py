@@ -25,7 +25,7 @@ from recsys.feature._constraints import (
     checked,
 )
 from recsys.protocols import Checked
-from recsys.train import feed, graph, routing, rows
+from recsys.train import feed, feeding, graph, routing
 from recsys.train.batches import (
     LookedAt,
     each_of,
@@ -39,7 +39,7 @@ from recsys.train.batches import (
     to_numpy,
     without_lists,
 )
-from recsys.train.rows import Needs
+from recsys.train.feeding import Reads
 
 _CONSTRAINTS: dict[str, Constraint] = {
     **dict.fromkeys(("epochs", "initial_epoch"), Integer(0)),
@@ -86,7 +86,7 @@ def arguments(who: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def prepared(
     who: str,
-    needs: Needs,
+    reads: Reads,
     *parts: Any,
     batches: bool = True,
     validate: bool = True,
@@ -96,7 +96,7 @@ def prepared(
 
     Args:
         who: The method that was called, for errors.
-        needs: What the model needs of them.
+        reads: What the model reads of them.
         *parts: `x`, columns by name, a frame, or what makes batches; labels, as
             `routing.labels_by_output` takes them, or a frame; sample weights, one
             array, or one by task.
@@ -114,12 +114,12 @@ def prepared(
             f"Received: {len(parts)} parts"
         )
     x, y, sample_weight = (*parts, None, None)[:3]
-    rows.check_fingerprint(needs.fingerprints, x)
+    feeding.check_fingerprint(reads.fingerprints, x)
     if is_frame(x):
-        given = rows.checked(needs, x, y, sample_weight, for_loss=for_loss)
+        given = feeding.checked(reads, x, y, sample_weight, for_loss=for_loss)
         if not given.count:
             raise no_rows(who)
-        return rows.as_fed(needs, given)
+        return feeding.as_fed(reads, given)
     if not (batches and makes_batches(x)):
         makers = ", a tf.data.Dataset, a PyDataset, a DataLoader or a generator"
         raise ValueError(
@@ -136,26 +136,26 @@ def prepared(
     def look(number: int, given: Any) -> None:
         if validate:
             try:
-                _check(needs, [*map(to_numpy, parts_of(given))], for_loss)
+                _check(reads, [*map(to_numpy, parts_of(given))], for_loss)
             except ValueError as error:
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
     def through(number: int, given: Any) -> tuple[Any, ...]:
         parts = [*map(without_lists, parts_of(given))]
         look(number, parts)
-        return _as_read(needs, parts, for_loss)
+        return _as_read(reads, parts, for_loss)
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:
             raise no_rows(who)
-        _check(needs, parts_of(like(x.element_spec, needs)), for_loss)
+        _check(reads, parts_of(like(x.element_spec, reads)), for_loss)
         source = x
         known = isinstance(x, Checked)
-        if validate and not (known and _labels_are_read(needs, x.element_spec)):
-            source = graph.looked_at(x, needs, look, for_loss)
+        if validate and not (known and _labels_are_read(reads, x.element_spec)):
+            source = graph.looked_at(x, reads, look, for_loss)
         spec = parts_of(x.element_spec)[0]
-        if any(_is_of_other_rank(spec[n], c.shape) for n, c in needs.columns.items()):
-            source = source.map(lambda *batch: _in_ranks(needs, batch))
+        if any(_is_of_other_rank(spec[n], c.shape) for n, c in reads.columns.items()):
+            source = source.map(lambda *batch: _in_ranks(reads, batch))
     elif isinstance(x, keras.utils.PyDataset):
         if x.num_batches == 0:
             raise no_rows(who)
@@ -173,9 +173,9 @@ def prepared(
     return (source,)
 
 
-def _labels_are_read(needs: Needs, spec: Any) -> bool:
+def _labels_are_read(reads: Reads, spec: Any) -> bool:
     """Whether there are none that nothing but a check looks at."""
-    return not (needs.positives and isinstance(spec, tuple))
+    return not (reads.positives and isinstance(spec, tuple))
 
 
 def refuse_passes(who: str, x: Any, arguments: Mapping[str, Any]) -> None:
@@ -226,37 +226,37 @@ def plainly() -> Iterator[None]:
         raise ValueError(found[1]) from error
 
 
-def _check(needs: Needs, parts: Sequence[Any], for_loss: bool) -> None:
+def _check(reads: Reads, parts: Sequence[Any], for_loss: bool) -> None:
     if not 1 <= len(parts) <= 3 or not isinstance(parts[0], Mapping):
         raise ValueError(
             "A batch must be a dict of columns by name, or a tuple that begins with "
             "one, (x, y) or (x, y, sample_weight). "
             f"Received: {tuple(type(part).__name__ for part in parts)}"
         )
-    rows.checked(needs, *parts, for_loss=for_loss)
+    feeding.checked(reads, *parts, for_loss=for_loss)
 
 
-def _as_read(needs: Needs, parts: Sequence[Any], for_loss: bool) -> tuple[Any, ...]:
+def _as_read(reads: Reads, parts: Sequence[Any], for_loss: bool) -> tuple[Any, ...]:
     """A batch as Keras takes it: what is read, and labels of several tasks by name."""
     x, *others = parts
     if isinstance(x, Mapping):
-        names = {*needs.columns}
+        names = {*reads.columns}
         if for_loss:
-            names |= {*needs.groups, *needs.of_losses}
+            names |= {*reads.groups, *reads.of_losses}
         x = {name: value for name, value in x.items() if name in names}
-        x = _in_rank(needs, x)
+        x = _in_rank(reads, x)
     if others and isinstance(others[0], (list, tuple)):
-        others[0] = routing.labels_of_tasks(others[0], needs.heads)
+        others[0] = routing.labels_of_tasks(others[0], reads.heads)
     while others and others[-1] is None:
         del others[-1]
     return x, *others
 
 
-def _in_rank(needs: Needs, x: Mapping[str, Any]) -> dict[str, Any]:
+def _in_rank(reads: Reads, x: Mapping[str, Any]) -> dict[str, Any]:
     """Columns in the rank of the model's inputs: of two ranks, Keras takes one only."""
     found = {**x}
-    for name in needs.columns.keys() & x.keys():
-        value, shape = x[name], needs.columns[name].shape
+    for name in reads.columns.keys() & x.keys():
+        value, shape = x[name], reads.columns[name].shape
         if _is_of_other_rank(value, shape):
             to = (-1, *(shape or ()))
             mine = hasattr(value, "reshape")
@@ -264,9 +264,9 @@ def _in_rank(needs: Needs, x: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _in_ranks(needs: Needs, batch: tuple[Any, ...]) -> Any:
+def _in_ranks(reads: Reads, batch: tuple[Any, ...]) -> Any:
     """The same of a batch of a dataset."""
-    batch = (_in_rank(needs, batch[0]), *batch[1:])
+    batch = (_in_rank(reads, batch[0]), *batch[1:])
     return batch if batch[1:] else batch[0]
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.layers.heads import PredictLayer
 from recsys.train import routing
-from recsys.train.columns import LARGEST, Column
-from recsys.train.rows import Needs
+from recsys.train.columns import LARGEST, ColumnSpec
+from recsys.train.feeding import Reads
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def looked_at(
     dataset: "tf.data.Dataset",
-    needs: Needs,
+    reads: Reads,
     look: Callable[[int, Any], None],
     for_loss: bool,
 ) -> "tf.data.Dataset":
@@ -26,15 +26,15 @@ def looked_at(
 
     Args:
         dataset: Of `x`, `(x, y)` or `(x, y, sample_weight)`.
-        needs: What the model needs of them.
+        reads: What the model reads of them.
         look: Raises if a batch is not right, given its number and its arrays.
         for_loss: Whether there is more to be done than to predict.
     """
     import tensorflow as tf
 
-    names = {*needs.columns}
+    names = {*reads.columns}
     if for_loss:
-        names |= {*needs.groups, *needs.of_losses}
+        names |= {*reads.groups, *reads.of_losses}
 
     def through(number: Any, batch: Any) -> Any:
         x, *others = batch if isinstance(batch, tuple) else (batch,)
@@ -50,7 +50,7 @@ def looked_at(
             return True
 
         if all(each.shape[1:].is_fully_defined() for each in tensors):
-            right = _of_one_length(tensors) & _fits(needs, *parts)
+            right = _of_one_length(tensors) & _fits(reads, *parts)
             tf.cond(right, lambda: True, ask)
         else:
             ask()
@@ -71,11 +71,11 @@ def _of_one_length(tensors: Iterable[Any]) -> Any:
     return tf.reduce_all(rows == rows[0])
 
 
-def _fits(needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None) -> Any:
+def _fits(reads: Reads, x: Mapping[str, Any], y: Any = None, weight: Any = None) -> Any:
     """Whether columns, labels and weights are right; may be false where they are."""
     import tensorflow as tf
 
-    columns = {**needs.of_losses, **needs.columns}
+    columns = {**reads.of_losses, **reads.columns}
     kinds: dict[Any, list[str]] = {}
     for name in x.keys() & columns.keys():
         kinds.setdefault((x[name].dtype, columns[name].ids > 0), []).append(name)
@@ -83,13 +83,13 @@ def _fits(needs: Needs, x: Mapping[str, Any], y: Any = None, weight: Any = None)
         _columns_fit([columns[name] for name in names], [x[name] for name in names])
         for names in kinds.values()
     ]
-    labels = routing.labels_of_tasks(y, needs.heads)
+    labels = routing.labels_of_tasks(y, reads.heads)
     labels = {name: _exact(label) for name, label in labels.items()}
-    found += [_labels_fit(labels, name, needs.heads[name]) for name in labels]
-    if needs.positives:
+    found += [_labels_fit(labels, name, reads.heads[name]) for name in labels]
+    if reads.positives:
         found += [tf.reduce_all(each == 1) for each in tf.nest.flatten(y)]
     weights = [each for each in tf.nest.flatten(weight) if each is not None]
-    weights += [x[name] for name in needs.weights if name in x]
+    weights += [x[name] for name in reads.weights if name in x]
     for each in map(_exact, weights):
         found.append(tf.reduce_all((each >= 0) & _is_small(each)))
     return tf.reduce_all(found)
@@ -109,7 +109,7 @@ def _is_small(values: Any) -> Any:
     return tf.abs(_exact(values)) <= LARGEST
 
 
-def _columns_fit(columns: Sequence[Column], values: Sequence[Any]) -> Any:
+def _columns_fit(columns: Sequence[ColumnSpec], values: Sequence[Any]) -> Any:
     """Whether columns of one type, all ids or all numbers, hold what they should.
 
     One or two operations read a column, and copy none.

@@ -13,12 +13,12 @@ from recsys.protocols import Bounded, Continued, Ordered
 from recsys.saving import saved
 from recsys.train import batches, class_weights, feed, gate, resume
 from recsys.train._keras import asked_by_fit, maker
-from recsys.train.columns import Column
+from recsys.train.columns import ColumnSpec
 from recsys.train.compiling import Plan
+from recsys.train.feeding import Reads
 from recsys.train.files import Stored
 from recsys.train.names import check_names
 from recsys.train.order import Epochs, ModelOrder
-from recsys.train.rows import Needs
 
 
 @saved
@@ -316,16 +316,16 @@ class Model(Stored):
     def _prepared(self, who: str, *parts: Any, **options: Any) -> tuple[Any, ...]:
         """Returns columns, labels and weights as Keras takes them, after checks."""
         metrics = {entry.name: entry.metric for entry in self._plan.metrics}
-        reads: dict[str, Any] = {}
+        shapes: dict[str, Any] = {}
         for layer in self._loss_layers():
-            reads |= layer.reads
+            shapes |= layer.reads
         weights = (layer.sample_weight for layer in self._loss_layers())
-        needs = Needs(
+        reads = Reads(
             columns=self.columns,
             heads=self.heads,
             losses=self._plan.losses,
             groups=self._plan.groups,
-            of_losses={n: Column(n, shape, 0) for n, shape in reads.items()},
+            of_losses={n: ColumnSpec(n, shape, 0) for n, shape in shapes.items()},
             weights={name for name in weights if name is not None},
             positives=self._of_positives
             and not (self._plan.losses or self._plan.metrics),
@@ -336,4 +336,4 @@ class Model(Stored):
             },
             fingerprints=self.fingerprints,
         )
-        return gate.prepared(who, needs, *parts, **options)
+        return gate.prepared(who, reads, *parts, **options)

@@ -127,7 +127,7 @@ def takes_logits(loss_or_metric: Loss | keras.metrics.Metric) -> bool:
     return bool(own)
 
 
-def columns_of(loss_or_metric: Any) -> dict[str, str]:
+def needed_columns(loss_or_metric: Any) -> dict[str, str]:
     """Columns of `x` that a loss or metric is given, by argument."""
     of = loss_or_metric
     columns = {

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.data.reader import as_columns
 from recsys.feature._arrays import as_numbers
 from recsys.retrieval.search import top_k, top_k_of_scores
+from recsys.train.feeding import check_fingerprint
 from recsys.train.match_model import MatchModel
-from recsys.train.rows import check_fingerprint
 from recsys.train.seen import check_rows
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from recsys.layers.normalization import for_xla
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.exact import RowMetric
 from recsys.metrics.streaming.sums import SumMetric
 from recsys.protocols import LogitsApart
 from recsys.train import routing
@@ -144,7 +144,7 @@ class Stepping(Compiled):
             if isinstance(metric, (RowMetric, SumMetric)):
                 seen = routing.second_of_two(seen, heads[name], of_logits)
             seen = ops.stop_gradient(seen)
-            more = {key: x[c] for key, c in routing.columns_of(metric).items()}
+            more = {key: x[c] for key, c in routing.needed_columns(metric).items()}
             metric.update_state(
                 labels[name],
                 None if apart else seen,

@@ -104,7 +104,9 @@ def test_the_whole_job(films, request, tmp_path, capsys):
     assert "Watched last" in printed and "Film" in printed
 
     pipeline = FeaturePipeline.load(folder / "pipeline")
-    rows = pipeline.transform(films.rows(films.of(2)), events=films.rows(films.events))
+    rows = pipeline.transform(
+        films.joined(films.of(2)), events=films.joined(films.events)
+    )
     assert load_model(folder / "rank.keras").predict(rows, verbose=0).shape[1] == 1
     ids, _ = load_model(folder / "match.keras").recommend(rows, k=3)
     assert ids.min() >= 2

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from recsys import metrics
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.exact import RowMetric
 from recsys.train import balance, losses
 from tests.feature.test_constraints import bad_values
 

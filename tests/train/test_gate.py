@@ -15,8 +15,8 @@ from recsys.inputs.embedder import FieldEmbedder
 from recsys.layers.heads import PredictLayer, predict
 from recsys.layers.mlp import Tower
 from recsys.match.youtube_dnn import youtube_dnn
-from recsys.train import gate, rows
-from recsys.train.columns import Column
+from recsys.train import feeding, gate
+from recsys.train.columns import ColumnSpec
 from recsys.train.model import Model
 from tests import zoo
 from tests.close import close
@@ -482,8 +482,8 @@ def test_batches_that_are_right_do_not_ask_numpy(two, x, y, monkeypatch):
         asked.append(args)
         return checked(*args, **kwargs)
 
-    checked = rows.checked
-    monkeypatch.setattr(rows, "checked", seen)
+    checked = feeding.checked
+    monkeypatch.setattr(feeding, "checked", seen)
     two.fit(_as_tensors((x, y, {"a_task": y["b_task"]})), verbose=0)
     assert len(asked) == 1  # for the form
 
@@ -497,12 +497,12 @@ def test_the_graph_refuses_what_numpy_does():
     rng = np.random.default_rng(0)
     tasks = [A, CLASSES, COUNT, Task("number", "regression")]
     model = _model(*tasks, loss=None)
-    needs = rows.Needs(
+    reads = feeding.Reads(
         columns=model.columns,
         heads=model.heads,
         losses=[],
         groups=set(),
-        of_losses={"w": Column("w", (), 0)},
+        of_losses={"w": ColumnSpec("w", (), 0)},
         weights={"w"},
         positives=False,
         capacities={},
@@ -531,17 +531,17 @@ def test_the_graph_refuses_what_numpy_does():
         }
         parts = x, y, array(4, odd=next(odd))
         try:
-            rows.checked(needs, *parts, for_loss=True)
+            feeding.checked(reads, *parts, for_loss=True)
             wanted = None
         except ValueError as error:
             wanted = str(error)
         given = tf.data.Dataset.from_tensors(parts)
         if wanted is None:
-            assert len(list(*gate.prepared("fit", needs, given))) == 1
+            assert len(list(*gate.prepared("fit", reads, given))) == 1
             continue
         refusals += 1
         with pytest.raises(tf.errors.InvalidArgumentError) as found:
-            list(*gate.prepared("fit", needs, given))
+            list(*gate.prepared("fit", reads, given))
         assert f"ValueError: fit, batch 0: {wanted}" in str(found.value)
     assert 15 < refusals < 55
 
@@ -551,8 +551,8 @@ def test_a_batch_whose_label_lacks_the_one_it_requires_is_refused():
         "click": PredictLayer("binary", name="click"),
         "buy": PredictLayer("binary", name="buy", requires="click"),
     }
-    needs = rows.Needs(
-        {"f": Column("f", (), 0)}, heads, [], set(), {}, set(), False, {}, []
+    reads = feeding.Reads(
+        {"f": ColumnSpec("f", (), 0)}, heads, [], set(), {}, set(), False, {}, []
     )
     x = {"f": np.zeros(3)}
     for click, error in (
@@ -562,10 +562,10 @@ def test_a_batch_whose_label_lacks_the_one_it_requires_is_refused():
         y = {"click": np.array(click), "buy": np.array([0, 1, 1.0])}
         given = tf.data.Dataset.from_tensors((x, y))
         if error is None:
-            assert len(list(*gate.prepared("fit", needs, given))) == 1
+            assert len(list(*gate.prepared("fit", reads, given))) == 1
         else:
             with pytest.raises(tf.errors.InvalidArgumentError, match=error):
-                list(*gate.prepared("fit", needs, given))
+                list(*gate.prepared("fit", reads, given))
 
 
 def test_an_input_of_integers_that_are_no_ids():

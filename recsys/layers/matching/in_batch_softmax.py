@@ -79,7 +79,7 @@ class InBatchSoftmax(MatchLoss):
         """The known items too."""
         return super().reads | ({} if self.known is None else {self.known: None})
 
-    def rows(
+    def row_losses(
         self,
         user: Tensor,
         item: Tensor,

@@ -131,7 +131,7 @@ class MatchLoss(LossLayer):
         num_steps = steps[1].shape[1] if steps else 1
         ids = ops.reshape(ops.cast(ids, "int32"), (-1, num_steps))
         user, item = (ops.cast(v, "float32") for v in (user, item))
-        rows = self.rows(user, item, ids, x, training)
+        rows = self.row_losses(user, item, ids, x, training)
         return self.mean_of_items(rows, ids, x)
 
     def mean_of_items(
@@ -163,7 +163,7 @@ class MatchLoss(LossLayer):
         best = ops.one_hot(ops.argmax(scores, axis=1), interests.shape[1])
         return ops.sum(ops.expand_dims(best, 2) * interests, axis=1)
 
-    def rows(
+    def row_losses(
         self,
         user: Tensor,
         item: Tensor,

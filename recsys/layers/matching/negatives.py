@@ -50,7 +50,7 @@ class NegativesOfRows(MatchLoss):
         """The items of a row that are no negatives too."""
         return super().reads | ({} if self.unseen is None else {self.unseen: None})
 
-    def rows(
+    def row_losses(
         self,
         user: Tensor,
         item: Tensor,

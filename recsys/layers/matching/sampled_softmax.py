@@ -64,7 +64,7 @@ class SampledSoftmax(MatchLoss):
     def build(self, *_: Any) -> None:
         self.draws.build(None)
 
-    def rows(
+    def row_losses(
         self,
         user: Tensor,
         item: Tensor,
@@ -84,7 +84,7 @@ class SampledSoftmax(MatchLoss):
         """Returns the loss of each row among the vectors of ids that are drawn.
 
         Args:
-            user, item, ids: As in `rows`.
+            user, item, ids: As in `row_losses`.
             vectors_of: From the ids drawn, `(num,)`, to `(num, dim)`.
         """
         steps, ids = ids.shape[1], ops.reshape(ids, (-1,))

@@ -8,7 +8,7 @@ from recsys.feature._constraints import Integer, Number, check
 from recsys.metrics.auc import auc
 from recsys.metrics.binned_auc import BINS, LIMIT, BinnedArea, area_of_bins
 from recsys.metrics.rela_impr import rela_impr
-from recsys.metrics.streaming.rows import (
+from recsys.metrics.streaming.exact import (
     RowMetric,
     is_stub,
     is_traced,

@@ -7,7 +7,7 @@ from recsys.metrics.average_precision import (
     average_precision,
     check_interpolation,
 )
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.exact import RowMetric
 from recsys.saving import saved
 
 

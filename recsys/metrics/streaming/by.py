@@ -6,7 +6,7 @@ from typing import Any
 
 from recsys.metrics.breakdown import breakdown
 from recsys.metrics.named import NamedMetric
-from recsys.metrics.streaming.rows import RowMetric, one_of
+from recsys.metrics.streaming.exact import RowMetric, one_of
 from recsys.saving import saved
 from recsys.types import TensorLike
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from recsys.metrics.calibration import Strategy, check_bins, ece, field_ece, mce
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.exact import RowMetric
 from recsys.metrics.streaming.sums import RowSums, probability, ratio
 from recsys.saving import saved
 from recsys.types import Tensor

@@ -3,7 +3,7 @@
 from typing import Any
 
 from recsys.metrics.gauc import WeightBy, check_weight_by, gauc
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.exact import RowMetric
 from recsys.saving import saved
 
 

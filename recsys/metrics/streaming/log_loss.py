@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from recsys.metrics.streaming.rows import one_of
+from recsys.metrics.streaming.exact import one_of
 from recsys.metrics.streaming.sums import RowSums, probability
 from recsys.saving import saved
 from recsys.types import Tensor, TensorLike

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recsys.metrics.streaming.rows import is_stub, label_score_weight
+from recsys.metrics.streaming.exact import is_stub, label_score_weight
 from recsys.types import Tensor, TensorLike
 
 

@@ -12,7 +12,7 @@ from recsys.metrics.ndcg import Gain, check_gain, ndcg
 from recsys.metrics.precision import precision
 from recsys.metrics.queries import Empty, Ties
 from recsys.metrics.recall import recall
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.exact import RowMetric
 from recsys.saving import saved
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from recsys.layers.kept import Kept
 from recsys.layers.matching.match_loss import IMPOSSIBLE
-from recsys.layers.rows import weights_of_rows
+from recsys.layers.row_means import weights_of_rows
 from recsys.types import Tensor, TensorLike
 
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from recsys.feature._constraints import Maybe, Number, check
-from recsys.layers.rows import weights_of_rows
+from recsys.layers.row_means import weights_of_rows
 from recsys.saving import saved
 from recsys.types import Tensor, TensorLike
 

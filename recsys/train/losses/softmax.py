@@ -10,7 +10,7 @@ from keras import ops
 
 from recsys.feature._constraints import Integer, Number, check
 from recsys.layers.matching.match_loss import softmax_loss
-from recsys.layers.rows import mean_of_rows
+from recsys.layers.row_means import mean_of_rows
 from recsys.saving import saved
 from recsys.train.losses.pointwise import RowLoss
 from recsys.types import Tensor

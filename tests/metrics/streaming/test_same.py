@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys import metrics
-from recsys.metrics.streaming.rows import RowMetric
+from recsys.metrics.streaming.exact import RowMetric
 from tests.close import close
 
 BACKEND = keras.backend.backend()

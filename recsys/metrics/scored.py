@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from recsys.feature._arrays import as_array, as_numbers
 
 
-class Rows(NamedTuple):
+class Scored(NamedTuple):
     """The rows that count, each array `(num_rows,)`."""
 
     label: NDArray[Any]
@@ -22,7 +22,7 @@ def valid_rows(
     y_score: ArrayLike,
     sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
-) -> Rows:
+) -> Scored:
     """Flattens the columns and drops rows that do not count.
 
     A row does not count if its label is NaN (missing) or its weight is 0.
@@ -73,7 +73,7 @@ def valid_rows(
             f"y_score must not be NaN. Received: {np.isnan(score).sum()} NaN scores "
             f"in {len(score)} rows"
         )
-    return Rows(label, score, weight, group)
+    return Scored(label, score, weight, group)
 
 
 def _column(name: str, values: ArrayLike) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from recsys.data.reader import as_columns, fingerprint_of, is_frame
 from recsys.feature._arrays import as_array
 from recsys.train import routing
 from recsys.train.columns import (
-    Column,
+    ColumnSpec,
     check_columns,
     check_groups,
     check_labels,
@@ -22,7 +22,7 @@ from recsys.train.columns import (
 
 
 @dataclass(frozen=True)
-class Needs:
+class Reads:
     """What a model reads, and what its loss and metrics need besides.
 
     Attributes:
@@ -37,11 +37,11 @@ class Needs:
         fingerprints: Of the fitted pipelines whose fields the model was built from.
     """
 
-    columns: Mapping[str, Column]
+    columns: Mapping[str, ColumnSpec]
     heads: routing.Heads
     losses: Collection[str]
     groups: set[str]
-    of_losses: Mapping[str, Column]
+    of_losses: Mapping[str, ColumnSpec]
     weights: Collection[str]
     positives: bool
     capacities: Mapping[str, int]
@@ -59,12 +59,12 @@ class Rows:
 
 
 def checked(
-    needs: Needs, x: Any, y: Any = None, sample_weight: Any = None, *, for_loss: bool
+    reads: Reads, x: Any, y: Any = None, sample_weight: Any = None, *, for_loss: bool
 ) -> Rows:
     """Returns rows after checks, of a batch or of all there are.
 
     Args:
-        needs: What the model needs of them.
+        reads: What the model reads of them.
         x: Columns by name, or a frame.
         y: Labels, as `routing.labels_by_output` takes them, or a frame.
         sample_weight: One array, or one by task.
@@ -74,37 +74,37 @@ def checked(
         ValueError: If the model would not take a column, label or weight as it is.
     """
     columns = as_columns(x)
-    check_columns({**needs.columns, **(needs.of_losses if for_loss else {})}, columns)
-    count = len(columns[next(iter(needs.columns))])
+    check_columns({**reads.columns, **(reads.of_losses if for_loss else {})}, columns)
+    count = len(columns[next(iter(reads.columns))])
     if not for_loss:
         return Rows(count, columns)
-    if needs.positives and y is not None:
+    if reads.positives and y is not None:
         check_positives(as_columns(y if is_frame(y) else {"y": y}))
-    labels, weights = _labels(needs, y, sample_weight, count)
+    labels, weights = _labels(reads, y, sample_weight, count)
     if labels:
-        check_groups(needs.groups, columns, count)
-    for name in needs.weights:
+        check_groups(reads.groups, columns, count)
+    for name in reads.weights:
         check_weights(f"Column {name!r}, which weighs rows,", columns[name], count)
-    _check_capacity(needs, count)
+    _check_capacity(reads, count)
     return Rows(count, columns, labels, weights)
 
 
-def as_fed(needs: Needs, rows: Rows) -> tuple[Any, ...]:
+def as_fed(reads: Reads, rows: Rows) -> tuple[Any, ...]:
     """Returns columns, labels and weights, those that there are, as Keras takes them.
 
     Args:
-        needs: What the model needs of them.
+        reads: What the model reads of them.
         rows: What `checked` returned.
     """
-    keep = set(needs.columns)
+    keep = set(reads.columns)
     if rows.labels is not None:
-        keep |= needs.groups
+        keep |= reads.groups
     x = {
-        name: _as_input(needs.columns[name], column)
-        if name in needs.columns
+        name: _as_input(reads.columns[name], column)
+        if name in reads.columns
         else _narrow(column)
         for name, column in rows.columns.items()
-        if name in keep | needs.of_losses.keys()
+        if name in keep | reads.of_losses.keys()
     }
     y = rows.labels and {name: _upright(each) for name, each in rows.labels.items()}
     fed = (x, y) if y is not None else (x,)
@@ -126,13 +126,13 @@ def check_fingerprint(wanted: Collection[str], data: Any) -> None:
 
 
 def _labels(
-    needs: Needs, y: Any, sample_weight: Any, rows: int
+    reads: Reads, y: Any, sample_weight: Any, rows: int
 ) -> tuple[dict[str, NDArray[Any]] | None, Any]:
     """Returns labels and weights by output, `None` if there are none."""
     if y is None:
-        if needs.losses:
+        if reads.losses:
             raise ValueError(
-                f"Labels of {', '.join(map(repr, needs.losses))} must be given, as y "
+                f"Labels of {', '.join(map(repr, reads.losses))} must be given, as y "
                 "or in each batch of a dataset, (x, y). Received: none"
             )
         if sample_weight is not None:
@@ -141,13 +141,13 @@ def _labels(
                 "takes weights as a column of x. Received: y=None"
             )
         return None, None
-    names = routing.tasks(needs.heads)
+    names = routing.tasks(reads.heads)
     y = as_columns(y) if is_frame(y) else y
-    found = routing.labels_of_tasks(y, needs.heads)
+    found = routing.labels_of_tasks(y, reads.heads)
     given = y if isinstance(y, Mapping) else found  # also those of no output
-    routing.check_names("the model", [n for n in names if n in needs.losses], given)
+    routing.check_names("the model", [n for n in names if n in reads.losses], given)
     labels = as_columns(found)
-    check_labels(labels, needs.heads, rows)
+    check_labels(labels, reads.heads, rows)
     if sample_weight is None:
         return labels, None
     if not is_frame(sample_weight):
@@ -165,9 +165,9 @@ def _labels(
     return labels, {name: weights.get(name, np.ones(rows)) for name in labels}
 
 
-def _check_capacity(needs: Needs, rows: int) -> None:
+def _check_capacity(reads: Reads, rows: int) -> None:
     """Raises before the first step what an exact metric would at the end."""
-    for name, capacity in needs.capacities.items():
+    for name, capacity in reads.capacities.items():
         if rows > capacity:
             raise ValueError(
                 f"Metric {name!r} holds capacity={capacity} rows: pass a larger "
@@ -181,7 +181,7 @@ def _upright(label: NDArray[Any]) -> NDArray[Any]:
     return array[:, None] if array.ndim == 1 else array
 
 
-def _as_input(wanted: Column, column: NDArray[Any]) -> NDArray[Any]:
+def _as_input(wanted: ColumnSpec, column: NDArray[Any]) -> NDArray[Any]:
     """As the input has it; ids may have come as float64 and be above 2^24."""
     column = column.astype("int32", copy=False) if wanted.ids else _narrow(column)
     if wanted.shape is None or column.shape[1:] == wanted.shape:
