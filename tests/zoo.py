@@ -77,7 +77,7 @@ class Entry:
     def without_chance(self) -> dict[str, Any]:
         """Arguments that leave no draw: a compiler draws other numbers."""
         everything = {"min_probability": 1.0, "max_probability": 1.0}
-        still = {"position_merge": "concat", "dropout_rate": 0.0}
+        still = {"position_merge": "concat", "dropout": 0.0}
         without = {
             "adaf2m2": everything,
             "bert4rec": {"dropout": 0.0, "mask_probability": 1.0},

@@ -5,10 +5,24 @@ dot. All else is written as in a URL, byte by byte, with '>' in the place of '%'
 `will buy` is `will>20buy`. What needs none of it stays as it is.
 """
 
+import functools
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from keyword import iskeyword
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, unquote
+
+Called = TypeVar("Called", bound=Callable[..., Any])
+
+OLD_NAMES = {
+    "dropout_rate": "dropout",
+    "emd_dim": "dim",
+    "layer_num": "num_layers",
+    "num_layer": "num_layers",
+    "vocab_size": "vocabulary_size",
+}
+"""Of arguments, in version 1 and in files, with the words that took their place."""
 
 _SIGNS = ("_", "-", ">")  # no name begins with them
 _BEFORE = "0>z"  # so this goes before: it is no byte
@@ -42,3 +56,34 @@ def signature_names(names: Iterable[str]) -> dict[str, str]:
         taken.add(read.lower())
         found[name] = safe
     return found
+
+
+def new_names(
+    arguments: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns arguments by the names that are there now.
+
+    Args:
+        arguments: Some of which may have old names.
+        parameters: The names that a function takes.
+    """
+    found = {}
+    for name, value in arguments.items():
+        new = OLD_NAMES.get(name, name)
+        taken = name in parameters or new not in parameters or new in arguments
+        found[name if taken else new] = value
+    return found
+
+
+def with_old_names(call: Called) -> Called:
+    """Has a function take arguments by their old names, too, if it has any."""
+    signature = inspect.signature(call)
+    if not {*OLD_NAMES.values()} & signature.parameters.keys():
+        return call
+
+    @functools.wraps(call)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return call(*args, **new_names(kwargs, signature.parameters))
+
+    vars(called)["__signature__"] = signature  # Keras does not look behind wrappers
+    return cast(Called, called)

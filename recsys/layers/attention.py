@@ -61,7 +61,7 @@ class MultiHeadAttention(Layer):
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.dropout = dropout
-        self.dropout_layer = normalization.dropout(dropout, name="dropout")
+        self.dropout_layer = normalization.make_dropout(dropout, name="dropout")
 
     def build(self, query_shape: Shape, context_shape: Shape | None = None) -> None:
         width = query_shape[-1]

@@ -75,7 +75,7 @@ class Positioned(Layer):
         super().__init__(**kwargs)
         self.dropout = dropout
         self.scaled = scaled
-        self.drop = normalization.dropout(
+        self.drop = normalization.make_dropout(
             dropout, name="dropout", dtype=self.dtype_policy
         )
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
-from recsys.layers.normalization import dropout
+from recsys.layers.normalization import make_dropout
 from recsys.types import Activation, Shape, Tensor
 
 
@@ -173,7 +173,7 @@ class PPNet(Layer):
                 self.activations.append(activation)
                 if self.dropout:
                     self.dropouts.append(
-                        dropout(self.dropout, name=f"dropout_{t}_{i}", **same)
+                        make_dropout(self.dropout, name=f"dropout_{t}_{i}", **same)
                     )
                 below = units
 

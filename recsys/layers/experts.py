@@ -15,7 +15,7 @@ from recsys.feature._names import layer_name
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.gates import GatingNetwork
-from recsys.layers.normalization import batch_norm, dropout
+from recsys.layers.normalization import batch_norm, make_dropout
 from recsys.types import Activation, Shape, Tensor
 
 
@@ -32,7 +32,7 @@ class Experts(Layer):
         hidden_units: Sizes of the layers of each expert, one number for one layer.
         activation: See `get_activation`; parameters of it are per expert and unit.
         l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
-        dropout_rate: Fraction of units dropped in training, in [0, 1).
+        dropout: Fraction of units dropped in training, in [0, 1).
         use_bn: Whether to normalise before the activation, per expert and unit.
     Call arguments:
         inputs: `(batch, d)` for all experts, or one for each,
@@ -50,7 +50,7 @@ class Experts(Layer):
         hidden_units: int | Sequence[int],
         activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_bn: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -67,7 +67,7 @@ class Experts(Layer):
         self.hidden_units = tuple(hidden_units)
         self.activation = activation
         self.l2_reg = l2_reg
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.use_bn = use_bn
         same = {"dtype": self.dtype_policy}
         layers = range(len(self.hidden_units))
@@ -76,9 +76,9 @@ class Experts(Layer):
             get_activation(activation, name=f"activation_{i}", **same) for i in layers
         ]
         self.dropouts = [
-            dropout(dropout_rate, name=f"dropout_{i}", **same)
+            make_dropout(dropout, name=f"dropout_{i}", **same)
             for i in layers
-            if dropout_rate
+            if dropout
         ]
 
     def build(self, input_shape: Shape) -> None:
@@ -120,7 +120,7 @@ class Experts(Layer):
                 x = self.activations[i](x)
             else:  # it has parameters, or statistics, of each unit
                 x = self._by_unit(self.activations[i], x)
-            if self.dropout_rate:
+            if self.dropout:
                 x = self.dropouts[i](x, training=training)
         return ops.transpose(x, (1, 0, 2))
 

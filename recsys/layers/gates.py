@@ -26,7 +26,7 @@ class Gate(Layer):
         hidden_units: Sizes of hidden layers before the scores; the paper has none.
         activation: Of the hidden layers.
         l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
-        dropout_rate: Fraction of hidden units dropped in training, in [0, 1).
+        dropout: Fraction of hidden units dropped in training, in [0, 1).
         use_bn: Whether the hidden layers normalise.
         use_bias: Whether the scores have a bias.
         gate_dropout: Fraction of the shares dropped in training, in [0, 1); the rest
@@ -50,7 +50,7 @@ class Gate(Layer):
         hidden_units: Sequence[int] = (),
         activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_bn: bool = False,
         use_bias: bool = False,
         gate_dropout: float = 0.0,
@@ -67,13 +67,13 @@ class Gate(Layer):
         self.hidden_units = hidden_units
         self.activation = activation
         self.l2_reg = l2_reg
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.use_bn = use_bn
         self.hidden = FeedForwardLayer(
             hidden_units,
             activation,
             l2_reg,
-            dropout_rate,
+            dropout,
             use_bn,
             name="mlp",
             dtype=self.dtype_policy,
@@ -88,7 +88,7 @@ class Gate(Layer):
             name="scores",
         )
         if gate_dropout:
-            seed = random.randrange(2**31)  # as `recsys.layers.core.dropout` does
+            seed = random.randrange(2**31)  # as `make_dropout` does
             self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Shape) -> None:

@@ -24,7 +24,7 @@ class TransformerLayer(Layer):
             Default: width of the target.
         num_heads: Heads.
         dff: Width of the feed-forward part; `None` leaves it out.
-        dropout_rate: Fraction dropped in training.
+        dropout: Fraction dropped in training.
         max_len: Number of positions; default: length of the history.
         position_merge: `"sum"` or `"concat"` of behaviour and position.
     Call arguments:
@@ -40,7 +40,7 @@ class TransformerLayer(Layer):
         d_model: int | None = None,
         num_heads: int = 2,
         dff: int | None = None,
-        dropout_rate: float = 0.1,
+        dropout: float = 0.1,
         max_len: int | None = None,
         position_merge: str = "sum",
         **kwargs: Any,
@@ -50,7 +50,7 @@ class TransformerLayer(Layer):
         self.d_model = d_model
         self.num_heads = num_heads
         self.dff = dff
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.max_len = max_len
         self.position_merge = position_merge
         same = {"dtype": self.dtype_policy}
@@ -58,7 +58,7 @@ class TransformerLayer(Layer):
             position_merge, max_length=max_len, name="pos", **same
         )
         self.encoder = Encoder(
-            d_model, num_layers, num_heads, dff, dropout_rate, name="encoder", **same
+            d_model, num_layers, num_heads, dff, dropout, name="encoder", **same
         )
 
     def build(self, input_shape: Sequence[Shape]) -> None:
@@ -109,7 +109,7 @@ class TIM(Layer):
         d_model: Width of the feed-forward part, that of the query.
         num_heads: Heads.
         dff: Width inside the feed-forward part; `None` leaves it out.
-        dropout_rate: Fraction of weights dropped in training.
+        dropout: Fraction of weights dropped in training.
         max_len: Largest position; default: length of the history.
     Call arguments:
         inputs: `[query, history]`, of one width.
@@ -127,7 +127,7 @@ class TIM(Layer):
         d_model: int | None = None,
         num_heads: int = 1,
         dff: int | None = None,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         max_len: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -136,7 +136,7 @@ class TIM(Layer):
         self.d_model = d_model
         self.num_heads = num_heads
         self.dff = dff
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.max_len = max_len
         projected = (num_layers, d_model, num_heads, dff) != (1, None, 1, None)
         self.encoder = Encoder(
@@ -144,7 +144,7 @@ class TIM(Layer):
             num_layers,
             num_heads,
             dff,
-            dropout_rate,
+            dropout,
             attention_ffn=projected,
             residual=projected,
             target_aware=True,

@@ -76,7 +76,7 @@ class HSTULayer(Layer):
         self.norm_av.build((None, None, inner))
         self.w2 = keras.layers.Dense(width, use_bias=False, name="w2", **same)
         self.w2.build((None, None, inner))
-        self.drop = normalization.dropout(self.dropout, name="dropout", **same)
+        self.drop = normalization.make_dropout(self.dropout, name="dropout", **same)
         self.by_distance = self.add_weight(
             shape=(n,), initializer="uniform", name="by_distance"
         )

@@ -20,14 +20,14 @@ class MaskEmbedding(Layer):
     Args:
         num_sample: Copies of each row.
         min_probability, max_probability: Limits of p, in [0, 1].
-        emd_dim: Width of the embeddings, checked if given.
+        dim: Width of the embeddings, checked if given.
         embeddings_initializer: Of the replacing vectors, one for each feature.
     Call arguments:
         inputs: List of `(batch, dim)`, or `(batch, num_features, dim)`.
     Returns:
         Like `inputs` with `batch * num_sample` rows; the copies of a row are together.
     Raises:
-        ValueError: If the probabilities are not in order, or `emd_dim` differs.
+        ValueError: If the probabilities are not in order, or `dim` differs.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class MaskEmbedding(Layer):
         num_sample: int,
         min_probability: float = 0.1,
         max_probability: float = 0.5,
-        emd_dim: int | None = None,
+        dim: int | None = None,
         embeddings_initializer: Any = "uniform",
         **kwargs: Any,
     ) -> None:
@@ -50,7 +50,7 @@ class MaskEmbedding(Layer):
         self.num_sample = num_sample
         self.min_probability = min_probability
         self.max_probability = max_probability
-        self.emd_dim = emd_dim
+        self.dim = dim
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.seed_generator = keras.random.SeedGenerator()
 
@@ -59,10 +59,10 @@ class MaskEmbedding(Layer):
             widths = [shape[-1] for shape in input_shape]
         else:
             widths = [input_shape[-1]] * input_shape[1]
-        if self.emd_dim is not None and set(widths) != {self.emd_dim}:
+        if self.dim is not None and set(widths) != {self.dim}:
             raise ValueError(
                 f"MaskEmbedding {self.name!r}: embeddings must have width "
-                f"{self.emd_dim}. Received: widths {widths}"
+                f"{self.dim}. Received: widths {widths}"
             )
         self.widths = widths
         # One weight for all: as many draws as features, of any width.

@@ -10,14 +10,14 @@ from keras import ops
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.masking import masked_softmax
-from recsys.layers.normalization import dropout
+from recsys.layers.normalization import make_dropout
 from recsys.types import Activation, Shape, Tensor
 
 
 class MetaUnit(Layer):
     r"""An MLP of constant width with weights generated from a scenario (M2M, 3.3).
 
-        h <- f(h W_i(s) + b_i(s)),   i = 1..num_layer
+        h <- f(h W_i(s) + b_i(s)),   i = 1..num_layers
         W_i(s) = v_i + V_i s / \sqrt n,   b_i(s) = u_i + s U_i
 
     The factor 1 / \sqrt n, which keeps the size of h whatever its width, and the start
@@ -30,10 +30,10 @@ class MetaUnit(Layer):
     not, but h is multiplied by V, and what comes by s. The second is taken for a single
     vector, where it is as fast and n / k times smaller.
 
-    Parameters: `num_layer * (k + 1) * (n^2 + n)`.
+    Parameters: `num_layers * (k + 1) * (n^2 + n)`.
 
     Args:
-        num_layer: Number of layers.
+        num_layers: Number of layers.
         activation: f, see `get_activation`.
         dropout: Fraction of units dropped behind each layer in training, in [0, 1).
         l2_reg: Penalty `l2_reg * sum of squares` on V and v.
@@ -47,14 +47,14 @@ class MetaUnit(Layer):
 
     def __init__(
         self,
-        num_layer: int,
+        num_layers: int,
         activation: Activation | dict[str, Any] | None = "leaky_relu",
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_layer = num_layer
+        self.num_layers = num_layers
         self.activation = activation
         self.dropout = dropout
         self.l2_reg = l2_reg
@@ -67,7 +67,7 @@ class MetaUnit(Layer):
         # k numbers of V generate one weight: the sum over k keeps the size of s.
         unit = keras.initializers.RandomNormal
         self.layers, self.activations, self.dropouts = [], [], []
-        for i in range(self.num_layer):
+        for i in range(self.num_layers):
             self.layers.append(
                 [
                     self.add_weight(
@@ -95,7 +95,9 @@ class MetaUnit(Layer):
             activation.build(h)
             self.activations.append(activation)
             if self.dropout:
-                self.dropouts.append(dropout(self.dropout, name=f"dropout_{i}", **same))
+                self.dropouts.append(
+                    make_dropout(self.dropout, name=f"dropout_{i}", **same)
+                )
 
     def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         h, scenario = inputs
@@ -134,7 +136,7 @@ class MetaAttention(Layer):
     One meta unit serves all experts and tasks given to the layer.
 
     Args:
-        num_layer, activation, dropout, l2_reg: Of the meta unit.
+        num_layers, activation, dropout, l2_reg: Of the meta unit.
     Call arguments:
         inputs: `[experts (batch, num_experts, v), tasks (batch, num_tasks, v),
             scenario (batch, k)]`.
@@ -146,19 +148,19 @@ class MetaAttention(Layer):
 
     def __init__(
         self,
-        num_layer: int = 3,
+        num_layers: int = 3,
         activation: Activation | dict[str, Any] | None = "leaky_relu",
         dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_layer = num_layer
+        self.num_layers = num_layers
         self.activation = activation
         self.dropout = dropout
         self.l2_reg = l2_reg
         self.unit = MetaUnit(
-            num_layer,
+            num_layers,
             activation,
             dropout,
             l2_reg,
@@ -203,7 +205,7 @@ class MetaTower(Layer):
         L^j = f(MetaUnit^j(L^{j-1}; s) + L^{j-1}),   L^0 = R
 
     Args:
-        num_layer: Number of meta units.
+        num_layers: Number of meta units.
         meta_unit_depth: Layers of each.
         activation: f, also of the units.
         dropout: Fraction dropped behind each layer of a unit, in [0, 1).
@@ -218,7 +220,7 @@ class MetaTower(Layer):
 
     def __init__(
         self,
-        num_layer: int = 3,
+        num_layers: int = 3,
         meta_unit_depth: int = 3,
         activation: Activation | dict[str, Any] | None = "leaky_relu",
         dropout: float = 0.0,
@@ -226,7 +228,7 @@ class MetaTower(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_layer = num_layer
+        self.num_layers = num_layers
         self.meta_unit_depth = meta_unit_depth
         self.activation = activation
         self.dropout = dropout
@@ -236,11 +238,11 @@ class MetaTower(Layer):
             MetaUnit(
                 meta_unit_depth, activation, dropout, l2_reg, name=f"unit_{j}", **same
             )
-            for j in range(num_layer)
+            for j in range(num_layers)
         ]
         self.activations = [
             get_activation(activation, name=f"activation_{j}", **same)
-            for j in range(num_layer)
+            for j in range(num_layers)
         ]
 
     def build(self, input_shape: Sequence[Shape]) -> None:

@@ -7,7 +7,7 @@ import keras
 
 from recsys.layers.activation import Dice, get_activation
 from recsys.layers.base import Layer
-from recsys.layers.normalization import batch_norm, dropout
+from recsys.layers.normalization import batch_norm, make_dropout
 from recsys.types import Activation, Shape, Tensor
 
 
@@ -33,7 +33,7 @@ class FeedForwardLayer(Layer):
         hidden_units: Size of each layer, one number for a single layer.
         activation: See `get_activation`; a fresh one for each layer.
         l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
-        dropout_rate: Fraction of units dropped in training, in [0, 1).
+        dropout: Fraction of units dropped in training, in [0, 1).
         use_bn: Whether to normalise before the activation.
     Call arguments:
         inputs: `(batch, ..., width)`.
@@ -49,7 +49,7 @@ class FeedForwardLayer(Layer):
         hidden_units: int | Sequence[int],
         activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_bn: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -64,7 +64,7 @@ class FeedForwardLayer(Layer):
         self.hidden_units = tuple(hidden_units)
         self.activation = activation
         self.l2_reg = l2_reg
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.use_bn = use_bn
         same = {"dtype": self.dtype_policy}
         regularizer = keras.regularizers.L2(l2_reg) if l2_reg else None
@@ -84,9 +84,9 @@ class FeedForwardLayer(Layer):
             for i, _ in enumerate(self.hidden_units)
         ]
         self.dropouts = [
-            dropout(dropout_rate, name=f"dropout_{i}", **same)
+            make_dropout(dropout, name=f"dropout_{i}", **same)
             for i, _ in enumerate(self.hidden_units)
-            if dropout_rate
+            if dropout
         ]
 
     def build(self, input_shape: Shape) -> None:
@@ -114,7 +114,7 @@ class FeedForwardLayer(Layer):
                 x = self.activations[i](x, valid=valid, training=training)
             else:
                 x = self.activations[i](x)
-            if self.dropout_rate:
+            if self.dropout:
                 x = self.dropouts[i](x, training=training)
         return x
 
@@ -143,15 +143,13 @@ class Tower(FeedForwardLayer):
         hidden_units: int | Sequence[int],
         activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_bn: bool = False,
         num_logits: int = 1,
         use_bias: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            hidden_units, activation, l2_reg, dropout_rate, use_bn, **kwargs
-        )
+        super().__init__(hidden_units, activation, l2_reg, dropout, use_bn, **kwargs)
         self.num_logits = num_logits
         self.use_bias = use_bias
         self.logit = keras.layers.Dense(

@@ -91,7 +91,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         return shaped
 
 
-def dropout(rate: float, **kwargs: Any) -> Dropout:
+def make_dropout(rate: float, **kwargs: Any) -> Dropout:
     """Returns a Dropout layer that draws from a generator of its own.
 
     Without a seed Keras draws from PyTorch's global generator there, whose state no

@@ -13,7 +13,7 @@ from keras import ops
 from recsys.layers.activation import get_activation
 from recsys.layers.base import Layer
 from recsys.layers.grouped import grouped_matmul, known_or_last, members
-from recsys.layers.normalization import dropout
+from recsys.layers.normalization import make_dropout
 from recsys.types import Activation, Shape, Tensor
 
 
@@ -273,7 +273,9 @@ class StarTopologyFCN(Layer):
             self.dense.append(dense)
             self.activations.append(activation)
             if self.dropout:
-                self.dropouts.append(dropout(self.dropout, name=f"dropout_{i}", **same))
+                self.dropouts.append(
+                    make_dropout(self.dropout, name=f"dropout_{i}", **same)
+                )
 
     def call(self, inputs: Sequence[Tensor], training: bool = False) -> Tensor:
         x, ids = inputs

@@ -35,7 +35,7 @@ class StackedExtraction(Layer):
         num_streams: Number of streams.
         num_experts: Own experts of each, may be 0.
         num_shared_experts: Shared experts, may be 0.
-        hidden_units, activation, l2_reg, dropout_rate, use_bn: Of an expert.
+        hidden_units, activation, l2_reg, dropout, use_bn: Of an expert.
         use_bias: Whether gates have a bias.
         goes_on: Whether s'_0 is wanted, for another level.
     Call arguments:
@@ -55,7 +55,7 @@ class StackedExtraction(Layer):
         hidden_units: int | Sequence[int],
         activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_bn: bool = False,
         use_bias: bool = False,
         goes_on: bool = False,
@@ -75,11 +75,11 @@ class StackedExtraction(Layer):
         self.hidden_units = hidden_units
         self.activation = activation
         self.l2_reg = l2_reg
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.use_bn = use_bn
         self.use_bias = use_bias
         self.goes_on = goes_on
-        expert = (hidden_units, activation, l2_reg, dropout_rate, use_bn)
+        expert = (hidden_units, activation, l2_reg, dropout, use_bn)
         same = {"dtype": self.dtype_policy}
         if num_experts:
             number = num_streams * num_experts
@@ -208,7 +208,7 @@ class DomainTowers(Layer):
 
     Args:
         num_domain: Number of domains.
-        hidden_units, activation, l2_reg, dropout_rate, use_bn: Of a tower.
+        hidden_units, activation, l2_reg, dropout, use_bn: Of a tower.
         num_logits: Logits of a row; the classes of a multiclass task.
     Call arguments:
         inputs: `[x, domain ids (batch,)]`, x `(batch, num_domain, width)`, or
@@ -223,7 +223,7 @@ class DomainTowers(Layer):
         hidden_units: Sequence[int],
         activation: Activation | dict[str, Any] | None = "relu",
         l2_reg: float = 0.0,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_bn: bool = False,
         num_logits: int = 1,
         **kwargs: Any,
@@ -233,7 +233,7 @@ class DomainTowers(Layer):
         self.hidden_units = tuple(hidden_units)
         self.activation = activation
         self.l2_reg = l2_reg
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.use_bn = use_bn
         self.num_logits = num_logits
         if self.hidden_units:
@@ -242,7 +242,7 @@ class DomainTowers(Layer):
                 self.hidden_units,
                 activation,
                 l2_reg,
-                dropout_rate,
+                dropout,
                 use_bn,
                 name="domain_towers",
                 dtype=self.dtype_policy,

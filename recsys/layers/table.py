@@ -152,7 +152,7 @@ class DenseEmbedding(Layer):
 
     Args:
         dim: Width of the vector.
-        vocab_size: 1, or 0 for numbers that pass unembedded, as in version 1.
+        vocabulary_size: 1, or 0 for numbers that pass unembedded, as in version 1.
         embeddings_initializer: Keras name or instance.
         l2_reg: L2 penalty `l2_reg / 2 * ||vector||^2`.
         length: Numbers that have one embedding together, `sum_l x_l t_l`. Default:
@@ -164,7 +164,7 @@ class DenseEmbedding(Layer):
     Returns:
         `(batch, dim)`, of a history `(batch, steps, dim)`.
     Raises:
-        ValueError: If `vocab_size` is neither 0 nor 1.
+        ValueError: If `vocabulary_size` is neither 0 nor 1.
     Example:
     >>> DenseEmbedding(2, embeddings_initializer="ones")(np.array([3.0])).numpy()
     array([[3., 3.]], dtype=float32)
@@ -173,7 +173,7 @@ class DenseEmbedding(Layer):
     def __init__(
         self,
         dim: int,
-        vocab_size: int = 1,
+        vocabulary_size: int = 1,
         embeddings_initializer: Any = "uniform",
         l2_reg: float = 0.0,
         length: int | None = None,
@@ -181,13 +181,13 @@ class DenseEmbedding(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if vocab_size not in (0, 1):
+        if vocabulary_size not in (0, 1):
             raise ValueError(
-                f"DenseEmbedding {self.name!r}: vocab_size must be 0 or 1. "
-                f"Received: vocab_size={vocab_size!r}"
+                f"DenseEmbedding {self.name!r}: vocabulary_size must be 0 or 1. "
+                f"Received: vocabulary_size={vocabulary_size!r}"
             )
         self.dim = dim
-        self.vocab_size = vocab_size
+        self.vocabulary_size = vocabulary_size
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.l2_reg = l2_reg
         self.length = length
@@ -197,7 +197,7 @@ class DenseEmbedding(Layer):
         regularizer = self.embeddings_regularizer
         if self.l2_reg:
             regularizer = keras.regularizers.L2(self.l2_reg / 2)
-        if self.vocab_size:
+        if self.vocabulary_size:
             self.embeddings = self.add_weight(
                 shape=(self.length or 1, self.dim),
                 initializer=self.embeddings_initializer,
@@ -207,7 +207,7 @@ class DenseEmbedding(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         x = ops.cast(inputs, self.compute_dtype)
-        if not self.vocab_size:
+        if not self.vocabulary_size:
             return x if len(x.shape) > 1 else ops.expand_dims(x, -1)
         if self.length is None:
             return ops.expand_dims(x, -1) * self.embeddings[0]

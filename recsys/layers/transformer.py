@@ -27,7 +27,7 @@ class FeedForward(Layer):
     Args:
         d_model: Width of the input and output.
         dff: Width between them.
-        dropout_rate: Fraction dropped in training.
+        dropout: Fraction dropped in training.
         activation: f, a Keras name; `"gelu"` is its form with tanh.
     Call arguments:
         x: `(batch, length, d_model)`.
@@ -37,24 +37,26 @@ class FeedForward(Layer):
         Attention Is All You Need, NeurIPS 2017, eq. 2.
     """
 
+    held = {"dropout": "rate"}  # files know the layer as `dropout`
+
     def __init__(
         self,
         d_model: int,
         dff: int,
-        dropout_rate: float = 0.1,
+        dropout: float = 0.1,
         activation: str = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.d_model = d_model
         self.dff = dff
-        self.dropout_rate = dropout_rate
+        self.rate = dropout
         self.activation = activation
         same = {"dtype": self.dtype_policy}
         inner = gelu if activation == "gelu" else activation
         self.expand = keras.layers.Dense(dff, inner, name="expand", **same)
         self.contract = keras.layers.Dense(d_model, name="contract", **same)
-        self.dropout = normalization.dropout(dropout_rate, name="dropout", **same)
+        self.dropout = normalization.make_dropout(dropout, name="dropout", **same)
         self.norm = normalization.layer_norm(name="norm", **same)
 
     def build(self, x_shape: Shape) -> None:
@@ -74,7 +76,7 @@ class EncoderLayer(Layer):
         d_model: Width.
         num_heads: Heads.
         dff: Width inside the feed-forward part; `None` leaves it out.
-        dropout_rate: Fraction dropped in training, of weights and of outputs.
+        dropout: Fraction dropped in training, of weights and of outputs.
         attention_ffn, residual, target_aware: Of `CrossAttention`.
         activation: Inside the feed-forward part, a Keras name.
     Call arguments, masking and returns: as `MultiHeadAttention`.
@@ -86,7 +88,7 @@ class EncoderLayer(Layer):
         d_model: int,
         num_heads: int,
         dff: int | None = None,
-        dropout_rate: float = 0.1,
+        dropout: float = 0.1,
         attention_ffn: bool = False,
         residual: bool = True,
         target_aware: bool = False,
@@ -97,7 +99,7 @@ class EncoderLayer(Layer):
         self.d_model = d_model
         self.num_heads = num_heads
         self.dff = dff
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.attention_ffn = attention_ffn
         self.residual = residual
         self.target_aware = target_aware
@@ -108,14 +110,14 @@ class EncoderLayer(Layer):
             residual,
             target_aware,
             num_heads,
-            dropout=dropout_rate,
+            dropout=dropout,
             name="cross_attention",
             **same,
         )
         self.ffn = None
         if dff:
             self.ffn = FeedForward(
-                d_model, dff, dropout_rate, activation, name="ffn", **same
+                d_model, dff, dropout, activation, name="ffn", **same
             )
 
     def build(self, x_shape: Shape, context_shape: Shape | None = None) -> None:
@@ -159,7 +161,7 @@ class Encoder(Layer):
         num_layers: int,
         num_heads: int,
         dff: int | None,
-        dropout_rate: float = 0.1,
+        dropout: float = 0.1,
         attention_ffn: bool = True,
         residual: bool = True,
         target_aware: bool = False,
@@ -170,7 +172,7 @@ class Encoder(Layer):
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.dff = dff
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.attention_ffn = attention_ffn
         self.residual = residual
         self.target_aware = target_aware
@@ -182,7 +184,7 @@ class Encoder(Layer):
                 d_model=self.d_model or shapes[0][-1],
                 num_heads=self.num_heads,
                 dff=self.dff,
-                dropout_rate=self.dropout_rate,
+                dropout=self.dropout,
                 attention_ffn=self.attention_ffn,
                 residual=self.residual,
                 target_aware=self.target_aware,

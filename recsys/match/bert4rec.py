@@ -161,7 +161,7 @@ def bert4rec(
                 d_model=width,
                 num_heads=num_heads,
                 dff=4 * width,
-                dropout_rate=dropout,
+                dropout=dropout,
                 attention_ffn=True,
                 activation="gelu",
                 name=f"dnn_layer_{i}",

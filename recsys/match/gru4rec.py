@@ -59,7 +59,7 @@ class SessionStates(Layer):
             for i, units in enumerate(self.hidden_units)
         ]
         self.drops = [
-            normalization.dropout(dropout, name=f"dropout_{i}", **same)
+            normalization.make_dropout(dropout, name=f"dropout_{i}", **same)
             for i, _ in enumerate(self.hidden_units)
         ]
 

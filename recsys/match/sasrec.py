@@ -109,7 +109,7 @@ class CausalBlock(Layer):
             norm.build(x_shape)
             setattr(self, name, norm)
         self.drops = [
-            normalization.dropout(self.dropout, name=f"dropout_{i}", **same)
+            normalization.make_dropout(self.dropout, name=f"dropout_{i}", **same)
             for i in range(3)
         ]
 

@@ -18,7 +18,7 @@ from recsys.layers.base import Layer
 from recsys.layers.elementary import AppendOne, Stack
 from recsys.layers.masking import masked_softmax, masked_sum
 from recsys.layers.matching.cosine_contrastive import CosineContrastive
-from recsys.layers.normalization import dropout as drop
+from recsys.layers.normalization import make_dropout
 from recsys.match._towers import Towers, unit, user_id
 from recsys.train.factory import factory
 from recsys.train.match_model import MatchModel
@@ -150,7 +150,7 @@ def simplex(
             [own, history.sequence, ids, towers.item_ids], valid=history.valid
         )
     served, trained = unit(served, "unit_user"), unit(trained, "unit_trained")
-    dropped = drop(dropout, name="drop")
+    dropped = make_dropout(dropout, name="drop")
     if use_bias:
         one, beside = AppendOne(name="and_one"), keras.layers.Concatenate(name="biases")
         of_item = embed.lookup(item, "embedding_bias__", 1, "zeros")

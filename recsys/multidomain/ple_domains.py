@@ -80,7 +80,7 @@ def extraction_over_domains(
 def ple_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],
-    num_layer: int = 1,
+    num_layers: int = 1,
     num_experts: int = 2,
     num_shared_experts: int = 2,
     experts_dim: int | Sequence[int] = 64,
@@ -102,7 +102,7 @@ def ple_domains(
     Args:
         fields: Exactly one domain field of ids.
         task_list: The tasks.
-        num_layer: Number of levels.
+        num_layers: Number of levels.
         num_experts: Experts of each domain in a level, may be 0.
         num_shared_experts: Shared experts of a level, may be 0.
         experts_dim: Sizes of the layers of an expert, one number for one layer.
@@ -120,15 +120,15 @@ def ple_domains(
         ValueError: If there is no level, are no experts, or is not one domain field of
             ids.
     """
-    if num_layer < 1:
+    if num_layers < 1:
         raise ValueError(
-            f"ple_domains needs num_layer >= 1. Received: num_layer={num_layer}"
+            f"ple_domains needs num_layers >= 1. Received: num_layers={num_layers}"
         )
     return extraction_over_domains(
         "ple_domains",
         fields,
         task_list,
-        [f"dnn_level_{level}" for level in range(num_layer)],
+        [f"dnn_level_{level}" for level in range(num_layers)],
         (num_experts, num_shared_experts),
         experts_dim,
         hidden_units,

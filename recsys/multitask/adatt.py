@@ -68,7 +68,7 @@ class NativeExperts(Layer):
 def adatt(
     fields: Sequence[Field],
     task_list: Sequence[Task],
-    num_layer: int = 1,
+    num_layers: int = 1,
     num_experts: int = 2,
     num_shared_experts: int = 0,
     experts_dim: int | Sequence[int] = (128, 128),
@@ -90,7 +90,7 @@ def adatt(
     Args:
         fields: All fields.
         task_list: The tasks.
-        num_layer: Levels of experts and fusion.
+        num_layers: Levels of experts and fusion.
         num_experts: Experts of each task in a level.
         num_shared_experts: Experts of a level that no task owns. Their stream is fused
             as that of a task, in all levels but the last.
@@ -109,10 +109,10 @@ def adatt(
             name, see `check_tasks`.
     """
     check_tasks(task_list)
-    if num_layer < 1 or num_experts < 1:
+    if num_layers < 1 or num_experts < 1:
         raise ValueError(
             "adatt needs a level, and experts of each task. Received: "
-            f"num_layer={num_layer}, num_experts={num_experts}"
+            f"num_layers={num_layers}, num_experts={num_experts}"
         )
     numbers = {task.name: num_experts for task in task_list}
     if num_shared_experts:
@@ -120,7 +120,7 @@ def adatt(
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs).concat()
     streams = dict.fromkeys(numbers, x)
-    for level in range(num_layer):
+    for level in range(num_layers):
         experts = {
             name: Experts(
                 number,
@@ -135,7 +135,7 @@ def adatt(
         }
         fused = {}
         for name, stream in streams.items():
-            if name == "shared" and level == num_layer - 1:
+            if name == "shared" and level == num_layers - 1:
                 continue
             gate = GatingNetwork(
                 sum(numbers.values()),

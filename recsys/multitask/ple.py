@@ -26,7 +26,7 @@ __all__ = ["Field", "Task", "ple"]
 def ple(
     fields: Sequence[Field],
     task_list: Sequence[Task],
-    num_layer: int = 1,
+    num_layers: int = 1,
     num_experts: int = 2,
     num_shared_experts: int = 2,
     experts_dim: int | Sequence[int] = 64,
@@ -53,7 +53,7 @@ def ple(
     Args:
         fields: All fields.
         task_list: The tasks.
-        num_layer: Number of levels.
+        num_layers: Number of levels.
         num_experts: Experts of each task in a level, may be 0.
         num_shared_experts: Shared experts of a level; with 0 the tasks share nothing
             but the embeddings.
@@ -74,12 +74,14 @@ def ple(
         ValueError: If there is no level or are no experts, or tasks share a name, see
             `check_tasks`.
     """
-    if num_layer < 1:
-        raise ValueError(f"ple needs num_layer >= 1. Received: num_layer={num_layer}")
+    if num_layers < 1:
+        raise ValueError(
+            f"ple needs num_layers >= 1. Received: num_layers={num_layers}"
+        )
     embed = FieldEmbedder(fields)
     shared = embed(fields, history_agg, agg_kwargs).concat()
     streams = {task.name: shared for task in task_list}
-    for level in range(num_layer):
+    for level in range(num_layers):
         streams, shared = extract(
             streams,
             shared,
@@ -89,7 +91,7 @@ def ple(
                 "hidden_units": experts_dim,
                 "activation": activation,
                 "l2_reg": l2_reg,
-                "dropout_rate": dropout,
+                "dropout": dropout,
                 "use_bn": use_bn,
             },
             gate={
@@ -101,7 +103,7 @@ def ple(
                 "use_bias": gate_bias,
                 "gate_dropout": gate_dropout,
             },
-            last=level == num_layer - 1,
+            last=level == num_layers - 1,
             name=f"dnn_level_{level}",
         )
     outputs = task_towers(

@@ -97,7 +97,7 @@ def stem(
     agg_kwargs: Mapping[str, Any] | None = None,
     *,
     task_list: Sequence[Task] | None = None,
-    num_layer: int = 1,
+    num_layers: int = 1,
     num_experts: int = 1,
     num_shared_experts: int = 1,
     gate_units: Sequence[int] = (128, 64),
@@ -134,7 +134,7 @@ def stem(
             `get_agg_layer`.
         agg_kwargs: Arguments of that layer.
         task_list: The tasks, each a group of its own; only if `task_group` is fields.
-        num_layer: Levels of experts and gates, as in PLE.
+        num_layers: Levels of experts and gates, as in PLE.
         num_experts: Experts of each task in a level.
         num_shared_experts: Shared experts of a level.
         gate_units: Sizes of hidden layers of a gate.
@@ -152,10 +152,10 @@ def stem(
             "stem needs fields and task_list, or task_group, a dict from tasks to "
             f"fields. Received: {task_group}, task_list={task_list}"
         )
-    if min(num_layer, num_experts, num_shared_experts) < 1:
+    if min(num_layers, num_experts, num_shared_experts) < 1:
         raise ValueError(
             "stem needs a level, experts of tasks and shared ones. Received: "
-            f"num_layer={num_layer}, num_experts={num_experts}, "
+            f"num_layers={num_layers}, num_experts={num_experts}, "
             f"num_shared_experts={num_shared_experts}"
         )
     given: Any = task_group
@@ -189,7 +189,7 @@ def stem(
         streams |= {task.name: x for task in group}
     mains = {task.name for task in chain(*main)}
 
-    for level in range(num_layer):
+    for level in range(num_layers):
 
         def experts(name: str, x: Tensor, number: int, at: int = level) -> Tensor:
             return Experts(
@@ -229,7 +229,7 @@ def stem(
                 groups = [of[t] if t == name else others[t] for t in of] + common
                 x = _query(x, shared)
             mixed[name] = mixture(name, x, groups)
-        if shared is not None and level < num_layer - 1:
+        if shared is not None and level < num_layers - 1:
             all_of = stopped if stop_gradients and strict else of
             shared = mixture("shared", shared, [*all_of.values(), *common])
         streams = mixed

@@ -17,7 +17,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
 from recsys.layers.heads import predict
 from recsys.layers.interaction.pairs import pair_embeddings
-from recsys.layers.normalization import dropout as drop
+from recsys.layers.normalization import make_dropout
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Shape, Tensor
@@ -105,7 +105,7 @@ def afm(
     attention = PairAttention(attention_units, l2_reg, name="dnn_attention")
     pooled = attention(embed(fields).of_one_dim())
     if dropout:
-        pooled = drop(dropout, name="dnn_dropout")(pooled)
+        pooled = make_dropout(dropout, name="dnn_dropout")(pooled)
     second_order = keras.layers.Dense(
         task.num_classes, use_bias=False, dtype="float32", name="dnn_projection"
     )(pooled)

@@ -99,7 +99,7 @@ class BehaviourTransformer(Layer):
             )
             self.attentions.append(attention)
             self.drops.append(
-                normalization.dropout(self.dropout, name=f"dropout_{i}", **same)
+                normalization.make_dropout(self.dropout, name=f"dropout_{i}", **same)
             )
             self.norms.append(normalization.layer_norm(name=f"norm_{i}", **same))
             self.ffns.append(

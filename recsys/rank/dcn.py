@@ -31,7 +31,7 @@ __all__ = ["Field", "Task", "dcn"]
 def dcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
-    layer_num: int = 2,
+    num_layers: int = 2,
     cross_type: str = "matrix",
     low_rank_dim: int | None = None,
     hidden_units: Sequence[int] = (100, 64),
@@ -52,7 +52,7 @@ def dcn(
     Args:
         fields: All fields, of any widths; raw ones are crossed too.
         task: The task.
-        layer_num: Number of cross layers.
+        num_layers: Number of cross layers.
         cross_type: `"vector"` is DCN, `"matrix"` DCN-V2.
         low_rank_dim: Rank of the matrices; `None` for full ones.
         hidden_units: Sizes of the MLP; none leaves it out. The default is this
@@ -71,7 +71,7 @@ def dcn(
     """
     embed = FieldEmbedder(fields)
     x = embed(fields, history_agg, agg_kwargs).concat()
-    cross = CrossNet(layer_num, cross_type, low_rank_dim, l2_reg, name="dnn_cross")
+    cross = CrossNet(num_layers, cross_type, low_rank_dim, l2_reg, name="dnn_cross")
     logit = cross_and_deep(
         x,
         cross,

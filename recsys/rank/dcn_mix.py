@@ -104,7 +104,7 @@ class MixtureCrossNet(CrossStack):
     """A cross network of `MixtureCross` layers, each with gates of its own.
 
     Args:
-        layer_num: Number of layers.
+        num_layers: Number of layers.
         num_experts, gate, activation, l2_reg: Of `MixtureCross`.
         low_rank_dim: Of `MixtureCross`; `None` for a quarter of the input's width.
     Call arguments:
@@ -117,7 +117,7 @@ class MixtureCrossNet(CrossStack):
 
     def __init__(
         self,
-        layer_num: int = 2,
+        num_layers: int = 2,
         num_experts: int = 4,
         low_rank_dim: int | None = None,
         gate: str = "softmax",
@@ -125,7 +125,7 @@ class MixtureCrossNet(CrossStack):
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(layer_num, l2_reg, **kwargs)
+        super().__init__(num_layers, l2_reg, **kwargs)
         sizes = (num_experts, 1 if low_rank_dim is None else low_rank_dim)
         if gate not in ("softmax", "sigmoid") or min(sizes) < 1:
             raise ValueError(

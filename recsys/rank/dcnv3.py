@@ -22,7 +22,7 @@ from recsys.layers.heads import predict
 from recsys.layers.interaction.cross import Cross, CrossStack
 from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower, as_shapes
-from recsys.layers.normalization import dropout, layer_norm
+from recsys.layers.normalization import layer_norm, make_dropout
 from recsys.layers.row_means import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -38,7 +38,7 @@ class SelfMaskCross(Cross):
 
     Args:
         use_ln: Whether the mask is normalised.
-        dropout_rate: Fraction of x' dropped in training, in [0, 1).
+        dropout: Fraction of x' dropped in training, in [0, 1).
         l2_reg: Of `Cross`.
     Call arguments:
         inputs: `[x0, x]`, each `(batch, ..., width)`.
@@ -57,18 +57,18 @@ class SelfMaskCross(Cross):
     def __init__(
         self,
         use_ln: bool = True,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(l2_reg, **kwargs)
         self.use_ln = use_ln
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         same = {"dtype": self.dtype_policy}
         if use_ln:
             self.norm = layer_norm(name="ln", **same)
-        if dropout_rate:
-            self.drop = dropout(dropout_rate, name="dropout", **same)
+        if dropout:
+            self.drop = make_dropout(dropout, name="dropout", **same)
 
     def build(self, input_shape: Sequence[Shape]) -> None:
         shape = as_shapes(input_shape)[-1]
@@ -88,15 +88,15 @@ class SelfMaskCross(Cross):
         h = ops.matmul(x, self.kernel)
         mask = ops.relu(self.norm(h) if self.use_ln else h)
         y = x0 * (ops.concatenate([h, h * mask], axis=-1) + self.bias) + x
-        return self.drop(y, training=training) if self.dropout_rate else y
+        return self.drop(y, training=training) if self.dropout else y
 
 
 class LinearCrossNet(CrossStack):
     """`SelfMaskCross` layers; the degree of products grows by one in each.
 
     Args:
-        layer_num: Number of layers.
-        use_ln, dropout_rate, l2_reg: Of `SelfMaskCross`.
+        num_layers: Number of layers.
+        use_ln, dropout, l2_reg: Of `SelfMaskCross`.
     Call arguments:
         inputs: `(batch, ..., width)`.
     Returns:
@@ -105,18 +105,18 @@ class LinearCrossNet(CrossStack):
 
     def __init__(
         self,
-        layer_num: int = 4,
+        num_layers: int = 4,
         use_ln: bool = True,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(layer_num, l2_reg, **kwargs)
+        super().__init__(num_layers, l2_reg, **kwargs)
         self.use_ln = use_ln
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
 
     def new_layer(self, **kwargs: Any) -> Cross:
-        return SelfMaskCross(self.use_ln, self.dropout_rate, self.l2_reg, **kwargs)
+        return SelfMaskCross(self.use_ln, self.dropout, self.l2_reg, **kwargs)
 
 
 class ExponentialCrossNet(LinearCrossNet):

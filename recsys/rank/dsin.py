@@ -104,7 +104,7 @@ class SessionInterests(Layer):
             d_model=width,
             num_heads=self.num_heads,
             dff=self.dff or 4 * width,
-            dropout_rate=self.dropout,
+            dropout=self.dropout,
             attention_ffn=True,
             name="encoder",
             dtype=self.dtype_policy,

@@ -252,7 +252,9 @@ def edcn(
         crossed = _CROSSES[cross_type](l2_reg, name=f"dnn_cross_{i}")([first, to_cross])
         if preactivation:
             to_deep = get_activation(activation, name=f"dnn_activation_{i}")(to_deep)
-            to_deep = normalization.dropout(dropout, name=f"dnn_dropout_{i}")(to_deep)
+            to_deep = normalization.make_dropout(dropout, name=f"dnn_dropout_{i}")(
+                to_deep
+            )
         deep = FeedForwardLayer(
             sum(widths),
             None if preactivation else activation,

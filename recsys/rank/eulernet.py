@@ -20,7 +20,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
 from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower, as_shapes
-from recsys.layers.normalization import dropout, layer_norm
+from recsys.layers.normalization import layer_norm, make_dropout
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Shape, Tensor
@@ -68,7 +68,7 @@ class EulerInteraction(Layer):
     Args:
         num_orders: Number of products k. The orders start as one field each, in
             order where there are as many as fields.
-        dropout_rate: Fraction of \lambda, \theta, r and p dropped in training, in
+        dropout: Fraction of \lambda, \theta, r and p dropped in training, in
             [0, 1).
         use_ln: Whether both parts are normalised over their bits.
         l2_reg: Penalty `l2_reg * sum of squares` on W.
@@ -83,7 +83,7 @@ class EulerInteraction(Layer):
     def __init__(
         self,
         num_orders: int,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_ln: bool = False,
         l2_reg: float = 0.0,
         **kwargs: Any,
@@ -95,12 +95,12 @@ class EulerInteraction(Layer):
                 f"Received: num_orders={num_orders}"
             )
         self.num_orders = num_orders
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.use_ln = use_ln
         self.l2_reg = l2_reg
         same = {"dtype": self.dtype_policy}
-        if dropout_rate:
-            self.drop = dropout(dropout_rate, name="dropout", **same)
+        if dropout:
+            self.drop = make_dropout(dropout, name="dropout", **same)
         self.norms = [
             layer_norm(axis=1, name=name, **same)
             for name in ("ln_real", "ln_imaginary")
@@ -141,7 +141,7 @@ class EulerInteraction(Layer):
         # The last axis is that of the fields: each line below is a matrix product.
         log_modulus = 0.5 * ops.log(ops.square(r) + ops.square(p) + 1e-8)
         polar = [log_modulus, ops.arctan2(p, r)]
-        if self.dropout_rate:
+        if self.dropout:
             polar = [self.drop(part, training=training) for part in polar]
             r, p = (self.drop(part, training=training) for part in (r, p))
         exponent, phase = (

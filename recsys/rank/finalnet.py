@@ -21,7 +21,7 @@ from recsys.layers.base import Layer
 from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower
-from recsys.layers.normalization import batch_norm, dropout
+from recsys.layers.normalization import batch_norm, make_dropout
 from recsys.layers.row_means import mean_of_rows
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -43,7 +43,7 @@ class FactorizedLayer(Layer):
         residual: `"concat"` (the first form) or `"sum"`.
         activation: See `get_activation`.
         l2_reg: Penalty `l2_reg * sum of squares` on the kernel.
-        dropout_rate: Fraction dropped in training, in [0, 1).
+        dropout: Fraction dropped in training, in [0, 1).
         use_bn: Whether to normalise.
     Call arguments:
         inputs: `(batch, width)`.
@@ -65,7 +65,7 @@ class FactorizedLayer(Layer):
         residual: str = "concat",
         activation: Activation | dict[str, Any] | None = None,
         l2_reg: float = 0.0,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
         use_bn: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -81,7 +81,7 @@ class FactorizedLayer(Layer):
         self.residual = residual
         self.activation = activation
         self.l2_reg = l2_reg
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.use_bn = use_bn
         same = {"dtype": self.dtype_policy}
         self.dense = keras.layers.Dense(
@@ -93,8 +93,8 @@ class FactorizedLayer(Layer):
         if use_bn:
             self.norm = batch_norm(name="bn", **same)
         self.activate = get_activation(activation, name="activation", **same)
-        if dropout_rate:
-            self.drop = dropout(dropout_rate, name="dropout", **same)
+        if dropout:
+            self.drop = make_dropout(dropout, name="dropout", **same)
 
     def build(self, input_shape: Shape) -> None:
         self.dense.build(input_shape)
@@ -112,7 +112,7 @@ class FactorizedLayer(Layer):
         if self.use_bn:
             y = self.norm(y, training=training)
         y = self.activate(y)
-        return self.drop(y, training=training) if self.dropout_rate else y
+        return self.drop(y, training=training) if self.dropout else y
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)

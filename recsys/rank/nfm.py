@@ -16,8 +16,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.base import Layer
 from recsys.layers.heads import predict
 from recsys.layers.mlp import Tower
-from recsys.layers.normalization import batch_norm
-from recsys.layers.normalization import dropout as drop
+from recsys.layers.normalization import batch_norm, make_dropout
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Activation, Tensor
@@ -88,7 +87,7 @@ def nfm(
     if use_bn:
         pooled = batch_norm(name="dnn_pool_norm")(pooled)
     if pooled_dropout:
-        pooled = drop(pooled_dropout, name="dnn_pool_dropout")(pooled)
+        pooled = make_dropout(pooled_dropout, name="dnn_pool_dropout")(pooled)
     tower = Tower(
         hidden_units,
         activation,

@@ -16,6 +16,7 @@ import numpy as np
 
 from recsys.feature import Field, Task
 from recsys.feature._constraints import Constraint, Integer, Number
+from recsys.feature._names import new_names
 from recsys.feature.needs import NEEDS, NeedName
 from recsys.layers.catalogue import Catalogue
 from recsys.train.model import Model
@@ -47,7 +48,8 @@ def factory(*needs: NeedName) -> Callable[[Callable[P, M]], Callable[P, M]]:
 
         @functools.wraps(build)
         def checked(*args: P.args, **kwargs: P.kwargs) -> M:
-            for name in kwargs:
+            named = new_names(kwargs, signature.parameters)
+            for name in named:
                 if name not in signature.parameters:
                     near = difflib.get_close_matches(name, signature.parameters)
                     raise TypeError(
@@ -55,7 +57,7 @@ def factory(*needs: NeedName) -> Callable[[Callable[P, M]], Callable[P, M]]:
                         f"{', '.join(near or signature.parameters)}."
                     )
             try:
-                bound = signature.bind(*args, **kwargs)
+                bound = signature.bind(*args, **named)
             except TypeError as error:
                 raise TypeError(f"{model_name}: {error}") from None
             given = bound.arguments
@@ -102,12 +104,12 @@ def check_arguments(
         ValueError: If one is not what its annotation says, or a number that cannot be
             meant.
     """
-    made = dict(given)
+    made = new_names(given, signature.parameters)
     kinds = {name: p.annotation for name, p in signature.parameters.items()}
-    for name in given:
+    for name, value in made.items():
         kind = kinds.get(name, inspect.Parameter.empty)
         if kind is not inspect.Parameter.empty:
-            made[name] = _plain(given[name], kind)
+            made[name] = _plain(value, kind)
             _check(who, name, made[name], kind)
             _check_numbers(who, name, made[name], kind)
     return made
@@ -167,7 +169,7 @@ def _of_numbers(name: str, kind: Any) -> Constraint | None:
         return None if name == "seed" else Integer(0)
     if float not in kinds:
         return None
-    if re.fullmatch("(.*_)?dropout(_rate)?", name):
+    if re.fullmatch("(.*_)?dropout", name):
         return Number(0, below=1)
     return Number(0) if re.fullmatch("l2_reg|.*_weights?", name) else Number()
 

@@ -36,7 +36,7 @@ def test_a_block_is_dense_norm_activation_dropout():
 
 
 def test_a_block_takes_a_number_and_drops_in_training_only():
-    layer = FeedForwardLayer(50, dropout_rate=0.5)
+    layer = FeedForwardLayer(50, dropout=0.5)
     x = np.ones((4, 3), "float32")
     assert layer(x).shape == (4, 50)
     positive = layer(x).numpy() > 0
@@ -106,7 +106,7 @@ def test_the_penalty_on_kernels():
 
 
 def test_a_tower_ends_in_logits_of_both_signs():
-    layer = Tower((6,), "relu", dropout_rate=0.5, num_logits=2, name="t")
+    layer = Tower((6,), "relu", dropout=0.5, num_logits=2, name="t")
     x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
     logits = layer(x).numpy()
     assert logits.shape == (40, 2) and logits.min() < 0 < logits.max()
@@ -243,9 +243,9 @@ def test_numbers():
     close(layer(x), x[:, None] * layer.embeddings.numpy())
     assert DenseEmbedding(3)(np.ones((2, 4))).shape == (2, 4, 3)
     assert DenseEmbedding(3, length=4)(np.ones((2, 4))).shape == (2, 3)
-    np.testing.assert_array_equal(DenseEmbedding(3, vocab_size=0)(x), x[:, None])
-    with pytest.raises(ValueError, match="vocab_size must be 0 or 1"):
-        DenseEmbedding(3, vocab_size=2)
+    np.testing.assert_array_equal(DenseEmbedding(3, vocabulary_size=0)(x), x[:, None])
+    with pytest.raises(ValueError, match="vocabulary_size must be 0 or 1"):
+        DenseEmbedding(3, vocabulary_size=2)
 
 
 def test_positions_count_back_from_the_most_recent():

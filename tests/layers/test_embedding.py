@@ -60,7 +60,7 @@ def test_impossible_arguments_are_refused(arguments):
 
 def test_another_width_is_refused():
     with pytest.raises(ValueError, match="width 3.*2, 2"):
-        MaskEmbedding(1, emd_dim=3)(_rows(5, 2))
+        MaskEmbedding(1, dim=3)(_rows(5, 2))
 
 
 def test_config():

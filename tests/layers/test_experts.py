@@ -84,7 +84,7 @@ def test_a_gate_sums_to_one_also_under_dropout():
 
 def test_equal_rows_get_equal_mixtures_in_training():
     """Version 1 dropped and normalised the scores themselves."""
-    gate = Gate(3, (8,), dropout_rate=0.0, use_bn=True)
+    gate = Gate(3, (8,), dropout=0.0, use_bn=True)
     x = np.repeat(X[:1], 40, axis=0)
     shares = np.asarray(gate(x, training=True))
     np.testing.assert_array_equal(shares, np.repeat(shares[:1], 40, axis=0))

@@ -176,7 +176,7 @@ def test_the_call_of_version_1(factory):
     ]
     numbers = {mmoe: [3], ple: [1, 1, 2] * 2}[factory]
     assert sorted(found) == sorted((n, (16,), "tanh", True) for n in numbers)
-    assert {(group.dropout_rate, group.l2_reg) for group in groups} == {(0.1, 1e-5)}
+    assert {(group.dropout, group.l2_reg) for group in groups} == {(0.1, 1e-5)}
     assert model.get_layer("dnn_tower_click").hidden_units == (8, 6)
 
     optimizer = {"dnn": "adam", "embedding": "Adagrad", "default": "adam"}

@@ -118,5 +118,5 @@ def test_the_order_of_experts_in_a_group_does_not_matter():
 def test_errors():
     with pytest.raises(ValueError, match="num_experts=0, num_shared_experts=0"):
         ple(zoo.fields(), zoo.TASKS, 1, 0, 0)
-    with pytest.raises(ValueError, match="num_layer=0"):
+    with pytest.raises(ValueError, match="num_layers=0"):
         ple(zoo.fields(), zoo.TASKS, 0)

@@ -57,7 +57,7 @@ def _model(levels=1, m=2, common=1, **kwargs):
         experts_dim=EXPERTS,
         hidden_units=UNITS,
         task_list=zoo.TASKS,
-        num_layer=levels,
+        num_layers=levels,
         num_experts=m,
         num_shared_experts=common,
         gate_units=GATE,

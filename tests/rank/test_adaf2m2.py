@@ -26,7 +26,7 @@ def _model(**kwargs):
         zoo.fields(),
         STATE,
         task=LOGIT,
-        interaction_params={"layer_num": 1},
+        interaction_params={"num_layers": 1},
         history_agg="mean_pooling",  # attention has statistics of its own in training
         **{"hidden_units": UNITS, **kwargs},
     )

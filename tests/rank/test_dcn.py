@@ -39,7 +39,7 @@ def _crossed(x0, w, layers, cross_type="matrix", low_rank_dim=None):
 @pytest.mark.oracle
 def test_it_computes_the_papers(kind, structure):
     task = Task("ctr", return_logit=True)
-    kwargs = {"layer_num": 3, "hidden_units": UNITS, "structure": structure, **kind}
+    kwargs = {"num_layers": 3, "hidden_units": UNITS, "structure": structure, **kind}
     model = dcn(zoo.fields(), task, **kwargs)
     zoo.jitter(model, 0.1)
     x, w = zoo.rows(9), oracle.weights(model)
@@ -65,7 +65,7 @@ def test_it_computes_the_papers(kind, structure):
     ids=str,
 )
 def test_parameters(kind, of_layer):
-    model = dcn(zoo.fields(), layer_num=3, **kind)
+    model = dcn(zoo.fields(), num_layers=3, **kind)
     mlp = WIDTH * 100 + 100 + 100 * 64 + 64
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
     assert trainable == TABLES + ATTENTION + 3 * of_layer + mlp + (WIDTH + 64) + 1

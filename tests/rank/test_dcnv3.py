@@ -104,7 +104,7 @@ def test_with_zero_weights_it_is_the_identity(network):
 
 
 def test_dropout_in_training_only():
-    net = LinearCrossNet(1, dropout_rate=0.5)
+    net = LinearCrossNet(1, dropout=0.5)
     assert np.count_nonzero(net(X, training=False)) == X.size
     assert np.count_nonzero(net(np.tile(X, (9, 1)), training=True)) < 9 * X.size * 0.7
 

@@ -91,7 +91,7 @@ def test_other_numbers_of_orders_start_near_one_field_each():
 
 
 def test_dropout_in_training_only():
-    layer = EulerInteraction(2, dropout_rate=0.5)
+    layer = EulerInteraction(2, dropout=0.5)
     before = layer([R, P])[0].numpy()
     np.testing.assert_array_equal(layer([R, P], training=False)[0], before)
     assert np.any(layer([R, P], training=True)[0].numpy() != before)

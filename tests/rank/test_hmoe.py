@@ -15,7 +15,7 @@ from tests.close import close
 COLUMNS = ["user_id", "age", "tags", "item_id", "category", "hour"]
 CROSS, GWPFM = InteractionExpert.CrossNet, InteractionExpert.GwPFM
 PRODUCT = InteractionExpert.ProductLayer
-TWO_SETS = ({PRODUCT: {}, CROSS: {"layer_num": 1}}, {PRODUCT: {}})
+TWO_SETS = ({PRODUCT: {}, CROSS: {"num_layers": 1}}, {PRODUCT: {}})
 LOGIT = Task("ctr", return_logit=True)
 D, UNITS = 4, (6, 5)
 

@@ -84,7 +84,7 @@ def test_without_times_the_order_does_not_matter():
 
 
 def test_the_seeds_form_has_projections():
-    kwargs = {"num_heads": 2, "dff": 8, "num_layers": 2, "dropout_rate": 0.1}
+    kwargs = {"num_heads": 2, "dff": 8, "num_layers": 2, "dropout": 0.1}
     model = tin(zoo.fields(), attention_kwargs=kwargs)
     assert model.predict(zoo.rows(3), verbose=0).shape == (3, 1)
 

@@ -346,9 +346,9 @@ def test_every_model_has_numbers_to_be_wrong_in():
     [
         ("transformer", {"num_heads": 2.5}),
         ("transformer", {"num_layers": -1}),
-        ("transformer", {"dropout_rate": float("nan")}),
+        ("transformer", {"dropout": float("nan")}),
         ("attention", {"ffn_hidden_units": (8, True)}),
-        ("tim", {"dropout_rate": 1.0}),
+        ("tim", {"dropout": 1.0}),
         ("tim", {"d_model": "8"}),
     ],
 )

@@ -469,7 +469,7 @@ def test_what_cannot_resume_is_refused(tmp_path):
         ("memory", "the data .*checksum of some rows", {"change": 3}),
         (
             "arrays",
-            r"the layer \d+ \(Tower\) dropout_rate: 0.2. Received: 0.3$",
+            r"the layer \d+ \(Tower\) dropout: 0.2. Received: 0.3$",
             {"dropout": 0.3},
         ),
         ("arrays", "so far .*1 whole.*initial_epoch=2", {"initial_epoch": 2}),

@@ -126,11 +126,11 @@ class MatrixCross(Cross):
 class CrossStack(Layer):
     """Cross layers on each other; its subclasses say which.
 
-    Its output holds products of up to `layer_num + 1` of its inputs. Without layers
+    Its output holds products of up to `num_layers + 1` of its inputs. Without layers
     it returns them.
 
     Args:
-        layer_num: Number of layers.
+        num_layers: Number of layers.
         l2_reg: Penalty on the kernels.
     Call arguments:
         inputs: `(batch, width)`, or a list to be put side by side.
@@ -138,9 +138,9 @@ class CrossStack(Layer):
         `(batch, width)`.
     """
 
-    def __init__(self, layer_num: int, l2_reg: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, num_layers: int, l2_reg: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.layer_num = layer_num
+        self.num_layers = num_layers
         self.l2_reg = l2_reg
 
     def new_layer(self, **kwargs: Any) -> Cross:
@@ -150,7 +150,7 @@ class CrossStack(Layer):
     def build(self, input_shape: Shape) -> None:
         self.layers = [
             self.new_layer(name=f"cross_{i}", dtype=self.dtype_policy)
-            for i in range(self.layer_num)
+            for i in range(self.num_layers)
         ]
         shape = self.compute_output_shape(input_shape)
         for layer in self.layers:
@@ -173,7 +173,7 @@ class CrossNet(CrossStack):
     """The cross network of DCN (`VectorCross`) or DCN-V2 (`MatrixCross`).
 
     Args:
-        layer_num: Number of layers; none returns the input.
+        num_layers: Number of layers; none returns the input.
         cross_type: `"matrix"` or `"vector"`.
         low_rank_dim: Rank of the matrices; `None` for full ones.
         l2_reg: Penalty on the kernels.
@@ -187,13 +187,13 @@ class CrossNet(CrossStack):
 
     def __init__(
         self,
-        layer_num: int = 2,
+        num_layers: int = 2,
         cross_type: str = "matrix",
         low_rank_dim: int | None = None,
         l2_reg: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(layer_num, l2_reg, **kwargs)
+        super().__init__(num_layers, l2_reg, **kwargs)
         if cross_type not in ("matrix", "vector") or (
             cross_type == "vector" and low_rank_dim is not None
         ):
