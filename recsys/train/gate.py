@@ -128,7 +128,7 @@ def prepared(
     def look(number: int, given: Any) -> None:
         if validate:
             try:
-                _check(needs, [*map(_to_numpy, given)], for_loss)
+                _check(needs, [*map(_to_numpy, _parts(given))], for_loss)
             except ValueError as error:
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
