@@ -244,7 +244,8 @@ def _without_lists(part: Any) -> Any:
         return {key: _without_lists(value) for key, value in part.items()}
     listed = isinstance(part, (list, tuple))
     if listed and not any(hasattr(each, "__array__") for each in part):
-        return np.asarray(part)
+        with contextlib.suppress(ValueError):  # ragged: the check says so
+            return np.asarray(part)
     return part
 
 
