@@ -1,5 +1,6 @@
 """What makes batches, and batches as they are."""
 
+import contextlib
 import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,7 +43,8 @@ def without_lists(part: Any) -> Any:
         return {key: without_lists(value) for key, value in part.items()}
     listed = isinstance(part, (list, tuple))
     if listed and not any(hasattr(each, "__array__") for each in part):
-        return np.asarray(part)
+        with contextlib.suppress(ValueError):  # ragged: the check says so
+            return np.asarray(part)
     return part
 
 

@@ -166,7 +166,8 @@ def _of_numbers(name: str, kind: Any) -> Constraint | None:
     """What numbers may be in an argument: its word means the same in every model."""
     kinds = {kind, *get_args(kind), *(k for a in get_args(kind) for k in get_args(a))}
     if int in kinds:
-        return None if name == "seed" else Integer(0)
+        least = 1 if re.fullmatch("(.*_)?units", name) else 0
+        return None if name == "seed" else Integer(least)
     if float not in kinds:
         return None
     if re.fullmatch("(.*_)?dropout", name):
@@ -184,6 +185,8 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is Sequence:
         several = isinstance(value, Sequence) and not isinstance(value, str)
         return several and all(_fits(each, arguments[0]) for each in value)
+    if origin is Callable:
+        return callable(value)
     if origin is tuple and arguments[1:] == (...,):
         return type(value) is tuple and all(_fits(each, arguments[0]) for each in value)
     if origin is Mapping:

@@ -101,6 +101,8 @@ def test_a_task_in_the_place_of_a_list_of_fields():
         ({"task": "ctr"}, "task must be Task. Received: task='ctr'"),
         ({"task": None}, "task must be Task. Received: task=None"),
         ({"hidden_units": 64}, r"hidden_units must be list[int]. Received: "),
+        ({"hidden_units": [0]}, "hidden_units must be a list, each an integer of at "),
+        ({"activation": 3}, "activation must be str | Callable[..., Any]. Received: "),
         ({"hidden_units": "64"}, r"hidden_units must be list[int]. Received: "),
         ({"hidden_units": (8, 2.5)}, r"hidden_units must be list[int]. Received: "),
         ({"dropout": "0.5"}, "dropout must be float. Received: dropout='0.5'"),
@@ -283,7 +285,7 @@ def test_fields_that_a_model_does_not_read_are_named_in_one_warning(entry):
 
 
 def test_a_factory_keeps_its_name_signature_and_help():
-    @factory
+    @factory()
     def mine(fields, depth: int = 2) -> Model:
         """Builds mine."""
         return fm(fields)

@@ -359,17 +359,22 @@ def test_batches_have_the_forms_that_arrays_have(two, x, y, source):
 @pytest.mark.filterwarnings(ENDS)
 @pytest.mark.parametrize("listed", ["columns", "labels", "both"])
 def test_lists_in_a_batch_are_arrays(one, x, y, listed):
+    y = y["b_task"]
     columns = {name: value.tolist() for name, value in x.items()}
-    batch = (x if listed == "labels" else columns, y if listed == "columns" else [*y])
+    batch = (
+        x if listed == "labels" else columns,
+        y if listed == "columns" else y.tolist(),
+    )
     weights = one.get_weights()
     (loss,) = one.fit((batch for _ in range(1)), verbose=0).history["loss"]
     one.set_weights(weights)
-    assert one.evaluate((batch for _ in range(1)), verbose=0) is not None
-    close(loss, one.fit(x, y, N, shuffle=False, verbose=0).history["loss"][0])
+    close(loss, one.evaluate((batch for _ in range(1)), verbose=0), terms=100)
+    close(loss, one.evaluate(x, y, N, verbose=0), terms=100)
     many = one.predict(columns for _ in range(2))
-    np.testing.assert_array_equal(many, np.tile(one.predict(x), (2, 1)))
+    close(many, np.tile(one.predict(x), (2, 1)))
 
 
+@pytest.mark.filterwarnings(ENDS)
 def test_a_generator_is_read_once(one, x, y):
     def batches():
         return (batch for batch in _cuts((x, y["b_task"])))
@@ -424,7 +429,7 @@ BATCHES = {
     ),
     "wide labels": (
         lambda x, y: (x, np.stack([y, y], 1)),
-        r"Labels of task 'b_task' must have shape.*Received: shape \(\d, 2\)",
+        r"Labels of task 'b_task' must have shape.*Received: shape \((4|'rows'), 2\)",
     ),
     "strings": (
         lambda x, y: ({**x, "u": x["u"].astype(str)}, y),
