@@ -39,7 +39,7 @@ def run(
         paths: The files; all others are compared with the first.
         scale: `"probability"`, `"logit"` or `"any"`.
         k: Where lists are cut.
-        resamples, seed: Of `recsys.metrics.bootstrap`.
+        resamples, seed: Arguments of `recsys.metrics.bootstrap`.
         json_path, html_path: What to write.
 
     Raises:

@@ -32,7 +32,7 @@ class Order:
     Each pass over a dataset is the next epoch; `Model.fit` says which one.
 
     Args:
-        seed: Of all orders; `None` draws one.
+        seed: Seed of all orders; `None` draws one.
         epoch: The epoch of the first pass.
         step: Batches of it to leave out.
         shuffled: Whether rows are put in it.

@@ -70,7 +70,7 @@ def split_by_ratio(
         users: User of each event, `(rows,)`.
         shares: Share of each part of each user's events; they sum to 1. What is left
             of a user's last whole event goes to the earlier part.
-        seed: Of the order.
+        seed: Seed of the order.
 
     Returns:
         Selection of each event, `(rows,)`.

@@ -30,7 +30,7 @@ class Dice(Layer):
     Masking: positions that are not `valid` do not count in E and Var.
 
     Args:
-        momentum: Of the moving averages that inference uses, in [0, 1).
+        momentum: Momentum of the moving averages that inference uses, in [0, 1).
         epsilon: Added to the variance.
     Call arguments:
         inputs: `(batch, ..., units)`; E and Var are per unit, over all other axes.

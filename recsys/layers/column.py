@@ -14,7 +14,7 @@ class InputColumn(keras.layers.InputLayer):
     It is part of the graph, so that files and parts of a model know it.
 
     Args:
-        shape: Of a row.
+        shape: Shape of a row.
         fingerprint: What the pipeline is known by, see `Field`.
     """
 

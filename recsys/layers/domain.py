@@ -78,7 +78,7 @@ class EPNet(Layer):
     The embeddings are trained through the product alone, never through the gate.
 
     Args:
-        l2_reg: Of the gate's kernels.
+        l2_reg: L2 penalty on the gate's kernels.
     Call arguments:
         inputs: `[domain (batch, d), embeddings (batch, width)]`.
     Returns:
@@ -118,7 +118,7 @@ class PPNet(Layer):
         hidden_units: Sizes of the layers of a tower.
         activation: f.
         dropout: Fraction dropped behind each gated layer, in [0, 1).
-        l2_reg: Of all kernels.
+        l2_reg: L2 penalty on all kernels.
         gate_per_task: Whether each tower has gate units of its own.
     Call arguments:
         inputs: `[O (batch, width), prior (batch, p)]`.

@@ -24,7 +24,7 @@ class Gate(Layer):
     Args:
         num_experts: Number of shares.
         hidden_units: Sizes of hidden layers before the scores; the paper has none.
-        activation: Of the hidden layers.
+        activation: Activation of the hidden layers.
         l2_reg: Penalty `l2_reg * sum of squares` on the kernels.
         dropout: Fraction of hidden units dropped in training, in [0, 1).
         use_bn: Whether the hidden layers normalise.
@@ -156,7 +156,7 @@ class GatingNetwork(Layer):
 
     Args:
         num_experts: Number of experts.
-        name: Of the layer.
+        name: Name of the layer.
         l2_reg, dropout, use_bn, hidden_units, activation, use_bias, gate_dropout: Of
             its `gate`, a `Gate`.
     Call arguments:

@@ -136,7 +136,7 @@ class MetaAttention(Layer):
     One meta unit serves all experts and tasks given to the layer.
 
     Args:
-        num_layers, activation, dropout, l2_reg: Of the meta unit.
+        num_layers, activation, dropout, l2_reg: Arguments of the meta unit.
     Call arguments:
         inputs: `[experts (batch, num_experts, v), tasks (batch, num_tasks, v),
             scenario (batch, k)]`.
@@ -209,7 +209,7 @@ class MetaTower(Layer):
         meta_unit_depth: Layers of each.
         activation: f, also of the units.
         dropout: Fraction dropped behind each layer of a unit, in [0, 1).
-        l2_reg: Of the units.
+        l2_reg: L2 penalty on the units.
     Call arguments:
         inputs: `[R (batch, num_tasks, v), scenario (batch, k)]`.
     Returns:

@@ -178,8 +178,8 @@ class StreamingFrequency(Layer):
 
     Args:
         vocabulary_size: Number of item ids.
-        rate: Of the moving average, in (0, 1).
-        start: Of B: the steps between two before anything is known.
+        rate: Rate of the moving average, in (0, 1).
+        start: What B is before anything is known, the steps between two.
     Reference:
         Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations,
         RecSys 2019, algorithm 2.

@@ -30,7 +30,7 @@ class ScalarExperts(Layer):
         num_shared: Experts of all domains, may be 0.
         num_logits: Logits of an expert.
         hidden_units: Sizes of an expert's MLP; without any it is linear.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
     Call arguments:
         inputs: `[x (batch, width), domain ids (batch,)]`.
     Returns:
@@ -125,7 +125,7 @@ class DebiasExperts(Layer):
         num_shared: Experts of all domains, may be 0.
         num_logits: Logits of an expert; the classes of a multiclass task.
         hidden_units: Sizes of an expert's MLP; without any it is linear.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         num_buckets: Buckets of the coefficient, of equal ratio between 0.1 and 10.
         bias_dim: Width of f.
     Call arguments:

@@ -100,7 +100,7 @@ class SimHash(Layer):
 
     Args:
         num_bits: Number of projections, m.
-        seed: Of R, which is saved with the model.
+        seed: Seed of R, which is saved with the model.
     Call arguments:
         inputs: `(batch, ..., width)`.
     Returns:

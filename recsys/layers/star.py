@@ -32,7 +32,7 @@ class PartitionedNormalization(Layer):
 
     Args:
         num_domain: Number of domains.
-        momentum: Of the moving averages, in [0, 1).
+        momentum: Momentum of the moving averages, in [0, 1).
         epsilon: Added to the variance.
         min_rows: Fewest rows that have statistics; one row has no variance.
         affine: Whether there are \gamma and \beta.

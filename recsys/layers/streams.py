@@ -35,7 +35,7 @@ class StackedExtraction(Layer):
         num_streams: Number of streams.
         num_experts: Own experts of each, may be 0.
         num_shared_experts: Shared experts, may be 0.
-        hidden_units, activation, l2_reg, dropout, use_bn: Of an expert.
+        hidden_units, activation, l2_reg, dropout, use_bn: Layers of an expert.
         use_bias: Whether gates have a bias.
         goes_on: Whether s'_0 is wanted, for another level.
     Call arguments:
@@ -208,7 +208,7 @@ class DomainTowers(Layer):
 
     Args:
         num_domain: Number of domains.
-        hidden_units, activation, l2_reg, dropout, use_bn: Of a tower.
+        hidden_units, activation, l2_reg, dropout, use_bn: Layers of a tower.
         num_logits: Logits of a row; the classes of a multiclass task.
     Call arguments:
         inputs: `[x, domain ids (batch,)]`, x `(batch, num_domain, width)`, or
@@ -287,8 +287,8 @@ def domain_towers(
         inputs: What the towers of each task get, see `DomainTowers`.
         ids: Domain ids, `(batch,)`.
         num_domain: Number of domains.
-        hidden_units, activation, l2_reg, dropout, use_bn: Of the towers; those of a
-            task are named `dnn_tower_<task>`.
+        hidden_units, activation, l2_reg, dropout, use_bn: Layers of the towers; those
+            of a task are named `dnn_tower_<task>`.
     """
     logits = [
         DomainTowers(

@@ -77,7 +77,7 @@ class EncoderLayer(Layer):
         num_heads: Heads.
         dff: Width inside the feed-forward part; `None` leaves it out.
         dropout: Fraction dropped in training, of weights and of outputs.
-        attention_ffn, residual, target_aware: Of `CrossAttention`.
+        attention_ffn, residual, target_aware: Arguments of `CrossAttention`.
         activation: Inside the feed-forward part, a Keras name.
     Call arguments, masking and returns: as `MultiHeadAttention`.
     """

@@ -100,7 +100,7 @@ class Towers:
         """Ends a model: two vectors whose dot product is the score.
 
         Args:
-            name: Of the model.
+            name: Name of the model.
             user: `(batch, dim)`, or `(batch, interests, dim)`.
             item: `(batch, dim)`.
             loss: The layer that trains them.
@@ -134,7 +134,7 @@ def user_id(towers: Towers, needed_by: str, dim: int | None = None) -> Field:
     """Returns the first user field of one id.
 
     Args:
-        towers: Of a model.
+        towers: The towers of a model.
         needed_by: Its name.
         dim: How wide it must be, if that matters.
 
@@ -160,7 +160,7 @@ def behaviours_and_item(
     that shares its table with an item field.
 
     Args:
-        towers: Of a model with one history of the item.
+        towers: The towers of a model with one history of the item.
         needed_by: Name of the model.
         newest_first: Whether the most recent behaviour comes first, and padding last.
 
@@ -198,7 +198,7 @@ def sequence(
     """Returns the history of the item, newest first, and what follows each behaviour.
 
     Args:
-        towers: Of a model with one history of the item.
+        towers: The towers of a model with one history of the item.
         needed_by: Name of the model.
         apart: Roles that the model wants beside the items, see
             `FieldEmbedder.histories`.

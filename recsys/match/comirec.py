@@ -52,9 +52,9 @@ def comirec(
         interests: `"sa"`, see `SelfAttentiveInterests`, or `"dr"`, see
             `CapsuleInterests`.
         num_interests: K.
-        rounds, share_positions: Of `CapsuleInterests`.
-        hidden, use_positions: Of `SelfAttentiveInterests`.
-        num_negatives, sampler, temperature: Of `SampledSoftmax`.
+        rounds, share_positions: Arguments of `CapsuleInterests`.
+        hidden, use_positions: Arguments of `SelfAttentiveInterests`.
+        num_negatives, sampler, temperature: Arguments of `SampledSoftmax`.
         catalogue: The item's other fields for each item id, see `Towers`.
         sample_weight: Column of `x` that weighs the rows.
 

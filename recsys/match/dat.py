@@ -99,8 +99,8 @@ class DualAugmentedLoss(SampledCrossentropy):
 
         Args:
             item: p_v, `(batch, dim)`.
-            ids: Of the items; those below `reserved` do not count, `(batch, 1)`.
-            category: Of the items, `(batch,)`.
+            ids: Ids of the items; those below `reserved` do not count, `(batch, 1)`.
+            category: Category of the items, `(batch,)`.
         """
 
         def by_category(values: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ def dat(
     Args:
         fields: The item, its attributes, and what is known of the user, who has one id.
         hidden_units: Sizes of each tower; the last is the width of the vectors.
-        activation: Of all layers but the last.
+        activation: Activation of all layers but the last.
         dropout: Fraction dropped behind them, in [0, 1).
         l2_reg: Penalty on their kernels.
         use_bn: Whether they normalise.
@@ -161,7 +161,7 @@ def dat(
         category: Name of the item field whose values are to have vectors that vary
             alike. The major one is that with the largest of `Field.counts`, or else the
             first id that is not reserved.
-        alignment_weight: Of that loss.
+        alignment_weight: Weight of that loss.
         num_negatives: Items drawn; without `known` for each batch.
         temperature: Divides the scores in training.
         known: Column of `x` with items that are no negatives of their row.

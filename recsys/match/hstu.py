@@ -43,9 +43,9 @@ def hstu(
         fields: The item and the history that shares its table, and its times; others
             are not used.
         num_layers: HSTU layers.
-        num_heads, qk_dim, v_dim: Of `HSTULayer`.
+        num_heads, qk_dim, v_dim: Arguments of `HSTULayer`.
         dropout: Fraction dropped of embeddings and in the layers, in [0, 1).
-        num_negatives, sampler, temperature: Of `SampledSoftmax`.
+        num_negatives, sampler, temperature: Arguments of `SampledSoftmax`.
         sample_weight: Column of `x` that weighs the rows.
 
     Raises:

@@ -93,10 +93,10 @@ class GraphLoss(MatchLoss):
         """Returns the loss of each row but for users' and items' penalty, `(batch,)`.
 
         Args:
-            graph: Of the vectors.
-            vectors: Of all nodes, `(nodes, dim)`.
+            graph: Graph of the vectors.
+            vectors: Vectors of all nodes, `(nodes, dim)`.
             users: `(batch,)`.
-            ids: Of the items, `(batch, 1)`.
+            ids: Ids of the items, `(batch, 1)`.
         """
         raise NotImplementedError
 

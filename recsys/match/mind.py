@@ -54,13 +54,13 @@ def mind(
         num_interests: Most interests, K.
         hidden_units: Sizes of the layers of each interest; a linear one as wide as an
             item is behind them.
-        activation: Of these layers.
+        activation: Activation of these layers.
         dropout: Fraction dropped behind them, in [0, 1).
         l2_reg: Penalty on their kernels.
         use_bn: Whether they normalise.
-        rounds, routing_init: Of `InterestRouting`.
-        power, attention: Of `LabelAwareSoftmax`.
-        num_negatives, sampler, temperature: Of `SampledSoftmax`.
+        rounds, routing_init: Arguments of `InterestRouting`.
+        power, attention: Arguments of `LabelAwareSoftmax`.
+        num_negatives, sampler, temperature: Arguments of `SampledSoftmax`.
         catalogue: The item's other fields for each item id, see `Towers`.
         sample_weight: Column of `x` that weighs the rows.
 

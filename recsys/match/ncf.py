@@ -51,7 +51,7 @@ class NeuralCrossentropy(SampledCrossentropy):
     Args:
         vocabulary_size, num_negatives, ...: Of `NegativesOfRows`.
         num_factors: Elements at the start of both vectors that are multiplied.
-        hidden_units, activation, dropout, l2_reg: Of the MLP.
+        hidden_units, activation, dropout, l2_reg: Layers of the MLP.
     Call arguments and returns: as `MatchLoss`.
     """
 
@@ -128,7 +128,7 @@ def ncf(
         kind: `"neumf"`, or one of its parts: `"mlp"` or `"gmf"`.
         hidden_units: Sizes of the layers of the MLP.
         num_factors: Width of p and q.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind its layers, in [0, 1).
         l2_reg: Penalty on their kernels.
         num_negatives: Items drawn, anew in each step; without `unseen` for each batch.

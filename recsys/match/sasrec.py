@@ -170,7 +170,7 @@ def sasrec(
             `SampledCrossentropy`, or `"softmax"`, see `SampledSoftmax`.
         num_negatives: Drawn for each step, or for the softmax for each batch; `None`
             is all items.
-        sampler: Of the softmax.
+        sampler: Sampler of the softmax.
         temperature: Divides the scores in training.
         sample_weight: Column of `x` that weighs the rows.
 

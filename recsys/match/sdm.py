@@ -140,7 +140,7 @@ def sdm(
         num_heads: Heads of the self-attention; they divide the item's `dim`.
         past_groups: Groups of the histories that are the past. Without them it is all
             histories: the session, as a set.
-        num_negatives, sampler, temperature: Of `SampledSoftmax`.
+        num_negatives, sampler, temperature: Arguments of `SampledSoftmax`.
         sample_weight: Column of `x` that weighs the rows.
 
     Raises:

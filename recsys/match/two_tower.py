@@ -54,7 +54,7 @@ def two_tower(
             the field of ids with `belong="item"` that shares its table with a history,
             or else the first.
         hidden_units: Sizes of each tower; the last is the width of the vectors.
-        activation: Of all layers but the last.
+        activation: Activation of all layers but the last.
         dropout: Fraction dropped behind them, in [0, 1).
         l2_reg: Penalty on their kernels.
         use_bn: Whether they normalise.

@@ -62,7 +62,7 @@ def youtube_dnn(
             first; other item fields are not used. The user tower takes the user,
             context and history fields.
         hidden_units: Sizes of the MLP; the last is the width of the vectors.
-        activation: Of all its layers.
+        activation: Activation of all its layers.
         dropout: Fraction dropped behind each layer, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

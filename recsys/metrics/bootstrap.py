@@ -51,7 +51,7 @@ def bootstrap(
         y_score: Probabilities, or any scores where only their order counts.
         sample_weight, groups: `(num_rows,)`.
         resamples: How many.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         For each metric its value on the data and on each resample, `(1 + resamples,)`;
@@ -104,7 +104,7 @@ def p_value(differences: Floats) -> float:
     """Chance of as large a difference, either way, if there were none.
 
     Args:
-        differences: Of two models, on the data and on each resample.
+        differences: Differences of two models, on the data and on each resample.
 
     Returns:
         Twice the share of resamples on the other side of 0, at most 1; NaN if none is

@@ -39,7 +39,7 @@ class DistributionRouter(Layer):
         momentum: \beta, in [0, 1).
         normalise: Whether e is x divided by its length; embeddings are short at the
             start and would be shared alike.
-        seed: Of the first centres.
+        seed: Seed of the first centres.
     Call arguments:
         inputs: x, `(batch, width)`.
         training: Whether the centres move.
@@ -138,7 +138,7 @@ def adaptdhm(
         task: The task.
         num_clusters: Number of clusters.
         hidden_units: Sizes of the star layers before the last.
-        activation: Of them.
+        activation: Activation of them.
         dropout: Fraction dropped behind each, in [0, 1).
         l2_reg: See `StarDense`.
         history_agg: How histories are pooled, see `get_agg_layer`.

@@ -44,7 +44,7 @@ def epnet(
         task_list: The tasks, one MLP each.
         hidden_units: Sizes of an MLP. The default is this library's; the paper has
             others.
-        activation: Of an MLP.
+        activation: Activation of an MLP.
         dropout: Fraction dropped behind each layer, in [0, 1).
         l2_reg: Penalty on the kernels of gate and MLPs.
         use_bn: Whether the MLPs normalise.

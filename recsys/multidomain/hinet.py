@@ -139,7 +139,7 @@ def hinet(
         num_shared_experts: Shared experts of the task layer, may be 0.
         experts_dim: Sizes of the layers of these, one number for one layer.
         hidden_units: Sizes of the towers.
-        activation: Of all of them.
+        activation: Activation of all of them.
         dropout: Fraction dropped behind each layer, in [0, 1); the authors' is 0.5.
         l2_reg: Penalty on the kernels.
         history_agg: How histories are pooled, see `get_agg_layer`.

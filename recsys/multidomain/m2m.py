@@ -95,7 +95,7 @@ def m2m(
         meta_tower_depth: Number of meta units in the tower.
         meta_unit_depth: Layers of each meta unit.
         meta_unit_shared: Whether one set of meta units serves all tasks.
-        activation: Of views, meta units and tower.
+        activation: Activation of views, meta units and tower.
         dropout: Fraction dropped behind each of their layers, in [0, 1).
         l2_reg: Penalty on their kernels.
         history_agg: How histories are pooled, see `get_agg_layer`.

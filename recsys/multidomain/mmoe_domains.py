@@ -49,7 +49,7 @@ def mmoe_domains(
         experts_dim: Sizes of the layers of an expert, one number for one layer.
         hidden_units: Sizes of each tower. The default is this library's; the paper has
             others.
-        activation: Of experts and towers.
+        activation: Activation of experts and towers.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of experts, gates and towers.
         use_bn: Whether hidden layers normalise.

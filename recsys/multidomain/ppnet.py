@@ -45,7 +45,7 @@ def ppnet(
         task_list: The tasks, one tower each.
         hidden_units: Sizes of a tower. The default is this library's; the paper has
             others.
-        activation: Of a tower.
+        activation: Activation of a tower.
         dropout: Fraction dropped behind each gated layer, in [0, 1).
         l2_reg: Penalty on the kernels of gates and towers.
         history_agg: How histories are pooled, see `get_agg_layer`.

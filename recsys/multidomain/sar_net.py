@@ -66,7 +66,7 @@ class CrossScenarioAttention(Layer):
 
     Args:
         hidden_units: Sizes of both activation units, see `AttentionLayer`.
-        activation: Of them.
+        activation: Activation of them.
         renormalise: Whether the products are divided by their sum.
     Call arguments:
         inputs: `[x (batch, d), x_t (batch, length, d), c (batch, k),
@@ -230,10 +230,10 @@ def sar_net(
         num_specific_experts: Experts of each domain, may be 0.
         num_shared_experts: Experts of all domains, may be 0.
         attention_hidden_units: Sizes of the activation units.
-        attention_activation: Of them.
+        attention_activation: Activation of them.
         expert_hidden_units: Sizes of an MLP in each expert; without any the experts
             are linear, and what is not linear is up to the gate.
-        expert_activation: Of the MLPs.
+        expert_activation: Activation of the MLPs.
         renormalise: See `CrossScenarioAttention`.
         fairness: Name of the field that holds the fairness coefficient of a row, a
             number of 1 where nothing is known, see `fairness_coefficient`. Inference

@@ -55,7 +55,7 @@ def star(
         task: The task.
         fcn_units: Sizes of the star layers before the last.
         aux_units: Sizes of the auxiliary network.
-        activation: Of both.
+        activation: Activation of both.
         dropout: Fraction dropped behind each of their layers, in [0, 1).
         l2_reg: Penalty on kernels; on W_p of a domain it is that of W_p - 1.
         history_agg: How histories are pooled, see `get_agg_layer`.

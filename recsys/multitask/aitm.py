@@ -136,7 +136,7 @@ def aitm(
         task_list: The steps in their order, e.g. click, apply, approve: each happens
             only if the one before did.
         hidden_units: Sizes of the MLP of each step; the last is k.
-        activation: Of the MLPs. What is handed on has ReLU.
+        activation: Activation of the MLPs. What is handed on has ReLU.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of hidden layers.
         use_bn: Whether the MLPs normalise.

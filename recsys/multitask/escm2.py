@@ -153,7 +153,7 @@ def escm2(
         fields: All fields; the towers read one embedding.
         task_list: Click, and conversion: 1 only where the click is.
         hidden_units: Sizes of each tower.
-        activation: Of the towers.
+        activation: Activation of the towers.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of hidden layers.
         use_bn: Whether hidden layers normalise.
@@ -161,7 +161,7 @@ def escm2(
         agg_kwargs: Arguments of that layer.
         doubly_robust: Whether errors of rows without a click are imputed by a third
             tower (`DoublyRobustRisk`), or left out (`InversePropensityRisk`).
-        risk_weight, clip, self_normalized, stop_gradients: Of that loss.
+        risk_weight, clip, self_normalized, stop_gradients: Arguments of that loss.
         cvr: Name of the output p(conversion | click).
 
     Raises:

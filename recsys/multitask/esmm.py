@@ -122,7 +122,7 @@ def esmm(
         task_list: Click, and conversion: 1 only where the click is. Without a click it
             is 0, not missing.
         hidden_units: Sizes of each tower.
-        activation: Of the towers.
+        activation: Activation of the towers.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of hidden layers.
         use_bn: Whether hidden layers normalise.

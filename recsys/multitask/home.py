@@ -40,7 +40,7 @@ class FeatureGate(Layer):
     Args:
         num_experts: Number of experts.
         num_pairs: Pairs of matrices of each expert.
-        rank: Of the pairs; default: a sixteenth of the width, 4 at least.
+        rank: Rank of the pairs; default: a sixteenth of the width, 4 at least.
         l2_reg: Penalty `l2_reg * sum of squares` on the matrices.
     Call arguments:
         inputs: `(batch, d)`.
@@ -168,7 +168,7 @@ def home(
         experts_dim: Sizes of the layers of an expert, one number for one layer.
         hidden_units: Sizes of each tower. The default is this library's; the paper has
             others.
-        activation: Of experts and towers; behind the normalisation.
+        activation: Activation of experts and towers; behind the normalisation.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of experts, gates and towers.
         use_bn: Whether the layers of experts normalise. (Towers do not.)

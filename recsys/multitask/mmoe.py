@@ -54,7 +54,7 @@ def mmoe(
         experts_dim: Sizes of the layers of an expert, one number for one layer.
         hidden_units: Sizes of each tower. The default is this library's; the paper has
             others.
-        activation: Of experts, towers and hidden layers of gates.
+        activation: Activation of experts, towers and hidden layers of gates.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of experts, gates and towers.
         use_bn: Whether hidden layers normalise.

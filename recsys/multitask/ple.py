@@ -60,7 +60,7 @@ def ple(
         experts_dim: Sizes of the layers of an expert, one number for one layer.
         hidden_units: Sizes of each tower. The default is this library's; the paper has
             (256, 128, 64).
-        activation: Of experts, towers and hidden layers of gates.
+        activation: Activation of experts, towers and hidden layers of gates.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of experts, gates and towers.
         use_bn: Whether hidden layers normalise.

@@ -43,7 +43,7 @@ def shared_bottom(
         task_list: The tasks.
         bottom_units: Sizes of the layers that all tasks share.
         hidden_units: Sizes of each tower.
-        activation: Of all layers.
+        activation: Activation of all layers.
         dropout: Fraction dropped behind each hidden layer, in [0, 1).
         l2_reg: Penalty on the kernels of hidden layers.
         use_bn: Whether hidden layers normalise.

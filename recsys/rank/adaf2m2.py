@@ -226,7 +226,7 @@ def adaf2m2(
         mask_history: Whether pooled histories are masked too.
         hidden_units: Sizes of the MLP behind the interaction. The default is this
             library's; the paper has others.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

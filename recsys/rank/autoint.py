@@ -115,7 +115,7 @@ def autoint(
         num_heads: Heads of each.
         head_dim: Width of a head.
         hidden_units: Sizes of AutoInt+'s MLP, whose logit is added.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of both parts.
         use_bn: Whether the MLP normalises.

@@ -177,7 +177,7 @@ def bst(
             in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.
-        num_blocks, num_heads, dff: Of `BehaviourTransformer`.
+        num_blocks, num_heads, dff: Arguments of `BehaviourTransformer`.
         output: What of the transformer the MLP gets: `"target"`, `"mean"` or, as in
             the paper, `"concat"`, whose width is that of the whole history and which
             minds on which side of it the padding is.

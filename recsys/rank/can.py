@@ -124,7 +124,7 @@ def can(
         pairs: Names of the field that gives the weights, one id a row, and of the
             field they are applied to, a history or one id a row; default: each item
             field with the history that shares its table.
-        units, orders, order_indep: Of `CoAction`.
+        units, orders, order_indep: Arguments of `CoAction`.
 
     Raises:
         ValueError: If there is no history or no target of its width, no pair, or one

@@ -40,7 +40,7 @@ class MixtureCross(Cross):
         low_rank_dim: Width of the expert's space, r.
         gate: `"softmax"` or `"sigmoid"` of one linear score an expert.
         activation: g, see `get_activation`.
-        l2_reg: Of `Cross`.
+        l2_reg: See `Cross`.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class MixtureCrossNet(CrossStack):
 
     Args:
         num_layers: Number of layers.
-        num_experts, gate, activation, l2_reg: Of `MixtureCross`.
-        low_rank_dim: Of `MixtureCross`; `None` for a quarter of the input's width.
+        num_experts, gate, activation, l2_reg: Arguments of `MixtureCross`.
+        low_rank_dim: See `MixtureCross`; `None` for a quarter of the input's width.
     Call arguments:
         inputs: `(batch, width)`.
     Returns:
@@ -188,7 +188,7 @@ def dcn_mix(
         structure: `"parallel"`, or `"stacked"`: the MLP reads the cross network.
         hidden_units: Sizes of the MLP; none leaves it out. The default is this
             library's; the paper has others.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of both parts.
         use_bn: Whether the MLP normalises.

@@ -39,7 +39,7 @@ class SelfMaskCross(Cross):
     Args:
         use_ln: Whether the mask is normalised.
         dropout: Fraction of x' dropped in training, in [0, 1).
-        l2_reg: Of `Cross`.
+        l2_reg: See `Cross`.
     Call arguments:
         inputs: `[x0, x]`, each `(batch, ..., width)`.
     Returns:
@@ -96,7 +96,7 @@ class LinearCrossNet(CrossStack):
 
     Args:
         num_layers: Number of layers.
-        use_ln, dropout, l2_reg: Of `SelfMaskCross`.
+        use_ln, dropout, l2_reg: Arguments of `SelfMaskCross`.
     Call arguments:
         inputs: `(batch, ..., width)`.
     Returns:
@@ -184,7 +184,7 @@ class TriBCE(LossLayer):
 
     Args:
         detach_weights: Whether no gradient flows through w.
-        weight, sample_weight: Of `LossLayer`.
+        weight, sample_weight: Arguments of `LossLayer`.
     Call arguments:
         inputs: `[z_1, z_2]`, each `(batch, 1)`.
     Returns:

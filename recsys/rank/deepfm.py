@@ -46,7 +46,7 @@ def deepfm(
         task: Any but a multiclass one.
         hidden_units: Sizes of the MLP; none leaves the deep part out, which is FM. The
             default is this library's; the paper has (400, 400, 400).
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

@@ -52,7 +52,7 @@ class InterestLoss(LossLayer):
         reserved: Ids below it are no items.
         others: Of each further attribute with a catalogue, the name of its table and
             where its embedding starts.
-        weight, sample_weight: Of `LossLayer`.
+        weight, sample_weight: Arguments of `LossLayer`.
     Call arguments:
         inputs: `[states, behaviours, item ids]`, `(batch, length, d)` twice and
             `(batch, length)`.

@@ -76,7 +76,7 @@ def dlrm(
             `dim` wide.
         hidden_units: Sizes of the top MLP. The default is this library's; the paper has
             (512, 256), and (512, 256, 64) of the bottom one.
-        activation: Of both MLPs.
+        activation: Activation of both MLPs.
         dropout: Fraction dropped behind each layer of the top MLP, in [0, 1).
         l2_reg: Penalty on the kernels of both MLPs.
         use_bn: Whether the MLPs normalise.

@@ -221,7 +221,7 @@ def dsin(
             self-attention, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.
-        num_sessions, session_length, num_heads, dff: Of `SessionInterests`.
+        num_sessions, session_length, num_heads, dff: Arguments of `SessionInterests`.
         merge: How the directions of the LSTM become one, `"ave"`, `"sum"` or
             `"concat"`; the paper leaves it open.
 

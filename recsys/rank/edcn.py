@@ -213,13 +213,13 @@ def edcn(
         num_layers: Number of layers of both branches, at least 1.
         cross_type: `"vector"` (the paper) or `"matrix"` (the cross layer of DCN-V2).
         bridge: `"hadamard"`, `"add"`, `"concat"` or `"attention"`.
-        temperature: Of the softmax over fields, above 0.
+        temperature: Temperature of the softmax over fields, above 0.
         norm: Of what a branch reads: `"scalar"`, `"layer"` or `None`, see
             `Regulation`.
         rescale: Whether field weights are 1, not one over F, at the start.
         preactivation: Whether activation and dropout come before the product of a
             deep layer, not behind it.
-        activation: Of the deep layers.
+        activation: Activation of the deep layers.
         dropout: Fraction dropped in each deep layer, in [0, 1).
         l2_reg: Penalty on the kernels.
         history_agg: How histories are pooled, see `get_agg_layer`.

@@ -34,7 +34,7 @@ class Agreement(Layer):
     The Hamming distance is (bits - agreement) / 2.
 
     Args:
-        num_bits, seed: Of `SimHash`.
+        num_bits, seed: Arguments of `SimHash`.
     Call arguments:
         inputs: `[target, history]`, `(batch, d)` and `(batch, length, d)`.
     Returns:
@@ -126,7 +126,7 @@ def eta(
         num_bits: Bits of a hash.
         k: Behaviours to find.
         num_heads: Heads of the attention.
-        seed: Of the random directions of the hash.
+        seed: Seed of the random directions of the hash.
         short_groups: Histories that are not searched but get an activation unit.
 
     Raises:

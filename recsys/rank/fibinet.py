@@ -55,14 +55,14 @@ def fibinet(
         fields: The fields, all of one `dim`. Raw fields go to the MLP and first order.
         task: The task; without `hidden_units` any but a multiclass one.
         reduction_ratio: Fields over inner units of SENET.
-        num_groups: Of `fibinet_plus`.
-        bilinear_output_size: Of `fibinet_plus`.
+        num_groups: See `fibinet_plus`.
+        bilinear_output_size: See `fibinet_plus`.
         bilinear_type: Whether one matrix serves `"all"` pairs, `"each"` left field has
             one, or each pair (`"interaction"`).
-        bilinear_1bit: Of `fibinet_plus`.
+        bilinear_1bit: See `fibinet_plus`.
         hidden_units: Sizes of the MLP; none is the shallow model, a sum. The default is
             this library's; the paper has (400, 400, 400).
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

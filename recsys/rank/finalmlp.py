@@ -179,8 +179,8 @@ def finalmlp(
         num_heads: Heads of the bilinear form; `0` leaves it out.
         hidden_units: Sizes of the MLP of the first stream. The default is this
             library's; the paper has others.
-        second_hidden_units: Of the second; default: the same.
-        activation: Of both.
+        second_hidden_units: Sizes of the second; default: the same.
+        activation: Activation of both.
         dropout: Fraction dropped behind each of their layers, in [0, 1).
         l2_reg: Penalty on the kernels of MLPs and gates.
         use_bn: Whether the MLPs normalise.

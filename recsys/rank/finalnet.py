@@ -169,7 +169,7 @@ class SelfDistillation(LossLayer):
     label do not count.
 
     Args:
-        weight, sample_weight: Of `LossLayer`.
+        weight, sample_weight: Arguments of `LossLayer`.
     Call arguments:
         inputs: `[y_1, y_2]`, each `(batch, 1)`.
     Returns:
@@ -228,8 +228,8 @@ def finalnet(
         distillation: Factor on the loss of `SelfDistillation`; 0 leaves it out.
         hidden_units: Widths of the first stack. The default is this library's; the
             paper has others.
-        second_hidden_units: Of the second; default: the same. None, `()`, leaves it
-            out, and with it the distillation.
+        second_hidden_units: Sizes of the second; default: the same. None, `()`, leaves
+            it out, and with it the distillation.
         activation: Behind each layer; the paper's default is none.
         dropout: Fraction dropped behind each layer, in [0, 1).
         l2_reg: Penalty on the kernels.

@@ -67,7 +67,7 @@ def fnn(
         task: The task.
         pretrained_fm: An `fm` of the same fields whose weights are copied.
         hidden_units: Sizes of the MLP.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

@@ -87,7 +87,7 @@ def gdcn(
             cross network.
         hidden_units: Sizes of the MLP; none leaves it out. The default is this
             library's; the paper has others.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of both parts.
         use_bn: Whether the MLP normalises.

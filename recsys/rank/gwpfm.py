@@ -69,7 +69,7 @@ def gwpfm(
         task: The task; without `hidden_units` any but a multiclass one.
         hidden_units: Sizes of an MLP on the interaction, in place of sum and first
             order.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

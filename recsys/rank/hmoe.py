@@ -88,7 +88,7 @@ def hmoe(
             their sets, replaces the mean.
         sum_weighted: Whether a sum with trainable weights replaces the mean.
         hidden_units: Sizes of each expert's MLP.
-        activation: Of the MLPs.
+        activation: Activation of the MLPs.
         dropout: Fraction dropped behind each layer of the MLPs, in [0, 1).
         l2_reg: Penalty on the kernels of the MLPs.
         use_bn: Whether the MLPs normalise.

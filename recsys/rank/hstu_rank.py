@@ -120,7 +120,7 @@ def hstu_rank(
         use_bn: Whether the MLP normalises.
         num_layers: HSTU layers.
         d_model: Width of a token.
-        num_heads, qk_dim, v_dim: Of `HSTULayer`.
+        num_heads, qk_dim, v_dim: Arguments of `HSTULayer`.
 
     Raises:
         ValueError: If there is no history that shares a table with an item field.

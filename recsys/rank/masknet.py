@@ -114,7 +114,7 @@ def masknet(
         reduction_ratio: Inner width of a mask over that of what it masks.
         hidden_units: Sizes of the MLP behind parallel blocks; serial ones have none.
             The default is this library's; the paper has (400, 400, 400).
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the blocks and the MLP.
         use_bn: Whether the MLP normalises.

@@ -73,7 +73,7 @@ def nfm(
         pooled_dropout: Fraction of the pooled vector dropped, in [0, 1).
         hidden_units: Sizes of the MLP; none makes it a machine with trained weights of
             the dimensions.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the pooled vector and the MLP are normalised.

@@ -51,7 +51,7 @@ def pin(
         net_units: Its outputs.
         hidden_units: Sizes of the MLP. The default is this library's; the paper has
             others.
-        activation: Of all networks.
+        activation: Activation of all networks.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

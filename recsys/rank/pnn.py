@@ -60,11 +60,11 @@ def pnn(
         kernel_type: `None`: the sum of the outer products of all embeddings (ICDM);
             `"num"`, `"vec"`, `"mat"`: a trained product of each pair; `"net"`: a
             network of each, see `pin`.
-        net_activation: Of these networks, ReLU by default.
+        net_activation: Activation of these networks, ReLU by default.
         net_size: Their inner width, 20 by default.
         hidden_units: Sizes of the MLP. The default is this library's; the paper has
             others.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

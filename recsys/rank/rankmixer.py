@@ -167,7 +167,7 @@ def rankmixer(
         num_blocks: Number of blocks.
         expansion: Inner width of a token's network over that of the token.
         hidden_units: Sizes of an MLP between the mean of the tokens and the logit.
-        activation: Of that MLP.
+        activation: Activation of that MLP.
         dropout: Fraction dropped behind each of its layers, in [0, 1).
         l2_reg: Penalty on its kernels.
         use_bn: Whether it normalises.

@@ -40,7 +40,7 @@ class HashAttention(Layer):
     Args:
         num_bits: Signs in all.
         signature_bits: Signs of a signature, which must divide them.
-        seed: Of the random directions.
+        seed: Seed of the random directions.
     Call arguments:
         inputs: `[target, history]`, `(batch, d)` and `(batch, length, d)`.
         valid: `(batch, length)`, bool.
@@ -107,7 +107,7 @@ def sdim(
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.
-        num_bits, signature_bits, seed: Of `HashAttention`.
+        num_bits, signature_bits, seed: Arguments of `HashAttention`.
         short_groups: Histories that are not hashed but get an activation unit.
 
     Raises:

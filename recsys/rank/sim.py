@@ -137,7 +137,7 @@ class SearchLoss(LossLayer):
     """Cross-entropy of the search's own logit; passes on its other input.
 
     Args:
-        weight, sample_weight: Of `LossLayer`.
+        weight, sample_weight: Arguments of `LossLayer`.
     Call arguments:
         inputs: `[x, logit]`, any tensor and `(batch, 1)`.
     Returns:

@@ -38,7 +38,7 @@ class CrossProduct(Layer):
     else combinations are hashed and share ids.
 
     Args:
-        vocabulary_sizes: Of the columns that are combined.
+        vocabulary_sizes: Those of the columns that are combined.
         num_buckets: Ids to give out at most.
     Call arguments:
         inputs: List of ids, each `(batch,)`.
@@ -99,7 +99,7 @@ def wide_deep(
             e.g. `[("gender", "category")]`.
         num_buckets: Weights of one cross at most; more combinations are hashed.
         hidden_units: Sizes of the MLP; none leaves the deep part out.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.

@@ -42,7 +42,7 @@ class WukongLayer(Layer):
         num_linear: Vectors from the linear compression.
         rank: Columns of Y, the compressed side of the products.
         hidden_units: Sizes of the MLP before its last layer, which has no activation.
-        activation: Of the MLP.
+        activation: Activation of the MLP.
     Call arguments:
         inputs: `(batch, num_vectors, dim)`.
     Returns:
@@ -142,7 +142,7 @@ def wukong(
         fm_hidden_units: Sizes of the MLPs in the layers.
         hidden_units: Sizes of the last MLP. The default is this library's; the paper
             has others.
-        activation: Of the MLPs.
+        activation: Activation of the MLPs.
         dropout: Fraction dropped behind each layer of the last MLP, in [0, 1).
         l2_reg: Penalty on the kernels of the last MLP.
         use_bn: Whether the last MLP normalises.

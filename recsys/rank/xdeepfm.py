@@ -139,11 +139,11 @@ def xdeepfm(
             fields to the other parts.
         task: The task; of a multiclass one each class has weights of its own.
         cin_units: Number of maps of each layer of CIN.
-        cin_activation: Of CIN; the paper's best is none.
+        cin_activation: Activation of CIN; the paper's best is none.
         split_half: Whether only one half of the maps feeds the next layer, see `CIN`.
         hidden_units: Sizes of the MLP; none leaves the deep part out. The default is
             this library's; the paper has (400, 400).
-        activation: Of the MLP.
+        activation: Activation of the MLP.
         dropout: Fraction dropped behind each layer of the MLP, in [0, 1).
         l2_reg: Penalty on the kernels of CIN and MLP.
         use_bn: Whether the MLP normalises.

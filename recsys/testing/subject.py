@@ -28,7 +28,7 @@ class Subject:
 
     Args:
         factory, fields, rows: Those of `check_model`.
-        seed: Of weights with which no ReLU is off for every row.
+        seed: Seed of weights with which no ReLU is off for every row.
         **kwargs: Further arguments of the factory.
     """
 

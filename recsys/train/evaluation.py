@@ -167,7 +167,7 @@ def evaluate_sampled(
         metrics: Names out of `OF_RANK`.
         num_negatives: Drawn for each user, uniformly and with replacement.
         num_items: Items in the catalogue, which a function cannot tell.
-        seed: Of the negatives, which are the same for all models.
+        seed: Seed of the negatives, which are the same for all models.
 
     Returns:
         Means over users by name, as `"ndcg@10(m=100)"`, and `"ndcg@10(m=100,

@@ -34,7 +34,7 @@ class Reads:
         weights: Those of them that weigh rows.
         positives: Whether every row is a positive, and nothing reads labels.
         capacities: Rows that each exact metric holds, by name.
-        fingerprints: Of the fitted pipelines whose fields the model was built from.
+        fingerprints: Those of the pipelines whose fields the model was built from.
     """
 
     columns: Mapping[str, ColumnSpec]

@@ -186,7 +186,7 @@ def refuse_passes(who: str, x: Any, arguments: Mapping[str, Any]) -> None:
     Args:
         who: What it is, for the error: `"x"` or `"validation_data"`.
         x: A generator, or anything else.
-        arguments: Of `fit`.
+        arguments: Arguments of `fit`.
     """
     epochs = arguments.get("epochs", 1) - arguments.get("initial_epoch", 0)
     every = arguments.get("validation_freq", 1)

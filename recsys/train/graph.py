@@ -25,7 +25,7 @@ def looked_at(
     """Returns the same batches, each looked at.
 
     Args:
-        dataset: Of `x`, `(x, y)` or `(x, y, sample_weight)`.
+        dataset: Dataset of `x`, `(x, y)` or `(x, y, sample_weight)`.
         reads: What the model reads of them.
         look: Raises if a batch is not right, given its number and its arrays.
         for_loss: Whether there is more to be done than to predict.

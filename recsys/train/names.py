@@ -12,7 +12,7 @@ def check_names(inputs: Any = None, outputs: Any = None, **others: Any) -> None:
     """Raises `ValueError` if two of columns, tasks and layers have one name.
 
     Args:
-        inputs, outputs, **others: Of `Model`.
+        inputs, outputs, **others: Arguments of `Model`.
     """
     outputs = keras.tree.flatten(outputs)
     fields = [maker(tensor) for tensor in keras.tree.flatten(inputs)]

@@ -61,8 +61,8 @@ class Epochs(keras.callbacks.Callback):
             several passes over them, or a part of one.
 
     Attributes:
-        step: Of the first epoch, where `fit` is to begin; it leaves the batches before
-            it out itself.
+        step: Step of the first epoch where `fit` is to begin; it leaves the batches
+            before it out itself.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ def distinct_of(
 
     Args:
         wanted: Relevant ids of some users, as CSR.
-        reserved, num_items: Of the catalogue.
+        reserved, num_items: Size of the catalogue, see `evaluate`.
         first: The first of these users.
 
     Raises:

@@ -20,7 +20,7 @@ def arrow_types(schema: pa.Schema, columns: Collection[str], who: str) -> Types:
     """Returns the types of some columns, those that are there.
 
     Args:
-        schema: Of Arrow.
+        schema: Schema of Arrow.
         columns: Their names.
         who: Begins an error.
 

@@ -102,8 +102,8 @@ class BiLinearLayer(Layer):
 
     Args:
         output_size: Width of the low-rank layer, which has a bias and no activation.
-        bilinear_type: Of `BilinearInteraction`.
-        product_1bit: Of `BilinearInteraction`; true is the paper's form.
+        bilinear_type: See `BilinearInteraction`.
+        product_1bit: See `BilinearInteraction`; true is the paper's form.
     Call arguments:
         inputs: List of `(batch, dim)`.
     Returns:

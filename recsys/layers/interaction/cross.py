@@ -79,7 +79,7 @@ class MatrixCross(Cross):
 
     Args:
         low_rank_dim: Rank of W; `None` for a full matrix.
-        l2_reg: Of `Cross`.
+        l2_reg: See `Cross`.
     Raises:
         ValueError: If the rank is less than 1.
     Example:
@@ -229,8 +229,8 @@ def cross_and_deep(
         cross: The cross network.
         structure: `"parallel"`: both read `x`, and their outputs go side by side to
             the logits; `"stacked"`: the MLP reads the cross network.
-        num_logits: Of `Tower`.
-        hidden_units: Of the MLP; none leaves it out.
+        num_logits: See `Tower`.
+        hidden_units: Sizes of the MLP's layers; none leaves it out.
         activation, l2_reg, dropout, use_bn: Of the MLP, see `FeedForwardLayer`.
 
     Raises:

@@ -247,7 +247,7 @@ class ProductLayer(Layer):
             names instead.
         kernel_type: `None` for the outer product; `"num"`, `"vec"`, `"mat"` for
             `KernelProduct`, `"net"` for `NetProduct`.
-        activation: Of the networks with `"net"`.
+        activation: Activation of the networks with `"net"`.
         net_size: Their inner width.
     Call arguments:
         inputs: List of `(batch, dim)`.

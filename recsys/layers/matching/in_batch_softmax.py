@@ -36,7 +36,7 @@ class InBatchSoftmax(MatchLoss):
         subtract_log_q: Whether log Q is subtracted.
         known: Column of `x` with ids of items that are no negatives of the row,
             `(batch, any length)`.
-        rate: Of `StreamingFrequency`.
+        rate: See `StreamingFrequency`.
         counted: Whether counts of the items are given, to `frequency.adapt`.
     Call arguments and returns: as `MatchLoss`.
     Reference:

@@ -56,7 +56,7 @@ class MatchLoss(LossLayer):
         vocabulary_size: Number of item ids, reserved ones included.
         temperature: Divides the scores in training, above 0.
         reserved: Ids below it are no items.
-        weight, sample_weight: Of `LossLayer`.
+        weight, sample_weight: Arguments of `LossLayer`.
     Call arguments:
         inputs: `[user, item, item ids]`: `(batch, dim)` or `(batch, interests, dim)`,
             `(batch, dim)` and `(batch,)`; or with `states` `(batch, length, dim)` and

@@ -68,7 +68,7 @@ class BPRMax(NegativesOfRows):
 
     Args:
         vocabulary_size, num_negatives, ...: Of `NegativesOfRows`.
-        regularization: Of the scores.
+        regularization: Regularization of the scores.
     Call arguments and returns: as `NegativesOfRows`.
     Reference:
         Recurrent Neural Networks with Top-k Gains for Session-based Recommendations,

@@ -53,7 +53,7 @@ class RelaImpr(AUC):
 
     Args:
         auc_base: The area of the other model.
-        capacity, name, **kwargs: Of `AUC`.
+        capacity, name, **kwargs: Arguments of `AUC`.
 
     Example:
     >>> metric = RelaImpr(auc_base=0.7, capacity=100)
@@ -91,7 +91,7 @@ class BinnedAUC(SumMetric):
 
     Args:
         bins: Number of bins of equal width in logits from -20 to 20.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
 
     Example:
     >>> metric = BinnedAUC()

@@ -19,7 +19,7 @@ class AveragePrecision(RowMetric):
         interpolation: `"step"` or `"trapezoid"`.
         capacity: Most rows that fit, 12 bytes each: 96 MiB for the default 2**23. With
             more rows `result()` is an error.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
 
     Raises:
         ValueError: If `interpolation` or `capacity` is outside the values above.

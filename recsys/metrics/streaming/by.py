@@ -32,7 +32,7 @@ class By(RowMetric):
         capacity: Most rows that fit, 20 bytes each and 8 with a group (16 and 4 on
             JAX): 160 or 224 MiB for the default 2**23. With more rows `result()` is an
             error.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
 
     Raises:
         ValueError: If a metric is unknown, or needs a group and there is none.
@@ -80,7 +80,7 @@ class By(RowMetric):
         """Holds the rows of a batch; see `RowMetric.update_state`.
 
         Args:
-            y_true, sample_weight, groups, by: Of `RowMetric.update_state`.
+            y_true, sample_weight, groups, by: Arguments of `RowMetric.update_state`.
             y_pred: Probabilities, unless `from_logits` says otherwise. Give these or
                 `logits`.
             logits: Logits.

@@ -90,10 +90,10 @@ class ECE(RowMetric):
     """Expected calibration error: `recsys.metrics.ece` of all rows.
 
     Args:
-        bins, strategy: Of `recsys.metrics.ece`.
+        bins, strategy: Arguments of `recsys.metrics.ece`.
         capacity: Most rows that fit, 12 bytes each: 96 MiB for the default 2**23. With
             more rows `result()` is an error.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
 
     Raises:
         ValueError: If an argument is outside the values above.
@@ -156,7 +156,7 @@ class FieldECE(RowMetric):
         group: Key of the model's input that holds the field, an integer column.
         capacity: Most rows that fit, 20 bytes each (16 on JAX): 160 MiB for the default
             2**23. With more rows `result()` is an error.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     from_logits = False

@@ -44,7 +44,7 @@ class _Exposure(_OfLists):
     Args:
         catalogue: All ids that could have been recommended, distinct.
         k: Where to cut the lists; `None` is nowhere.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     own_name = ""
@@ -74,7 +74,7 @@ class Coverage(_Exposure):
 
     Args:
         catalogue, k: Of `recsys.metrics.exposure`. 4 bytes are held for each item.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
 
     Example:
     >>> metric = Coverage(catalogue=[5, 6, 7, 8])
@@ -140,8 +140,8 @@ class IntraListDistance(_MeanOfLists):
     """Cosine distance inside lists: `recsys.metrics.intra_list_distance`.
 
     Args:
-        vectors, k: Of `recsys.metrics.intra_list_distance`.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        vectors, k: Arguments of `recsys.metrics.intra_list_distance`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
 
     Example:
     >>> metric = IntraListDistance([[1.0, 0.0], [0.0, 2.0]])
@@ -168,8 +168,8 @@ class CategoryDistance(_MeanOfLists):
     """Pairs of different categories: `recsys.metrics.category_distance`.
 
     Args:
-        categories, k: Of `recsys.metrics.category_distance`.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        categories, k: Arguments of `recsys.metrics.category_distance`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     def __init__(
@@ -208,8 +208,8 @@ class Novelty(_OfCounts):
     """Surprise of what is recommended, in bits: `recsys.metrics.novelty`.
 
     Args:
-        counts, k, reserved: Of `recsys.metrics.novelty`.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        counts, k, reserved: Arguments of `recsys.metrics.novelty`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     own_name = "novelty"
@@ -232,8 +232,8 @@ class AveragePopularity(_OfCounts):
     """Training count of what is recommended: `recsys.metrics.average_popularity`.
 
     Args:
-        counts, k: Of `recsys.metrics.average_popularity`.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        counts, k: Arguments of `recsys.metrics.average_popularity`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     own_name = "average_popularity"
@@ -244,8 +244,8 @@ class LongTailShare(_OfCounts):
     """Share of the long tail in lists: `recsys.metrics.long_tail_share`.
 
     Args:
-        counts, k: Of `recsys.metrics.long_tail_share`.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        counts, k: Arguments of `recsys.metrics.long_tail_share`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     own_name = "long_tail_share"
@@ -259,8 +259,8 @@ class PopularityLift(_OfCounts):
     """Popularity of lists over that of histories: `recsys.metrics.popularity_lift`.
 
     Args:
-        counts, k: Of `recsys.metrics.popularity_lift`.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        counts, k: Arguments of `recsys.metrics.popularity_lift`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     own_name = "popularity_lift"

@@ -94,7 +94,7 @@ class NormalizedEntropy(LogLoss):
 
     Args:
         prior: Base rate of the constant, in (0, 1). Default: that of the rows.
-        from_logits, name, **kwargs: Of `LogLoss`.
+        from_logits, name, **kwargs: Arguments of `LogLoss`.
 
     Raises:
         ValueError: If `prior` is outside (0, 1).

@@ -16,7 +16,7 @@ class _Decisions(RowSums):
     Args:
         threshold: Predictions above it mean 1.
         from_logits: Whether it is one on logits.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
     _constraints = {"threshold": Number(), "from_logits": Flag()}
@@ -49,7 +49,7 @@ class Accuracy(_Decisions):
     Args:
         threshold: Predictions above it mean 1.
         from_logits: Whether it is one on logits.
-        name, **kwargs: Of `keras.metrics.Metric`.
+        name, **kwargs: Arguments of `keras.metrics.Metric`.
 
     Example:
     >>> metric = Accuracy(threshold=0.5)

@@ -26,7 +26,7 @@ class TopK(RowMetric):
         group: Key of the model's input that holds the query of each row, an integer
             column such as the user id.
         k: Where to cut the lists; `None` is nowhere.
-        ties, empty: Of `recsys.metrics.judge` and of the metric's function.
+        ties, empty: Arguments of `recsys.metrics.judge` and of the metric's function.
         capacity: Most rows that fit, 20 bytes each (16 on JAX): 160 MiB for the default
             2**23. With more rows `result()` is an error.
         name: Name of the metric. Default: its function's, and `@k`.
@@ -113,9 +113,9 @@ class _Capped(TopK):
     """A metric that may be divided by k.
 
     Args:
-        group, k: Of `TopK`.
-        capped: Of the metric's function.
-        **kwargs: Of `TopK`.
+        group, k: Arguments of `TopK`.
+        capped: See the metric's function.
+        **kwargs: Arguments of `TopK`.
     """
 
     capped_by_default = False
@@ -140,7 +140,7 @@ class Recall(_Capped):
     """Share of the relevant in a list: `recsys.metrics.recall`; see `TopK`.
 
     Args:
-        group, k, **kwargs: Of `TopK`.
+        group, k, **kwargs: Arguments of `TopK`.
         capped: Divide by k where a query has more relevant items; default: no.
     """
 
@@ -152,7 +152,7 @@ class MeanAveragePrecision(_Capped):
     """Mean average precision: `recsys.metrics.mean_average_precision`; see `TopK`.
 
     Args:
-        group, k, **kwargs: Of `TopK`.
+        group, k, **kwargs: Arguments of `TopK`.
         capped: Whether the divisor is at most k; default: yes.
     """
 
@@ -165,7 +165,7 @@ class NDCG(TopK):
     """Normalized discounted cumulative gain: `recsys.metrics.ndcg`; see `TopK`.
 
     Args:
-        group, k, **kwargs: Of `TopK`.
+        group, k, **kwargs: Arguments of `TopK`.
         gain: `"exp2"` or `"linear"`, see `recsys.metrics.ndcg`.
     """
 

@@ -24,7 +24,7 @@ class GradNorm(GradientBalance):
 
     Args:
         alpha: How much more a task that lags behind may pull.
-        learning_rate: Of the w.
+        learning_rate: Learning rate of the w.
         layer: Name of the layer whose last kernel is W. Default: the last layer of the
             model, in its order, that all tasks train.
     Raises:

@@ -31,7 +31,7 @@ class PCGrad(GradientBalance):
     pass for each task.
 
     Args:
-        seed: Of the order, which changes with each step.
+        seed: Seed of the order, which changes with each step.
     Reference:
         Gradient Surgery for Multi-Task Learning, NeurIPS 2020, algorithm 1.
     """

@@ -19,7 +19,7 @@ class AugmentedBinaryCrossentropy(RowLoss):
     Args:
         reduction_copies: `"mean"` over the copies of a row, or `"sum"`, with which the
             loss grows with their number (version 1).
-        reduction, name, **kwargs: Of `keras.losses.Loss`.
+        reduction, name, **kwargs: Arguments of `keras.losses.Loss`.
     Call arguments:
         y_true: Labels, `(batch, 1)`.
         y_pred: Logits of the copies, `(batch * num_sample, 1)`; the copies of a row are

@@ -21,7 +21,7 @@ class CombinedLoss(RankingLoss):
 
     Args:
         alpha: a, in [0, 1]. At 1 it is cross-entropy.
-        temperature, group, reduction, name, **kwargs: Of `RankingLoss`.
+        temperature, group, reduction, name, **kwargs: Arguments of `RankingLoss`.
     Call arguments:
         y_true: Labels 0 or 1, `(batch, 1)`.
         y_pred: Logits, `(batch, 1)`.

@@ -31,7 +31,7 @@ class JointLoss(keras.losses.Loss):
         reduction: `"sum_over_batch_size"` (or `"mean"`), the mean of weight times loss;
             `"sum"`; `"mean_with_sample_weight"`, divided by the weights; `"none"`, what
             each row adds to the sum.
-        name, **kwargs: Of `keras.losses.Loss`.
+        name, **kwargs: Arguments of `keras.losses.Loss`.
     Attributes:
         from_logits: True: `recsys.train.Model` passes logits. It passes the weights of
             rows as they are, and 0 where the label is missing.

@@ -26,7 +26,7 @@ class JRCLoss(JointLoss):
         group: Column of `x` that tells the context of a row, such as the session.
             Default: the batch is one context.
         exclude_same_label: Whether other rows with the row's own label leave the sum.
-        reduction, name, **kwargs: Of `JointLoss`.
+        reduction, name, **kwargs: Arguments of `JointLoss`.
     Call arguments:
         y_true: Labels 0 or 1, `(batch, 1)`.
         y_pred: Logits f_0, f_1, `(batch, 2)`.

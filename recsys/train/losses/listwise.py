@@ -20,7 +20,7 @@ class ListwiseSoftmax(JointLoss):
     Args:
         group: Column of `x` that tells which list a row is in. Default: the batch is
             one list.
-        reduction, name, **kwargs: Of `JointLoss`.
+        reduction, name, **kwargs: Arguments of `JointLoss`.
     Call arguments:
         y_true: Labels or grades of at least 0, `(batch, 1)`.
         y_pred: Logits, `(batch, 1)`.

@@ -46,7 +46,7 @@ class RankingLoss(PairLoss):
 
     Args:
         temperature: Divides the differences, above 0.
-        group, reduction, name, **kwargs: Of `JointLoss`.
+        group, reduction, name, **kwargs: Arguments of `JointLoss`.
     Call arguments:
         y_true: Labels or grades, `(batch, 1)`.
         y_pred: Logits, `(batch, 1)`.
@@ -92,7 +92,7 @@ class HingeRankingLoss(PairLoss):
 
     Args:
         margin: m, above 0.
-        group, reduction, name, **kwargs: Of `JointLoss`.
+        group, reduction, name, **kwargs: Arguments of `JointLoss`.
     Call arguments:
         y_true: Labels or grades, `(batch, 1)`.
         y_pred: Logits, `(batch, 1)`.

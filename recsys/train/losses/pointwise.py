@@ -89,7 +89,7 @@ class WeightedBinaryCrossentropy(RowLoss):
         pos_weight: Factor on the positive part, c. Predictions are then those of a
             population with c times the positives.
         label_smoothing: e, in [0, 1).
-        reduction, name, **kwargs: Of `keras.losses.Loss`.
+        reduction, name, **kwargs: Arguments of `keras.losses.Loss`.
     Call arguments:
         y_true: Labels in [0, 1], `(batch, 1)`.
         y_pred: Logits, `(batch, 1)`.
@@ -145,7 +145,7 @@ class FocalLoss(RowLoss):
         gamma: How much, at least 0. At 0 it is cross-entropy.
         alpha: Weight of positive rows, in (0, 1), 1 - alpha being that of negative
             ones. Default: 1 for both.
-        reduction, name, **kwargs: Of `keras.losses.Loss`.
+        reduction, name, **kwargs: Arguments of `keras.losses.Loss`.
     Call arguments:
         y_true: Labels 0 or 1, `(batch, 1)`.
         y_pred: Logits, `(batch, 1)`.

@@ -142,7 +142,7 @@ class FullSoftmax(RowLoss):
     Args:
         reserved: Ids below it are no items.
         label_smoothing: e, in [0, 1).
-        reduction, name, **kwargs: Of `keras.losses.Loss`.
+        reduction, name, **kwargs: Arguments of `keras.losses.Loss`.
     Call arguments:
         y_true: Item ids, `(batch, 1)`; a row whose id is reserved has no loss.
         y_pred: Logits, `(batch, vocabulary_size)`.

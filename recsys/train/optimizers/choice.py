@@ -96,7 +96,7 @@ class OptimizerByPrefix(PartedOptimizer):
 
     Args:
         optimizers: Optimizer by prefix, with a `"default"`.
-        loss_scale_factor: Of all parts.
+        loss_scale_factor: Loss scale factor of all parts.
         name: Name.
 
     Raises:

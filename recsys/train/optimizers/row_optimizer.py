@@ -35,8 +35,8 @@ class RowOptimizer(OwnOptimizer):
         Serves a whole variable and some rows of a table alike.
 
         Args:
-            gradient: Of the variable or its rows.
-            slots: Of the variable or its rows.
+            gradient: Gradient of the variable or its rows.
+            slots: Slots of the variable or its rows.
             learning_rate: Scalar.
             value: Function that reads the variable or its rows.
         """
