@@ -133,9 +133,8 @@ def prepared(
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
     def through(number: int, given: Any) -> tuple[Any, ...]:
-        parts = [*map(_without_lists, _parts(given))]
-        look(number, parts)
-        return _as_read(needs, parts, for_loss)
+        look(number, given)
+        return _as_read(needs, _parts(given), for_loss)
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:
@@ -238,17 +237,6 @@ def _parts(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, (list, tuple)) else (given,)
 
 
-def _without_lists(part: Any) -> Any:
-    """A part of a batch with arrays in place of lists, but for one of arrays."""
-    if isinstance(part, Mapping):
-        return {key: _without_lists(value) for key, value in part.items()}
-    listed = isinstance(part, (list, tuple))
-    if listed and not any(hasattr(each, "__array__") for each in part):
-        with contextlib.suppress(ValueError):  # ragged: the check says so
-            return np.asarray(part)
-    return part
-
-
 def _check(needs: Needs, parts: Sequence[Any], for_loss: bool) -> None:
     if not 1 <= len(parts) <= 3 or not isinstance(parts[0], Mapping):
         raise ValueError(
@@ -267,12 +255,19 @@ def _as_read(needs: Needs, parts: Sequence[Any], for_loss: bool) -> tuple[Any, .
         if for_loss:
             names |= {*needs.groups, *needs.of_losses}
         x = {name: value for name, value in x.items() if name in names}
-        x = _in_rank(needs, x)
+        x = _in_rank(needs, _as_arrays(x))
     if others and isinstance(others[0], (list, tuple)):
         others[0] = routing.labels_of_tasks(others[0], needs.heads)
     while others and others[-1] is None:
         del others[-1]
-    return x, *others
+    return x, *map(_as_arrays, others)
+
+
+def _as_arrays(part: Any) -> Any:
+    """A part of a batch with arrays in place of lists."""
+    if isinstance(part, Mapping):
+        return {key: _as_arrays(value) for key, value in part.items()}
+    return np.asarray(part) if isinstance(part, (list, tuple)) else part
 
 
 def _in_rank(needs: Needs, x: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,7 +300,8 @@ def _to_numpy(part: Any) -> Any:
     if isinstance(part, Mapping):
         return {key: _to_numpy(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)):
-        return [_to_numpy(value) for value in part]
+        several = any(getattr(each, "ndim", 0) for each in part)
+        return [_to_numpy(value) for value in part] if several else part
     return None if part is None else ops.convert_to_numpy(part)
 
 
