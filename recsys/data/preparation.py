@@ -179,7 +179,7 @@ class Preparation(Values):
             if found[who]:
                 example = found[f"{who}/example"]
                 such = "missing" if example is None else f"{example}"
-                files = self._files_with(who, run, source) if source else []
+                files = self._files_with(who, run, source)
                 raise ValueError(
                     f"{', '.join([*files, who])}: {wanted}. "
                     f"Received: {such} (in {found[who]} of {total} rows)"
@@ -187,11 +187,14 @@ class Preparation(Values):
         return total
 
     def _files_with(
-        self, who: str, run: Callable[[Any], pa.Table], source: Source
+        self, who: str, run: Callable[[Any], pa.Table], source: Source | None
     ) -> list[str]:
         """The first of several files that breaks a rule by itself, if one does."""
-        for file in source.files if len(source.files) > 1 else ():
-            with suppress(ValueError):  # alone it may be of other types
+        if source is None or source.alone is None or len(source.files) < 2:
+            return []
+        for file in source.files:
+            # Alone it may be of other types; what is raised is the error of all files.
+            with suppress(Exception):
                 bad, *_ = self._rules(self.typed_rows(source.alone(file)))[who]
                 if run(bad.as_table().aggregate(n=bad.sum()))["n"][0].as_py():
                     return [file]

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,6 @@ from recsys.data.files.types import arrow_types, as_read, zoned
 from recsys.data.reader import as_arrow
 
 
-def _not_of_files(file: str) -> Any:
-    raise FileNotFoundError(f"There is no file {file!r} in the data")
-
-
 @dataclass(frozen=True)
 class Source:
     """A table and, for errors, the files it is read from.
@@ -30,13 +26,13 @@ class Source:
         table: The rows.
         files: Their paths, if any.
         zoned: Columns of times with a zone; types do not say it of nanoseconds.
-        alone: Opens one of the files by itself.
+        alone: Opens one of the files by itself, if there are any.
     """
 
     table: Any
     files: Sequence[str] = ()
     zoned: Collection[str] = ()
-    alone: Callable[[str], Any] = field(default=_not_of_files)
+    alone: Callable[[str], Any] | None = None
 
     def beside(self, other: "Source") -> "Source":
         """Returns the same table; errors may be of the files of both."""

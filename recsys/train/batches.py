@@ -1,6 +1,5 @@
 """What makes batches, and batches as they are."""
 
-import contextlib
 import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,22 +36,19 @@ def parts_of(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, (list, tuple)) else (given,)
 
 
-def without_lists(part: Any) -> Any:
-    """A part of a batch with arrays in place of lists, but for one of arrays."""
+def as_arrays(part: Any) -> Any:
+    """A part of a batch with arrays in place of lists."""
     if isinstance(part, Mapping):
-        return {key: without_lists(value) for key, value in part.items()}
-    listed = isinstance(part, (list, tuple))
-    if listed and not any(hasattr(each, "__array__") for each in part):
-        with contextlib.suppress(ValueError):  # ragged: the check says so
-            return np.asarray(part)
-    return part
+        return {key: as_arrays(value) for key, value in part.items()}
+    return np.asarray(part) if isinstance(part, (list, tuple)) else part
 
 
 def to_numpy(part: Any) -> Any:
     if isinstance(part, Mapping):
         return {key: to_numpy(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)):
-        return [to_numpy(value) for value in part]
+        several = any(getattr(each, "ndim", 0) for each in part)
+        return [to_numpy(value) for value in part] if several else part
     return None if part is None else ops.convert_to_numpy(part)
 
 

@@ -28,6 +28,7 @@ from recsys.protocols import Checked
 from recsys.train import feed, feeding, graph, routing
 from recsys.train.batches import (
     LookedAt,
+    as_arrays,
     each_of,
     is_dataset,
     is_loader,
@@ -37,7 +38,6 @@ from recsys.train.batches import (
     no_rows,
     parts_of,
     to_numpy,
-    without_lists,
 )
 from recsys.train.feeding import Reads
 
@@ -141,9 +141,8 @@ def prepared(
                 raise ValueError(f"{who}, batch {number}: {error}") from None
 
     def through(number: int, given: Any) -> tuple[Any, ...]:
-        parts = [*map(without_lists, parts_of(given))]
-        look(number, parts)
-        return _as_read(reads, parts, for_loss)
+        look(number, given)
+        return _as_read(reads, parts_of(given), for_loss)
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:
@@ -244,12 +243,12 @@ def _as_read(reads: Reads, parts: Sequence[Any], for_loss: bool) -> tuple[Any, .
         if for_loss:
             names |= {*reads.groups, *reads.of_losses}
         x = {name: value for name, value in x.items() if name in names}
-        x = _in_rank(reads, x)
+        x = _in_rank(reads, as_arrays(x))
     if others and isinstance(others[0], (list, tuple)):
         others[0] = routing.labels_of_tasks(others[0], reads.heads)
     while others and others[-1] is None:
         del others[-1]
-    return x, *others
+    return x, *map(as_arrays, others)
 
 
 def _in_rank(reads: Reads, x: Mapping[str, Any]) -> dict[str, Any]:

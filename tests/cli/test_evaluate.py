@@ -158,8 +158,8 @@ def test_tabs_are_read_as_commas(tmp_path):
     comma = write(tmp_path / "a.csv", data)
     tab = tmp_path / "a.tsv"
     tab.write_text(comma.read_text().replace(",", "\t"))
-    found = [call(path, "--resamples", "2").output.split("\n") for path in (comma, tab)]
-    assert found[0][2:] == found[1][2:]
+    found = [call(path, "--resamples", "2").output for path in (comma, tab)]
+    assert found[0].replace("a.csv", "a.tsv") == found[1]
 
 
 def test_mistakes_exit_with_2_and_say_why(tmp_path):

@@ -415,7 +415,7 @@ def test_texts_are_not_cast_to_what_fit_saw(
     path = write(tmp_path / "a.csv", "a,b", *lines)
     holds = {7: "integers", True: "true or false"}[known]
     wanted = rf"a.csv: column 'a' must hold {holds}. Received: '{re.escape(text)}'"
-    with pytest.raises(ValueError, match=f"{wanted} in row {before + 2}"):
+    with pytest.raises(ValueError, match=f"{wanted} in row {before + 1}"):
         pipeline.transform(path)
     write(path, "a,b", f"{goes},1", ",1")
     assert pipeline.transform(path)["a"].to_pylist() == [2, 1]

@@ -75,7 +75,6 @@ def test_onnx_names_the_extra_it_needs(monkeypatch, tmp_path):
         entry.build().export(tmp_path / "m.onnx", format="onnx")
 
 
-@pytest.mark.parametrize("there", ["file", "folder"])
 @pytest.mark.parametrize("verbose", [True, False])
 def test_an_export_says_where_it_is(verbose, tmp_path, capfd):
     model = next(each for each in zoo.ENTRIES if each.name == "lr").build()
@@ -84,6 +83,7 @@ def test_an_export_says_where_it_is(verbose, tmp_path, capfd):
     assert capfd.readouterr().out == said
 
 
+@pytest.mark.parametrize("there", ["file", "folder"])
 def test_an_export_replaces_nothing_of_another_kind(tmp_path, there):
     (entry,) = (entry for entry in zoo.ENTRIES if entry.name == "lr")
     path = tmp_path / "mine"

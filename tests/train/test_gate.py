@@ -370,8 +370,17 @@ def test_lists_in_a_batch_are_arrays(one, x, y, listed):
     one.set_weights(weights)
     close(loss, one.evaluate((batch for _ in range(1)), verbose=0), terms=100)
     close(loss, one.evaluate(x, y, N, verbose=0), terms=100)
+    scalars = x, [*y]  # of NumPy
+    close(loss, one.evaluate((scalars for _ in range(1)), verbose=0), terms=100)
     many = one.predict(columns for _ in range(2))
     close(many, np.tile(one.predict(x), (2, 1)))
+
+
+@pytest.mark.filterwarnings(ENDS)
+def test_lists_of_several_tasks_are_in_their_order(two, x, y):
+    listed = x, [each.tolist() for each in y.values()]
+    found = two.evaluate((listed for _ in range(1)), verbose=0)
+    close(found, two.evaluate(x, y, N, verbose=0), terms=100)
 
 
 @pytest.mark.filterwarnings(ENDS)

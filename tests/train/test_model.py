@@ -326,7 +326,7 @@ def test_wrong_labels(x, y, labels, error):
 def test_sample_weights_without_labels_are_an_error(x):
     model = youtube_dnn(zoo.fields())
     model.compile("sgd")
-    with pytest.raises(ValueError, match="sample_weight weighs them"):
+    with pytest.raises(ValueError, match="must come with labels, which it weighs"):
         model.fit(zoo.rows(8), sample_weight=np.ones(8), verbose=0)
 
 
