@@ -7,7 +7,7 @@ TESTED := 3.11
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: setup setup-all demo test test-all lint bench clean
+.PHONY: setup setup-all demo test test-changed test-all lint bench clean
 .PHONY: attack attack-generate attack-kill attack-soak attack-mutations
 
 setup: .venv/dev-done
@@ -32,6 +32,10 @@ demo: .venv/core-done
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not all"
+
+# What the diff since a commit touches: `make test-changed SINCE=main`.
+test-changed: setup
+	$(BIN)/python -m pytest -p tests.changed --since $(or $(SINCE),HEAD) -n 2 --dist loadgroup -m "not all"
 
 test-all: setup-all
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

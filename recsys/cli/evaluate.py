@@ -15,7 +15,7 @@ from rich.text import Text as Cell
 import recsys
 from recsys import metrics
 from recsys.cli.parts import Findings, by_task, evaluate, names_of
-from recsys.cli.predictions import Column, Predictions, check_files, read
+from recsys.cli.predictions import Array, Predictions, check_files, read
 from recsys.cli.report import Block, Grid, Heading, Plot, Text, write_html
 from recsys.metrics.named import sigmoid
 
@@ -257,7 +257,7 @@ def _cells(found: metrics.Interval, intervals: bool) -> list[str]:
     return [*cells, f"{found.low:.4f} to {found.high:.4f}"] if intervals else cells
 
 
-def _points(xs: Column, ys: Column) -> list[tuple[float, float]]:
+def _points(xs: Array, ys: Array) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
 
 

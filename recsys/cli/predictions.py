@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
 from numpy.typing import NDArray
 
 NUMBERS = ("label", "score", "weight")
-
-
 OPTIONAL = ("group", "weight", "task", "domain")
 
-
-Column = NDArray[Any]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -25,19 +24,19 @@ class Predictions:
     """The columns of a file, `(rows,)` each, those that it has."""
 
     name: str
-    label: Column
-    score: Column
-    group: Column | None = None
-    weight: Column | None = None
-    task: Column | None = None
-    domain: Column | None = None
+    label: Array
+    score: Array
+    group: Array | None = None
+    weight: Array | None = None
+    task: Array | None = None
+    domain: Array | None = None
 
-    def where(self, chosen: Column) -> "Predictions":
+    def where(self, chosen: Array) -> "Predictions":
         """Some of the rows."""
         columns = {key: column[chosen] for key, column in self.columns().items()}
         return Predictions(self.name, **columns)
 
-    def columns(self) -> dict[str, Column]:
+    def columns(self) -> dict[str, Array]:
         """The columns by name."""
         names = ("label", "score", *OPTIONAL)
         found = {name: getattr(self, name) for name in names}
@@ -63,7 +62,7 @@ def read(path: Path) -> Predictions:
         # Arrow counts the rows from 1, with the head.
         reason = re.sub(r"Row #(\d+)", lambda of: f"row {int(of[1]) - 2}", reason)
         raise ValueError(f"Cannot read {path}: {reason}") from error
-    columns: dict[str, Column] = {}
+    columns: dict[str, Array] = {}
     for name in ("label", "score", *OPTIONAL):
         times = table.column_names.count(name)
         if not times and name in OPTIONAL:
@@ -106,17 +105,17 @@ def _read_table(path: Path) -> pa.Table:
     )
 
 
-def _as_numbers(who: str, column: pa.ChunkedArray) -> Column:
+def _as_numbers(who: str, column: pa.ChunkedArray) -> Array:
     try:
         if pa.types.is_temporal(column.type):  # some of them can be cast
             raise pa.ArrowTypeError("times are no numbers")
-        numbers: Column = column.cast(pa.float64()).to_numpy()
+        numbers: Array = column.cast(pa.float64()).to_numpy()
     except pa.ArrowException as error:
         raise ValueError(f"{who} must hold numbers. Received: {column.type}") from error
     return numbers
 
 
-def _as_names(who: str, column: pa.ChunkedArray) -> Column:
+def _as_names(who: str, column: pa.ChunkedArray) -> Array:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_nested(column.type):
@@ -127,11 +126,11 @@ def _as_names(who: str, column: pa.ChunkedArray) -> Column:
     missing = pc.sum(gaps).as_py()
     if missing:
         raise ValueError(f"{who} must have no gaps. Received: {missing} of them")
-    names: Column = column.to_numpy()
+    names: Array = column.to_numpy()
     return names
 
 
-def _require(what: str, good: Column, values: Column) -> None:
+def _require(what: str, good: Array, values: Array) -> None:
     if not good.all():
         row = int(np.argmin(good))
         raise ValueError(
@@ -158,7 +157,7 @@ def check_files(files: Sequence[Predictions]) -> None:
                 )
 
 
-def _difference(a: Column | None, b: Column | None) -> tuple[str, str] | None:
+def _difference(a: Array | None, b: Array | None) -> tuple[str, str] | None:
     """What two columns have where they first differ, if they do."""
     if a is None or b is None or len(a) != len(b):
         one, other = (

@@ -10,6 +10,7 @@ import ibis
 from recsys.data.files.csv import FILLED
 from recsys.data.files.types import is_finite, is_number
 from recsys.data.history import TIME, USER, key
+from recsys.feature._names import nearest
 from recsys.feature.schema.columns import (
     LARGEST,
     Bucketed,
@@ -22,7 +23,7 @@ from recsys.feature.schema.columns import (
     Vocabulary,
 )
 from recsys.feature.schema.history import History
-from recsys.feature.schema.schema import Schema, nearest
+from recsys.feature.schema.schema import Schema
 
 CATEGORIES = {
     "integer": "int64",

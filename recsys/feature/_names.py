@@ -5,6 +5,7 @@ dot. All else is written as in a URL, byte by byte, with '>' in the place of '%'
 `will buy` is `will>20buy`. What needs none of it stays as it is.
 """
 
+import difflib
 import functools
 import inspect
 import re
@@ -87,3 +88,10 @@ def with_old_names(call: Called) -> Called:
 
     vars(called)["__signature__"] = signature  # Keras does not look behind wrappers
     return cast(Called, called)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Returns the end of an error text: all names, and those most like `name`."""
+    names = sorted(names)
+    near = difflib.get_close_matches(str(name), names)
+    return ", ".join(names) + (f" (nearest: {', '.join(near)})" if near else "")

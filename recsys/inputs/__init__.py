@@ -16,7 +16,7 @@ from recsys._face import public_face
 if TYPE_CHECKING:
     from recsys.inputs.embedder import Domain, FieldEmbedder
     from recsys.inputs.embeddings import Embeddings, check_embedded, concat
-    from recsys.inputs.histories import History, split_histories
+    from recsys.inputs.histories import EmbeddedHistory, split_histories
     from recsys.inputs.legacy import build_feature_embeddings, concatenate
     from recsys.inputs.lookup import OutOfRange
 
@@ -24,7 +24,7 @@ __all__ = [
     "Domain",
     "Embeddings",
     "FieldEmbedder",
-    "History",
+    "EmbeddedHistory",
     "OutOfRange",
     "build_feature_embeddings",
     "check_embedded",
@@ -38,7 +38,7 @@ public_face(
     {
         "recsys.inputs.embedder": ["Domain", "FieldEmbedder"],
         "recsys.inputs.embeddings": ["Embeddings", "check_embedded", "concat"],
-        "recsys.inputs.histories": ["History", "split_histories"],
+        "recsys.inputs.histories": ["EmbeddedHistory", "split_histories"],
         "recsys.inputs.legacy": ["build_feature_embeddings", "concatenate"],
         "recsys.inputs.lookup": ["OutOfRange"],
     },

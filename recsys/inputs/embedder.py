@@ -9,7 +9,7 @@ from recsys.feature import Field
 from recsys.feature._names import layer_name
 from recsys.feature.needs import NEEDS
 from recsys.inputs.embeddings import Embeddings, Part, concat
-from recsys.inputs.histories import History, check_histories
+from recsys.inputs.histories import EmbeddedHistory, check_histories
 from recsys.inputs.lookup import Lookup
 from recsys.layers.aggregation import AGGREGATIONS, get_agg_layer
 from recsys.layers.elementary import Zeros
@@ -103,7 +103,7 @@ class FieldEmbedder(Lookup):
         apart: Collection[str] = (),
         needed_by: str = "",
         any_width: bool = False,
-    ) -> list[History]:
+    ) -> list[EmbeddedHistory]:
         """Returns the histories among `fields`, not pooled, one for each group.
 
         The target of a history are the item fields (user fields if there are none)
@@ -131,7 +131,7 @@ class FieldEmbedder(Lookup):
         for group, members in groups.items():
             attributes = [field for field in members if field.role not in apart]
             valid = self.valid(members[0])
-            history = History(
+            history = EmbeddedHistory(
                 group,
                 tuple(attributes),
                 concat([self.values(field) for field in attributes]),
@@ -178,7 +178,9 @@ class FieldEmbedder(Lookup):
             )
         return Domain(field.name, self.column(field.name), known)
 
-    def select(self, history: History, index: Tensor, chosen: Tensor) -> History:
+    def select(
+        self, history: EmbeddedHistory, index: Tensor, chosen: Tensor
+    ) -> EmbeddedHistory:
         """Returns some of the behaviours of a history, embedded by themselves.
 
         No gradient reaches the others.
@@ -217,7 +219,9 @@ class FieldEmbedder(Lookup):
             ]
         )
 
-    def _pool(self, history: History, agg: str, kwargs: Mapping[str, Any]) -> Tensor:
+    def _pool(
+        self, history: EmbeddedHistory, agg: str, kwargs: Mapping[str, Any]
+    ) -> Tensor:
         name = layer_name(f"dnn_his_{agg}_{self._set}{history.group}")
         if agg in AGGREGATIONS:  # else the next line says so
             takes = inspect.signature(AGGREGATIONS[agg])

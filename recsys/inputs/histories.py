@@ -10,7 +10,7 @@ from recsys.types import Tensor
 
 
 @dataclass(frozen=True)
-class History:
+class EmbeddedHistory:
     """The histories of one group: one sequence with several attributes.
 
     Attributes:
@@ -65,7 +65,7 @@ def id_column(group: Sequence[Field]) -> Field:
 
 def check_histories(
     model: str,
-    histories: Sequence[History],
+    histories: Sequence[EmbeddedHistory],
     fields: Sequence[Field],
     any_width: bool,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from recsys.feature import Field
 from recsys.feature.needs import NEEDS
-from recsys.inputs import FieldEmbedder, History
+from recsys.inputs import EmbeddedHistory, FieldEmbedder
 from recsys.inputs.columns import shape_and_type
 from recsys.layers.catalogue import Catalogue
 from recsys.layers.causal import Following
@@ -153,7 +153,7 @@ def user_id(towers: Towers, needed_by: str, dim: int | None = None) -> Field:
 
 def behaviours_and_item(
     towers: Towers, needed_by: str, newest_first: bool = False
-) -> tuple[History, Tensor, Tensor]:
+) -> tuple[EmbeddedHistory, Tensor, Tensor]:
     """Returns the history of the item, its behaviours and the item, of one width.
 
     Both are the mean of the embeddings of their attributes; a history attribute is one
@@ -194,7 +194,7 @@ def behaviours_and_item(
 
 def sequence(
     towers: Towers, needed_by: str, apart: Collection[str] = ()
-) -> tuple[History, Tensor, Tensor]:
+) -> tuple[EmbeddedHistory, Tensor, Tensor]:
     """Returns the history of the item, newest first, and what follows each behaviour.
 
     Args:

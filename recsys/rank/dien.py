@@ -17,7 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
-from recsys.inputs import FieldEmbedder, History, concat
+from recsys.inputs import EmbeddedHistory, FieldEmbedder, concat
 from recsys.inputs.ending import mlp_model
 from recsys.layers.attention import BilinearAttention
 from recsys.layers.losses import LossLayer
@@ -198,7 +198,7 @@ def dien(
 
 def _interest_loss(
     embed: FieldEmbedder,
-    history: History,
+    history: EmbeddedHistory,
     states: Tensor,
     weight: float,
     catalogue: Mapping[str, Any],

@@ -16,7 +16,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
-from recsys.inputs import FieldEmbedder, History, concat
+from recsys.inputs import EmbeddedHistory, FieldEmbedder, concat
 from recsys.inputs.ending import mlp_model
 from recsys.layers.attention import BilinearAttention
 from recsys.layers.base import Layer
@@ -250,7 +250,9 @@ def dsin(
     return mlp_model("dsin", embed, concat(parts), task, mlp)
 
 
-def _activated(history: History, vectors: Tensor, there: Tensor, name: str) -> Tensor:
+def _activated(
+    history: EmbeddedHistory, vectors: Tensor, there: Tensor, name: str
+) -> Tensor:
     """The vectors of sessions by how much they have to do with the target."""
     attend = BilinearAttention(name=layer_name(f"dnn_activation_{name}"))
     attention = attend([history.target, vectors], valid=there)

@@ -17,7 +17,7 @@ from keras import ops
 
 from recsys.feature import Field, Task
 from recsys.feature._names import layer_name
-from recsys.inputs import FieldEmbedder, History, concat, split_histories
+from recsys.inputs import EmbeddedHistory, FieldEmbedder, concat, split_histories
 from recsys.layers.base import Layer
 from recsys.layers.heads import predict
 from recsys.layers.losses import LossLayer
@@ -260,7 +260,10 @@ def sim(
 
 
 def _same_category(
-    embed: FieldEmbedder, history: History, fields: Sequence[Field], name: str | None
+    embed: FieldEmbedder,
+    history: EmbeddedHistory,
+    fields: Sequence[Field],
+    name: str | None,
 ) -> Tensor:
     """Which behaviours share the target's category."""
     by_table = {field.emb: field for field in fields if field.belong == "item"}

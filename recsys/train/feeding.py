@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.data.reader import as_columns, fingerprint_of, is_frame
 from recsys.feature._arrays import as_array
+from recsys.feature._names import nearest
 from recsys.train import routing
 from recsys.train.columns import (
     ColumnSpec,
@@ -158,8 +159,8 @@ def _labels(
     for name, weight in weights.items():
         if name not in labels:
             raise ValueError(
-                "sample_weight must be keyed by tasks that have labels; nearest: "
-                f"{routing.nearest(name, labels)}. Received: {name!r}"
+                "sample_weight must be keyed by tasks that have labels: "
+                f"{nearest(name, labels)}. Received: {name!r}"
             )
         check_weights(f"sample_weight of task {name!r}", weight, rows)
     return labels, {name: weights.get(name, np.ones(rows)) for name in labels}

@@ -4,8 +4,7 @@ Everything maps by the order in which a model's outputs were made. (Keras sorts 
 by name, and swaps the losses of a list without a word.)
 """
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -70,12 +69,6 @@ def by_output(
             f"{num_layers} more for loss layers. Received: {len(given)} entries"
         )
     return dict(zip(names, given, strict=False)), list(given[len(names) :])
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns the known names most like `name`, or all, for an error."""
-    known = list(map(str, known))
-    return ", ".join(difflib.get_close_matches(str(name), known) or sorted(known))
 
 
 _CROSSENTROPIES = {

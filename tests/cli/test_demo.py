@@ -35,9 +35,9 @@ def films(monkeypatch, request):
     user, item, time = _log()
     rng = np.random.default_rng(0)
     if request.param:  # then the last users are known from no training row
-        cut = demo.split_by_time
+        cut = demo_data.split_by_time
         monkeypatch.setattr(
-            demo, "split_by_time", lambda users, times: cut(None, times)
+            demo_data, "split_by_time", lambda users, times: cut(None, times)
         )
     data = MovieLens(
         pa.table(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.feature._names import nearest
 from recsys.feature.schema.columns import (
     LARGEST,
     Bucketed,
@@ -20,7 +21,7 @@ from recsys.feature.schema.columns import (
     Numeric,
 )
 from recsys.feature.schema.history import History
-from recsys.feature.schema.schema import KINDS, Schema, nearest
+from recsys.feature.schema.schema import KINDS, Schema
 
 WHOLE = Schema(
     columns=[

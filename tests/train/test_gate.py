@@ -661,7 +661,10 @@ def test_columns_may_have_an_axis_of_one_in_some_data(one, x, y, source):
 @pytest.mark.parametrize(
     ("weight", "error"),
     [
-        ({"a_tsk": np.ones(N)}, "keyed by tasks that have labels; nearest: a_task.*'a"),
+        (
+            {"a_tsk": np.ones(N)},
+            "keyed by tasks that have labels: a_task.*nearest: a_task.*'a",
+        ),
         (
             {"a_task": np.full(N, np.nan)},
             "of task 'a_task' must be finite.*: nan in ro",
@@ -681,7 +684,9 @@ def test_weights_of_a_task_without_labels_are_refused(x, y):
     model = _model(A, B, loss={"b_task": "mse"})
     labels = {"b_task": y["b_task"]}
     weights = {"a_task": np.ones(N)}
-    error = "keyed by tasks that have labels; nearest: b_task. Received: 'a_task'"
+    error = (
+        "keyed by tasks that have labels: b_task .nearest: b_task.. Received: 'a_task'"
+    )
     refused(
         model, error, lambda: model.fit(x, labels, sample_weight=weights, verbose=0)
     )

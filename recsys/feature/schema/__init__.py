@@ -28,7 +28,7 @@ from recsys.feature.schema.columns import (
     Numeric,
 )
 from recsys.feature.schema.history import History
-from recsys.feature.schema.schema import KINDS, Schema, nearest
+from recsys.feature.schema.schema import KINDS, Schema
 
 __all__ = [
     "KINDS",
@@ -41,7 +41,6 @@ __all__ = [
     "MultiValue",
     "Numeric",
     "Schema",
-    "nearest",
 ]
 
 public_face(__name__)

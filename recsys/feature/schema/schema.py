@@ -1,7 +1,6 @@
 """A schema: columns, labels, weight and groups, and its file."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -9,6 +8,7 @@ from typing import Any, ClassVar, cast
 import yaml
 
 from recsys.feature._constraints import Constraint, MapOf, Maybe, Text, check
+from recsys.feature._names import nearest
 from recsys.feature._repr import short_repr
 from recsys.feature._yaml import read_yaml
 from recsys.feature.schema.columns import (
@@ -195,13 +195,6 @@ class Schema:
         """Writes a file that `from_yaml` reads."""
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
         Path(path).write_text(text, encoding="utf-8")
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns the end of an error text: all names, and those most like `name`."""
-    names = sorted(names)
-    near = difflib.get_close_matches(str(name), names)
-    return ", ".join(names) + (f" (nearest: {', '.join(near)})" if near else "")
 
 
 KINDS: Mapping[str, type[Column]] = {
