@@ -15,6 +15,8 @@ from recsys.data.fitted import Fitted
 from recsys.data.layout import Selection
 from recsys.data.preparation import Preparation
 from recsys.data.raw import families, log1p
+from recsys.data.rules import check
+from recsys.data.settling import settled
 from recsys.data.source import Source
 from recsys.data.vocabulary import count_values
 from recsys.feature.schema.columns import Bucketed, MultiValue, Numeric, Vocabulary
@@ -42,13 +44,12 @@ def learn(
             schema does not allow.
     """
     part = Selection.of(schema)
-    alone = Preparation(schema, Fitted({}, {}, {}, {}), part)
-    table = alone.settled(source.table, run)
+    table = settled(source.table, part, {}, run)
     fitted = Fitted(families(table, schema), {}, {}, {})
     preparation = Preparation(schema, fitted, part)
     report("Checking the data")
     rows = preparation.typed_rows(table)
-    num_rows = preparation.check(rows, run, source)
+    num_rows = check(rows, preparation, run, source)
 
     owners = [
         column

@@ -184,6 +184,8 @@ class Learned:
         from recsys.data.preparation import Preparation
         from recsys.data.prepared import Prepared
         from recsys.data.raw import raw_columns
+        from recsys.data.rules import check
+        from recsys.data.settling import settled
         from recsys.data.source import open_source
 
         made: Sequence[Column] = self.schema.columns
@@ -211,14 +213,15 @@ class Learned:
         with both.reading():
             run = connection.to_pyarrow
             raw, beside = source.table, None if log is None else log.table
-            table = preparation.settled(raw, run, beside)
+            types = part, fitted.families, run
+            table = settled(raw, *types, beside)
             if log is not None:
                 source.check_zones(log, [h.time for h in histories], run)
-                beside = preparation.settled(beside, run, raw)
+                beside = settled(beside, *types, raw)
             rows = preparation.typed_rows(table, log=log is None)
             if connection.name != "duckdb":
                 rows = rows.cache()  # others may number the rows anew in each use
-            num_rows = preparation.check(rows, run, source)
+            num_rows = check(rows, preparation, run, source)
             expression = preparation.model_input(rows, log is None)
             events = [
                 (h, None if log is None else preparation.events(rows, beside, h))

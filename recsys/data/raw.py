@@ -2,13 +2,13 @@
 
 import datetime
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import ibis
 
 from recsys.data.files.csv import FILLED
-from recsys.data.files.types import is_finite, is_number
+from recsys.data.files.types import is_finite
 from recsys.data.history import TIME, USER, key
 from recsys.feature._names import nearest
 from recsys.feature.schema.columns import (
@@ -146,19 +146,6 @@ def text_of(source: str) -> str:
     return f"//text/{source}"
 
 
-def weight_rules(rows: Any, column: MultiValue, source: str) -> dict[str, Any]:
-    """As `_rules`, of the weights of values."""
-    weights = rows[f"/{source}"]
-    least, most = weights.mins(), weights.maxs()
-    bad = (least < 0) | (most > LARGEST)
-    shown = (least < 0).ifelse(least, most)
-    if text_of(source) in rows.columns:
-        text = rows[text_of(source)]
-        bad, shown = text.notnull() | bad, text.fill_null(shown.cast("string"))
-    wanted = "values must be numbers of at least 0 that float32 holds"
-    return {f"{who_is(column)}, weight {source!r}": (bad, wanted, shown)}
-
-
 def check_where(
     history: History, source: str, dtype: Any, wanted: Sequence[Any]
 ) -> None:
@@ -180,76 +167,6 @@ def check_where(
                 f"{who_is(history)}: where must have values of the type of raw column "
                 f"{source!r}, {dtype}. Received: {value!r}"
             )
-
-
-def known_type(tables: Sequence[Any], source: str, kinds: Collection[str]) -> str:
-    """The type of a raw column in the first table where it has one of some kinds."""
-    for table in tables:
-        if table is not None and source in table.columns:
-            kind = family_of(table[source].type())
-            if kind in kinds:
-                known = {"integer": "int64", "floating": "float64"}
-                return known.get(kind, str(table[source].type().copy(nullable=True)))
-    return "int64"
-
-
-def is_floating(table: Any, source: str) -> bool:
-    dtype = table[source].type() if source in table.columns else None
-    dtype = dtype.value_type if dtype is not None and dtype.is_array() else dtype
-    return dtype is not None and bool(dtype.is_floating())
-
-
-def list_type(table: Any, column: MultiValue, source: str, dtype: str) -> str:
-    """The type of a raw column of lists, or of strings that hold them."""
-    lists = source in table.columns and table[source].type().is_array()
-    return f"array<{dtype}>" if lists or column.separator is None else "string"
-
-
-def is_like(dtype: Any, wanted: str) -> bool:
-    """Whether a column of a type can be cast to another without a look at it."""
-    like = ibis.dtype(wanted)
-    if dtype.is_array() and like.is_array():
-        return is_like(dtype.value_type, str(like.value_type))
-    if like.is_floating() and family_of(dtype) in NUMBERS:
-        return True
-    return family_of(dtype) == family_of(like)
-
-
-def counts_of(column: Any, name: str) -> dict[str, Any]:
-    """How many values a column has, and how many of them are no exact integers."""
-
-    def known(value: Any) -> Any:
-        if value.type().is_floating():
-            return is_number(value)
-        return without_empty(value).notnull()
-
-    def broken(value: Any) -> Any:
-        if not value.type().is_floating():
-            return known(value)
-        return known(value) & ~((value % 1 == 0) & (value.abs() < 2.0**53))
-
-    counts = {"values": known, "fractions": broken}
-    if column.type().is_array():
-        return {
-            f"{name}/{what}": column.filter(which).length().sum()
-            for what, which in counts.items()
-        }
-    return {f"{name}/{what}": which(column).sum() for what, which in counts.items()}
-
-
-def as_integers(column: Any) -> Any:
-    def whole(value: Any) -> Any:
-        return is_finite(value).ifelse(value, ibis.null("float64")).cast("int64")
-
-    return column.map(whole) if column.type().is_array() else whole(column)
-
-
-def as_missing(column: Any, dtype: str) -> Any:
-    """A column of a type and without values; lists keep their lengths."""
-    if not (column.type().is_array() and ibis.dtype(dtype).is_array()):
-        return ibis.null(dtype)
-    missing = ibis.null(ibis.dtype(dtype).value_type)
-    return column.map(lambda value: value.isnull().ifelse(missing, missing))
 
 
 def is_text(table: Any, column: RawColumn) -> bool:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,17 @@ class Source:
     def beside(self, other: "Source") -> "Source":
         """Returns the same table; errors may be of the files of both."""
         return replace(self, files=[*self.files, *other.files])
+
+    def first_file(self, is_such: Callable[[Any], bool]) -> list[str]:
+        """Returns the first of several files whose table is such by itself, or none."""
+        if self.alone is None or len(self.files) < 2:
+            return []
+        for file in self.files:
+            # Alone it may be of other types, for which errors are raised.
+            with suppress(Exception):
+                if is_such(self.alone(file)):
+                    return [file]
+        return []
 
     def check_zones(
         self, other: "Source", names: Collection[str], run: Callable[[Any], pa.Table]

@@ -34,7 +34,7 @@ from recsys.feature.schema.columns import (
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
 
-_ONE_ID = (Categorical, Hashed, Bucketed)
+ONE_ID = (Categorical, Hashed, Bucketed)
 
 
 class Values:
@@ -139,7 +139,8 @@ class Values:
         joined = log.left_join(lists, [(raw, here)])
         return joined.select(*log.columns, column.name)
 
-    def _scaled(self, value: Any, column: Numeric) -> Any:
+    def scaled(self, value: Any, column: Numeric) -> Any:
+        """Returns a number filled, and on the scale that the schema says."""
         statistics = self.fitted.statistics.get(column.name, {})
         if column.fill not in (None, "mean"):
             value = value.fill_null(column.fill)
