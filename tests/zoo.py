@@ -6,6 +6,9 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from recsys import Field, create_model
 from recsys.registry import FAMILIES, list_models
 from recsys.testing.columns import (
@@ -34,6 +37,7 @@ __all__ = [
     "fields",
     "jitter",
     "labels",
+    "losses_of_draws",
     "predictions",
     "rows",
     "take",
@@ -127,6 +131,13 @@ class Entry:
         model = self.build()
         model.compile(optimizer=optimizer, loss=self.loss(), **kwargs)
         return model
+
+
+def losses_of_draws(model: Any, x: Any, times: int) -> Any:
+    """What a match model's loss of the same rows is, one draw after another."""
+    feed = {name: tf.constant(x[name]) for name in model.input}
+    draw = tf.function(lambda: model.compute_loss(feed, None, model(feed)))
+    return np.array([draw().numpy() for _ in range(times)])
 
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -98,6 +98,7 @@ def test_the_cloze_hides_a_share_and_one_at_least():
     assert hidden[:, 1:][valid].mean() == pytest.approx(0.3, abs=0.02)
 
 
+@pytest.mark.all
 def test_it_learns_an_order():
     start = np.random.default_rng(0).integers(0, 30, 1500)
     walk = (start[:, None] + np.arange(5) * 7) % 30 + 1

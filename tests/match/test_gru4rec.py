@@ -66,7 +66,10 @@ def test_it_computes_the_paper(use_bias):
     close(found, np.mean(losses), terms=1_000)
 
 
-@pytest.mark.parametrize("loss", ["bpr_max", "top1", "bpr"])
+SLOW = [pytest.param(loss, marks=pytest.mark.all) for loss in ("bpr_max", "top1")]
+
+
+@pytest.mark.parametrize("loss", ["bpr", *SLOW])
 def test_it_learns_an_order_by_every_loss(loss):
     start = np.random.default_rng(0).integers(0, 30, 1500)
     walk = (start[:, None] + np.arange(5) * 7) % 30 + 1

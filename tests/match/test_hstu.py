@@ -82,6 +82,7 @@ def test_it_computes_the_paper(timed):
     close(found, np.mean(losses), terms=1_000)
 
 
+@pytest.mark.all
 def test_it_learns_an_order():
     start = np.random.default_rng(0).integers(0, 30, 1500)
     walk = (start[:, None] + np.arange(5) * 7) % 30 + 1

@@ -163,6 +163,7 @@ def test_random_logits_are_fresh_in_training_only():
     assert np.abs(one - two).max() > 1e-3
 
 
+@pytest.mark.all
 def test_it_finds_both_interests_of_a_user():
     """Users like two of eight kinds; both must be in the list."""
     rng = np.random.default_rng(0)

@@ -89,6 +89,7 @@ def test_dropout_is_of_training_alone():
     assert model.evaluate(x, verbose=0) == model.evaluate(x, verbose=0)
 
 
+@pytest.mark.all
 def test_an_mlp_learns_what_no_two_factors_can():
     """Users like the items a fixed step away on a circle of 30: full rank."""
     user = np.repeat(np.arange(1, 31), 5)

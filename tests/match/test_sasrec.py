@@ -156,6 +156,7 @@ def test_errors():
         sasrec([Field("item", vocabulary_size=9, belong="item")])
 
 
+@pytest.mark.all
 def test_xla_compiles_the_softmax_of_steps():
     """Without XLA it leaves padded steps out, with it they count as nothing."""
     losses = []

@@ -122,6 +122,7 @@ def test_the_past_is_a_set_and_the_session_is_not():
         assert np.allclose(before, after, atol=1e-5) == same
 
 
+@pytest.mark.all
 def test_it_learns_from_the_session_and_from_the_past():
     """The next item's row is the last of the session, its column that of the past."""
     rng = np.random.default_rng(0)

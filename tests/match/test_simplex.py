@@ -120,6 +120,7 @@ def test_dropout_leaves_the_positive_within_reach_of_a_large_margin():
     assert 0.02 < loss < 0.2
 
 
+@pytest.mark.all
 def test_it_learns_what_goes_with_a_history():
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 5, 3000)

@@ -186,6 +186,7 @@ def test_tasks_must_have_distinct_names():
         pepnet(zoo.fields(domain=True), [Task("a"), Task("a")])
 
 
+@pytest.mark.all
 def test_it_learns_an_effect_that_turns_round_with_the_domain():
     """What is liked in one domain is disliked in the other."""
     rng = np.random.default_rng(0)

@@ -261,6 +261,7 @@ def test_errors():
         )
 
 
+@pytest.mark.all
 def test_it_learns_from_behaviours_of_the_same_scenario_alone():
     """An item is liked where it has been seen, not elsewhere."""
     rng = np.random.default_rng(0)

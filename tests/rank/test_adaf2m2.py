@@ -194,6 +194,7 @@ def test_what_it_cannot_do_is_refused():
         adaf2m2([Field("n", dtype="float32")])
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     planted.assert_learns(adaf2m2, planted.cross, learning_rate=0.01)
 

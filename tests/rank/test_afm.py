@@ -70,5 +70,6 @@ def test_one_field_forms_no_pair():
         afm([Field("u", vocabulary_size=9)])
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(afm, planted.pairwise, learning_rate=0.05)

@@ -114,6 +114,7 @@ def test_errors():
         autoint(zoo.fields())
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(
         lambda fields: autoint(fields, num_layers=2, head_dim=8), planted.pairwise

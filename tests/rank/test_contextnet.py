@@ -99,5 +99,6 @@ def test_another_way_to_share_is_refused():
         contextnet(zoo.fields(dim=4), share="some")
 
 
+@pytest.mark.all
 def test_it_learns_which_field_matters():
     planted.assert_learns(contextnet, planted.gate, learning_rate=0.01)

@@ -101,6 +101,7 @@ def test_errors():
         dcn_mix(zoo.fields(), structure="serial")
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     planted.assert_learns(
         lambda fields: dcn_mix(fields, hidden_units=()), planted.cross

@@ -186,6 +186,7 @@ def test_errors():
         dcnv3(zoo.fields(), Task("price", "regression"))
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     planted.assert_learns(
         lambda fields: dcnv3(fields, num_exponential_layers=2, num_linear_layers=2),

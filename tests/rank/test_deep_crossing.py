@@ -91,6 +91,7 @@ def test_embeddings_are_not_negative():
     assert inner.predict(x, verbose=0).min() == 0
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     planted.assert_learns(
         lambda fields: deep_crossing(fields, hidden_units=(32, 32)), planted.cross

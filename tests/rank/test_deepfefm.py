@@ -57,5 +57,6 @@ def test_parameters():
     assert _trainable(model) == TABLES * (D + 1) + 2 + 1 + own
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(deepfefm, planted.pairwise)

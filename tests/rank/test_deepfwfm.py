@@ -48,5 +48,6 @@ def test_parameters():
     assert _trainable(model) == TABLES * (D + 1) + 2 + 1 + P + ATTENTION + mlp
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(deepfwfm, planted.pairwise)

@@ -161,6 +161,7 @@ def test_it_is_added_to_the_loss_of_training_and_not_to_predictions():
     assert losses[1] - losses[0] == pytest.approx(0.5 * near, rel=0.02)
 
 
+@pytest.mark.all
 def test_the_auxiliary_loss_learns_which_item_comes_next():
     """Of two items that take turns the next is known; labels are noise."""
     rng = np.random.default_rng(0)

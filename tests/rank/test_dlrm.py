@@ -80,5 +80,6 @@ def test_numbers_may_have_another_dim():
         dlrm([Field("a", vocabulary_size=9, dim=3), Field("b", vocabulary_size=9)])
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(dlrm, planted.pairwise, learning_rate=0.05)

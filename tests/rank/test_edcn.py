@@ -191,5 +191,6 @@ def test_errors():
         edcn(zoo.fields(), norm="batch")
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     planted.assert_learns(edcn, planted.cross)

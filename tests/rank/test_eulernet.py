@@ -113,6 +113,7 @@ def test_errors():
         eulernet(zoo.fields())
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(
         lambda fields: eulernet(fields, num_orders=(4,)), planted.pairwise

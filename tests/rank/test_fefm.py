@@ -49,5 +49,6 @@ def test_parameters():
     assert _trainable(fefm(zoo.fields(dim=D))) == TABLES * (D + 1) + 2 + 1 + P * D * D
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(fefm, planted.pairwise, learning_rate=0.05)

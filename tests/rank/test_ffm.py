@@ -57,5 +57,6 @@ def test_widths_are_named_as_the_caller_gave_them():
         ffm(zoo.fields())
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(ffm, planted.pairwise, learning_rate=0.05)

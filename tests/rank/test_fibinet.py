@@ -86,5 +86,6 @@ def test_arguments_of_the_second_model_build_it(argument):
     )
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(fibinet, planted.pairwise)

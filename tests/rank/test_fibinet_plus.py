@@ -81,5 +81,6 @@ def test_the_width_must_be_divisible_by_the_groups():
         fibinet_plus(zoo.fields(dim=D), num_groups=3)
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(fibinet_plus, planted.pairwise)

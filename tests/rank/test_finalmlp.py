@@ -116,5 +116,6 @@ def test_errors():
         finalmlp(zoo.fields(), num_heads=3)
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(finalmlp, planted.pairwise, learning_rate=0.01)

@@ -169,6 +169,7 @@ def test_errors():
         finalnet(zoo.fields(), Task("price", "regression"))
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(
         lambda fields: finalnet(fields, hidden_units=(16,)), planted.pairwise

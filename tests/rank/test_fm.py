@@ -50,5 +50,6 @@ def test_a_field_of_zeros_changes_nothing_and_scale_counts_twice():
     close(_logit(model, x) - first, 9 * before, terms=10_000)
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(fm, planted.pairwise, learning_rate=0.05)

@@ -70,5 +70,6 @@ def test_what_does_not_fit_is_refused():
         fmfm(zoo.fields(), kernel="vector")
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(fmfm, planted.pairwise, learning_rate=0.05)

@@ -69,5 +69,6 @@ def test_with_frozen_tables_only_the_mlp_learns():
         assert np.array_equal(value, before[path]) != path.startswith("dnn_mlp"), path
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(lambda f: fnn(f, hidden_units=(32, 16)), planted.pairwise)

@@ -82,5 +82,6 @@ def test_another_first_order_is_refused():
         fwfm(zoo.fields(dim=D), linear="x")
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(fwfm, planted.pairwise, learning_rate=0.05)

@@ -71,5 +71,6 @@ def test_errors():
         gdcn(zoo.fields(), structure="serial")
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     planted.assert_learns(lambda fields: gdcn(fields, hidden_units=()), planted.cross)

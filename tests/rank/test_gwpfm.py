@@ -160,5 +160,6 @@ def test_widths_are_named_as_the_caller_gave_them():
         gwpfm(zoo.fields())
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(gwpfm, planted.pairwise, 0.05)

@@ -126,5 +126,6 @@ def test_it_needs_experts_and_layers(arguments):
         hmoe(zoo.fields(dim=D), **arguments)
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     planted.assert_learns(lambda f: hmoe(f, gate_weighted=True), planted.cross, 0.01)

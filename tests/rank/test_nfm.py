@@ -83,5 +83,6 @@ def test_dropout_works_on_the_pool_in_training_only():
     assert (np.asarray(model(inputs, training=True)["logit"]) != calm[0]).any()
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(nfm, planted.pairwise)

@@ -55,18 +55,22 @@ def _auc(name, kind, seed=0):
     return auc(y[TRAIN:], score[:, 0])
 
 
-@pytest.mark.parametrize("name", ["dien", "bst", "tin", "hstu_rank"])
+def _slow(*names):
+    return [pytest.param(name, marks=pytest.mark.all) for name in names]
+
+
+@pytest.mark.parametrize("name", ["tin", *_slow("dien", "bst", "hstu_rank")])
 def test_where_only_order_matters_they_beat_din(name):
     assert any(_auc(name, "order", seed) > 0.8 for seed in range(4))
     assert _auc("din", "order") < 0.55
 
 
-@pytest.mark.parametrize("name", ["dien", "bst", "tin"])
+@pytest.mark.parametrize("name", _slow("dien", "bst", "tin"))
 def test_where_only_membership_matters_din_is_as_good(name):
     assert _auc("din", "membership") > 0.85
     assert _auc("din", "membership") > _auc(name, "membership") - 0.02
 
 
-@pytest.mark.parametrize("name", ["sim", "eta", "sdim", "can", "dsin"])
+@pytest.mark.parametrize("name", ["sim", *_slow("eta", "sdim", "can", "dsin")])
 def test_all_of_them_find_the_item_in_its_history(name):
     assert _auc(name, "membership") > 0.85

@@ -57,5 +57,6 @@ def test_parameters():
     assert trainable == tables + attention + nets + mlp
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(pin, planted.pairwise, learning_rate=0.01)

@@ -76,5 +76,6 @@ def test_parameters(arguments, kernel, width):
     assert trainable == tables + attention + kernel + mlp
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(pnn, planted.pairwise)

@@ -93,6 +93,7 @@ def test_the_width_must_be_divisible():
         rankmixer(zoo.fields(), num_tokens=3, token_dim=7)
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(
         lambda fields: rankmixer(fields, num_tokens=4, token_dim=16),

@@ -110,6 +110,7 @@ def test_two_optimizers_as_in_the_paper():
     model.fit(zoo.rows(64), zoo.labels("rank", 64), verbose=0)
 
 
+@pytest.mark.all
 def test_it_learns_a_cross_without_a_deep_part():
     planted.assert_learns(
         lambda fields: wide_deep(fields, crosses=[("a", "b", "c")], hidden_units=()),

@@ -83,5 +83,6 @@ def test_config():
     )
 
 
+@pytest.mark.all
 def test_it_learns_a_pairwise_interaction():
     planted.assert_learns(wukong, planted.pairwise, 0.01)

@@ -95,6 +95,7 @@ def test_errors():
         xdeepfm(zoo.fields())
 
 
+@pytest.mark.all
 def test_it_learns_a_cross():
     """Two layers without an MLP: products of three embeddings."""
     planted.assert_learns(
