@@ -137,7 +137,7 @@ def losses_of_draws(model: Any, x: Any, times: int) -> Any:
     """What a match model's loss of the same rows is, one draw after another."""
     feed = {name: tf.constant(x[name]) for name in model.input}
     draw = tf.function(lambda: model.compute_loss(feed, None, model(feed)))
-    return np.array([draw().numpy() for _ in range(times)])
+    return np.array([float(draw()) for _ in range(times)])
 
 
 SMALL: dict[str, dict[str, Any]] = {
