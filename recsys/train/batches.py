@@ -3,6 +3,7 @@
 import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import GeneratorType
 from typing import Any
 
@@ -44,12 +45,12 @@ def as_arrays(part: Any) -> Any:
 
 
 def to_numpy(part: Any) -> Any:
+    """A part of a batch with arrays in place of the backend's tensors."""
     if isinstance(part, Mapping):
         return {key: to_numpy(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)):
-        several = any(getattr(each, "ndim", 0) for each in part)
-        return [to_numpy(value) for value in part] if several else part
-    return None if part is None else ops.convert_to_numpy(part)
+        return [to_numpy(value) for value in part]
+    return ops.convert_to_numpy(part) if ops.is_tensor(part) else part
 
 
 class LookedAt(keras.utils.PyDataset):
@@ -92,13 +93,14 @@ def is_loader(x: Any) -> bool:
 
 def loader(loader: Any, who: str, through: Through) -> Any:
     """Returns a copy of a data loader, of a class that Keras takes for one."""
-    kind = type(loader)
+    kind, torch = type(loader), sys.modules["torch"]
+    tensors = partial(keras.tree.map_structure, torch.as_tensor)
+
+    def read(self: Any) -> Iterator[Any]:
+        return map(tensors, each_of(kind.__iter__(self), who, through))
+
     checked = copy.copy(loader)
-    checked.__class__ = type(
-        "Checked",
-        (kind,),
-        {"__iter__": lambda self: each_of(kind.__iter__(self), who, through)},
-    )
+    checked.__class__ = type("Checked", (kind,), {"__iter__": read})
     return checked
 
 

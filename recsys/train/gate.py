@@ -39,7 +39,7 @@ from recsys.train.batches import (
     parts_of,
     to_numpy,
 )
-from recsys.train.feeding import Reads
+from recsys.train.feeding import Reads, Rows
 
 _CONSTRAINTS: dict[str, Constraint] = {
     **dict.fromkeys(("epochs", "initial_epoch"), Integer(0)),
@@ -133,16 +133,19 @@ def prepared(
                 f"where x makes batches. Received: {name} and x of {type(x)}"
             )
 
-    def look(number: int, given: Any) -> None:
-        if validate:
-            try:
-                _check(reads, [*map(to_numpy, parts_of(given))], for_loss)
-            except ValueError as error:
-                raise ValueError(f"{who}, batch {number}: {error}") from None
+    def look(number: int, given: Any) -> Rows:
+        try:
+            return _check(reads, [*map(to_numpy, parts_of(given))], for_loss)
+        except ValueError as error:
+            raise ValueError(f"{who}, batch {number}: {error}") from None
 
     def through(number: int, given: Any) -> tuple[Any, ...]:
-        look(number, given)
-        return _as_read(reads, parts_of(given), for_loss)
+        if not validate:
+            return _as_read(reads, parts_of(given), for_loss)
+        x, *others = feeding.as_fed(reads, look(number, given))
+        if len(routing.tasks(reads.heads)) == 1:  # Keras weighs classes of one array
+            others = [[*p.values()][0] if isinstance(p, Mapping) else p for p in others]
+        return x, *others
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:
@@ -225,18 +228,18 @@ def plainly() -> Iterator[None]:
         raise ValueError(found[1]) from error
 
 
-def _check(reads: Reads, parts: Sequence[Any], for_loss: bool) -> None:
-    if not 1 <= len(parts) <= 3 or not isinstance(parts[0], Mapping):
+def _check(reads: Reads, parts: Sequence[Any], for_loss: bool) -> Rows:
+    if not 1 <= len(parts) <= 3 or not is_frame(parts[0]):
         raise ValueError(
             "A batch must be a dict of columns by name, or a tuple that begins with "
             "one, (x, y) or (x, y, sample_weight). "
             f"Received: {tuple(type(part).__name__ for part in parts)}"
         )
-    feeding.checked(reads, *parts, for_loss=for_loss)
+    return feeding.checked(reads, *parts, for_loss=for_loss)
 
 
 def _as_read(reads: Reads, parts: Sequence[Any], for_loss: bool) -> tuple[Any, ...]:
-    """A batch as Keras takes it: what is read, and labels of several tasks by name."""
+    """A batch that is not looked at: what is read, labels of several tasks by name."""
     x, *others = parts
     if isinstance(x, Mapping):
         names = {*reads.columns}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def looked_at(
     dataset: "tf.data.Dataset",
     reads: Reads,
-    look: Callable[[int, Any], None],
+    look: Callable[[int, Any], object],
     for_loss: bool,
 ) -> "tf.data.Dataset":
     """Returns the same batches, each looked at.

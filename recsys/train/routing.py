@@ -5,10 +5,10 @@ by name, and swaps the losses of a list without a word.)
 """
 
 from collections.abc import Mapping, Sequence
-from numbers import Number
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from recsys.layers.heads import PredictLayer
@@ -160,7 +160,7 @@ def labels_by_output(y: Any, heads: Heads) -> dict[str, Any]:
     if y is None:
         return {}
     listed = isinstance(y, (list, tuple)) and len(y) == len(names)
-    if listed and not (len(names) == 1 and isinstance(y[0], Number)):  # of one row
+    if listed and (len(names) > 1 or np.ndim(y[0])):  # else it may be of one row
         y = dict(zip(names, y, strict=True))
     elif not isinstance(y, Mapping):
         if len(names) > 1:

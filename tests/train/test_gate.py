@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import tensorflow as tf
 
@@ -356,24 +357,57 @@ def test_batches_have_the_forms_that_arrays_have(two, x, y, source):
         close(two.evaluate(given, verbose=0), wanted, terms=100)
 
 
+FORMS = {
+    "lists": lambda column: column.tolist(),
+    "tuples": lambda column: tuple(column.tolist()),
+    "numbers of NumPy": lambda column: [*column],
+    "tensors": tf.constant,
+    "masked": lambda column: np.ma.array(column, mask=np.zeros(column.shape, bool)),
+    "of pandas": lambda column: pd.Series([*column]) if column.ndim == 1 else column,
+    "of polars": lambda column: pl.Series(column) if column.ndim == 1 else column,
+}
+
+
 @pytest.mark.filterwarnings(ENDS)
-@pytest.mark.parametrize("listed", ["columns", "labels", "both"])
-def test_lists_in_a_batch_are_arrays(one, x, y, listed):
-    y = y["b_task"]
-    columns = {name: value.tolist() for name, value in x.items()}
-    batch = (
-        x if listed == "labels" else columns,
-        y if listed == "columns" else y.tolist(),
-    )
-    weights = one.get_weights()
-    (loss,) = one.fit((batch for _ in range(1)), verbose=0).history["loss"]
-    one.set_weights(weights)
-    close(loss, one.evaluate((batch for _ in range(1)), verbose=0), terms=100)
-    close(loss, one.evaluate(x, y, N, verbose=0), terms=100)
-    scalars = x, [*y]  # of NumPy
-    close(loss, one.evaluate((scalars for _ in range(1)), verbose=0), terms=100)
+@pytest.mark.parametrize("form", FORMS)
+def test_batches_may_have_what_arrays_may(one, x, y, form):
+    make, y = FORMS[form], y["b_task"]
+    columns = {name: make(value) for name, value in x.items()}
+    weight = np.linspace(0, 1, N)
+    wanted = one.evaluate(x, y, N, sample_weight=weight, verbose=0)
+    for batch in (
+        (columns, make(y), make(weight)),
+        (x, [make(y)], weight),
+        (x, {"b_task": make(y), "other": ["x"] * N}, {"b_task": make(weight)}),
+        (x, pd.DataFrame({"b_task": y}), weight),
+        (pl.DataFrame(x), y, weight),
+    ):
+        close(one.evaluate((b for b in [batch]), verbose=0), wanted, terms=100)
+        close(one.evaluate(Batches([batch]), verbose=0), wanted, terms=100)
     many = one.predict(columns for _ in range(2))
     close(many, np.tile(one.predict(x), (2, 1)))
+
+
+@pytest.mark.filterwarnings(ENDS)
+def test_what_is_masked_in_a_batch_is_missing(one, x, y):
+    label, hidden = y["b_task"], np.arange(N) < 4
+    masked = np.ma.array(label, mask=hidden)
+    wanted = one.evaluate(x, np.where(hidden, np.nan, label), N, verbose=0)
+    for batch in ((x, masked), (x, [masked]), (x, {"b_task": masked})):
+        close(one.evaluate((b for b in [batch]), verbose=0), wanted, terms=100)
+        close(one.evaluate(Batches([batch]), verbose=0), wanted, terms=100)
+    ids = {**x, "u": np.ma.array(x["u"], mask=hidden)}
+    error = "Column 'u' must hold finite numbers. Received: nan"
+    refused(one, error, lambda: one.fit((b for b in [(ids, label)]), verbose=0))
+    refused(one, error, lambda: one.predict(ids for _ in range(1)))
+    weighted = x, label, np.ma.array(label, mask=hidden)
+    refused(one, "sample_weight.*nan", lambda: one.fit(Batches([weighted]), verbose=0))
+
+
+@pytest.mark.parametrize("label", [[True], [np.bool_(1)], [tf.constant(1.0)], [[1]]])
+def test_a_label_of_one_row_may_stand_in_a_list(one, x, label):
+    row = {name: value[:1] for name, value in x.items()}
+    close(one.evaluate(row, label, verbose=0), one.evaluate(row, np.ones(1), verbose=0))
 
 
 @pytest.mark.filterwarnings(ENDS)
