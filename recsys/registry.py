@@ -3,17 +3,15 @@
 import difflib
 import fnmatch
 import importlib
-import json
 import pkgutil
 import sys
 import threading
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys.feature import Field
+from recsys.saving import damage
 
 if TYPE_CHECKING:
     import keras
@@ -118,8 +116,12 @@ def load_model(path: str | Path) -> "keras.Model":
         raise _not_whole(file, "a folder" if file.is_dir() else "no file of that name")
     if file.suffix not in (".keras", ".h5", ".hdf5"):
         raise _not_whole(file, f"a name that ends in {file.suffix!r}, not in '.keras'")
+    if file.name.endswith(".weights.h5"):
+        raise _not_whole(file, "weights alone, which `model.load_weights` loads")
     if file.suffix == ".keras":  # others Keras tells apart
-        _require_whole(file)
+        reason = damage(file, _MEMBERS)
+        if reason:
+            raise _not_whole(file, reason)
     modules = [f"recsys.{family}.{name}" for name, family in _owners().items()]
     for module in (*modules, "recsys.metrics.streaming"):  # registers their classes
         importlib.import_module(module)
@@ -129,26 +131,10 @@ def load_model(path: str | Path) -> "keras.Model":
         registered.update(_own_classes())  # a scope would come after what is registered
         try:
             return keras.models.load_model(path)
-        except (OSError, json.JSONDecodeError) as error:
-            raise _not_whole(file, str(error)) from error
+        except Exception as error:  # Keras has many
+            raise _not_whole(file, f"{type(error).__name__}: {error}") from error
         finally:
             registered.update(before)
-
-
-def _require_whole(file: Path) -> None:
-    """Checks all bytes of an archive: HDF5 reads weights without their checksum."""
-    reason: str | None = "no archive, or cut off"
-    if zipfile.is_zipfile(file):
-        try:
-            with zipfile.ZipFile(file) as archive:
-                lacking = _MEMBERS - {*archive.namelist()}
-                damaged = archive.testzip()
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            lacking, damaged = set(), str(error)
-        reason = f"no {min(lacking)} in it" if lacking else None
-        reason = f"damaged in {damaged}" if damaged else reason
-    if reason:
-        raise _not_whole(file, f"{reason} ({file.stat().st_size} bytes)")
 
 
 def _not_whole(file: Path, reason: str) -> ValueError:

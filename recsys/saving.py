@@ -1,12 +1,37 @@
-"""Names by which files know the classes of the library."""
+"""Files of models: whether they are whole, and names of classes in them."""
 
+import zipfile
+import zlib
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
+    from pathlib import Path
     from typing import Any
 
     Named = TypeVar("Named", bound=type | Callable[..., Any])
+
+
+def damage(file: "Path", members: "Set[str]") -> str | None:
+    """Returns why an archive is not whole, or none.
+
+    All of its bytes are read: HDF5 reads weights without their checksum.
+
+    Args:
+        file: The archive.
+        members: Names that it must have.
+    """
+    reason: str | None = "no archive, or cut off"
+    if zipfile.is_zipfile(file):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                lacking = members - {*archive.namelist()}
+                damaged = archive.testzip()
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            lacking, damaged = set(), str(error)
+        reason = f"no {min(lacking)} in it" if lacking else None
+        reason = f"damaged in {damaged}" if damaged else reason
+    return f"{reason} ({file.stat().st_size} bytes)" if reason else None
 
 
 def saved(owner: "Named") -> "Named":

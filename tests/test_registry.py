@@ -92,6 +92,12 @@ def test_a_damaged_file_says_so(harm, tmp_path):
     assert "not found" not in str(error.value)
 
 
+def test_weights_alone_are_no_model(tmp_path):
+    (tmp_path / "m.weights.h5").write_bytes(b"weights")
+    with pytest.raises(ValueError, match="must be a whole .*: weights alone, which"):
+        load_model(tmp_path / "m.weights.h5")
+
+
 @pytest.mark.parametrize("name", ["schema.yaml", "model"])
 def test_a_file_of_another_ending_says_so(name, tmp_path):
     (tmp_path / name).write_text("no model")
@@ -103,6 +109,9 @@ def test_a_file_of_another_ending_says_so(name, tmp_path):
     ("member", "content"),
     [
         ("config.json", b"{"),
+        ("config.json", b"{}"),
+        ("config.json", b"5"),
+        ("config.json", b'{"module": null, "class_name": "Mine", "config": {}}'),
         ("model.weights.h5", b"no weights"),
         ("model.weights.h5", None),
     ],

@@ -137,10 +137,12 @@ def save_arrays(path: str | Path, **arrays: Any) -> None:
 
 
 def _is_index(path: str | Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = {*file.namelist()}
+    except zipfile.BadZipFile:
         return False
-    with zipfile.ZipFile(path) as file:
-        return "reserved.npy" in file.namelist()
+    return names in ({"reserved.npy", "items.npy"}, {"reserved.npy", "faiss.npy"})
 
 
 def check_reserved(reserved: int) -> None:

@@ -30,20 +30,22 @@ def load_index(path: str | Path) -> ExactIndex | FaissIndex:
         ImportError: If it is one of faiss, and faiss is not installed.
         ValueError: If it is no such file, or not all of it.
     """
-    if not zipfile.is_zipfile(path):
+    file = Path(path)
+    if not zipfile.is_zipfile(file):
+        found = "a folder" if file.is_dir() else "no file"
         raise ValueError(
             f"{path} must be a file that the `save` of an index wrote. Received: "
-            f"{'another file' if Path(path).is_file() else 'no file'}"
+            f"{'another file' if file.is_file() else found}"
         )
     try:
-        with np.load(path) as file:
-            reserved = int(file["reserved"])
-            if "items" in file:
-                return ExactIndex(file["items"], reserved)
+        with np.load(path) as arrays:
+            reserved = int(arrays["reserved"])
+            if "items" in arrays:
+                return ExactIndex(arrays["items"], reserved)
             index = FaissIndex.__new__(FaissIndex)
             index.reserved = reserved
             index._turn = Turn()
-            index._index = faiss_module().deserialize_index(file["faiss"])
+            index._index = faiss_module().deserialize_index(arrays["faiss"])
             return index
     except _UNREADABLE as error:
         raise ValueError(

@@ -10,9 +10,14 @@ import keras
 
 from recsys.data.writing import whole_file, whole_folder
 from recsys.feature._names import signature_names
+from recsys.saving import damage
 from recsys.train._keras import LITERT
 from recsys.train.logs import Logging
 from recsys.train.order import ModelOrder
+
+SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
+ENDINGS = {"onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
+WEIGHTS = (".weights.h5", ".keras", ".h5", ".weights.json")
 
 
 class Stored(Logging):
@@ -54,19 +59,33 @@ class Stored(Logging):
     def load_weights(
         self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any
     ) -> None:
-        """Loads weights; see `keras.Model.load_weights`.
+        """Loads weights; see `keras.Model.load_weights`. It loads all or none.
 
         Raises:
             OSError: If the file is missing, or is no file of weights or not all of it.
+            ValueError: If they are those of a model of other layers or sizes.
         """
+        path = Path(filepath)
+        wanted = f"{path} must be a whole file that `model.save_weights` wrote. "
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "no file of that name"
+            raise FileNotFoundError(f"{wanted}Received: {found}")
+        if not path.name.endswith(WEIGHTS):
+            raise OSError(f"{wanted}Received: a name that ends in none of {WEIGHTS}")
+        reason = damage(path, {"model.weights.h5"}) if path.suffix == ".keras" else None
+        if reason:
+            raise OSError(f"{wanted}Received: {reason}")
+        held = [*self.variables, *self._own_variables()]
+        held += self.optimizer.variables if self.compiled else []
+        before = [keras.ops.convert_to_numpy(variable) for variable in held]
         try:
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
-        except OSError as error:
-            missing = not Path(filepath).is_file()
-            raise type(error)(
-                f"{filepath} must be a whole file that `model.save_weights` wrote. "
-                f"Received: {'no file of that name' if missing else error}"
-            ) from error
+        except Exception as error:
+            for variable, value in zip(held, before, strict=True):
+                variable.assign(value)
+            if not isinstance(error, OSError):
+                raise
+            raise type(error)(f"{wanted}Received: {error}") from error
 
     @contextlib.contextmanager
     def _written(
@@ -100,7 +119,25 @@ class Stored(Logging):
         for '%', and what Python reserves has '_' behind it: `user id` is `user>20id`,
         `class` is `class_`. LiteRT runs recurrent layers (DIEN, DSIN) on
         one row at a time.
+
+        Args:
+            filepath: A folder for a SavedModel, else a file with the ending of the
+                format. Exports of the format that are there are replaced.
+            format: `"tf_saved_model"`, `"onnx"`, `"litert"` or others of Keras.
+            verbose: Whether to print where the files are.
+            **kw: Further arguments of Keras.
+
+        Raises:
+            FileExistsError: If there is anything else.
+            ImportError: If a package that the format needs is not installed.
+            ValueError: If a file has another ending.
         """
+        ending = ENDINGS.get(format, "")
+        if not str(filepath).endswith(ending):
+            raise ValueError(
+                f"export: filepath must end in {ending!r} where format={format!r}. "
+                f"Received: {filepath}"
+            )
         self._refresh()
         outputs = self.output
         if not isinstance(outputs, dict):  # a bare tensor would be named by its place
@@ -122,7 +159,7 @@ class Stored(Logging):
             kw = {**LITERT, **kw}
         named = keras.Model(self.input, outputs, name=self.name)
         if format == "tf_saved_model":
-            whole = whole_folder(filepath, with_file="saved_model.pb")
+            whole = whole_folder(filepath, SAVED_MODEL)
         else:
             whole = whole_file(filepath)
         with whole as part:

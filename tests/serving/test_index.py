@@ -191,7 +191,11 @@ def test_a_file_of_another_kind_is_not_replaced(build, tmp_path):
         file.writestr("config.json", "{}")
     log = tmp_path / "log.parquet"
     log.write_bytes(b"PAR1")
-    for path in (model, log):
+    arrays, cut = tmp_path / "arrays.npz", tmp_path / "cut"
+    np.savez(arrays, reserved=2, mine=np.ones(3))
+    index.save(cut)
+    cut.write_bytes(cut.read_bytes()[:-9])
+    for path in (model, log, arrays, cut):
         before = path.read_bytes()
         with pytest.raises(FileExistsError, match=f"{path} must be a new file, or"):
             index.save(path)
@@ -206,6 +210,8 @@ def test_a_file_of_another_kind_is_no_index(tmp_path):
     for name, found in (("text.npz", "another file"), ("none.npz", "no file")):
         with pytest.raises(ValueError, match=f"{name} must be .* Received: {found}"):
             load_index(tmp_path / name)
+    with pytest.raises(ValueError, match="Received: a folder"):
+        load_index(tmp_path)
     with pytest.raises(FileExistsError, match="must not be a folder"):
         ExactIndex([[1.0]]).save(tmp_path)
 

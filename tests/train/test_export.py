@@ -37,8 +37,8 @@ def _saved(model, x, path):
 
 def _onnx(model, x, path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    model.export(path, format="onnx", verbose=False)
-    session = onnxruntime.InferenceSession(path)
+    model.export(f"{path}.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(f"{path}.onnx")
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, x), strict=True))
 
@@ -83,15 +83,32 @@ def test_an_export_says_where_it_is(verbose, tmp_path, capfd):
     assert capfd.readouterr().out == said
 
 
-@pytest.mark.parametrize("there", ["file", "folder"])
+@pytest.mark.parametrize("there", ["a file", "notes.txt", "notes.txt, saved_model.pb"])
 def test_an_export_replaces_nothing_of_another_kind(tmp_path, there):
     (entry,) = (entry for entry in zoo.ENTRIES if entry.name == "lr")
     path = tmp_path / "mine"
-    kept = path
-    if there == "folder":
+    files = [path]
+    if there != "a file":
         path.mkdir()
-        kept = path / "notes.txt"
-    kept.write_text("mine")
-    with pytest.raises(FileExistsError, match="mine must be new, empty, or a folder"):
+        files = [path / name for name in there.split(", ")]
+    for file in files:
+        file.write_text("mine")
+    error = (
+        f"mine must be new, empty, or a folder of .*Received: {there[:9].strip(',')}"
+    )
+    with pytest.raises(FileExistsError, match=error):
         entry.build().export(path, verbose=False)
-    assert kept.read_text() == "mine"
+    assert [file.read_text() for file in files] == ["mine"] * len(files)
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"), [("onnx", ".onnx"), ("litert", ".tflite")]
+)
+def test_a_file_of_another_ending_is_not_written_over(tmp_path, format, ending):
+    (entry,) = (entry for entry in zoo.ENTRIES if entry.name == "lr")
+    model, path = entry.build(), tmp_path / "lr.keras"
+    model.save(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"must end in '{ending}' .*: {path}"):
+        model.export(path, format=format, verbose=False)
+    assert path.read_bytes() == before

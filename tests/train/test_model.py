@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -656,6 +657,55 @@ def test_training_resumes_to_the_same_digits(how, tmp_path):
     ):
         np.testing.assert_array_equal(one, two, err_msg=one.path)
     assert train(model) == train(other)
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _zip_of_text(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("items.npy", "no weights")
+
+
+WEIGHTS = {
+    "none.weights.h5": (lambda path: None, FileNotFoundError, "no file of that name"),
+    "folder.weights.h5": (Path.mkdir, FileNotFoundError, "a folder"),
+    "a.txt": (lambda path: path.write_text("a"), OSError, "a name that ends in none"),
+    "a.weights.h5": (lambda path: path.write_text("a"), OSError, ""),
+    "b.keras": (lambda path: path.write_text("b"), OSError, "no archive"),
+    "c.keras": (_zip_of_text, OSError, "no model.weights.h5 in it"),
+    "d.keras": (
+        lambda path: [_model(A).save(path), _cut(path)],
+        OSError,
+        "no archive, or cut",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_files_that_are_no_weights(tmp_path, name):
+    make, kind, found = WEIGHTS[name]
+    make(tmp_path / name)
+    with pytest.raises(kind, match=f"{name} must be a whole file .*Received: {found}"):
+        _model(A).load_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
+def test_weights_of_another_size_change_nothing(x, y, tmp_path, ending):
+    fields = zoo.fields(4)
+    other = create_model("deepfm", fields, hidden_units=(8, 5))
+    path = tmp_path / f"other{ending}"
+    (other.save_weights if ending == ".weights.h5" else other.save)(path)
+    model = create_model("deepfm", fields, hidden_units=(8, 4))
+    model.compile("adam", "binary_crossentropy")
+    model.fit(zoo.rows(8), zoo.labels("rank", 8), verbose=0)
+    variables = [*model.variables, *model.optimizer.variables]
+    before = [variable.numpy() for variable in variables]
+    with pytest.raises(ValueError):
+        model.load_weights(path)
+    for variable, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value, err_msg=variable.path)
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
