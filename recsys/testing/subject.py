@@ -1,5 +1,6 @@
 """A factory under test: what its models are built from, trained on and asked."""
 
+import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +84,34 @@ class Subject:
         pairs = zip(before, model.trainable_weights, strict=True)
         self.moved = [bool(np.any(a != b.numpy())) for a, b in pairs]
         return model
+
+    @cached_property
+    def twins(self) -> tuple[Any, Any]:
+        """Two models of one seed; `changed` has what their making wrote to."""
+        units = [8, 4]
+        kwargs = {key: units for key in self.takes if key.endswith("hidden_units")}
+        given = [dict(vars(field)) for field in self.fields]
+        copies, twins = copy.deepcopy(given), []
+        self.changed: dict[str, list[str]] = {}
+        while len(twins) < 2:
+            keras.utils.set_random_seed(5)
+            twins.append(self.build(**kwargs))
+            for field, before, was in zip(self.fields, given, copies, strict=True):
+                self.changed[f"field {before['name']!r}"] = [
+                    key
+                    for key, now in vars(field).items()
+                    if not np.array_equal(now, was[key])
+                    and not (now is before[key] and hasattr(now, "get_config"))
+                ]
+            self.changed[str([*kwargs])] = [] if units == [8, 4] else [str(units)]
+            if any(self.changed.values()):  # which may stop the second
+                twins *= 2
+        return twins[0], twins[1]
+
+    @cached_property
+    def of_rows(self) -> dict[str, Any]:
+        """The gradients of `rows`."""
+        return self.gradients(self.rows)
 
     def labels(self, model: Any, n: int) -> Any:
         """Returns labels of some rows, as a model takes them."""

@@ -85,7 +85,7 @@ WRONG = [
     (
         contract.the_callers_objects_stay_as_they_were,
         writes_dims,
-        r"fields must stay.* .'dim'. of field 'user_id'",
+        r"field 'user_id' must stay.*'dim'",
     ),
     (contract.the_callers_objects_stay_as_they_were, counts_an_edge, "'counts'"),
     (contract.the_callers_objects_stay_as_they_were, writes_units, "'hidden_units'"),
