@@ -120,7 +120,7 @@ class Callbacks(CallbackList):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        self._epoch, self._last, self._skipped = epoch, 0, self._epochs.step
+        self._epoch, self._skipped = epoch, self._epochs.step
         self._epochs.step = 0
         if self._state is not None:
             state, arrays = self._state
@@ -130,9 +130,7 @@ class Callbacks(CallbackList):
                 self.model.stop_training = state["stopped"]  # as it was in this epoch
             self._epochs.restore(state["orders"])
         self._orders = self._epochs.state()
-        if self._skipped:
-            self._last = self._skipped
-            self._skip()
+        self._last = self.model._to_skip = self._skipped
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if batch >= self._skipped:
@@ -248,23 +246,6 @@ class Callbacks(CallbackList):
                 saved.remove(of)
                 changed = unpacked(of[1], arrays)
             vars(callback).update(copy.deepcopy({**begun, **changed}))
-
-    def _skip(self) -> None:
-        """Has the steps that were taken read their batches, and do nothing else."""
-        model, left = self.model, self._skipped
-        real = model.train_function
-
-        def skipping(iterator: Any) -> Any:
-            nonlocal left
-            if left <= 0:
-                model.train_function = real
-                return real(iterator)
-            for _ in range(model.steps_per_execution):
-                next(iterator)
-            left -= model.steps_per_execution
-            return {"skipped": True}  # of no logs the model would say: no rows
-
-        model.train_function = skipping
 
 
 def _continue(logger: keras.callbacks.CSVLogger, sizes: Mapping[str, int]) -> None:

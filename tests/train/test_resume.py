@@ -212,6 +212,35 @@ def test_a_run_killed_after_it_stopped_in_an_epoch_ends_there(tmp_path):
     _same(_run("memory", pipeline, Enough(), Resume(tmp_path, 2), seed=3), whole)
 
 
+@pytest.mark.parametrize("ends", ["stop", "error"])
+def test_a_fit_after_one_that_ended_while_it_skipped_takes_all_steps(ends, tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, _ = _data("arrays", pipeline)
+    rows = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
+
+    def fit(model, *callbacks, broken=-1, epochs=2):
+        def whole(place, batch):
+            there = tf.debugging.assert_none_equal(place, tf.cast(broken, tf.int64))
+            with tf.control_dependencies([there]):
+                return tf.nest.map_structure(tf.identity, batch)
+
+        batches, given = rows.enumerate().map(whole), [*callbacks]
+        model.fit(batches, epochs=epochs, verbose=0, callbacks=given)
+
+    stops = [Enough(), Stop(1)] if ends == "stop" else [Stop(1, 4)]
+    with pytest.raises(Stopped):
+        fit(_model(pipeline), *stops, Resume(tmp_path, 2))
+    model = _model(pipeline)
+    if ends == "stop":
+        fit(model, Enough(), Resume(tmp_path, 2))
+    else:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            fit(model, Resume(tmp_path, 2), broken=2)
+    assert int(model.optimizer.iterations) == STEPS + 4
+    fit(model, epochs=1)
+    assert int(model.optimizer.iterations) == STEPS + 4 + STEPS
+
+
 @pytest.mark.parametrize("kind", ["arrays", "memory", "streamed"])
 def test_epoch_by_epoch_over_files_is_epoch_by_epoch(kind, tmp_path):
     """One epoch, save, load, go on: shuffled, with the seed that the file has."""
