@@ -293,6 +293,30 @@ def test_backup_and_restore_resumes_at_the_ends_of_epochs(tmp_path):
         _run("arrays", pipeline, backup)
 
 
+@pytest.mark.filterwarnings(ENDS)
+def test_backup_and_restore_goes_on_with_what_a_generator_has_next(tmp_path):
+    pipeline = _pipeline(["click"])
+    batches = [*pipeline.dataset(_rows(), BATCH).as_numpy_iterator()]
+
+    def run(*callbacks, first=0, **options):
+        model = _model(pipeline)
+        data = (batches[i % STEPS] for i in range(first, 3 * STEPS))
+        model.fit(data, verbose=0, callbacks=[*callbacks], **options)
+        return model.get_weights()
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    run(backup())
+    options = {"epochs": 3, "steps_per_epoch": STEPS}
+    whole = run(**options)
+    with pytest.raises(Stopped):
+        run(Stop(1, 3), backup(), **options)
+    resumed = run(backup(), first=STEPS, **options)
+    for mine, yours in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(mine, yours)
+
+
 def test_a_torn_state_is_passed_over(tmp_path):
     pipeline = _pipeline(["click"])
     whole = _run("arrays", pipeline)
