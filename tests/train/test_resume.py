@@ -336,6 +336,50 @@ def test_a_torn_state_is_passed_over(tmp_path):
         _run("arrays", pipeline, Resume(tmp_path))
 
 
+@pytest.mark.parametrize("text", ["5", "null", "[{}]", '"text"', "{}"])
+def test_a_state_of_another_kind_is_passed_over(text, tmp_path):
+    state = np.frombuffer(text.encode(), np.uint8)
+    np.savez(tmp_path / "epoch-00001-step-000000000.npz", state=state)
+    with (
+        pytest.warns(UserWarning, match="is passed over: a state"),
+        pytest.raises(ValueError, match="must have a file that is whole"),
+    ):
+        Resume(tmp_path).read()
+
+
+def test_files_that_only_look_like_states_are_let_be(tmp_path):
+    pipeline = _pipeline(["click"])
+    whole = _run("arrays", pipeline)
+    names = [f"epoch-{each}-step-1.npz" for each in ("best", "last", "9", "00009")]
+    names.append("epoch-000009-step-000000001.npz")
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
+    folder = tmp_path / "epoch-00009-step-000000001.npz"
+    folder.mkdir()
+    with pytest.raises(Stopped):
+        _run("arrays", pipeline, Stop(1, 4), Resume(tmp_path, 2))
+    torn = [f"epoch-0000{each}-step-000000000.npz" for each in (7, 8)]
+    for name in torn:  # newer than what is written now
+        (tmp_path / name).write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="is passed over") as told:
+        _same(_run("arrays", pipeline, Resume(tmp_path, 2)), whole)
+    assert sum("passed over" in str(each.message) for each in told) == len(torn)
+    states = ["epoch-00002-step-000000006.npz", "epoch-00003-step-000000000.npz"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, folder.name, *torn, *states])
+
+
+def test_a_folder_that_cannot_be_one_is_refused_before_the_first_step(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    model = _model(pipeline)
+    for name in ("file", "file/folder", "link"):
+        with pytest.raises(ValueError, match=f"Resume: {tmp_path / name} must be a fo"):
+            model.fit(x, y, callbacks=[Resume(tmp_path / name)], **options)
+    assert int(model.optimizer.iterations) == 0
+
+
 class Best(keras.callbacks.Callback):
     """Keeps the best epoch in a tuple, and those that it has seen in a set."""
 
