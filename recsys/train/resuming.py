@@ -214,7 +214,9 @@ class Callbacks(CallbackList):
             ("the variable", state["variables"], mine),
         ):
             both = before.keys() & now.keys()
-            for key in sorted({**before, **now}, key=both.__contains__):
+            classes = {key for key in both if key.endswith("class_name")}
+            keys = sorted({**before, **now}, key=both.__contains__)
+            for key in sorted(keys, key=lambda key: key not in classes):
                 kept, given = before.get(key, "none"), now.get(key, "none")
                 if kept != given:
                     refuse(f"with {what} {key}: {kept}", given)
@@ -305,16 +307,25 @@ def _unnamed(config: Any) -> Any:
 
 
 def _options(config: Any, path: str = "") -> dict[str, str]:
-    """The leaves of a config, without names and learning rates."""
+    """The leaves of a config, without names; of learning rates the kind."""
     if isinstance(config, (list, tuple)):
         config = dict(enumerate(config))
     if not isinstance(config, dict):
         return {path: str(config)}
     found: dict[str, str] = {}
     for key, value in config.items():
-        if key not in ("name", "learning_rate"):
+        if key == "learning_rate":
+            value = _kind(value)
+        if key != "name":
             found |= _options(value, f"{path} {key}" if path else str(key))
     return found
+
+
+def _kind(rate: Any) -> str:
+    """A learning rate as it is before training: `_rates` has the numbers."""
+    if not isinstance(rate, dict):
+        return "a number"
+    return f"{rate['class_name']} {_unnamed(rate['config'])}"
 
 
 def _rates(model: keras.Model) -> list[float]:

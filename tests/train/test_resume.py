@@ -619,15 +619,24 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
     pipeline = _pipeline(["click"])
     x, y, _ = _data("arrays", pipeline)
 
-    def run(folder, adam=None, classes=None, data=None):
+    def run(folder, adam=None, classes=None, data=None, optimizer=None):
         model = _model(pipeline)
-        model.compile(keras.optimizers.Adam(**adam or {}), "binary_crossentropy")
+        optimizer = optimizer or keras.optimizers.Adam(**adam or {})
+        model.compile(optimizer, "binary_crossentropy")
         if data is None:
             data = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
         callbacks = [Stop(0, 2), Resume(tmp_path / folder, 2)]
         options = {"class_weight": classes, "callbacks": callbacks, "verbose": 0}
         with pytest.raises(Stopped):
             model.fit(data, **options)
+
+    def decay(rate, **more):
+        schedule = keras.optimizers.schedules.ExponentialDecay(rate, 10, 0.9)
+        return {"learning_rate": schedule, **more}
+
+    def parts(rate):
+        adagrad = keras.optimizers.Adagrad(**decay(rate))
+        return {"optimizer": {"embedding": adagrad, "default": "adam"}}
 
     ordered = [pipeline.dataset(_rows(), BATCH, shuffle=s) for s in (False, True)]
     ordered.append(pipeline.dataset(_rows(), BATCH, shuffle=True, streaming=True))
@@ -654,10 +663,31 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
         ("e", {"data": ordered[0]}, {"data": ordered[1]}, "as they are.*shuffled"),
         ("f", {"data": ordered[1]}, {"data": ordered[0]}, "shuffled.*as they are"),
         ("g", {"data": ordered[1]}, {"data": ordered[2]}, "in memory.*on disk"),
+        ("h", {}, {"optimizer": "sgd"}, "optimizer's class_name: Adam. Received: SGD$"),
+        (
+            "i",
+            {"adam": decay(0.1)},
+            {"adam": decay(0.2)},
+            "learning_rate: Exponential.*: 0.1,.* Received: Exponential.*: 0.2,",
+        ),
+        (
+            "j",
+            {"adam": decay(0.1)},
+            {"adam": {"learning_rate": 0.1}},
+            "config learning_rate: ExponentialDecay .* Received: a number$",
+        ),
+        (
+            "k",
+            {},
+            {"adam": decay(0.1)},
+            "config learning_rate: a number. Received: ExponentialDecay ",
+        ),
+        ("l", parts(0.1), parts(0.2), "embedding config learning_rate: Exponential"),
     ):
         run(name, **first)
         with pytest.raises(ValueError, match=what):
             run(name, **then)
+    run("i", adam=decay(0.1, name="another"))
 
 
 class Others(keras.callbacks.Callback):
