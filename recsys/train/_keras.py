@@ -67,6 +67,8 @@ def sources(dataset: Any) -> Sequence[Any]:
 class OwnModel(keras.Model):
     """A model that says what Keras may ask of it."""
 
+    _to_skip = 0  # steps of `fit` that are to read their batches, and do nothing else
+
     def _columns_of(self, inputs: Any) -> Any:
         """Returns what is to go into the graph."""
         return inputs
@@ -92,8 +94,9 @@ class OwnModel(keras.Model):
             self._compile_loss.build(outputs, outputs)
 
     def _begin_at(self, epoch: int | None) -> None:
-        """Has the `fit` that is about to begin start at an epoch."""
+        """Has the `fit` that is about to begin start at an epoch, and skip no step."""
         self._initial_epoch = epoch
+        self._to_skip = 0
 
     def add_state(
         self, name: str, initializer: Any, shape: Shape, trainable: bool

@@ -21,7 +21,8 @@ def callbacks(
 ) -> Any:
     """Returns the callbacks of a `fit`, with those that the model needs first.
 
-    Keras' `BackupAndRestore` becomes a `Resume` on TensorFlow.
+    Keras' `BackupAndRestore` becomes a `Resume` on TensorFlow. As it goes on between
+    epochs only, with what the data has next, any data will do.
 
     Args:
         model: The model.
@@ -54,21 +55,20 @@ def callbacks(
         remove, resume = resume.delete_checkpoint, Resume(resume.backup_dir)
     if resume is None and not epochs.step:
         return others
+    within = bool(epochs.step) or isinstance(resumes[0], Resume)
     found = _unknown_order(data, arguments.get("shuffle", True))
     steps = arguments.get("steps_per_epoch")
     backend = keras.backend.backend()
     for wanted, holds, received in (
-        ("data that can be read again", found != GENERATOR, found),
+        ("data that can be read again", not within or found != GENERATOR, found),
         ("callbacks that are a list", not isinstance(given, CallbackList), given),
         ("one callback that resumes", len(resumes) < 2, f"{len(resumes)} of them"),
-        ("no steps_per_epoch", not steps, f"steps_per_epoch={steps}"),
+        ("no steps_per_epoch", not (within and steps), f"steps_per_epoch={steps}"),
         ("the TensorFlow backend", on_tensorflow, backend),
     ):
         if not holds:
-            raise ValueError(
-                f"To go on in an epoch, fit needs {wanted}. Received: {received}"
-            )
-    if found and (not resumes or isinstance(resumes[0], Resume)):
+            raise ValueError(f"To go on, fit needs {wanted}. Received: {received}")
+    if found and within:
         raise ValueError(
             "To go on in an epoch, fit needs data whose order is known: that of a "
             "FeaturePipeline's dataset(shuffle=True), without shuffle() or cache(). "
@@ -79,7 +79,7 @@ def callbacks(
     if (classes := arguments.get("class_weight")) is not None:
         described["class_weight"] = str(classes)
     described |= feed.described(data) if is_dataset else {}
-    steps = int(data.cardinality()) if is_dataset else None
+    steps = steps or (int(data.cardinality()) if is_dataset else None)
     return Callbacks(
         resume,
         [each for each in others if each not in resumes],

@@ -1,6 +1,7 @@
 """The files of a Resume."""
 
 import json
+import re
 import warnings
 import zipfile
 import zlib
@@ -51,12 +52,13 @@ class Resume(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `save_freq` is something else; in `fit`, if the folder is of
-            another model or loss, of an epoch before `initial_epoch`, or of other data:
-            with other columns, labels or weights, rows or batch size (of what the rows
-            hold, a thousand are compared); if the data's order is not known in another
-            process (`shuffle()`, `cache()`); if none of its files can be read; or if
-            `fit` has `steps_per_epoch`, with which an epoch may begin anywhere in the
-            data.
+            another model, optimizer, schedule of learning rates or loss, of an epoch
+            before `initial_epoch`, or of other data: with other columns, labels or
+            weights, rows or batch size (of what the rows hold, a thousand are
+            compared); if the data's order is not known in another process
+            (`shuffle()`, `cache()`); if it cannot be made or none of its files can be
+            read; or if `fit` has `steps_per_epoch`, with which an epoch may begin
+            anywhere in the data.
     """
 
     def __init__(self, folder: Any, save_freq: Any = "epoch") -> None:
@@ -82,6 +84,13 @@ class Resume(keras.callbacks.Callback):
 
     def read(self) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]] | None:
         """Returns the newest state that is whole, and its arrays, if there is one."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"Resume: {self.folder} must be a folder, or where one can be made. "
+                f"Received: {error}"
+            ) from error
         files = self._files()
         for file in files:
             try:
@@ -89,7 +98,9 @@ class Resume(keras.callbacks.Callback):
                     raise ValueError("it is no state, or cut off")
                 with file.open("rb") as opened, np.load(opened) as saved:
                     arrays = [saved[f"a{i}"] for i in range(len(saved.files) - 1)]
-                    state: dict[str, Any] = json.loads(bytes(saved["state"]))
+                    state: Any = json.loads(bytes(saved["state"]))
+                if not isinstance(state, dict):
+                    raise ValueError(f"a state that is a {type(state).__name__}")
                 if lacking := _KEYS - {*state}:
                     raise ValueError(f"a state without {', '.join(sorted(lacking))}")
                 return state, arrays
@@ -104,15 +115,30 @@ class Resume(keras.callbacks.Callback):
     def write(self, state: dict[str, Any], arrays: Sequence[Any]) -> None:
         """Writes a state, and removes those that are too old."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"epoch-{state['epoch']:05d}-step-{state['step']:09d}.npz"
+        place = state["epoch"], state["step"]
+        name = _name(*place)
         named = {f"a{i}": array for i, array in enumerate(arrays)}
         text = np.frombuffer(json.dumps(state).encode(), np.uint8)
         with whole_file(self.folder / name) as part, part.open("wb") as file:
             np.savez(file, state=text, **named)
         for left in self.folder.glob(f".epoch-*{LEFT}*"):
             remove_left(left, self.folder / name)
-        for old in self._files()[KEPT:]:
+        older = [file for file in self._files() if _place(file) < place]
+        for old in older[KEPT - 1 :]:  # what is newer is torn
             old.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("epoch-*-step-*.npz"), reverse=True)
+        """Returns the files with names of states, the newest first."""
+        found = self.folder.glob("epoch-*-step-*.npz")
+        states = [f for f in found if f.is_file() and f.name == _name(*_place(f))]
+        return sorted(states, key=_place, reverse=True)
+
+
+def _name(epoch: int, step: int) -> str:
+    return f"epoch-{epoch:05d}-step-{step:09d}.npz"
+
+
+def _place(file: Path) -> tuple[int, int]:
+    """The epoch and the step in a file's name; 0 where there is none."""
+    found = re.fullmatch(r"epoch-([0-9]+)-step-([0-9]+)\.npz", file.name)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

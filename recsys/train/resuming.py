@@ -120,7 +120,7 @@ class Callbacks(CallbackList):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        self._epoch, self._last, self._skipped = epoch, 0, self._epochs.step
+        self._epoch, self._skipped = epoch, self._epochs.step
         self._epochs.step = 0
         if self._state is not None:
             state, arrays = self._state
@@ -130,9 +130,7 @@ class Callbacks(CallbackList):
                 self.model.stop_training = state["stopped"]  # as it was in this epoch
             self._epochs.restore(state["orders"])
         self._orders = self._epochs.state()
-        if self._skipped:
-            self._last = self._skipped
-            self._skip()
+        self._last = self.model._to_skip = self._skipped
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if batch >= self._skipped:
@@ -216,7 +214,9 @@ class Callbacks(CallbackList):
             ("the variable", state["variables"], mine),
         ):
             both = before.keys() & now.keys()
-            for key in sorted({**before, **now}, key=both.__contains__):
+            classes = {key for key in both if key.endswith("class_name")}
+            keys = sorted({**before, **now}, key=both.__contains__)
+            for key in sorted(keys, key=lambda key: key not in classes):
                 kept, given = before.get(key, "none"), now.get(key, "none")
                 if kept != given:
                     refuse(f"with {what} {key}: {kept}", given)
@@ -248,23 +248,6 @@ class Callbacks(CallbackList):
                 saved.remove(of)
                 changed = unpacked(of[1], arrays)
             vars(callback).update(copy.deepcopy({**begun, **changed}))
-
-    def _skip(self) -> None:
-        """Has the steps that were taken read their batches, and do nothing else."""
-        model, left = self.model, self._skipped
-        real = model.train_function
-
-        def skipping(iterator: Any) -> Any:
-            nonlocal left
-            if left <= 0:
-                model.train_function = real
-                return real(iterator)
-            for _ in range(model.steps_per_execution):
-                next(iterator)
-            left -= model.steps_per_execution
-            return {"skipped": True}  # of no logs the model would say: no rows
-
-        model.train_function = skipping
 
 
 def _continue(logger: keras.callbacks.CSVLogger, sizes: Mapping[str, int]) -> None:
@@ -324,16 +307,25 @@ def _unnamed(config: Any) -> Any:
 
 
 def _options(config: Any, path: str = "") -> dict[str, str]:
-    """The leaves of a config, without names and learning rates."""
+    """The leaves of a config, without names; of learning rates the kind."""
     if isinstance(config, (list, tuple)):
         config = dict(enumerate(config))
     if not isinstance(config, dict):
         return {path: str(config)}
     found: dict[str, str] = {}
     for key, value in config.items():
-        if key not in ("name", "learning_rate"):
+        if key == "learning_rate":
+            value = _kind(value)
+        if key != "name":
             found |= _options(value, f"{path} {key}" if path else str(key))
     return found
+
+
+def _kind(rate: Any) -> str:
+    """A learning rate as it is before training: `_rates` has the numbers."""
+    if not isinstance(rate, dict):
+        return "a number"
+    return f"{rate['class_name']} {_unnamed(rate['config'])}"
 
 
 def _rates(model: keras.Model) -> list[float]:

@@ -192,11 +192,20 @@ class Stepping(Compiled):
             step = self.train_function
 
             def in_turn(*args: Any) -> Any:
+                if self._to_skip > 0:
+                    return self._skip(*args)
                 with self._step_turn:
                     return step(*args)
 
             self.train_function = in_turn
         return self.train_function
+
+    def _skip(self, batches: Iterator[Any]) -> dict[str, Any]:
+        """Reads the batches of the steps of a call, and does nothing else."""
+        for _ in range(self.steps_per_execution):
+            next(batches)
+        self._to_skip -= self.steps_per_execution
+        return {"skipped": True}  # of no logs the model would say: no rows
 
     def make_predict_function(self, force: bool = False) -> Any:
         """Compiles what `predict` runs, on TensorFlow once for all sizes of a batch."""

@@ -212,6 +212,35 @@ def test_a_run_killed_after_it_stopped_in_an_epoch_ends_there(tmp_path):
     _same(_run("memory", pipeline, Enough(), Resume(tmp_path, 2), seed=3), whole)
 
 
+@pytest.mark.parametrize("ends", ["stop", "error"])
+def test_a_fit_after_one_that_ended_while_it_skipped_takes_all_steps(ends, tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, _ = _data("arrays", pipeline)
+    rows = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
+
+    def fit(model, *callbacks, broken=-1, epochs=2):
+        def whole(place, batch):
+            there = tf.debugging.assert_none_equal(place, tf.cast(broken, tf.int64))
+            with tf.control_dependencies([there]):
+                return tf.nest.map_structure(tf.identity, batch)
+
+        batches, given = rows.enumerate().map(whole), [*callbacks]
+        model.fit(batches, epochs=epochs, verbose=0, callbacks=given)
+
+    stops = [Enough(), Stop(1)] if ends == "stop" else [Stop(1, 4)]
+    with pytest.raises(Stopped):
+        fit(_model(pipeline), *stops, Resume(tmp_path, 2))
+    model = _model(pipeline)
+    if ends == "stop":
+        fit(model, Enough(), Resume(tmp_path, 2))
+    else:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            fit(model, Resume(tmp_path, 2), broken=2)
+    assert int(model.optimizer.iterations) == STEPS + 4
+    fit(model, epochs=1)
+    assert int(model.optimizer.iterations) == STEPS + 4 + STEPS
+
+
 @pytest.mark.parametrize("kind", ["arrays", "memory", "streamed"])
 def test_epoch_by_epoch_over_files_is_epoch_by_epoch(kind, tmp_path):
     """One epoch, save, load, go on: shuffled, with the seed that the file has."""
@@ -264,6 +293,30 @@ def test_backup_and_restore_resumes_at_the_ends_of_epochs(tmp_path):
         _run("arrays", pipeline, backup)
 
 
+@pytest.mark.filterwarnings(ENDS)
+def test_backup_and_restore_goes_on_with_what_a_generator_has_next(tmp_path):
+    pipeline = _pipeline(["click"])
+    batches = [*pipeline.dataset(_rows(), BATCH).as_numpy_iterator()]
+
+    def run(*callbacks, first=0, **options):
+        model = _model(pipeline)
+        data = (batches[i % STEPS] for i in range(first, 3 * STEPS))
+        model.fit(data, verbose=0, callbacks=[*callbacks], **options)
+        return model.get_weights()
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    run(backup())
+    options = {"epochs": 3, "steps_per_epoch": STEPS}
+    whole = run(**options)
+    with pytest.raises(Stopped):
+        run(Stop(1, 3), backup(), **options)
+    resumed = run(backup(), first=STEPS, **options)
+    for mine, yours in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(mine, yours)
+
+
 def test_a_torn_state_is_passed_over(tmp_path):
     pipeline = _pipeline(["click"])
     whole = _run("arrays", pipeline)
@@ -281,6 +334,50 @@ def test_a_torn_state_is_passed_over(tmp_path):
         pytest.raises(ValueError, match="must have a file that is whole"),
     ):
         _run("arrays", pipeline, Resume(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["5", "null", "[{}]", '"text"', "{}"])
+def test_a_state_of_another_kind_is_passed_over(text, tmp_path):
+    state = np.frombuffer(text.encode(), np.uint8)
+    np.savez(tmp_path / "epoch-00001-step-000000000.npz", state=state)
+    with (
+        pytest.warns(UserWarning, match="is passed over: a state"),
+        pytest.raises(ValueError, match="must have a file that is whole"),
+    ):
+        Resume(tmp_path).read()
+
+
+def test_files_that_only_look_like_states_are_let_be(tmp_path):
+    pipeline = _pipeline(["click"])
+    whole = _run("arrays", pipeline)
+    names = [f"epoch-{each}-step-1.npz" for each in ("best", "last", "9", "00009")]
+    names.append("epoch-000009-step-000000001.npz")
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
+    folder = tmp_path / "epoch-00009-step-000000001.npz"
+    folder.mkdir()
+    with pytest.raises(Stopped):
+        _run("arrays", pipeline, Stop(1, 4), Resume(tmp_path, 2))
+    torn = [f"epoch-0000{each}-step-000000000.npz" for each in (7, 8)]
+    for name in torn:  # newer than what is written now
+        (tmp_path / name).write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="is passed over") as told:
+        _same(_run("arrays", pipeline, Resume(tmp_path, 2)), whole)
+    assert sum("passed over" in str(each.message) for each in told) == len(torn)
+    states = ["epoch-00002-step-000000006.npz", "epoch-00003-step-000000000.npz"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, folder.name, *torn, *states])
+
+
+def test_a_folder_that_cannot_be_one_is_refused_before_the_first_step(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    model = _model(pipeline)
+    for name in ("file", "file/folder", "link"):
+        with pytest.raises(ValueError, match=f"Resume: {tmp_path / name} must be a fo"):
+            model.fit(x, y, callbacks=[Resume(tmp_path / name)], **options)
+    assert int(model.optimizer.iterations) == 0
 
 
 class Best(keras.callbacks.Callback):
@@ -522,15 +619,24 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
     pipeline = _pipeline(["click"])
     x, y, _ = _data("arrays", pipeline)
 
-    def run(folder, adam=None, classes=None, data=None):
+    def run(folder, adam=None, classes=None, data=None, optimizer=None):
         model = _model(pipeline)
-        model.compile(keras.optimizers.Adam(**adam or {}), "binary_crossentropy")
+        optimizer = optimizer or keras.optimizers.Adam(**adam or {})
+        model.compile(optimizer, "binary_crossentropy")
         if data is None:
             data = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
         callbacks = [Stop(0, 2), Resume(tmp_path / folder, 2)]
         options = {"class_weight": classes, "callbacks": callbacks, "verbose": 0}
         with pytest.raises(Stopped):
             model.fit(data, **options)
+
+    def decay(rate, **more):
+        schedule = keras.optimizers.schedules.ExponentialDecay(rate, 10, 0.9)
+        return {"learning_rate": schedule, **more}
+
+    def parts(rate):
+        adagrad = keras.optimizers.Adagrad(**decay(rate))
+        return {"optimizer": {"embedding": adagrad, "default": "adam"}}
 
     ordered = [pipeline.dataset(_rows(), BATCH, shuffle=s) for s in (False, True)]
     ordered.append(pipeline.dataset(_rows(), BATCH, shuffle=True, streaming=True))
@@ -557,10 +663,31 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
         ("e", {"data": ordered[0]}, {"data": ordered[1]}, "as they are.*shuffled"),
         ("f", {"data": ordered[1]}, {"data": ordered[0]}, "shuffled.*as they are"),
         ("g", {"data": ordered[1]}, {"data": ordered[2]}, "in memory.*on disk"),
+        ("h", {}, {"optimizer": "sgd"}, "optimizer's class_name: Adam. Received: SGD$"),
+        (
+            "i",
+            {"adam": decay(0.1)},
+            {"adam": decay(0.2)},
+            "learning_rate: Exponential.*: 0.1,.* Received: Exponential.*: 0.2,",
+        ),
+        (
+            "j",
+            {"adam": decay(0.1)},
+            {"adam": {"learning_rate": 0.1}},
+            "config learning_rate: ExponentialDecay .* Received: a number$",
+        ),
+        (
+            "k",
+            {},
+            {"adam": decay(0.1)},
+            "config learning_rate: a number. Received: ExponentialDecay ",
+        ),
+        ("l", parts(0.1), parts(0.2), "embedding config learning_rate: Exponential"),
     ):
         run(name, **first)
         with pytest.raises(ValueError, match=what):
             run(name, **then)
+    run("i", adam=decay(0.1, name="another"))
 
 
 class Others(keras.callbacks.Callback):
