@@ -91,7 +91,8 @@ class Subject:
         units = [8, 4]
         kwargs = {key: units for key in self.takes if key.endswith("hidden_units")}
         given = [dict(vars(field)) for field in self.fields]
-        copies, twins = copy.deepcopy(given), []
+        copies = copy.deepcopy(given)
+        twins: list[Any] = []
         self.changed: dict[str, list[str]] = {}
         while len(twins) < 2:
             keras.utils.set_random_seed(5)

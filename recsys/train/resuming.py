@@ -1,7 +1,6 @@
 """The callbacks of a `fit` that resumes."""
 
 import copy
-import json
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,13 @@ from numpy.typing import NDArray
 
 from recsys.data.writing import whole_file
 from recsys.train._keras import OwnModel, finish
-from recsys.train.columns import all_layers
+from recsys.train.described import (
+    layers_of,
+    loss_of,
+    options_of,
+    rates_of,
+    shapes_of,
+)
 from recsys.train.order import Epochs
 from recsys.train.resume_file import Resume
 from recsys.train.state import equal, packed, plain_of, unpacked, warn_of_others
@@ -72,10 +77,12 @@ class Callbacks(CallbackList):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._metrics = len(self.model.metrics_variables)
-        self._rates = _rates(self.model)
-        self._loss = _loss_of(self.model)
-        self._options = _options(self.model.get_compile_config()["optimizer"])
-        self._layers = _layers(self.model)
+        self._rates = rates_of(self.model)
+        self._loss = loss_of(self.model)
+        self._options = options_of(
+            keras.saving.serialize_keras_object(self.model.optimizer)
+        )
+        self._layers = layers_of(self.model)
         self._state = None if self._resume is None else self._resume.read()
         if self._resume is not None and self._state is not None:
             self._check(self._state[0], self._resume.folder)
@@ -191,7 +198,7 @@ class Callbacks(CallbackList):
             "rates": self._rates,
             "steps": self.params["steps"],
             "orders": orders,
-            "variables": _described(variables),
+            "variables": shapes_of(variables),
             "callbacks": callbacks,
             "logs": _sizes(self.callbacks),
         }
@@ -206,7 +213,7 @@ class Callbacks(CallbackList):
                 f"one), {wanted}. Received: {found}"
             )
 
-        mine = _described(self._variables(state["step"]))
+        mine = shapes_of(self._variables(state["step"]))
         for what, before, now in (
             ("the data", state["data"], self._data),
             ("the optimizer's", state["optimizer"], self._options),
@@ -266,12 +273,6 @@ def _sizes(callbacks: Sequence[Any]) -> dict[str, int]:
     return {str(path): path.stat().st_size for path in paths if path.is_file()}
 
 
-def _loss_of(model: keras.Model) -> str:
-    """The losses and their weights, as `compile` was given them."""
-    config = model.get_compile_config()
-    return json.dumps([config["loss"], config["loss_weights"]], default=str)
-
-
 def _to_last(variable: keras.Variable) -> NDArray[Any]:
     """A variable's values up to the last row that is not zero.
 
@@ -287,56 +288,3 @@ def _to_last(variable: keras.Variable) -> NDArray[Any]:
         else:
             stop = max(stop - block, 0)
     return array[:stop]
-
-
-def _layers(model: Any) -> dict[str, str]:
-    """What the layers were made with."""
-    found = {}
-    for place, layer in enumerate(all_layers(model), 1):
-        who = f"{place} ({type(layer).__name__})"
-        found[who] = "there"
-        found |= _options(_unnamed(layer.get_config()), who)
-    return found
-
-
-def _unnamed(config: Any) -> Any:
-    """A config without what is another one in each process."""
-    if isinstance(config, dict):
-        return {k: _unnamed(v) for k, v in config.items() if k not in ("name", "seed")}
-    return [*map(_unnamed, config)] if isinstance(config, (list, tuple)) else config
-
-
-def _options(config: Any, path: str = "") -> dict[str, str]:
-    """The leaves of a config, without names; of learning rates the kind."""
-    if isinstance(config, (list, tuple)):
-        config = dict(enumerate(config))
-    if not isinstance(config, dict):
-        return {path: str(config)}
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        if key == "learning_rate":
-            value = _kind(value)
-        if key != "name":
-            found |= _options(value, f"{path} {key}" if path else str(key))
-    return found
-
-
-def _kind(rate: Any) -> str:
-    """A learning rate as it is before training: `_rates` has the numbers."""
-    if not isinstance(rate, dict):
-        return "a number"
-    return f"{rate['class_name']} {_unnamed(rate['config'])}"
-
-
-def _rates(model: keras.Model) -> list[float]:
-    """The learning rates, as `compile` was given them until a callback changes one."""
-    variables = model.optimizer.variables
-    rates = [v for v in variables if v.name.endswith("learning_rate")]
-    return [round(keras.ops.convert_to_numpy(rate).item(), 9) for rate in rates]
-
-
-def _described(variables: Sequence[Any]) -> dict[str, str]:
-    return {
-        f"{place} ({v.name})": f"{v.dtype} of shape {tuple(v.shape)}"
-        for place, v in enumerate(variables, 1)
-    }

@@ -16,6 +16,7 @@ from recsys import Task, load_model, metrics
 from recsys.data import FeaturePipeline
 from recsys.multitask.mmoe import mmoe
 from recsys.rank.deepfm import deepfm
+from recsys.train.balance import DWA
 from recsys.train.callbacks import Resume
 
 ENDS = "ignore:Your input ran out of data"  # which Keras says where it has no length
@@ -613,6 +614,38 @@ def test_what_cannot_resume_is_refused(tmp_path):
     plain.compile("sgd", "mse")
     with pytest.raises(ValueError, match="fit needs a recsys model"):
         plain.fit(np.ones((2, 1)), np.ones(2), callbacks=[Resume(tmp_path)])
+
+
+def _times(factor):
+    def squared(y, p):
+        return factor * (y - p) ** 2
+
+    return squared
+
+
+def test_another_loss_or_balance_is_refused(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+
+    def run(name, loss, balance=None):
+        model = _model(pipeline)
+        model.compile("sgd", loss, balance=balance)
+        folder = Resume(tmp_path / name)
+        epochs = 2 if folder.folder.exists() else 1
+        model.fit(x, y, epochs=epochs, callbacks=[folder], **options)
+
+    run("goes on", lambda y, p: (y - p) ** 2)
+    run("goes on", lambda y, p: (y - p) ** 2)
+    for name, first, then in (
+        ("closure", (_times(1.0),), (_times(2.0),)),
+        ("lambda", (lambda y, p: (y - p) ** 2,), (lambda y, p: (y - p) ** 4,)),
+        ("balance", ("mse",), ("mse", "pcgrad")),
+        ("no balance", ("mse", "pcgrad"), ("mse",)),
+        ("options", ("mse", DWA(2.0)), ("mse", DWA(50.0))),
+    ):
+        run(name, *first)
+        with pytest.raises(ValueError, match=r"with the loss \[.*\. Received: \["):
+            run(name, *then)
 
 
 def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
