@@ -45,21 +45,28 @@ def run(
     Raises:
         OSError: If what was asked cannot be written.
         ValueError: If a file cannot be evaluated, two are not of the same rows, or one
-            is to be written that is read.
+            is to be written that is read, written too, or a folder.
     """
-    for path in (json_path, html_path):
-        if path is None:
-            continue
-        if path.exists() and any(p.exists() and path.samefile(p) for p in paths):
+    outputs = [path for path in (json_path, html_path) if path is not None]
+    if outputs[1:] and _is_same(*outputs):
+        raise ValueError(
+            f"--json and --html must be two files. Received twice: {outputs[1]}"
+        )
+    for path in outputs:
+        if any(_is_same(path, each) for each in paths):
             raise ValueError(
                 f"{path} must not be a file that is read, as it would be lost"
             )
+        if path.is_dir():
+            raise ValueError(f"{path} must be a file to write. Received: a folder")
         if not path.absolute().parent.is_dir():
             raise ValueError(
                 f"{path} must be in a folder that is there. Received: {path.parent}"
             )
     files = [read(path) for path in paths]
     check_files(files)
+    # Of the same rows, whose names one file may have as texts.
+    files = [replace(files[0], name=f.name, score=f.score) for f in files]
     if scale == "logit":
         files = [replace(file, score=sigmoid(file.score)) for file in files]
     for file in files if scale == "probability" else ():
@@ -98,6 +105,10 @@ def run(
         made = Text(f"Made by `recsys evaluate` of deep-rec-kit {recsys.__version__}.")
         title = " against ".join(path.name for path in paths)
         write_html(html_path, title, [*blocks, made])
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
 
 
 def show(part: Findings, calibrated: bool, intervals: bool) -> list[Block]:

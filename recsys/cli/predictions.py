@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 NUMBERS = ("label", "score", "weight")
+NAMES = ("group", "task", "domain")
 OPTIONAL = ("group", "weight", "task", "domain")
 
 Array = NDArray[Any]
@@ -57,20 +59,20 @@ def read(path: Path) -> Predictions:
     """
     try:
         table = _read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        found = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         # Arrow counts the rows from 1, with the head.
         reason = re.sub(r"Row #(\d+)", lambda of: f"row {int(of[1]) - 2}", reason)
         raise ValueError(f"Cannot read {path}: {reason}") from error
     columns: dict[str, Array] = {}
     for name in ("label", "score", *OPTIONAL):
-        times = table.column_names.count(name)
+        times = found.count(name)
         if not times and name in OPTIONAL:
             continue
         if times != 1:
             raise ValueError(
-                f"{path}: there must be one column {name!r}. "
-                f"Received: columns {table.column_names}"
+                f"{path}: there must be one column {name!r}. Received: columns {found}"
             )
         make = _as_numbers if name in NUMBERS else _as_names
         columns[name] = make(f"{path}: column {name!r}", table[name])
@@ -92,15 +94,19 @@ def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "none"
         raise FileNotFoundError(f"there must be a file of that name. Received: {found}")
-    if path.suffix in (".parquet", ".pq"):
+    endings = [ending.lower() for ending in path.suffixes]
+    if endings[-1:] in ([".parquet"], [".pq"]):
         return pa.parquet.ParquetFile(path).read()
-    tabs = ".tsv" in path.suffixes
+    tabs = [e for e in endings if e in (".csv", ".tsv")][-1:] == [".tsv"]
     return pa.csv.read_csv(
         path,
         read_options=pa.csv.ReadOptions(use_threads=False),  # errors count rows then
         parse_options=pa.csv.ParseOptions(delimiter="\t" if tabs else ","),
         convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(NUMBERS, pa.float64())
+            column_types={
+                **dict.fromkeys(NUMBERS, pa.float64()),
+                **dict.fromkeys(NAMES, pa.string()),  # else 007 would be 7
+            }
         ),
     )
 
@@ -116,16 +122,23 @@ def _as_numbers(who: str, column: pa.ChunkedArray) -> Array:
 
 
 def _as_names(who: str, column: pa.ChunkedArray) -> Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_nested(column.type):
-        raise ValueError(f"{who} must hold names. Received: {column.type}")
+    try:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_nested(column.type):  # some of them can be cast
+            raise pa.ArrowTypeError("lists are no names")
+        texts = column.cast("string")
+    except pa.ArrowException as error:
+        raise ValueError(f"{who} must hold names. Received: {column.type}") from error
     gaps = column.is_null(nan_is_null=pa.types.is_floating(column.type))
-    if not pa.types.is_floating(column.type):
-        gaps = pc.or_(gaps, pc.fill_null(pc.equal(column.cast("string"), ""), True))
+    gaps = pc.or_(gaps, pc.fill_null(pc.equal(texts, ""), True))
     missing = pc.sum(gaps).as_py()
     if missing:
         raise ValueError(f"{who} must have no gaps. Received: {missing} of them")
+    if pa.types.is_string(column.type):
+        with suppress(pa.ArrowException):  # so that 9 is before 10
+            integers = texts.cast("int64")
+            column = integers if integers.cast("string").equals(texts) else texts
     names: Array = column.to_numpy()
     return names
 
@@ -164,6 +177,8 @@ def _difference(a: Array | None, b: Array | None) -> tuple[str, str] | None:
             "absent" if each is None else f"of {len(each)} rows" for each in (a, b)
         )
         return None if a is b else (one, other)
+    if a.dtype != b.dtype and "O" in (a.dtype.kind, b.dtype.kind):
+        a, b = a.astype(str), b.astype(str)
     (where,) = np.nonzero(~((a == b) | ((a != a) & (b != b))))
     if not where.size:
         return None

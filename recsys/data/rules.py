@@ -5,10 +5,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from recsys.data.files.types import is_number
+from recsys.data.layout import Selection
 from recsys.data.preparation import Preparation
 from recsys.data.raw import text_of, who_is
 from recsys.data.source import Source
 from recsys.feature.schema.columns import LARGEST, Bucketed, MultiValue, Numeric
+
+WEIGHT = "Sample weight"
 
 
 def check(
@@ -44,6 +48,8 @@ def check(
     for who, (_, wanted, _) in rules.items():
         if found[who]:
             example = found[f"{who}/example"]
+            if example is None:
+                example = _infinite(source.table, preparation.part, who, run)
             such = "missing" if example is None else f"{example}"
 
             def is_broken(table: Any, who: str = who) -> bool:
@@ -58,6 +64,20 @@ def check(
                 f"Received: {such} (in {found[who]} of {total} rows)"
             )
     return total
+
+
+def _infinite(
+    table: Any, part: Selection, who: str, run: Callable[[Any], pa.Table]
+) -> float | None:
+    """A raw number that counts as missing, as it is not finite or beyond float32."""
+    raw = {who_is(c): c.source for c in part.columns if isinstance(c, Numeric)}
+    source = raw.get(who, part.sample_weight if who == WEIGHT else None)
+    if source is None:
+        return None
+    value = table[source].try_cast("float64")
+    odd = is_number(value) & ~value.between(-LARGEST, LARGEST)
+    found: float | None = run(table.aggregate(n=value.max(where=odd)))["n"][0].as_py()
+    return found
 
 
 def _rules(rows: Any, preparation: Preparation) -> dict[str, tuple[Any, str, Any]]:
@@ -97,7 +117,7 @@ def _rules(rows: Any, preparation: Preparation) -> dict[str, tuple[Any, str, Any
         value = rows["/sample_weight"]
         bad = value.isnull() | (value < 0).fill_null(False)
         wanted = f"{part.sample_weight!r} must be finite and at least 0"
-        rules["Sample weight"] = (bad, wanted, value)
+        rules[WEIGHT] = (bad, wanted, value)
     return rules
 
 

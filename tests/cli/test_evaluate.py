@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from recsys import metrics
-from recsys.cli import evaluate
+from recsys.cli import evaluate, predictions
 from recsys.cli.main import app
 from tests.close import close
 
@@ -162,6 +162,68 @@ def test_tabs_are_read_as_commas(tmp_path):
     assert found[0].replace("a.csv", "a.tsv") == found[1]
 
 
+NAMES = [
+    ("007", "7"),
+    ("18446744073709551615", "18446744073709551614"),
+    ("0x1", "1"),
+    ("1e5", "100000"),
+    ("true", "1"),
+    ("10:00", "10:00:00"),
+    ("NA", "nan"),
+    (" 1", "1"),
+]
+
+
+@pytest.mark.parametrize("texts", NAMES)
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_names_are_texts(tmp_path, texts, ending):
+    path = tmp_path / f"m.{ending}"
+    lines = ["label,score,group,task,domain"]
+    lines += [",".join(["1", ".5", *[text] * 3]) for text in texts]
+    mark = {"csv": ",", "tsv": "\t"}[ending]
+    path.write_text("\n".join(lines).replace(",", mark))
+    found = predictions.read(path)
+    for column in (found.group, found.task, found.domain):
+        assert tuple(column) == texts
+
+
+def test_integers_among_names_are_in_order(tmp_path):
+    data = {"label": [1.0, 0.0], "score": [0.5, 0.2], "task": [10, 9]}
+    path = write(tmp_path / "m.csv", data)
+    out = tmp_path / "m.json"
+    assert call(path, "--resamples", 0, "--json", out).exit_code == 0
+    assert [*json.loads(out.read_text())["tasks"]] == ["9", "10"]
+
+
+@pytest.mark.parametrize("names", [[1, 2], ["1", "2"], [True, False], ["a", "b"]])
+def test_names_of_two_files_may_be_of_two_types(tmp_path, names):
+    data = {"label": [1.0, 0.0], "score": [0.5, 0.2], "domain": names}
+    texts = [str(name) for name in names]
+    a = write(tmp_path / "a.parquet", data)
+    b = write(tmp_path / "b.csv", {**data, "domain": texts})
+    c = write(tmp_path / "c.csv", {**data, "domain": [texts[0], "c"]})
+    for files in ([a, b], [b, a]):
+        run = call(*files, "--resamples", 0)
+        assert run.exit_code == 0, run.output
+    for files in ([a, c], [b, c]):
+        run = call(*files, "--resamples", 0)
+        wanted = f"'domain' is {texts[1]} in row 1 in {files[0]}, c in {c}"
+        assert run.exit_code == 2 and wanted in run.output
+
+
+@pytest.mark.parametrize("name", ["m.PARQUET", "m.Pq", "m.TSV", "m.csv.tsv", "m.CSV"])
+def test_endings_may_be_capital(tmp_path, name):
+    data = columns()
+    plain, path = write(tmp_path / "plain.csv", data), tmp_path / name
+    if name in ("m.PARQUET", "m.Pq"):
+        write(tmp_path / "m.parquet", data).rename(path)
+    else:
+        mark = "," if name == "m.CSV" else "\t"
+        path.write_text(plain.read_text().replace(",", mark))
+    found = [predictions.read(each).columns() for each in (path, plain)]
+    np.testing.assert_equal(*found)
+
+
 def test_mistakes_exit_with_2_and_say_why(tmp_path):
     data = columns()
     good = write(tmp_path / "good.parquet", data)
@@ -232,6 +294,12 @@ MISTAKES = {
         "'task' must have no gaps. Received: 1",
     ),
     "empty": ("", "Empty CSV file"),
+    "latin-1": (
+        b"label,score,group\n1,.5,a\n0,.5,\xe9\n",
+        "row 1: CSV conversion error to string: invalid UTF8 data",
+    ),
+    "latin-1 columns": (b"label,score,\xe9\n1,.5,a\n", "Cannot read "),
+    "parquet": (b"PAR1\x15\xe0\nPAR1", "Cannot read "),
 }
 ODD = {
     "list scores": ({"score": [[0.5], [0.5]]}, "column 'score' must hold numbers. Rec"),
@@ -244,6 +312,7 @@ ODD = {
         "'score' must hold numbers. Received",
     ),
     "list groups": ({"group": [[1], [2]]}, "column 'group' must hold names. Received"),
+    "bytes": ({"group": [b"a", b"\xe9"]}, "'group' must hold names. Received: binary"),
     "NaN groups": ({"group": [1.0, np.nan]}, "'group' must have no gaps. Received: 1"),
     "no score": ({"score": [0.5, None]}, "scores must be there where labels are"),
 }
@@ -259,7 +328,7 @@ def check_mistake(path, message, *options):
 def test_mistakes_in_csv_files_are_one_line(tmp_path, kind):
     text, message = MISTAKES[kind]
     path = tmp_path / f"{'long' * 30} [red].csv"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     check_mistake(path, message)
 
 
@@ -289,6 +358,13 @@ def test_files_that_are_not_there_are_one_line(tmp_path):
         run = call(path, "--resamples", 0, option, path)
         assert run.exit_code == 2 and "must not be a file that is read" in run.output
         assert path.read_text().startswith('"label","score"')
+        run = call(path, "--resamples", 0, option, tmp_path)
+        assert run.exit_code == 2 and "must be a file to write. Rec" in run.output
+        assert run.output.count("\n") == 1 and str(tmp_path) in run.output
+    both = ("--json", tmp_path / "o", "--html", tmp_path / "." / "o")
+    run = call(path, "--resamples", 0, *both)
+    assert run.exit_code == 2 and f"Received twice: {tmp_path / 'o'}" in run.output
+    assert not (tmp_path / "o").exists()
     (tmp_path / "link.json").hardlink_to(path)
     run = call(path, "--resamples", 0, "--json", tmp_path / "link.json")
     assert run.exit_code == 2 and "must not be a file that is read" in run.output

@@ -123,6 +123,11 @@ def test_integers_with_a_point_beside_text_are_refused(tmp_path: Path) -> None:
             read(files)
     one = write(tmp_path / "one.csv", "a,b", "7.0,1", "7,1", "7.1.2,1")
     assert read([one])["a"] == ["7.0", "7", "7.1.2"]  # as it is written
+    both = write(tmp_path / "both.csv", "a,b", "7.0,1", "7,1")
+    write(tmp_path / "a.csv", "a,b", "x,1")
+    for files in ([text, both], [both, text]):
+        with pytest.raises(ValueError, match=f"integers in {both}, .* in {both}"):
+            read(files)
     write(tmp_path / "a.csv", "a,b", "7,1", "x,1")
     write(tmp_path / "b.csv", "a,b", "1.5,1", ",1")
     assert read([text, point])["a"] == ["7", "x", "1.5", None]
@@ -133,15 +138,50 @@ def test_integers_with_a_point_beside_text_are_refused(tmp_path: Path) -> None:
     assert read([text, point])["a"] == ["1.5b", "1.5"]
 
 
-@pytest.mark.parametrize("column", [Numeric("i", fill=0.0), Bucketed("i", edges=[3])])
-@pytest.mark.parametrize("text", ["NULL", r"\N"])
-def test_fit_reads_all_numbers(tmp_path: Path, text: str, column: Any) -> None:
-    for name in "ab":
-        write(tmp_path / f"{name}.csv", "i,y", "7,1")
-    bad = write(tmp_path / "c.csv", "i,y", "7,1", f"{text},0")
-    pipeline = FeaturePipeline([column], ["y"])
-    with pytest.raises(ValueError, match=f"Cannot read {bad}: .*Line: 3"):
-        pipeline.fit(tmp_path)
+@pytest.mark.parametrize(
+    "column", [Numeric("i"), Numeric("i", fill=0.0), Bucketed("i", edges=[3]), "y", "w"]
+)
+@pytest.mark.parametrize(
+    ("text", "good"), [("NULL", "1"), (r"\N", "true"), ("1,5", "1")]
+)
+def test_fit_reads_all_numbers(
+    tmp_path: Path, text: str, column: Any, good: str
+) -> None:
+    name = column if isinstance(column, str) else "i"
+    columns = [Categorical("c"), *([] if column in ("y", "w") else [column])]
+    pipeline = FeaturePipeline(
+        columns,
+        ["y"] if column == "y" else [],
+        sample_weight="w" if column == "w" else None,
+    )
+    for file in "ab":
+        write(tmp_path / f"{file}.csv", f"c,{name}", f"7,{good}")
+    several = f'"several\nlines",{good}', ",", f'x,"{text}"', "x,z"
+    bad = write(tmp_path / "c.csv", f"c,{name}", *several)
+    wanted = f"{bad}: column '{name}' must hold numbers. Received: {text!r} in row 2"
+    for files in (bad, tmp_path):
+        with pytest.raises(ValueError, match=re.escape(wanted)):
+            pipeline.fit(files)
+
+
+def test_numbers_are_read_as_they_were(tmp_path: Path) -> None:
+    texts = [" 7 ", "+7", "007", "1e5", "1_0", ".5", "inf", "nan", "-Infinity"]
+    path = write(tmp_path / "a.csv", "i,j", *(f"{text},1" for text in texts))
+    found = FeaturePipeline([Numeric("i", fill=-9.0)]).fit(path).transform(path)
+    assert found["i"].to_pylist() == [7, 7, 7, 1e5, 10, 0.5, -9, -9, -9]
+
+
+@pytest.mark.parametrize("text", ["inf", "1e400"])
+def test_infinite_numbers_are_not_missing(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "a.csv", "i,j", "1,1", f"{text},1", ",1")
+    with pytest.raises(ValueError, match=r"Received: inf \(in 2 of 3 rows\)"):
+        FeaturePipeline([Numeric("i")]).fit(path)
+
+
+def test_flags_among_numbers_are_no_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "i,j", "1,1", "True,1")
+    with pytest.raises(ValueError, match="must hold numbers. .*'True' in row 1"):
+        FeaturePipeline([Numeric("i")]).fit(path)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -182,7 +222,7 @@ def test_dates_of_two_files_are_not_guessed(tmp_path: Path) -> None:
 def test_days_that_fit_saw_are_not_guessed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "a,b", "05-01-24,1")
     pipeline = FeaturePipeline([Categorical("a")]).fit({"a": [DAY]})
-    with pytest.raises(ValueError, match="must be of type date.*Received: string"):
+    with pytest.raises(ValueError, match="must hold dates. .*'05-01-24' in row 0"):
         pipeline.transform(path)
 
 
@@ -400,6 +440,13 @@ NOT_SEEN: list[tuple[Any, str, int]] = [
     (True, "t", 0),
     (True, "yes", 0),
     (True, "1", 1),
+    (7, "7.5", 0),
+    (7, "-1.05", 1),
+    (7, "2024-01-05", 0),
+    (True, "1", 0),
+    (DAY, "x", 0),
+    (DAY, "7", 1),
+    (DAY, "2024-01-05T10:00", 1),
 ]
 
 
@@ -410,13 +457,15 @@ def test_texts_are_not_cast_to_what_fit_saw(
     pipeline = FeaturePipeline(
         [Categorical("a"), Hashed("h", source="a", num_buckets=9)]
     ).fit({"a": [known]})
-    goes = {7: "7.0", True: "True"}[known]
+    goes = {7: "7.0", True: "True", DAY: "2024-01-05"}[known]
     lines = [f"{each},1" for each in [*[goes] * before, "", text, goes]]
     path = write(tmp_path / "a.csv", "a,b", *lines)
-    holds = {7: "integers", True: "true or false"}[known]
+    holds = {7: "integers", True: "true or false", DAY: "dates"}[known]
     wanted = rf"a.csv: column 'a' must hold {holds}. Received: '{re.escape(text)}'"
-    with pytest.raises(ValueError, match=f"{wanted} in row {before + 1}"):
-        pipeline.transform(path)
+    seen = write(tmp_path / "seen.csv", "a,b", f"{goes},1")
+    for files in (path, [seen, path]):
+        with pytest.raises(ValueError, match=f"{wanted} in row {before + 1}"):
+            pipeline.transform(files)
     write(path, "a,b", f"{goes},1", ",1")
     assert pipeline.transform(path)["a"].to_pylist() == [2, 1]
 

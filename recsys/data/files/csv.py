@@ -5,6 +5,9 @@ import gzip
 import io
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from itertools import product
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +65,21 @@ LOOKS: Sequence[tuple[str, dt.DataType]] = (
 )
 
 
-TEXT, WIDE, POINT = (2 ** (len(LOOKS) + more) for more in range(3))
+TEXT, WIDE, POINT, FRACTION = (2 ** (len(LOOKS) + more) for more in range(4))
 
 
-# What a type that `fit` saw holds, and how its values may look.
-HOLDS = {
-    "int64": ("integers", (1, 1 | WIDE, 2, 2 | POINT)),
-    "boolean": ("true or false", (4,)),
+# What a type that is wanted holds, and how its values may look. Flags may be numbers,
+# if all are flags: an error is of what is neither, before it is of a flag.
+HOLDS: Mapping[str, tuple[str, Sequence[tuple[int, ...]]]] = {
+    "int64": ("integers", [(1, 1 | WIDE, 2, 2 | POINT)]),
+    "boolean": ("true or false", [(4,)]),
+    "date": ("dates", [(8,)]),
+    "float64": ("numbers", [(2, 4), (2,)]),
 }
 
 
 WITH_POINT = r"\d\.0*\s*$"
+WITH_FRACTION = r"\.\d*[1-9]"
 A_LOOK = r"(?i)^\s*[\-.0-9tfn]"  # how all that are no text begin
 
 
@@ -88,11 +95,13 @@ def read_csv(
         return common(legs, connection, columns)
     heads = {file: _csv_head(file) for file in files}
     legs = [_looked_at(file, *heads[file], connection, columns) for file in files]
+    for name, wanted in columns.items():
+        texts = [leg for leg in legs if leg.types.get(name) == dt.string]
+        if wanted in HOLDS and texts:
+            _refuse_texts(texts, name, wanted, connection)
     types = {**common(legs, connection, columns, text=True)[1]}
     for name, dtype in types.items():
-        if dtype.is_string() and columns[name] in HOLDS:
-            _refuse_texts(legs, name, columns[name], connection)
-        elif dtype.is_null():
+        if dtype.is_null():
             types[name] = plain(dt.dtype(columns[name] or "string"))
     legs = []
     for run in runs(files, heads.__getitem__, connection):
@@ -116,9 +125,7 @@ def _looked_at(
     texts = [name for name in here if columns[name] in ("string", FILLED)]
     table = _csv_table([file], names, dialect, connection, {})
     looks = {
-        name: _is_flag(table[name]).all()
-        if columns[name] == "float64"
-        else _look(table[name]).bit_or()
+        name: _look(table[name], columns[name]).bit_or()
         for name in here
         if name not in texts
     }
@@ -128,10 +135,7 @@ def _looked_at(
         with naming([file]):
             found = connection.to_pyarrow(table.aggregate(**looks)).to_pylist()[0]
         for name, look in found.items():
-            if columns[name] == "float64":
-                types[name] = {None: dt.null, True: dt.boolean}.get(look, dt.float64)
-                continue
-            types[name] = _type_of(look)
+            types[name] = _type_of(look, columns[name])
             wide += [name] if look and look & WIDE else []
             integers += [name] if look and look & 1 else []
             pointed += [name] if look and look & POINT else []
@@ -139,12 +143,15 @@ def _looked_at(
     return Leg([file], table, of_names, wide, integers, pointed)
 
 
-def _is_flag(text: Any) -> Any:
-    return text.lower().isin(["true", "false"])
-
-
-def _look(text: Any) -> Any:
+def _look(text: Any, wanted: str) -> Any:
     """What a text looks like: the bit of its place in `LOOKS`, or `TEXT`."""
+    if wanted == "float64":  # which 007 and 1e5 are, too
+        return ibis.cases(
+            (text.isnull(), ibis.null("int32")),
+            (text.try_cast("float64").notnull(), 2),
+            (text.lower().isin(["true", "false"]), 4),
+            else_=TEXT,
+        )
     number = text.try_cast("int64")
     exact = number.between(1 - EXACT, EXACT - 1)
     (integer, _), *others = LOOKS
@@ -156,7 +163,11 @@ def _look(text: Any) -> Any:
         *(
             (
                 text.re_search(pattern) & text.try_cast(dtype).notnull(),
-                text.re_search(WITH_POINT).ifelse(2 | POINT, 2)
+                ibis.cases(
+                    (text.re_search(WITH_POINT), 2 | POINT),
+                    (text.re_search(WITH_FRACTION), 2 | FRACTION),
+                    else_=2,
+                )
                 if dtype.is_floating()
                 else 2**place,
             )
@@ -166,12 +177,16 @@ def _look(text: Any) -> Any:
     )
 
 
-def _type_of(look: int | None) -> dt.DataType:
-    """The type of a column, given the bits of all its values."""
+def _type_of(look: int | None, wanted: str) -> dt.DataType:
+    """The type of a column, given the bits of all its values.
+
+    It is text, too, where one of them is not of the type that is wanted.
+    """
     if look is None:
         return dt.null
     kinds = [dtype for place, (_, dtype) in enumerate(LOOKS) if look & 2**place]
-    found = None if look & TEXT else common_type(kinds)
+    known = reduce(or_, HOLDS[wanted][1][0]) if wanted in HOLDS else look
+    found = None if look & (TEXT | ~known) else common_type(kinds)
     return dt.string if found is None else found
 
 
@@ -180,10 +195,11 @@ def _refuse_texts(legs: Sequence[Leg], name: str, wanted: str, connection: Any) 
 
     DuckDB's casts round numbers, and take `yes`, `0x10` and `007`.
     """
-    what, looks = HOLDS[wanted]
-    for leg in legs:
+    what, ways = HOLDS[wanted]
+    for looks, leg in product(ways, legs):
         text = leg.table[name]
-        table = leg.table.select(text=text, look=_look(text), row=ibis.row_number())
+        look = _look(text, wanted)
+        table = leg.table.select(text=text, look=look, row=ibis.row_number())
         odd = connection.to_pyarrow(table.filter(~table.look.isin(looks)).limit(1))
         for found in odd.to_pylist():
             raise ValueError(

@@ -119,9 +119,12 @@ def _common_of(name: str, legs: Sequence[Leg], text: bool) -> dt.DataType:
     if text and dt.string in types:
         whole = [leg.files[0] for leg in legs if name in leg.integers]
         pointed = [leg.files[0] for leg in legs if name in leg.pointed]
-        if len({*whole, *pointed}) > 1 and whole and pointed:
+        texts = [leg.files[0] for leg in legs if leg.types[name].is_string()]
+        # One file may have both in a column that is text by itself.
+        several = len({*whole, *pointed}) > 1
+        if whole and pointed and (several or whole[0] not in texts):
             other = next((file for file in pointed if file != whole[0]), pointed[0])
-            one = next(file for file in whole if file != other)
+            one = next((file for file in whole if file != other), other)
             raise ValueError(
                 f"Column {name!r}: integers must be written alike in all files where "
                 "one has text, or 7 and 7.0 would be two values. Received: integers in "
