@@ -225,7 +225,9 @@ class FieldEmbedder(Lookup):
         name = layer_name(f"dnn_his_{agg}_{self._set}{history.group}")
         if agg in AGGREGATIONS:  # else the next line says so
             takes = inspect.signature(AGGREGATIONS[agg])
-            kwargs = check_arguments(f"history_agg {agg!r}", takes, kwargs)
+            kwargs = check_arguments(
+                f"history_agg {agg!r}", takes, kwargs, may_be_zero=("num_layers",)
+            )
         layer = get_agg_layer(agg, name=name, **kwargs)
         if agg.endswith("_pooling"):
             inputs: Tensor | list[Tensor] = history.sequence

@@ -1,12 +1,15 @@
 """Activations with parameters of their own, one per unit."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import keras
-from keras import ops
+from keras import activations, ops
 from keras.layers import Activation
 
+from recsys.feature._constraints import Same
 from recsys.layers.base import Layer
 from recsys.saving import saved
 from recsys.types import Shape, Tensor
@@ -127,6 +130,41 @@ def gelu(x: Tensor) -> Tensor:
 saved(gelu)
 
 
+@dataclass(frozen=True)
+class KnownActivation(Same):
+    """What `get_activation` makes a layer of."""
+
+    wanted: ClassVar[str] = (
+        "'dice', 'prelu', the name of an activation of Keras, a layer (no class), or a "
+        "function of one tensor"
+    )
+
+    def accepts(self, value: Any) -> bool:
+        if inspect.isclass(value):
+            return False
+        if not callable(value):
+            return value in ("dice", "prelu") or _is_of_keras(value)
+        try:
+            signature = inspect.signature(value)
+        except ValueError:  # a function of C need not have one
+            return True
+        try:
+            signature.bind(None)
+        except TypeError:
+            return False
+        first = next(iter(signature.parameters.values()))
+        # `print` takes whatever there is.
+        return first.kind is not first.VAR_POSITIONAL or not inspect.isbuiltin(value)
+
+
+def _is_of_keras(name: Any) -> bool:
+    try:
+        activations.get(name)
+    except ValueError:
+        return False
+    return True
+
+
 def get_activation(
     name: str | Callable[..., Any] | dict[str, Any] | None, /, **kwargs: Any
 ) -> Any:
@@ -136,6 +174,9 @@ def get_activation(
         name: `"dice"`, `"prelu"`, a Keras name, a function, a layer (copied), or
             what `serialize_activation` returned for one of these.
         **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: If it is none of these.
     """
     if isinstance(name, dict):
         name = keras.saving.deserialize_keras_object(name)
@@ -145,6 +186,9 @@ def get_activation(
         return PRelu(**kwargs)
     if isinstance(name, keras.layers.Layer):
         return name.__class__.from_config({**name.get_config(), **kwargs})
+    known = KnownActivation()
+    if not known.accepts(name):
+        raise ValueError(f"activation must be {known.wanted}. Received: {name!r}")
     return Activation(name, **kwargs)
 
 

@@ -113,7 +113,7 @@ class FirstPlace(Layer):
         return inputs[:, 0]
 
 
-@factory("item", "item_history")
+@factory("item", "item_history", may_be_zero=("num_layers",))
 def bert4rec(
     fields: Sequence[Field],
     num_layers: int = 2,
@@ -133,8 +133,8 @@ def bert4rec(
 
     Args:
         fields: The item and the history that shares its table; others are not used.
-        num_layers: Transformer layers; their feed-forward parts are four times as
-            wide as an item.
+        num_layers: Transformer layers, may be 0; their feed-forward parts are four
+            times as wide as an item.
         num_heads: Heads of the attention.
         dropout: Fraction dropped of embeddings and in the layers, in [0, 1).
         mask_probability: That an item of the history is masked in training.

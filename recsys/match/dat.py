@@ -120,7 +120,7 @@ class DualAugmentedLoss(SampledCrossentropy):
         return ops.sum(ops.where(there, ops.sum(ops.square(difference), axis=1), 0))
 
 
-@factory("item", "user", "catalogue")
+@factory("item", "user", "catalogue", not_empty=("hidden_units",))
 def dat(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 32),

@@ -80,7 +80,7 @@ class SessionStates(Layer):
         return (*input_shape[:2], self.hidden_units[-1])
 
 
-@factory("item", "item_history")
+@factory("item", "item_history", not_empty=("hidden_units",))
 def gru4rec(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (100,),

@@ -20,7 +20,7 @@ from recsys.train.match_model import MatchModel
 __all__ = ["Field", "hstu"]
 
 
-@factory("item", "item_history")
+@factory("item", "item_history", may_be_zero=("num_layers",))
 def hstu(
     fields: Sequence[Field],
     num_layers: int = 2,
@@ -42,7 +42,7 @@ def hstu(
     Args:
         fields: The item and the history that shares its table, and its times; others
             are not used.
-        num_layers: HSTU layers.
+        num_layers: HSTU layers, may be 0.
         num_heads, qk_dim, v_dim: Arguments of `HSTULayer`.
         dropout: Fraction dropped of embeddings and in the layers, in [0, 1).
         num_negatives, sampler, temperature: Arguments of `SampledSoftmax`.

@@ -152,7 +152,7 @@ class GraphSoftmax(GraphLoss, SampledSoftmax):
 LOSSES: dict[str, type[GraphLoss]] = {"bpr": GraphBPR, "softmax": GraphSoftmax}
 
 
-@factory("item", "user", "one_dim", "graph")
+@factory("item", "user", "one_dim", "graph", may_be_zero=("num_layers",))
 def lightgcn(
     fields: Sequence[Field],
     num_layers: int = 3,

@@ -140,7 +140,7 @@ class CausalBlock(Layer):
         return x_shape
 
 
-@factory("item", "item_history")
+@factory("item", "item_history", may_be_zero=("num_blocks",))
 def sasrec(
     fields: Sequence[Field],
     num_blocks: int = 2,
@@ -162,7 +162,7 @@ def sasrec(
 
     Args:
         fields: The item and the history that shares its table; others are not used.
-        num_blocks: Blocks.
+        num_blocks: Blocks, may be 0.
         num_heads: Heads of the attention.
         dropout: Fraction dropped of embeddings and in the blocks, in [0, 1).
         variant: `"paper"` or `"code"`, see `CausalBlock`.

@@ -25,7 +25,9 @@ from recsys.types import Activation
 __all__ = ["Field", "two_tower"]
 
 
-@factory("item", "catalogue")
+@factory(
+    "item", "catalogue", may_be_zero=("num_negatives",), not_empty=("hidden_units",)
+)
 def two_tower(
     fields: Sequence[Field],
     hidden_units: Sequence[int] = (256, 128, 64),

@@ -102,7 +102,11 @@ class ScenarioAwareAttention(Layer):
         return (input_shape[0][0], input_shape[0][-1])
 
 
-@factory("domain_id")
+@factory(
+    "domain_id",
+    may_be_zero=("num_experts", "num_shared_experts"),
+    not_empty=("sub_expert_units", "experts_dim"),
+)
 def hinet(
     fields: Sequence[Field],
     task_list: Sequence[Task],

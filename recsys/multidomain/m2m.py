@@ -57,7 +57,7 @@ class LearnedView(Layer):
         return (input_shape[0], self.dim)
 
 
-@factory("domain")
+@factory("domain", may_be_zero=("meta_tower_depth",))
 def m2m(
     fields: Sequence[Field],
     task_list: Sequence[Task],
@@ -92,7 +92,7 @@ def m2m(
         num_experts: Number of experts.
         view_dim: Width v of experts and views of tasks.
         scenario_dim: Width k of the scenario view, which is made of domain and user.
-        meta_tower_depth: Number of meta units in the tower.
+        meta_tower_depth: Number of meta units in the tower, may be 0.
         meta_unit_depth: Layers of each meta unit.
         meta_unit_shared: Whether one set of meta units serves all tasks.
         activation: Activation of views, meta units and tower.

@@ -21,7 +21,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "mmoe_domains"]
 
 
-@factory("domain_id")
+@factory("domain_id", not_empty=("experts_dim",))
 def mmoe_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],

@@ -76,7 +76,11 @@ def extraction_over_domains(
     return Model(inputs=embed.inputs, outputs=outputs, name=model)
 
 
-@factory("domain_id")
+@factory(
+    "domain_id",
+    may_be_zero=("num_experts", "num_shared_experts"),
+    not_empty=("experts_dim",),
+)
 def ple_domains(
     fields: Sequence[Field],
     task_list: Sequence[Task],
@@ -117,13 +121,8 @@ def ple_domains(
         oov_domain: See `FieldEmbedder`; an unknown domain gets the mean of all logits.
 
     Raises:
-        ValueError: If there is no level, are no experts, or is not one domain field of
-            ids.
+        ValueError: If there are no experts, or is not one domain field of ids.
     """
-    if num_layers < 1:
-        raise ValueError(
-            f"ple_domains needs num_layers >= 1. Received: num_layers={num_layers}"
-        )
     return extraction_over_domains(
         "ple_domains",
         fields,

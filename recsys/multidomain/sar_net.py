@@ -200,7 +200,7 @@ class FairnessWeight(LossLayer):
         return valid[self.task]
 
 
-@factory("domain_id")
+@factory("domain_id", may_be_zero=("num_specific_experts", "num_shared_experts"))
 def sar_net(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

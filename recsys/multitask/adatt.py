@@ -64,7 +64,7 @@ class NativeExperts(Layer):
         return tuple(input_shape[0])
 
 
-@factory()
+@factory(may_be_zero=("num_shared_experts",), not_empty=("experts_dim",))
 def adatt(
     fields: Sequence[Field],
     task_list: Sequence[Task],
@@ -92,8 +92,8 @@ def adatt(
         task_list: The tasks.
         num_layers: Levels of experts and fusion.
         num_experts: Experts of each task in a level.
-        num_shared_experts: Experts of a level that no task owns. Their stream is fused
-            as that of a task, in all levels but the last.
+        num_shared_experts: Experts of a level that no task owns, may be 0. Their stream
+            is fused as that of a task, in all levels but the last.
         experts_dim: Sizes of the layers of an expert, one number for one layer.
         hidden_units: Sizes of each tower.
         activation: Activation of experts and towers.
@@ -105,15 +105,9 @@ def adatt(
         self_residual: Whether a task adds its own experts.
 
     Raises:
-        ValueError: If there is no level or a task has no experts, or tasks share a
-            name, see `check_tasks`.
+        ValueError: If tasks share a name, see `check_tasks`.
     """
     check_tasks(task_list)
-    if num_layers < 1 or num_experts < 1:
-        raise ValueError(
-            "adatt needs a level, and experts of each task. Received: "
-            f"num_layers={num_layers}, num_experts={num_experts}"
-        )
     numbers = {task.name: num_experts for task in task_list}
     if num_shared_experts:
         numbers["shared"] = num_shared_experts

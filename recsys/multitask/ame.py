@@ -26,7 +26,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "ame"]
 
 
-@factory()
+@factory(not_empty=("times", "experts_dim"))
 def ame(
     fields: Sequence[Field],
     task_list: Sequence[Task],
@@ -71,13 +71,11 @@ def ame(
         gate_units: Sizes of hidden layers of a gate.
 
     Raises:
-        ValueError: If there are no sets, a factor is less than 1, `affinity` names
-            what is not there, or tasks share a name, see `check_tasks`.
+        ValueError: If `affinity` names what is not there, or tasks share a name, see
+            `check_tasks`.
     """
     affinity, sets = affinity or {}, range(len(times))
     names = {task.name for task in task_list}
-    if not times or min(times) < 1:
-        raise ValueError(f"times must be factors of at least 1. Received: {times}")
     if not affinity.keys() <= names or any(
         not chosen or not set(chosen) <= set(sets) for chosen in affinity.values()
     ):

@@ -128,7 +128,7 @@ class SelfGate(Layer):
         return (input_shape[0][0], input_shape[1][-1])
 
 
-@factory()
+@factory(not_empty=("experts_dim",))
 def home(
     fields: Sequence[Field],
     task_list: Sequence[Task],

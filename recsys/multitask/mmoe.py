@@ -23,7 +23,7 @@ from recsys.types import Activation, Tensor
 __all__ = ["Field", "Task", "mmoe"]
 
 
-@factory()
+@factory(not_empty=("experts_dim",))
 def mmoe(
     fields: Sequence[Field],
     task_list: Sequence[Task],

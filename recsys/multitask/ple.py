@@ -22,7 +22,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "ple"]
 
 
-@factory()
+@factory(may_be_zero=("num_experts", "num_shared_experts"), not_empty=("experts_dim",))
 def ple(
     fields: Sequence[Field],
     task_list: Sequence[Task],
@@ -71,13 +71,8 @@ def ple(
         gate_dropout: Fraction of the shares dropped in training, see `Gate`.
 
     Raises:
-        ValueError: If there is no level or are no experts, or tasks share a name, see
-            `check_tasks`.
+        ValueError: If there are no experts, or tasks share a name, see `check_tasks`.
     """
-    if num_layers < 1:
-        raise ValueError(
-            f"ple needs num_layers >= 1. Received: num_layers={num_layers}"
-        )
     embed = FieldEmbedder(fields)
     shared = embed(fields, history_agg, agg_kwargs).concat()
     streams = {task.name: shared for task in task_list}

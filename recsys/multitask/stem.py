@@ -81,7 +81,7 @@ def build_embeddings(
     return embed(fields, history_agg, agg_kwargs).concat()
 
 
-@factory()
+@factory(not_empty=("experts_dim",))
 def stem(
     task_group: Group | Sequence[Field],
     auxiliary_task_group: Group | None = None,
@@ -144,19 +144,13 @@ def stem(
 
     Raises:
         ValueError: If tasks and fields are not given in one of the two ways, groups
-            have no field or disagree about a column, there is no level or are no
-            experts, or tasks share a name, see `check_tasks`.
+            have no field or disagree about a column, or tasks share a name, see
+            `check_tasks`.
     """
     if isinstance(task_group, Mapping) == (task_list is not None):
         raise ValueError(
             "stem needs fields and task_list, or task_group, a dict from tasks to "
             f"fields. Received: {task_group}, task_list={task_list}"
-        )
-    if min(num_layers, num_experts, num_shared_experts) < 1:
-        raise ValueError(
-            "stem needs a level, experts of tasks and shared ones. Received: "
-            f"num_layers={num_layers}, num_experts={num_experts}, "
-            f"num_shared_experts={num_shared_experts}"
         )
     given: Any = task_group
     if task_list is not None:

@@ -86,7 +86,7 @@ class FieldAttention(Layer):
         return ops.relu(ops.concatenate(mixed, axis=-1) + residual)
 
 
-@factory("one_dim")
+@factory("one_dim", may_be_zero=("num_layers",))
 def autoint(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -111,7 +111,7 @@ def autoint(
         fields: All fields, of one `dim`. Raw ones skip the attention: they go to the
             MLP, or without one to the final logit.
         task: The task.
-        num_layers: Number of attention layers.
+        num_layers: Number of attention layers, may be 0.
         num_heads: Heads of each.
         head_dim: Width of a head.
         hidden_units: Sizes of AutoInt+'s MLP, whose logit is added.

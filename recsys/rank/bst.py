@@ -148,7 +148,7 @@ class BehaviourTransformer(Layer):
         return {**super().get_config(), "output": self.output_kind}
 
 
-@factory("history")
+@factory("history", may_be_zero=("num_blocks",))
 def bst(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -177,7 +177,8 @@ def bst(
             in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.
-        num_blocks, num_heads, dff: Arguments of `BehaviourTransformer`.
+        num_blocks, num_heads, dff: Arguments of `BehaviourTransformer`; blocks may
+            be 0.
         output: What of the transformer the MLP gets: `"target"`, `"mean"` or, as in
             the paper, `"concat"`, whose width is that of the whole history and which
             minds on which side of it the padding is.

@@ -110,7 +110,7 @@ class FieldContributions(Layer):
         return ops.sum(inputs * self.kernel, axis=-1)
 
 
-@factory("one_dim")
+@factory("one_dim", may_be_zero=("num_blocks",))
 def contextnet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -133,7 +133,7 @@ def contextnet(
     Args:
         fields: The fields, all of one `dim`, d. Raw fields go to the logit.
         task: Any but a multiclass one.
-        num_blocks: Number of blocks.
+        num_blocks: Number of blocks, may be 0.
         context_units: Hidden width of the context, t.
         share: What the contexts of all blocks share: `"none"`, the `"aggregation"` to
             the hidden layer, or `"all"`.

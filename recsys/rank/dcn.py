@@ -27,7 +27,7 @@ from recsys.types import Activation
 __all__ = ["Field", "Task", "dcn"]
 
 
-@factory()
+@factory(may_be_zero=("num_layers",))
 def dcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -52,7 +52,7 @@ def dcn(
     Args:
         fields: All fields, of any widths; raw ones are crossed too.
         task: The task.
-        num_layers: Number of cross layers.
+        num_layers: Number of cross layers, may be 0.
         cross_type: `"vector"` is DCN, `"matrix"` DCN-V2.
         low_rank_dim: Rank of the matrices; `None` for full ones.
         hidden_units: Sizes of the MLP; none leaves it out. The default is this

@@ -153,7 +153,7 @@ class MixtureCrossNet(CrossStack):
         )
 
 
-@factory()
+@factory(may_be_zero=("num_layers",))
 def dcn_mix(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -180,7 +180,7 @@ def dcn_mix(
     Args:
         fields: All fields, of any widths; raw ones are crossed too.
         task: The task.
-        num_layers: Number of cross layers.
+        num_layers: Number of cross layers, may be 0.
         num_experts: Experts of each.
         low_rank_dim: Their rank r; default: a quarter of D.
         gate: `"softmax"` or `"sigmoid"`.

@@ -222,7 +222,7 @@ class TriBCE(LossLayer):
         return total
 
 
-@factory()
+@factory(may_be_zero=("num_exponential_layers", "num_linear_layers"))
 def dcnv3(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -248,8 +248,8 @@ def dcnv3(
         fields: All fields, of any widths that are even together; raw ones are
             crossed too.
         task: A binary task; without `tri_bce` any but a multiclass one.
-        num_exponential_layers: Layers of the network whose degree doubles.
-        num_linear_layers: Layers of the network whose degree grows by one.
+        num_exponential_layers: Layers of the network whose degree doubles, may be 0.
+        num_linear_layers: Layers of the network whose degree grows by one, may be 0.
         num_heads: Heads; tables are that many times `Field.dim` wide. The networks
             are shared by the heads, whose logits are averaged.
         use_ln: Whether masks are normalised.

@@ -87,7 +87,7 @@ class ResidualUnit(Layer):
         return ops.relu(inputs + self.outer(self.inner(inputs)))
 
 
-@factory()
+@factory(may_be_zero=("one_hot_below",))
 def deep_crossing(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -107,7 +107,8 @@ def deep_crossing(
         fields: The fields. A number, and an id of a small vocabulary, is stacked
             without embedding; pooled histories and several values have one always.
         task: The task.
-        one_hot_below: Vocabulary size from which on a single id is embedded.
+        one_hot_below: Vocabulary size from which on a single id is embedded, may
+            be 0.
         hidden_units: Inner width of each residual unit.
         l2_reg: Penalty on the kernels of the residual units.
         history_agg: How histories are pooled, see `get_agg_layer`.

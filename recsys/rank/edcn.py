@@ -226,13 +226,13 @@ def edcn(
         agg_kwargs: Arguments of that layer.
 
     Raises:
-        ValueError: If an option is unknown, or there are no layers.
+        ValueError: If an option is unknown.
     """
-    if cross_type not in _CROSSES or bridge not in _BRIDGES or num_layers < 1:
+    if cross_type not in _CROSSES or bridge not in _BRIDGES:
         raise ValueError(
             f"edcn: cross_type must be one of {tuple(_CROSSES)}, bridge one of "
-            f"{tuple(_BRIDGES)}, and num_layers at least 1. Received: "
-            f"cross_type={cross_type!r}, bridge={bridge!r}, num_layers={num_layers}"
+            f"{tuple(_BRIDGES)}. Received: "
+            f"cross_type={cross_type!r}, bridge={bridge!r}"
         )
     check_embedded(fields)
     embed = FieldEmbedder(fields)

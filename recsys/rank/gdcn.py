@@ -59,7 +59,7 @@ class GatedCrossNet(CrossStack):
         return GatedCross(self.l2_reg, **kwargs)
 
 
-@factory()
+@factory(may_be_zero=("num_layers",))
 def gdcn(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -82,7 +82,7 @@ def gdcn(
     Args:
         fields: All fields, of any widths; raw ones are crossed too.
         task: The task.
-        num_layers: Number of cross layers.
+        num_layers: Number of cross layers, may be 0.
         structure: `"parallel"` (GDCN-P), or `"stacked"` (GDCN-S): the MLP reads the
             cross network.
         hidden_units: Sizes of the MLP; none leaves it out. The default is this

@@ -84,7 +84,7 @@ class First(Layer):
         return (input_shape[0], input_shape[2])
 
 
-@factory("history")
+@factory("history", may_be_zero=("num_layers",))
 def hstu_rank(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -118,7 +118,7 @@ def hstu_rank(
             in [0, 1).
         l2_reg: Penalty on the kernels of the MLP.
         use_bn: Whether the MLP normalises.
-        num_layers: HSTU layers.
+        num_layers: HSTU layers, may be 0.
         d_model: Width of a token.
         num_heads, qk_dim, v_dim: Arguments of `HSTULayer`.
 

@@ -84,7 +84,7 @@ class MaskBlock(Layer):
         return (input_shape[0][0], self.units)
 
 
-@factory()
+@factory(not_empty=("block_units",))
 def masknet(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -136,7 +136,7 @@ class MeanToken(Layer):
         return ops.mean(inputs, axis=0)
 
 
-@factory()
+@factory(may_be_zero=("num_blocks",))
 def rankmixer(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -164,7 +164,7 @@ def rankmixer(
         task: The task.
         num_tokens: Number of tokens, T.
         token_dim: Width of a token, D, divisible by `num_tokens`.
-        num_blocks: Number of blocks.
+        num_blocks: Number of blocks, may be 0.
         expansion: Inner width of a token's network over that of the token.
         hidden_units: Sizes of an MLP between the mean of the tokens and the logit.
         activation: Activation of that MLP.

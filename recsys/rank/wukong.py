@@ -108,7 +108,7 @@ class WukongLayer(Layer):
         return (input_shape[0], self.num_fm + self.num_linear, input_shape[2])
 
 
-@factory("one_dim")
+@factory("one_dim", may_be_zero=("num_layers", "num_linear"))
 def wukong(
     fields: Sequence[Field],
     task: Task = Task("ctr"),
@@ -135,9 +135,9 @@ def wukong(
     Args:
         fields: The fields, all of one `dim`. Raw fields go to the last MLP.
         task: The task.
-        num_layers: Layers; each doubles the degree of the interactions.
+        num_layers: Layers, may be 0; each doubles the degree of the interactions.
         num_fm: Vectors a layer makes from products.
-        num_linear: Vectors a layer makes by linear compression.
+        num_linear: Vectors a layer makes by linear compression, may be 0.
         rank: Columns of Y, the compressed side of the products.
         fm_hidden_units: Sizes of the MLPs in the layers.
         hidden_units: Sizes of the last MLP. The default is this library's; the paper

@@ -113,7 +113,7 @@ class CIN(Layer):
         return ops.concatenate(pooled, axis=-1)
 
 
-@factory("one_dim")
+@factory("one_dim", not_empty=("cin_units",))
 def xdeepfm(
     fields: Sequence[Field],
     task: Task = Task("ctr"),

@@ -18,6 +18,7 @@ from recsys.feature import Field, Task
 from recsys.feature._constraints import Constraint, Integer, Number
 from recsys.feature._names import new_names
 from recsys.feature.needs import NEEDS, NeedName
+from recsys.layers.activation import KnownActivation
 from recsys.layers.catalogue import Catalogue
 from recsys.train.model import Model
 
@@ -27,19 +28,26 @@ M = TypeVar("M", bound=Model)
 _NUMBERS: dict[Any, Any] = {int: Integral, float: Real}
 
 
-def factory(*needs: NeedName) -> Callable[[Callable[P, M]], Callable[P, M]]:
+def factory(
+    *needs: NeedName,
+    may_be_zero: Collection[str] = (),
+    not_empty: Collection[str] = (),
+) -> Callable[[Callable[P, M]], Callable[P, M]]:
     """Has a factory of models say what it needs, and what is wrong with its arguments.
 
     It raises `TypeError` if there is no argument of a name, and `ValueError` if one is
     not what its annotation says, or a number that cannot be meant, or if the fields
-    lack what the model needs: no size is negative, nothing is NaN or infinite, and what
-    is dropped is a fraction. Numbers of NumPy become Python's, and what is a list in
-    all but its type becomes one. It warns, in one sentence, of columns that the model
-    does not read.
+    lack what the model needs: a size or a count is at least 1, nothing is NaN or
+    infinite, what is dropped is a fraction, and an activation is one. Numbers of NumPy
+    become Python's, and what is a list in all but its type becomes one. It warns, in
+    one sentence, of columns that the model does not read.
 
     Args:
         *needs: What the model cannot do without, see `NEEDS`; they become the
             attribute `needs` of the factory. `"tasks"` is known by its signature.
+        may_be_zero: Names of counts of which 0 leaves a part out; they become the
+            attribute `may_be_zero`.
+        not_empty: Names of lists that must hold one at least.
     """
 
     def declare(build: Callable[P, M]) -> Callable[P, M]:
@@ -61,7 +69,13 @@ def factory(*needs: NeedName) -> Callable[[Callable[P, M]], Callable[P, M]]:
             except TypeError as error:
                 raise TypeError(f"{model_name}: {error}") from None
             given = bound.arguments
-            given |= check_arguments(model_name, signature, given)
+            given |= check_arguments(model_name, signature, given, may_be_zero)
+            for name in not_empty:
+                if given.get(name) in ([], ()):
+                    raise ValueError(
+                        f"{model_name}: {name} must be a list of at least one. "
+                        f"Received: {name}={given[name]!r}"
+                    )
             lists = [each for each in given.values() if _fits(each, Sequence[Field])]
             fields = {field.name: field for each in lists for field in each}
             for name in needs if fields else ():
@@ -74,7 +88,13 @@ def factory(*needs: NeedName) -> Callable[[Callable[P, M]], Callable[P, M]]:
         tasks = signature.parameters.get("task_list")
         several: tuple[NeedName, ...] = ("tasks",) if _is_required(tasks) else ()
         # In version 1 `recsys.rank.deepfm` was the module, its `.deepfm` the factory.
-        vars(checked).update({"needs": (*needs, *several), model_name: checked})
+        vars(checked).update(
+            {
+                "needs": (*needs, *several),
+                "may_be_zero": may_be_zero,
+                model_name: checked,
+            }
+        )
         return checked
 
     return declare
@@ -91,7 +111,10 @@ def _is_required(parameter: inspect.Parameter | None) -> bool:
 
 
 def check_arguments(
-    who: str, signature: inspect.Signature, given: Mapping[str, Any]
+    who: str,
+    signature: inspect.Signature,
+    given: Mapping[str, Any],
+    may_be_zero: Collection[str] = (),
 ) -> dict[str, Any]:
     """Returns arguments in Python's own types, by name.
 
@@ -99,10 +122,11 @@ def check_arguments(
         who: Whose they are, for errors.
         signature: Whose annotations say what they may be.
         given: The arguments; those that it does not name are left as they are.
+        may_be_zero: Which counts of them need not be at least 1.
 
     Raises:
-        ValueError: If one is not what its annotation says, or a number that cannot be
-            meant.
+        ValueError: If one is not what its annotation says, or a number or an
+            activation that cannot be meant.
     """
     made = new_names(given, signature.parameters)
     kinds = {name: p.annotation for name, p in signature.parameters.items()}
@@ -111,7 +135,8 @@ def check_arguments(
         if kind is not inspect.Parameter.empty:
             made[name] = _plain(value, kind)
             _check(who, name, made[name], kind)
-            _check_numbers(who, name, made[name], kind)
+            meant = _meant(name, kind, 0 if name in may_be_zero else 1)
+            _check_meaning(who, name, made[name], meant)
     return made
 
 
@@ -151,22 +176,23 @@ def _check(model: str, name: str, value: Any, kind: Any) -> None:
     raise ValueError(f"{model}: {name} must be {wanted}. Received: {name}={value!r}")
 
 
-def _check_numbers(model: str, name: str, value: Any, kind: Any) -> None:
-    constraint = _of_numbers(name, kind)
+def _check_meaning(model: str, name: str, value: Any, meant: Constraint | None) -> None:
     several = isinstance(value, (list, tuple))
     for each in value if several else [value]:
-        if isinstance(each, Real) and constraint and not constraint.accepts(each):
-            wanted = f"{'a list, each ' if several else ''}{constraint.wanted}"
+        says = isinstance(each, (Real, str)) or callable(each)
+        if says and meant and not meant.accepts(each):
+            wanted = f"{'a list, each ' if several else ''}{meant.wanted}"
             raise ValueError(
                 f"{model}: {name} must be {wanted}. Received: {name}={value!r}"
             )
 
 
-def _of_numbers(name: str, kind: Any) -> Constraint | None:
-    """What numbers may be in an argument: its word means the same in every model."""
+def _meant(name: str, kind: Any, least: int) -> Constraint | None:
+    """What may be in an argument: its word means the same in every model."""
+    if re.fullmatch("(.*_)?activation", name):
+        return KnownActivation()
     kinds = {kind, *get_args(kind), *(k for a in get_args(kind) for k in get_args(a))}
     if int in kinds:
-        least = 1 if re.fullmatch("(.*_)?units", name) else 0
         return None if name == "seed" else Integer(least)
     if float not in kinds:
         return None

@@ -1,9 +1,19 @@
 """Dice and PReLU."""
 
+import functools
+
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from recsys.layers.activation import Dice, PRelu, get_activation, serialize_activation
+from recsys.layers.activation import (
+    Dice,
+    KnownActivation,
+    PRelu,
+    get_activation,
+    serialize_activation,
+)
 from tests.close import close
 
 
@@ -86,3 +96,35 @@ def test_an_activation_by_any_name_survives_a_config(name):
     assert type(again) is type(first) and again is not name
     s = np.array([[-1.0, 2.0]], "float32")
     close(again(s), first(s), terms=1)
+
+
+def _of_several(x, alpha=1.0, *, beta=2.0):
+    return alpha * beta * x
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        "dice",
+        "relu",
+        "gelu",
+        keras.activations.relu,
+        keras.ops.relu,
+        keras.layers.ReLU(),
+        tf.nn.relu,
+        tf.function(lambda x: x),
+        lambda *inputs: inputs[0],
+        functools.partial(_of_several, alpha=0.5),
+        _of_several,
+        abs,
+        np.tanh,
+    ],
+)
+def test_what_takes_one_tensor_is_an_activation(known):
+    assert KnownActivation().accepts(known)
+
+
+@pytest.mark.parametrize("wrong", ["nope", "", "Dice", keras.layers.ReLU, Dice, print])
+def test_what_is_no_activation_is_said(wrong):
+    with pytest.raises(ValueError, match="activation must be 'dice', .* one tensor. R"):
+        get_activation(wrong)

@@ -254,7 +254,7 @@ def test_config_and_errors():
     fields = zoo.fields(domain=True)
     with pytest.raises(ValueError, match="own experts, shared ones.*num_experts=0"):
         ple_domains(fields, zoo.TASKS, 1, 0, 0)
-    with pytest.raises(ValueError, match="num_layers >= 1.*num_layers=0"):
+    with pytest.raises(ValueError, match="num_layers must be .*num_layers=0"):
         ple_domains(fields, zoo.TASKS, 0)
     with pytest.raises(ValueError, match="attend must be one of.*'all'"):
         hinet(fields, zoo.TASKS, attend="all")

@@ -114,5 +114,5 @@ def test_a_gate_on_its_own_experts_isolates_a_task():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="num_layers=1, num_experts=0"):
+    with pytest.raises(ValueError, match="num_experts must .*num_experts=0"):
         adatt(zoo.fields(), zoo.TASKS, 1, 0, 2)

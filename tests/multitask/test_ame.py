@@ -72,7 +72,7 @@ def test_a_task_trains_the_tables_it_may_use():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"at least 1. Received: \(0,\)"):
+    with pytest.raises(ValueError, match=r"at least 1. Received: times=\(0,\)"):
         ame(zoo.fields(), zoo.TASKS, (0,))
     for wrong in ({"buy": [0]}, {"like": [3]}, {"like": []}):
         with pytest.raises(

@@ -107,7 +107,7 @@ def test_penalty_and_config():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="at least 1. Received: num_orders=0"):
+    with pytest.raises(ValueError, match=r"at least 1. Received: num_orders=\(0,\)"):
         eulernet(zoo.fields(dim=4), num_orders=(0,))
     with pytest.raises(ValueError, match="one dim.*'user_id': 4.*'age': 3"):
         eulernet(zoo.fields())

@@ -89,7 +89,7 @@ def test_penalty_and_config():
 def test_errors():
     with pytest.raises(ValueError, match=r"even.*units=\(3, 4\), split_half=True"):
         xdeepfm(zoo.fields(dim=4), cin_units=(3, 4), split_half=True)
-    with pytest.raises(ValueError, match=r"at least 1.*Received: units=\(\)"):
+    with pytest.raises(ValueError, match=r"at least one. Received: cin_units=\(\)"):
         xdeepfm(zoo.fields(dim=4), cin_units=())
     with pytest.raises(ValueError, match="one dim.*'user_id': 4.*'age': 3"):
         xdeepfm(zoo.fields())

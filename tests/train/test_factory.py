@@ -327,6 +327,7 @@ def test_a_number_that_cannot_be_meant_is_named(entry):
         wrong = [float("nan"), float("inf"), -float("inf"), True, "3", 1j]
         if number == "int":
             wrong += [2.5] if name == "seed" else [2.5, -1]
+            wrong += [] if name in {"seed", *entry.factory.may_be_zero} else [0]
         elif name.endswith("dropout"):
             wrong += [1.0, 1.5, -0.1]
         elif name == "l2_reg" or "weight" in name:
@@ -336,6 +337,65 @@ def test_a_number_that_cannot_be_meant_is_named(entry):
             text = _refusal(entry, IDS, **given, **{name: value})
             assert text.startswith(f"{entry.name}: {name} must be "), text
             assert text.endswith(f"Received: {name}={value!r}"), text
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        pytest.param(entry, name, id=f"{entry.name}-{name}")
+        for entry in zoo.ENTRIES
+        for name in entry.factory.may_be_zero
+    ],
+)
+def test_a_count_that_may_be_zero_builds_with_zero(entry, name):
+    model = entry.build(**{name: 0})
+    rows = zoo.rows(4)
+    predicted = model.predict_on_batch({key: rows[key] for key in model.input})
+    for each in keras.tree.flatten(predicted):
+        assert np.isfinite(each).all()
+
+
+@pytest.mark.parametrize("agg", ["transformer", "tim"])
+def test_histories_are_pooled_with_zero_layers(agg):
+    past = Field("past", emb="item", length=3, belong="history")
+    deepfm([*IDS[:2], past], history_agg=agg, agg_kwargs={"num_layers": 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("masknet", "block_units"),
+        ("xdeepfm", "cin_units"),
+        ("dat", "hidden_units"),
+        ("gru4rec", "hidden_units"),
+        ("two_tower", "hidden_units"),
+        ("mmoe", "experts_dim"),
+        ("ame", "times"),
+    ],
+)
+def test_a_list_that_must_not_be_empty_is_named(name, argument):
+    given = {"task_list": TASKS} if name in list_models("multitask") else {}
+    for empty, came in (((), ()), ([], []), (np.array([], int), [])):
+        with pytest.raises(ValueError) as refused:
+            create_model(name, IDS, **given, **{argument: empty})
+        assert str(refused.value) == (
+            f"{name}: {argument} must be a list of at least one. "
+            f"Received: {argument}={came}"
+        )
+
+
+NO_ACTIVATIONS = [keras.layers.ReLU, print, lambda: 0, "nope", "", "Dice"]
+
+
+@_each([e for e in zoo.ENTRIES if any("activation" in a for a in e.arguments())])
+def test_an_activation_that_there_is_not_is_named(entry):
+    given = {"task_list": TASKS} if entry.several_tasks else {}
+    names = [n for n in entry.arguments() if re.fullmatch("(.*_)?activation", n)]
+    for name in names:
+        for wrong in NO_ACTIVATIONS:
+            text = _refusal(entry, IDS, **given, **{name: wrong})
+            assert text.startswith(f"{entry.name}: {name} must be 'dice', 'prelu', the")
+            assert text.endswith(f"Received: {name}={wrong!r}")
 
 
 def test_every_model_has_numbers_to_be_wrong_in():
@@ -348,6 +408,9 @@ def test_every_model_has_numbers_to_be_wrong_in():
     [
         ("transformer", {"num_heads": 2.5}),
         ("transformer", {"num_layers": -1}),
+        ("transformer", {"num_heads": 0}),
+        ("tim", {"d_model": 0}),
+        ("attention", {"query_activation": "nope"}),
         ("transformer", {"dropout": float("nan")}),
         ("attention", {"ffn_hidden_units": (8, True)}),
         ("tim", {"dropout": 1.0}),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras import (
+    activations,
     backend,
     callbacks,
     config,
@@ -31,6 +32,7 @@ __all__ = [
     "KerasTensor",
     "Model",
     "Variable",
+    "activations",
     "backend",
     "callbacks",
     "config",
