@@ -513,7 +513,11 @@ def test_files_and_frames_give_the_same_input(
         parquet, text = Path(folder) / "rows.parquet", Path(folder) / "rows.csv"
         pq.write_table(table, parquet)
         csv.write_csv(table, text)
-        for rows_of in (parquet, text):
-            for events in (None, table, parquet, text):
-                found = pipeline.transform(rows_of, events=events).to_pydict()
-                np.testing.assert_equal(found, wanted)
+        for rows_of, events in (
+            (parquet, text),
+            (text, parquet),
+            (text, table),
+            (text, None),
+        ):
+            found = pipeline.transform(rows_of, events=events).to_pydict()
+            np.testing.assert_equal(found, wanted)

@@ -226,17 +226,17 @@ def test_derived_datasets_begin_with_the_same_epochs(by: str, streaming: bool) -
     options = {"shuffle": True, "seed": 7, "streaming": streaming}
     batches = pipeline.dataset(rows(), 50, **options)
     plain, late = seen_by_runs(
-        batches, {"epochs": 3}, {"epochs": 3, "initial_epoch": 1}
+        batches, {"epochs": 2}, {"epochs": 2, "initial_epoch": 1}
     )
     derived, steps = DERIVED[by](batches), {}
     if by == "repeat":
         steps["steps_per_epoch"] = len(batches)
     one, again, checked, resumed = seen_by_runs(
         derived,
-        {"epochs": 3, **steps},
-        {"epochs": 3, **steps},
-        {"epochs": 3, "validate": by != "repeat", **steps},
-        {"epochs": 3, "initial_epoch": 1, **steps},
+        {"epochs": 2, **steps},
+        {"epochs": 2, **steps},
+        {"epochs": 2, "validate": by != "repeat", **steps},
+        {"epochs": 2, "initial_epoch": 1, **steps},
     )
     if by == "take":
         plain = {epoch: seen[:3] for epoch, seen in plain.items()}

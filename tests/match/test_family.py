@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from recsys import load_model
+from recsys.testing.subject import without_graphs
 from tests import zoo
 from tests.close import close
 
@@ -17,7 +18,8 @@ def model(request):
     keras.utils.set_random_seed(2)
     model = request.param.compiled()
     zoo.jitter(model)
-    model.fit(zoo.rows(64), batch_size=32, verbose=0)
+    with without_graphs(model):
+        model.fit(zoo.rows(64), batch_size=32, verbose=0)
     return model
 
 
