@@ -623,6 +623,7 @@ def _times(factor):
     return squared
 
 
+@pytest.mark.filterwarnings("ignore:You are using a softmax")  # DWA of one task
 def test_another_loss_or_balance_is_refused(tmp_path):
     pipeline = _pipeline(["click"])
     x, y, options = _data("arrays", pipeline)
