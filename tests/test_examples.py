@@ -250,6 +250,7 @@ def test_calls_of_version_1_with_one_task(build):
         loss_weights=weights,
         metrics={task.name: tf.keras.metrics.AUC()},
     )
+    model.run_eagerly = True  # tracing is most of a short fit
     before = model.get_weights()
     model.fit(data, labels, batch_size=32, epochs=1, verbose=0)
     assert any(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
@@ -405,6 +406,7 @@ def test_calls_of_version_1_with_two_histories(build, capsys):
     else:
         del data["days"], data["visits"]
     model.compile(optimizer="adam", **more)
+    model.run_eagerly = True
     before = model.get_weights()
     history = model.fit(data, labels, batch_size=32, epochs=1, verbose=0).history
     assert any(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
@@ -545,6 +547,7 @@ def test_calls_of_version_1_with_several_tasks_or_domains(build, kind, loss):
             loss=getattr(tf.keras.losses, loss)(),
             metrics=metrics,
         )
+        model.run_eagerly = True
         before = model.get_weights()
         model.fit(data, labels, batch_size=32, epochs=1, verbose=0)
         assert any(

@@ -184,7 +184,7 @@ def a_file_restores_everything(subject: Subject) -> None:
         subject.demand(np.array_equal(one, other), "a file must predict the same bits")
     logs = [subject.fit(each, 32) for each in (loaded, model)]
     subject.demand(logs[0] == logs[1], f"training must go on from a file alike: {logs}")
-    _demand_same_state(subject, loaded, "after two steps")
+    _demand_same_state(subject, loaded, "after a step")
 
 
 def _demand_same_state(subject: Subject, loaded: Any, when: str) -> None:

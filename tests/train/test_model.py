@@ -896,6 +896,7 @@ def _output(module, *arguments):
     return run.stdout
 
 
+@pytest.mark.all
 def test_two_replicas_train_as_one():
     """In a process of its own: two strategies in one can abort it."""
     assert "weights differ by at most" in _output("tests.train.mirrored")

@@ -123,8 +123,13 @@ def _same(one, other):
     assert (one[2].wait, one[2].best) == (other[2].wait, other[2].best)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stops", [[(0, 1), (0, 3), (1, 4)], [(0, None), (1, 5)]])
+STOPS = [(0, 1), (0, 3), (1, 4)], [(0, None), (1, 5)]
+SLOW = [pytest.param(STOPS[1], kind, marks=pytest.mark.all) for kind in KINDS[1:]]
+
+
+@pytest.mark.parametrize(
+    ("stops", "kind"), [*((STOPS[0], k) for k in KINDS), (STOPS[1], KINDS[0]), *SLOW]
+)
 def test_a_stopped_run_ends_as_one_that_was_not(kind, stops, tmp_path):
     pipeline = _pipeline()
     whole = _run(kind, pipeline)
