@@ -96,8 +96,11 @@ def mean_for_sum() -> None:
 
     def make(masked_sum: Any) -> Any:
         def broken(values: Any, valid: Any) -> Any:
+            total = masked_sum(values, valid)
+            if values.shape[-1] == 1:  # sums of weights, by which others are divided
+                return total
             _mark()
-            return masked_sum(values, valid) / ops.cast(values.shape[-2], values.dtype)
+            return total / ops.cast(values.shape[-2], values.dtype)
 
         return broken
 
