@@ -1,5 +1,5 @@
 # make demo   train, evaluate and report on MovieLens-100K (see README)
-# make test   the tests, about 20 minutes on two idle cores
+# make test   the tests, about 18 minutes on two idle cores
 # Each first installs what it needs into .venv; `make setup` does nothing else.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)

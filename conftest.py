@@ -17,8 +17,9 @@ hypothesis.settings.load_profile("any machine")
 def pytest_collection_modifyitems(items):
     """Tests of one file, and there of one model, run on one worker.
 
-    They share fixtures: a model that is built and traced once.
+    They share fixtures: a model that is built and traced once. The longest come first.
     """
+    items.sort(key=lambda item: "test_other_backends" not in item.name)
     for item in items:
         given = getattr(item, "callspec", None)
         entry = given and given.params.get("entry", given.params.get("model"))
