@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -44,7 +44,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path, names: Collection[str]) -> Iterator[Path]:
+def whole_folder(path: str | Path, names: Sequence[str]) -> Iterator[Path]:
     """Yields where to write a folder that appears under its name when it is whole.
 
     One of its kind that is there is replaced. No call does that at once: readers may
@@ -52,19 +52,19 @@ def whole_folder(path: str | Path, names: Collection[str]) -> Iterator[Path]:
 
     Args:
         path: The folder.
-        names: What there may be in a folder of its kind.
+        names: What there may be in a folder of its kind; the first of them must be.
 
     Raises:
         FileNotFoundError: If there is no folder for it.
         FileExistsError: If there is anything but an empty folder, or one of its kind.
     """
     path = Path(path).resolve()
-    there = [each.name for each in path.iterdir()] if path.is_dir() else []
-    others = sorted({*there} - {*names})
-    if others or path.is_file():
+    there = {each.name for each in path.iterdir()} if path.is_dir() else set()
+    strange = sorted(there - {*names} or (there if names[0] not in there else ()))
+    if strange or (path.exists() and not path.is_dir()):
         raise FileExistsError(
             f"{path} must be new, empty, or a folder of {', '.join(names)} alone, "
-            f"which is replaced. Received: {', '.join(others) or 'a file'}"
+            f"which is replaced. Received: {', '.join(strange) or 'a file'}"
         )
     with _beside(path) as part:
         yield part
