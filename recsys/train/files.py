@@ -77,7 +77,8 @@ class Stored(Logging):
             raise OSError(f"{wanted}Received: {reason}")
         held = [*self.variables, *self._own_variables()]
         held += self.optimizer.variables if self.compiled else []
-        before = [keras.ops.convert_to_numpy(variable) for variable in held]
+        # Copies: on PyTorch an array is what the variable itself holds.
+        before = [keras.ops.convert_to_numpy(each).copy() for each in held]
         try:
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
         except Exception as error:
