@@ -156,6 +156,18 @@ class OwnOptimizer(keras.optimizers.Optimizer):
     def _clip_gradients(self, gradients: Sequence[Gradient]) -> Sequence[Gradient]:
         return self._clipped(gradients)
 
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        """Returns gradients summed over replicas; of one they are as they are.
+
+        TensorFlow would sum those of one, too, by a function with a gradient of its
+        own, and keep the graph of the step for as long as the process lives.
+        """
+        import tensorflow as tf
+
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
 
 class PartedOptimizer(keras.optimizers.MultiOptimizer):
     """Several optimizers, known before the first variable."""

@@ -1,6 +1,7 @@
 """What Keras and TensorFlow do not promise: an upgrade fails here first."""
 
 import ast
+import gc
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ NAMES = """_keras_history _inbound_nodes _inputs _standardize_inputs _loss_track
 _get_metrics_result_or_logs _compile_loss _initial_epoch _tracker _untrack_variable
 _use_cached_eval_dataset _flush_futures _get_variable_index _use_weight_decay
 _apply_weight_decay _clip_gradients _inner_optimizers _exclude_from_weight_decay
-_var_key _experimental_lower_tensor_list_ops
+_var_key _all_reduce_sum_gradients _experimental_lower_tensor_list_ops
 _experimental_default_to_single_batch_in_tensor_list_ops""".split()
 
 
@@ -177,6 +178,25 @@ def test_an_optimizer_decays_and_clips_as_it_is_told():
     optimizer.apply([keras.ops.array([5.0]), keras.ops.array([5.0])])
     # 1 - 0.1 * 0.5 - 0.1 and 1 - 0.1: decay is in the step, once.
     close([float(kept[0]), float(free[0])], [0.85, 0.9])
+
+
+def test_no_graph_of_a_fit_outlives_its_model():
+    """As they would by what TensorFlow sums over replicas, of which there is one."""
+
+    def graphs():
+        gc.collect()
+        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+    def fit():
+        model = deepfm([Field("a", vocabulary_size=9, dim=4)], hidden_units=(3,))
+        model.compile({"embedding": "adagrad", "default": "adam"}, "mse")
+        model.fit({"a": np.arange(8)}, np.zeros(8), verbose=0)
+
+    keras.backend.clear_session(free_memory=False)
+    before = graphs()
+    fit()
+    keras.backend.clear_session(free_memory=False)
+    assert graphs() == before
 
 
 def test_an_optimizer_tells_its_parts():
