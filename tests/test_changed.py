@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from tests import zoo
 from tests.changed import ROOT, Changed
 
@@ -26,6 +28,26 @@ def test_a_layer_is_run_with_the_models_that_import_it():
     changed = Changed({"recsys/layers/interaction/cross.py"})
     assert {"dcn", "dcn_mix"} <= changed.models < {e.name for e in zoo.ENTRIES}
     assert changed.has(_item("tests/layers/test_cross.py"))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("recsys/inputs/embedder.py", "recsys/layers/attention.py"),  # by lazy faces
+        *("recsys/testing/contract.py", "tests/zoo.py", "tests/test_contract.py"),
+        *("recsys/registry.py", "recsys/layers/removed.py"),
+    ],
+)
+def test_checks_of_every_model_are_run_for_all_where_all_or_they_changed(file):
+    changed = Changed({file})
+    contract = "tests/test_contract.py"
+    assert all(changed.has(_item(contract, entry=entry)) for entry in zoo.ENTRIES)
+
+
+def test_types_of_others_are_run_with_the_test_of_types():
+    changed = Changed({"typings/keras/__init__.pyi"})
+    assert changed.has(_item("tests/test_types.py"))
+    assert not changed.has(_item("tests/data/test_reader.py"))
 
 
 def test_a_helper_of_tests_is_run_with_those_that_name_it():

@@ -1,4 +1,4 @@
-"""Types that say something: nonsense is an error of mypy."""
+"""Types that say something, `typings` too: nonsense is an error of mypy."""
 
 import re
 import subprocess
