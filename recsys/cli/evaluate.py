@@ -70,8 +70,8 @@ def run(
     if scale == "logit":
         files = [replace(file, score=sigmoid(file.score)) for file in files]
     for file in files if scale == "probability" else ():
-        low, high = np.nanmin(file.score), np.nanmax(file.score)
-        if low < 0 or high > 1:
+        known = file.score[~np.isnan(file.score)]
+        if known.size and not 0 <= (low := known.min()) <= (high := known.max()) <= 1:
             raise ValueError(
                 f"{file.name}: scores must be probabilities, or say --scale logit or "
                 f"any. Received: scores from {low:g} to {high:g}"

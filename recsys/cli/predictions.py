@@ -84,6 +84,10 @@ def read(path: Path) -> Predictions:
         _require(f"{path}: weights must be finite and at least 0", good, weight)
     good = np.isin(label, [0, 1]) | np.isnan(label)
     _require(f"{path}: labels must be 0, 1 or empty", good, label)
+    if np.isnan(label).all():
+        raise ValueError(
+            f"{path}: there must be labels. Received: none in {len(label)} rows"
+        )
     counts = ~np.isnan(label) & (True if weight is None else weight > 0)
     good = ~np.isnan(score) | ~counts
     _require(f"{path}: scores must be there where labels are", good, score)
@@ -98,17 +102,19 @@ def _read_table(path: Path) -> pa.Table:
     if endings[-1:] in ([".parquet"], [".pq"]):
         return pa.parquet.ParquetFile(path).read()
     tabs = [e for e in endings if e in (".csv", ".tsv")][-1:] == [".tsv"]
-    return pa.csv.read_csv(
-        path,
-        read_options=pa.csv.ReadOptions(use_threads=False),  # errors count rows then
-        parse_options=pa.csv.ParseOptions(delimiter="\t" if tabs else ","),
-        convert_options=pa.csv.ConvertOptions(
-            column_types={
-                **dict.fromkeys(NUMBERS, pa.float64()),
-                **dict.fromkeys(NAMES, pa.string()),  # else 007 would be 7
-            }
-        ),
-    )
+    packed = "gzip" if endings[-1:] == [".gz"] else "detect"  # by small letters alone
+    with pa.input_stream(str(path), compression=packed) as file:
+        return pa.csv.read_csv(
+            file,
+            read_options=pa.csv.ReadOptions(use_threads=False),  # errors count rows
+            parse_options=pa.csv.ParseOptions(delimiter="\t" if tabs else ","),
+            convert_options=pa.csv.ConvertOptions(
+                column_types={
+                    **dict.fromkeys(NUMBERS, pa.float64()),
+                    **dict.fromkeys(NAMES, pa.string()),  # else 007 would be 7
+                }
+            ),
+        )
 
 
 def _as_numbers(who: str, column: pa.ChunkedArray) -> Array:
@@ -117,7 +123,10 @@ def _as_numbers(who: str, column: pa.ChunkedArray) -> Array:
             raise pa.ArrowTypeError("times are no numbers")
         numbers: Array = column.cast(pa.float64()).to_numpy()
     except pa.ArrowException as error:
-        raise ValueError(f"{who} must hold numbers. Received: {column.type}") from error
+        wide = pa.types.is_integer(column.type)  # which a float would round
+        what = "integers that float64 holds" if wide else "numbers"
+        found = pc.max(pc.abs_checked(column)) if wide else column.type
+        raise ValueError(f"{who} must hold {what}. Received: {found}") from error
     return numbers
 
 
@@ -135,11 +144,15 @@ def _as_names(who: str, column: pa.ChunkedArray) -> Array:
     missing = pc.sum(gaps).as_py()
     if missing:
         raise ValueError(f"{who} must have no gaps. Received: {missing} of them")
-    if pa.types.is_string(column.type):
-        with suppress(pa.ArrowException):  # so that 9 is before 10
-            integers = texts.cast("int64")
-            column = integers if integers.cast("string").equals(texts) else texts
-    names: Array = column.to_numpy()
+    if pa.types.is_floating(column.type):
+        numbers: Array = column.to_numpy()
+        return numbers
+    flags = pc.utf8_lower(texts)  # pandas writes True, others true
+    texts = pc.if_else(pc.is_in(flags, pa.array(["true", "false"])), flags, texts)
+    with suppress(pa.ArrowException):  # so that 9 is before 10
+        integers = texts.cast("int64")
+        texts = integers if integers.cast("string").equals(texts) else texts
+    names: Array = texts.to_numpy()
     return names
 
 
@@ -156,7 +169,7 @@ def check_files(files: Sequence[Predictions]) -> None:
     """Raises `ValueError` if files are not about the same rows, or are the same."""
     first, *others = files
     for i, other in enumerate(others):
-        if other.name in {file.name for file in files[: i + 1]}:
+        if any(Path(file.name).samefile(other.name) for file in files[: i + 1]):
             raise ValueError(
                 f"Files to compare must differ. Received twice: {other.name}"
             )
@@ -177,8 +190,9 @@ def _difference(a: Array | None, b: Array | None) -> tuple[str, str] | None:
             "absent" if each is None else f"of {len(each)} rows" for each in (a, b)
         )
         return None if a is b else (one, other)
-    if a.dtype != b.dtype and "O" in (a.dtype.kind, b.dtype.kind):
-        a, b = a.astype(str), b.astype(str)
+    if a.dtype != b.dtype:  # NumPy would compare integers with floats as floats
+        kind = str if "O" in (a.dtype.kind, b.dtype.kind) else object
+        a, b = a.astype(kind), b.astype(kind)
     (where,) = np.nonzero(~((a == b) | ((a != a) & (b != b))))
     if not where.size:
         return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recsys.layers.domain import EPNet, GateNU, PPNet
     from recsys.layers.elementary import Identity, WeightedSum
     from recsys.layers.experts import Experts
-    from recsys.layers.gates import Gate, GatingNetwork, Mixture
+    from recsys.layers.gates import Gate, GatingNetwork, Mixture, gate_values
     from recsys.layers.heads import PredictLayer, predict, task_towers
     from recsys.layers.history_transformer import TIM, TransformerLayer
     from recsys.layers.hstu import HSTULayer
@@ -137,6 +137,7 @@ __all__ = [
     "Tower",
     "TransformerLayer",
     "WeightedSum",
+    "gate_values",
     "get_activation",
     "get_agg_layer",
     "predict",
@@ -159,7 +160,7 @@ public_face(
         "recsys.layers.domain": ["EPNet", "GateNU", "PPNet"],
         "recsys.layers.elementary": ["Identity", "WeightedSum"],
         "recsys.layers.experts": ["Experts"],
-        "recsys.layers.gates": ["Gate", "GatingNetwork", "Mixture"],
+        "recsys.layers.gates": ["Gate", "GatingNetwork", "Mixture", "gate_values"],
         "recsys.layers.heads": ["PredictLayer", "predict", "task_towers"],
         "recsys.layers.history_transformer": ["TIM", "TransformerLayer"],
         "recsys.layers.hstu": ["HSTULayer"],

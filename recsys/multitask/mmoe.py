@@ -44,7 +44,7 @@ def mmoe(
 ) -> Model:
     """Builds MMoE: experts that all tasks share, mixed by a gate of each task.
 
-    `recsys.layers.experts.gate_values(model, x)` gives the shares of each row, by layer
+    `recsys.layers.gate_values(model, x)` gives the shares of each row, by layer
     `dnn_gate_<task>`. With one expert it is Shared-Bottom.
 
     Args:

@@ -1,8 +1,11 @@
 """`recsys evaluate`: every number is that of the function, in text, JSON and HTML."""
 
+import gzip
 import json
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -195,7 +198,15 @@ def test_integers_among_names_are_in_order(tmp_path):
     assert [*json.loads(out.read_text())["tasks"]] == ["9", "10"]
 
 
-@pytest.mark.parametrize("names", [[1, 2], ["1", "2"], [True, False], ["a", "b"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        *([1, 2], ["1", "2"], [True, False], ["a", "b"], [1.5, 2.0]),
+        [Decimal("1.00"), Decimal("2.50")],
+        [date(2024, 1, 5), date(2024, 1, 6)],
+    ],
+    ids=str,
+)
 def test_names_of_two_files_may_be_of_two_types(tmp_path, names):
     data = {"label": [1.0, 0.0], "score": [0.5, 0.2], "domain": names}
     texts = [str(name) for name in names]
@@ -207,8 +218,33 @@ def test_names_of_two_files_may_be_of_two_types(tmp_path, names):
         assert run.exit_code == 0, run.output
     for files in ([a, c], [b, c]):
         run = call(*files, "--resamples", 0)
-        wanted = f"'domain' is {texts[1]} in row 1 in {files[0]}, c in {c}"
+        shown = texts[1].replace("False", "false")
+        wanted = f"'domain' is {shown} in row 1 in {files[0]}, c in {c}"
         assert run.exit_code == 2 and wanted in run.output
+
+
+def test_names_beyond_the_integers_of_floats_are_told_apart(tmp_path):
+    data = {"label": [1.0, 0.0], "score": [0.5, 0.2]}
+    one = write(tmp_path / "a.parquet", {**data, "group": [2**53 + 1, 1]})
+    other = write(tmp_path / "b.parquet", {**data, "group": [2.0**53, 1.0]})
+    run = call(one, other, "--resamples", 0)
+    assert run.exit_code == 2 and f"is {2**53 + 1} in row 0" in run.output
+    scores = {"label": [1, 0], "score": [2**53 + 1, 0]}
+    run = call(write(tmp_path / "c.parquet", scores), "--scale", "any")
+    wanted = (
+        f"column 'score' must hold integers that float64 holds. Received: {2**53 + 1}"
+    )
+    assert run.exit_code == 2 and wanted in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize("name", ["m.CSV.GZ", "m.tsv.Gz"])
+def test_endings_of_packed_files_may_be_capital(tmp_path, name):
+    plain = write(tmp_path / "plain.csv", columns())
+    text = plain.read_text()
+    text = text if "CSV" in name else text.replace(",", "\t")
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    found = [predictions.read(each).columns() for each in (tmp_path / name, plain)]
+    np.testing.assert_equal(*found)
 
 
 @pytest.mark.parametrize("name", ["m.PARQUET", "m.Pq", "m.TSV", "m.csv.tsv", "m.CSV"])
@@ -243,6 +279,7 @@ def test_mistakes_exit_with_2_and_say_why(tmp_path):
         ([words], "row 0: CSV conversion error to double: invalid value 'a'"),
         ([nothing], "there must be one column 'score'. Received: columns ['label']"),
         ([tmp_path / "absent.csv"], "absent.csv"),
+        ([good, tmp_path / ".." / tmp_path.name / good.name], "Received twice"),
     ]:
         run = call(*files)
         assert run.exit_code == 2 and message in run.output
@@ -268,6 +305,7 @@ MISTAKES = {
     "ragged": ("label,score\n1,.5\n0,.5,3\n", "row 1: Expected 2 columns, got 3"),
     "NaN": ("label,score\n1,.5\n0,nan\n", "scores must be there where labels are"),
     "infinite": ("label,score\n1,.5\n0,inf\n", "scores from 0.5 to inf"),
+    "no labels": ("label,score\n,.5\n,\n", "there must be labels. Received: none in 2"),
     "words": (
         "label,score\n1,.5\n0,x\n",
         "row 1: CSV conversion error to double: inv",

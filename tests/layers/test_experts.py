@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from recsys import load_model
+from recsys.layers import gate_values
 from recsys.layers.experts import Experts
-from recsys.layers.gates import Gate, GatingNetwork, Mixture, gate_values
+from recsys.layers.gates import Gate, GatingNetwork, Mixture
 from recsys.layers.interaction import GatingNetwork as OfVersion1
 from recsys.multitask.mmoe import mmoe
 from recsys.multitask.shared_bottom import shared_bottom
