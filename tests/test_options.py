@@ -110,15 +110,36 @@ def _gradients(entry, model):
     }
 
 
+def _watched(monkeypatch):
+    """Lists that get the ids of layers of dropout that are made, and that are called."""
+    made, used = [], []
+    init, call = keras.layers.Dropout.__init__, keras.layers.Dropout.__call__
+
+    def watched_init(layer, *args, **kwargs):
+        init(layer, *args, **kwargs)
+        made.append(id(layer))
+
+    def watched_call(layer, *args, **kwargs):
+        used.append(id(layer))
+        return call(layer, *args, **kwargs)
+
+    monkeypatch.setattr(keras.layers.Dropout, "__init__", watched_init)
+    monkeypatch.setattr(keras.layers.Dropout, "__call__", watched_call)
+    return made, used
+
+
 @pytest.mark.parametrize(("entry", "name"), DROPPED)
-def test_dropout_acts_in_training_alone(entry, name):
+def test_dropout_acts_in_training_alone(entry, name, monkeypatch):
     none = {each: 0.0 for each in entry.arguments() if "dropout" in each}
     model = _twin(entry, **none)
+    made, used = _watched(monkeypatch)
     dropping = _twin(entry, model, **{**none, name: 0.5})
     x = zoo.rows(24)
     predicted = [zoo.predictions(each, x) for each in (model, dropping)]
     np.testing.assert_array_equal(*predicted)
+    used.clear()
     losses = [float(_loss(entry, each)) for each in (model, dropping)]
+    assert {*made} <= {*used}  # none is made and forgotten
     assert (losses[0] != losses[1]) == (entry.name not in WITHOUT_MLP)
 
 

@@ -61,7 +61,8 @@ def _alignment(vectors, category, major):
 @pytest.mark.oracle
 def test_it_computes_the_paper(category):
     """Eq. 1-7."""
-    model, x = _model(mimic_weights=(0.3, 0.7), category=category), zoo.rows(12)
+    weights = {"mimic_weights": (0.3, 0.7), "alignment_weight": 0.4}
+    model, x = _model(category=category, **weights), zoo.rows(12)
     users, items, own, augmented = _vectors(model, x)
     close(model.user_model.predict(x, verbose=0), users, terms=1_000)
     close(model.item_matrix(), items, terms=1_000)
@@ -77,7 +78,7 @@ def test_it_computes_the_paper(category):
         kinds = zoo.CATALOGUE["category"][at]
         aligned = _alignment(items[at], kinds, 3)
         assert aligned > 0
-        expected += aligned
+        expected += 0.4 * aligned
     model.compile("sgd")
     loss = model.evaluate(x, batch_size=12, verbose=0)
     close(loss, expected, terms=100)

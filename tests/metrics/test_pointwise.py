@@ -70,6 +70,11 @@ def test_equals_scikit_learn(rows):
             close(got, wanted, terms=10_000, dtype="float64")
 
 
+@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.f1_score])
+def test_a_score_at_the_threshold_is_not_above_it(metric):
+    close(metric([1, 0], [0.9, 0.5], threshold=0.5), 1.0, dtype="float64")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_average_precision_of_many_rows(dtype):
     rng = np.random.default_rng(0)

@@ -174,6 +174,17 @@ def test_the_bias_is_of_the_coefficients_bucket():
     assert not np.allclose(outputs[0], outputs[2], atol=1e-3)
 
 
+def test_a_domain_has_a_bias_of_its_own():
+    layer = DebiasExperts(2, 1, 0)
+    h, fc = np.ones((4, 3), "float32"), np.ones(4, "float32")
+    layer([h, np.arange(4) % 2, fc])
+    zoo.jitter(layer)
+    for weight in layer.main.weights:
+        weight.assign(weight * 0)  # nothing but the bias is left
+    one, other = layer([h, np.arange(4) % 2, fc], training=True).numpy()[:2]
+    assert abs(one - other) > 1e-3
+
+
 def _loss_and_gradients(model, x, y):
     feed = {name: tf.convert_to_tensor(x[name]) for name in model.input}
     with tf.GradientTape() as tape:
@@ -201,6 +212,9 @@ def test_the_coefficient_weighs_rows():
     losses = np.logaddexp(0, z) - y * z
     close(logs["loss"], (x["fc"] * losses).mean(), terms=100)
     assert not any("fc" in path for path in plain_gradients)
+    given = np.random.default_rng(2).choice([0, 1, 3], 24)
+    logs = model.evaluate(x, y, sample_weight=given, verbose=0, return_dict=True)
+    close(logs["loss"], (x["fc"] * losses * given).mean(), terms=100)
 
 
 def test_experts_without_a_transform_are_a_plain_mixture():

@@ -105,11 +105,17 @@ def _expected(x, w, drawn, drawn_category):
     return -total / max(pairs.sum(), 1)
 
 
-def _fixed_draws(monkeypatch, seed=0):
+def _fixed_draws(monkeypatch, seed=0, seen=None):
     drawn = np.random.default_rng(seed).integers(1, 30, (20, zoo.LENGTH - 1))
     everywhere = np.ones((20, 1), bool)
     fixed = keras.ops.convert_to_tensor(drawn, "int32"), everywhere
-    monkeypatch.setattr(module, "draw_unseen", lambda *_: fixed)
+
+    def draw(not_these, *_):
+        if seen is not None:
+            np.testing.assert_array_equal(not_these, seen)
+        return fixed
+
+    monkeypatch.setattr(module, "draw_unseen", draw)
     return drawn
 
 
@@ -119,7 +125,7 @@ def test_the_auxiliary_loss(monkeypatch, catalogue):
     known = {"seen_category": kinds} if catalogue else None
     model, x = dien(zoo.fields(), catalogue=known), zoo.rows(20)
     zoo.jitter(model)
-    drawn = _fixed_draws(monkeypatch)
+    drawn = _fixed_draws(monkeypatch, seen=x["seen"])
     of_drawn = kinds[drawn] if catalogue else x["seen_category"][:, 1:]
     expected = _expected(x, oracle.values(model), drawn, of_drawn)
     close(_auxiliary(model, x), expected, terms=100)

@@ -255,6 +255,14 @@ def test_weights_are_those_of_pairs():
     assert float(loss(y, z, np.array([1.0, 0.0]))) == 0
     assert float(loss(y, z, np.array([0.0, 1.0]))) == 0
     close(float(loss(y, z, np.array([0.5, 2.0]))), np.log(2))
+    y, z, w = (
+        np.array([1, 0, 0]),
+        np.float32([0.0, 0.0, 0.0]),
+        np.array([1.0, 1.0, 0.0]),
+    )
+    for reduction in ("mean", "mean_with_sample_weight", "sum_over_batch_size"):
+        loss = RankingLoss(reduction=reduction)  # of one pair, not of two
+        close(float(loss(y, z, w)), np.log(2))
 
 
 def test_combined():
