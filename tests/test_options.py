@@ -111,7 +111,7 @@ def _gradients(entry, model):
 
 
 def _watched(monkeypatch):
-    """Lists that get the ids of layers of dropout that are made, and that are called."""
+    """Lists that get the ids of layers of dropout that are made, and called."""
     made, used = [], []
     init, call = keras.layers.Dropout.__init__, keras.layers.Dropout.__call__
 

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from recsys.feature import Field
 from recsys.layers.elementary import UnitLength
 from recsys.layers.losses import Derived
 from recsys.layers.table import gather_rows
@@ -202,27 +201,3 @@ class InteractionGraph(Derived):
             high = ops.where(passed, high, middle)
         there = (r >= 0) & (r < left)
         return ops.where(there, reserved + r + low, reserved), there
-
-
-def _distinct(
-    interactions: tuple[Any, Any] | None, user: Field, item: Field
-) -> tuple[np.ndarray, np.ndarray]:
-    if interactions is None:
-        raise ValueError(
-            "lightgcn needs interactions=(user ids, item ids), the pairs of the "
-            "training data. Received: interactions=None"
-        )
-    users, items = (np.asarray(ids).astype("int64") for ids in interactions)
-    if users.ndim != 1 or users.shape != items.shape or not len(users):
-        raise ValueError(
-            "lightgcn: interactions must be user ids and item ids, as many, (pairs,). "
-            f"Received: shapes {users.shape} and {items.shape}"
-        )
-    for field, ids, first in ((user, users, 0), (item, items, item.reserved)):
-        if ids.min() < first or ids.max() >= field.vocabulary_size:
-            raise ValueError(
-                f"Field {field.name!r}: ids of interactions must be in [{first}, "
-                f"{field.vocabulary_size}). Received: {ids.min()} to {ids.max()}"
-            )
-    pairs = np.unique(users * item.vocabulary_size + items)
-    return pairs // item.vocabulary_size, pairs % item.vocabulary_size

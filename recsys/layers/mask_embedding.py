@@ -7,8 +7,7 @@ from keras import ops
 
 from recsys.layers.base import Layer
 from recsys.layers.elementary import split
-from recsys.layers.normalization import shapes_may_vary
-from recsys.types import Tensor, Tensors
+from recsys.types import Tensors
 
 
 class MaskEmbedding(Layer):
@@ -98,16 +97,3 @@ class MaskEmbedding(Layer):
         if several:
             return split(x, self.widths)
         return ops.reshape(x, (-1, n, self.widths[0]))
-
-
-def _repeats(ids: Tensor) -> Tensor:
-    """Returns how often the id at each place occurs among all, `(n,)`."""
-    if keras.backend.backend() == "tensorflow" and shapes_may_vary():
-        import tensorflow as tf
-
-        _, position, counts = tf.unique_with_counts(ids)
-        repeats: Tensor = tf.gather(counts, position)
-        return repeats
-    ordered = ops.sort(ids)
-    after = ops.searchsorted(ordered, ids, side="right")
-    return after - ops.searchsorted(ordered, ids, side="left")

@@ -11,7 +11,7 @@ from recsys.feature.field import BINS, are_bins
 from recsys.layers.base import Layer
 from recsys.layers.initial import in_place
 from recsys.layers.kept import Kept
-from recsys.layers.mask_embedding import _repeats
+from recsys.layers.normalization import shapes_may_vary
 from recsys.types import Shape, Tensor
 
 
@@ -295,3 +295,16 @@ class PiecewiseLinear(Layer):
         least = np.array([-most] + [0.0] * last, "float32")
         encoded = ops.clip(share, least, np.array([1.0] * last + [most], "float32"))
         return ops.matmul(ops.cast(encoded, self.compute_dtype), self.embeddings)
+
+
+def _repeats(ids: Tensor) -> Tensor:
+    """Returns how often the id at each place occurs among all, `(n,)`."""
+    if keras.backend.backend() == "tensorflow" and shapes_may_vary():
+        import tensorflow as tf
+
+        _, position, counts = tf.unique_with_counts(ids)
+        repeats: Tensor = tf.gather(counts, position)
+        return repeats
+    ordered = ops.sort(ids)
+    after = ops.searchsorted(ordered, ids, side="right")
+    return after - ops.searchsorted(ordered, ids, side="left")

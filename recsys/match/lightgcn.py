@@ -15,10 +15,11 @@ https://arxiv.org/abs/2201.02327 (eq. 4, section 5).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from recsys.feature import Field
-from recsys.layers.graph import GRAPH, InteractionGraph, _distinct
+from recsys.layers.graph import GRAPH, InteractionGraph
 from recsys.layers.matching.match_loss import MatchLoss
 from recsys.layers.matching.sampled import SampledBPR
 from recsys.layers.matching.sampled_softmax import SampledSoftmax
@@ -228,3 +229,32 @@ def lightgcn(
         name="score",
     )
     return towers.model("lightgcn", user_vector, item_vector, of_pairs)
+
+
+def _distinct(
+    interactions: tuple[Any, Any] | None, user: Field, item: Field
+) -> tuple[np.ndarray, np.ndarray]:
+    if interactions is None:
+        raise ValueError(
+            "lightgcn needs interactions=(user ids, item ids), the pairs of the "
+            "training data. Received: interactions=None"
+        )
+    users, items = map(np.asarray, interactions)
+    if users.ndim != 1 or users.shape != items.shape or not len(users):
+        raise ValueError(
+            "lightgcn: interactions must be user ids and item ids, as many, (pairs,). "
+            f"Received: shapes {users.shape} and {items.shape}"
+        )
+    for ids in (users, items):
+        if ids.dtype.kind not in "iu":
+            raise ValueError(
+                f"lightgcn: interactions must be integers. Received: {ids.dtype}"
+            )
+    for field, ids, first in ((user, users, 0), (item, items, item.reserved)):
+        if ids.min() < first or ids.max() >= field.vocabulary_size:
+            raise ValueError(
+                f"Field {field.name!r}: ids of interactions must be in [{first}, "
+                f"{field.vocabulary_size}). Received: {ids.min()} to {ids.max()}"
+            )
+    pairs = np.unique(users.astype("int64") * item.vocabulary_size + items)
+    return pairs // item.vocabulary_size, pairs % item.vocabulary_size

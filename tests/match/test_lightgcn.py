@@ -242,6 +242,8 @@ def test_errors():
         lightgcn(fields, interactions=([1, 2], [3]))
     with pytest.raises(ValueError, match=r"'item_id': ids .* \[1, 30\).* 0 to 3"):
         lightgcn(fields, interactions=([1, 2], [3, 0]))
+    with pytest.raises(ValueError, match="must be integers. Received: float64"):
+        lightgcn(fields, interactions=([1, 2.5], [3, 1]))
     with pytest.raises(ValueError, match=r"'user_id': ids .* \[0, 40\)"):
         lightgcn(fields, interactions=([1, 40], [3, 1]))
     with pytest.raises(ValueError, match="'user_id' must hold ids from 0 to 39"):
