@@ -19,6 +19,7 @@ from recsys.train.feeding import Reads
 from recsys.train.files import Stored
 from recsys.train.names import check_names
 from recsys.train.order import Epochs, ModelOrder
+from recsys.train.step import one_order_of_sums
 
 
 @saved
@@ -69,6 +70,7 @@ class Model(Stored):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         check_names(**dict(zip(("inputs", "outputs"), args, strict=False), **kwargs))
+        one_order_of_sums()
         super().__init__(*args, **kwargs)
         self._plan = Plan()
         made_by = [maker(tensor) for tensor in self.outputs]

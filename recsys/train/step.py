@@ -234,6 +234,20 @@ class Stepping(Compiled):
                 self.jax_state_sync()
 
 
+def one_order_of_sums() -> None:
+    """Has TensorFlow add numbers in the same order in each run.
+
+    It would make one operation of `a + b + c`, and that adds into whichever of the
+    three nobody else reads at the moment, so that a training has other last digits
+    each time.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        plain = {"arithmetic_optimization": False}
+        tf.config.optimizer.set_experimental_options(plain)
+
+
 def _add(mean: SumMetric, value: Tensor | float, rows: Tensor, counted: Tensor) -> None:
     """Adds a batch's value to the mean over all rows and that over what counts."""
     parts = (value * rows, rows, value * counted, counted)

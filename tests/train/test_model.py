@@ -70,6 +70,20 @@ def test_a_model_without_a_loss_is_not_trained(x, y):
         model.fit(x, y["b_task"], verbose=0)
 
 
+@pytest.mark.parametrize("name", ["dcnv3", "deepfm"])
+def test_trainings_of_one_seed_have_the_same_digits(name):
+    """They had not where three numbers are added, and one is read elsewhere too."""
+    (entry,) = (each for each in zoo.ENTRIES if each.name == name)
+    rows, labels, found = zoo.rows(64), entry.labels(64), []
+    for _ in range(5):
+        model = entry.subject().compiled()
+        fit = {"batch_size": 32, "epochs": 3, "shuffle": False, "verbose": 0}
+        model.fit(rows, labels, **fit)
+        found.append(model.get_weights())
+        for one, other in zip(found[0], found[-1], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
     model = _model(A)
     model.compile("sgd", "binary_crossentropy")
