@@ -12,13 +12,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
-import numpy as np
-
 from recsys.feature import Field, Task
 from recsys.feature._constraints import Constraint, Integer, Number
 from recsys.feature._names import new_names
 from recsys.feature.needs import NEEDS, NeedName
 from recsys.layers.activation import KnownActivation
+from recsys.layers.base import plain_numbers
 from recsys.layers.catalogue import Catalogue
 from recsys.train.model import Model
 
@@ -60,8 +59,9 @@ def factory(
             for name in named:
                 if name not in signature.parameters:
                     near = difflib.get_close_matches(name, signature.parameters)
+                    known = "the nearest names" if near else "its arguments"
                     raise TypeError(
-                        f"{model_name} has no argument {name!r}; the nearest names are "
+                        f"{model_name} has no argument {name!r}; {known} are "
                         f"{', '.join(near or signature.parameters)}."
                     )
             try:
@@ -140,22 +140,16 @@ def check_arguments(
     return made
 
 
-def _plain(value: Any, kind: Any = None) -> Any:
+def _plain(value: Any, kind: Any) -> Any:
     """Python's numbers and lists in place of others, which Keras cannot save."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if type(value) is dict:
-        return {key: _plain(each) for key, each in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(_plain, value))
     no_list = (Sequence, Mapping, set, frozenset)  # a set has no order
     if (
         Sequence in {get_origin(kind), *map(get_origin, get_args(kind))}
         and isinstance(value, Collection)
         and not isinstance(value, no_list)
     ):
-        return [*map(_plain, value)]
-    return value
+        return [*map(plain_numbers, value)]
+    return plain_numbers(value)
 
 
 def _check(model: str, name: str, value: Any, kind: Any) -> None:

@@ -73,7 +73,7 @@ def test_hiden_units_are_hidden_units():
         TypeError, match="deepfm has no argument 'hiden_units'; the .* hidden_units"
     ):
         create_model("deepfm", IDS, hiden_units=(3,))
-    with pytest.raises(TypeError, match="'zzz'; the nearest names are fields, task"):
+    with pytest.raises(TypeError, match="'zzz'; its arguments are fields, task"):
         fm(IDS, zzz=1)
 
 
