@@ -13,10 +13,11 @@ from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from recsys.feature import Field, Task
-from recsys.feature._constraints import Constraint, Integer, Number
+from recsys.feature._constraints import Constraint, Integer, Number, OneOf
 from recsys.feature._names import new_names
 from recsys.feature.needs import NEEDS, NeedName
 from recsys.layers.activation import KnownActivation
+from recsys.layers.aggregation import AGGREGATIONS
 from recsys.layers.base import plain_numbers
 from recsys.layers.catalogue import Catalogue
 from recsys.train.model import Model
@@ -185,6 +186,8 @@ def _meant(name: str, kind: Any, least: int) -> Constraint | None:
     """What may be in an argument: its word means the same in every model."""
     if re.fullmatch("(.*_)?activation", name):
         return KnownActivation()
+    if name == "history_agg":
+        return OneOf(tuple(AGGREGATIONS))
     kinds = {kind, *get_args(kind), *(k for a in get_args(kind) for k in get_args(a))}
     if int in kinds:
         return None if name == "seed" else Integer(least)
@@ -207,7 +210,10 @@ def _fits(value: Any, kind: Any) -> bool:
         return several and all(_fits(each, arguments[0]) for each in value)
     if origin is Callable:
         return callable(value)
-    if origin is tuple and arguments[1:] == (...,):
+    if origin is tuple and arguments[1:] != (...,):
+        several = isinstance(value, (list, tuple)) and len(value) == len(arguments)
+        return several and all(map(_fits, value, arguments))
+    if origin is tuple:
         return type(value) is tuple and all(_fits(each, arguments[0]) for each in value)
     if origin is Mapping:
         return isinstance(value, Mapping) and all(
