@@ -11,7 +11,7 @@ import numpy as np
 from recsys.feature._names import new_names
 from recsys.saving import saved
 
-_OF_KERAS = ("self", "name", "dtype", "trainable")
+_OF_KERAS = ("name", "dtype", "trainable")
 
 
 class Layer(keras.layers.Layer):
@@ -97,7 +97,8 @@ def _arguments(cls: type) -> Iterator[inspect.Parameter]:
             return
         if "__init__" not in vars(base):
             continue
-        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        signature = inspect.signature(vars(base)["__init__"])
+        _, *parameters = signature.parameters.values()  # without `self`
         for each in parameters:
             several = each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
             if not several and each.name not in settled:
