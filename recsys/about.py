@@ -51,6 +51,12 @@ class About:
     factory: Callable[..., Any]
     needs: tuple[NeedName, ...]
 
+    @property
+    def tasks(self) -> str:
+        """How many tasks it answers, `""` for a match model, which has none."""
+        takes = inspect.signature(self.factory).parameters
+        return "several" if "task_list" in takes else "one" if "task" in takes else ""
+
     def text(self) -> str:
         """Returns paper, figure, signature with arguments, and needs."""
         module = inspect.getmodule(self.factory)

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,8 @@ def list_models(pattern: str | None = None) -> list[str]:
 
     Args:
         pattern: A family, `"rank"`, `"multitask"`, `"multidomain"` or `"match"`; or a
-            name, in which `*` stands for any letters and `?` for one.
+            name, of small letters or capitals, in which `*` stands for any letters and
+            `?` for one.
 
     Raises:
         ValueError: If there is no such family or name.
@@ -51,26 +52,31 @@ def list_models(pattern: str | None = None) -> list[str]:
     owners = _owners()
     if pattern in (None, *FAMILIES):
         return sorted(name for name, of in owners.items() if pattern in (None, of))
-    names = fnmatch.filter(owners, pattern) if isinstance(pattern, str) else []
+    names = fnmatch.filter(owners, str(pattern).lower())
     if not names:
         raise ValueError(
-            f"list_models: pattern must be one of {FAMILIES}, or match names of models "
-            f"as '*fm*' does. Received: pattern={pattern!r}"
+            f"There is no model {pattern!r}, and {_near(str(pattern), owners)}; the "
+            f"families are {', '.join(FAMILIES)}. Received: pattern={pattern!r}"
         )
     return sorted(names)
+
+
+def _near(name: str, names: Collection[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), names)
+    known = f"the nearest names are {', '.join(near)}"
+    return known if near else "`recsys models` lists all"
 
 
 def family_of(name: str) -> str:
     """Returns the family of a model.
 
     Raises:
-        ValueError: If no model has that name; the error lists the nearest.
+        ValueError: If no model has that name; the error has the nearest.
     """
     owners = _owners()
     if name not in owners:
-        near = difflib.get_close_matches(name.lower(), owners) or sorted(owners)
         raise ValueError(
-            f"There is no model {name!r}; the nearest names are {', '.join(near)}. "
+            f"There is no model {name!r}; {_near(name, owners)}. "
             f"Received: name={name!r}"
         )
     return owners[name]
@@ -85,7 +91,7 @@ def create_model(name: str, fields: Sequence[Field], **kwargs: Any) -> "keras.Mo
         **kwargs: Further arguments of the factory, e.g. `task` or `task_list`.
 
     Raises:
-        ValueError: If no model has that name; the error lists the nearest.
+        ValueError: If no model has that name; the error has the nearest.
     """
     if not isinstance(name, str):
         raise ValueError(

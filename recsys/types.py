@@ -6,6 +6,20 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys._face import public_face
+
+__all__ = [
+    "Activation",
+    "Gradient",
+    "Loss",
+    "Operand",
+    "Shape",
+    "Tensor",
+    "TensorLike",
+    "Tensors",
+    "Weights",
+]
+
 Shape: TypeAlias = tuple[int, ...]
 """Size of each axis. Where it is not known it is `None`, which the type leaves out."""
 
@@ -69,3 +83,5 @@ Gradient: TypeAlias = Any
 
 Activation: TypeAlias = str | Callable[..., Any]
 """An activation by name, or the function itself."""
+
+public_face(__name__)

@@ -208,8 +208,13 @@ def test_the_registry():
     assert "youtube_dnn" in recsys.list_models()
     with pytest.raises(ValueError, match="nearest names are deepfm"):
         recsys.create_model("deepfn", [])
-    with pytest.raises(ValueError, match="pattern must be one of"):
-        recsys.list_models("ranking")
+    assert recsys.list_models("DeepFM") == recsys.list_models("deepfm") == ["deepfm"]
+    with pytest.raises(ValueError, match="no model 'Deepfn', .*names are deepfm"):
+        recsys.list_models("Deepfn")
+    with pytest.raises(ValueError, match="all; the families are rank, multitask, "):
+        recsys.list_models("zzz*")
+    with pytest.raises(ValueError, match="no model 'zzz'; `recsys models` lists all"):
+        recsys.create_model("zzz", [])
 
 
 def test_a_process_that_imported_nothing_else_can_load(tmp_path):

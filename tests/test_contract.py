@@ -23,6 +23,13 @@ def test_a_model_keeps_the_contract(subject, check):
     check(subject)
 
 
+def test_layers_are_named_for_the_optimizer_dict(subject):
+    """Of version 1: it routes by `embedding` and `dnn`, the starts of paths."""
+    by_key = subject.model.special_layer_variables
+    assert not [variable.path for variable in by_key["default"]]
+    assert all(v.path.startswith("embedding") for v in by_key["embedding"])
+
+
 def test_there_is_what_the_contract_looks_at():
     """Rows with padding at the right, and a history that is empty."""
     rows = zoo.rows(24, seed=3)

@@ -22,7 +22,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 def test_the_programs_of_the_readme_run(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     program = tmp_path / "program.py"
     program.write_text("\n".join(blocks))
     run = subprocess.run(

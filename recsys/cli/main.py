@@ -47,7 +47,8 @@ def models(
     from recsys.about import about
     from recsys.cli.models import table
 
-    typer.echo(about(names[0]).text() if names == [pattern] else table(names))
+    one = pattern is not None and names == [pattern.lower()]
+    typer.echo(about(names[0]).text() if one else table(names))
 
 
 class Scale(enum.StrEnum):

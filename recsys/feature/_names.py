@@ -6,15 +6,11 @@ dot. All else is written as in a URL, byte by byte, with '>' in the place of '%'
 """
 
 import difflib
-import functools
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from keyword import iskeyword
-from typing import Any, TypeVar, cast
+from typing import Any
 from urllib.parse import quote, unquote
-
-Called = TypeVar("Called", bound=Callable[..., Any])
 
 OLD_NAMES = {
     "dropout_rate": "dropout",
@@ -74,20 +70,6 @@ def new_names(
         taken = name in parameters or new not in parameters or new in arguments
         found[name if taken else new] = value
     return found
-
-
-def with_old_names(call: Called) -> Called:
-    """Has a function take arguments by their old names, too, if it has any."""
-    signature = inspect.signature(call)
-    if not {*OLD_NAMES.values()} & signature.parameters.keys():
-        return call
-
-    @functools.wraps(call)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        return call(*args, **new_names(kwargs, signature.parameters))
-
-    vars(called)["__signature__"] = signature  # Keras does not look behind wrappers
-    return cast(Called, called)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -115,7 +115,7 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Tensor | dict[str, Tens
         the order of the tasks.
 
     Raises:
-        ValueError: See `check_tasks`.
+        ValueError: If several tasks do not have a logit each; see `check_tasks`.
     """
     if isinstance(task, Task):
         head = _head(task)
@@ -124,6 +124,11 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Tensor | dict[str, Tens
         logit = PredictLayer(task.belong, as_logit=True, name="logit")(logits)
         return {task.name: head(logit), "logit": logit}
     check_tasks(task)
+    if not isinstance(logits, Sequence) or len(logits) != len(task):
+        raise ValueError(
+            "predict: logits must be a list, one for each task. "
+            f"Received: tasks {[t.name for t in task]}, logits={logits!r}"
+        )
     return {t.name: _head(t)(logit) for t, logit in zip(task, logits, strict=True)}
 
 

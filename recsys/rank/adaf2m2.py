@@ -110,11 +110,7 @@ class MultiForward(LossLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.task = task
-        deserialize = keras.saving.deserialize_keras_object
-        given = [interaction, tower, mask]
-        self.interaction, self.tower, self.mask = (
-            deserialize(layer) if isinstance(layer, dict) else layer for layer in given
-        )
+        self.interaction, self.tower, self.mask = interaction, tower, mask
         self.maskable = tuple(maskable)
 
     def build(self, input_shape: Sequence[Sequence[Shape]]) -> None:

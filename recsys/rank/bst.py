@@ -61,7 +61,7 @@ class BehaviourTransformer(Layer):
         ValueError: If the output is unknown.
     """
 
-    settled = ("output",)  # what Keras calls otherwise
+    held = {"output": "output_kind"}  # Keras has an attribute `output`
 
     def __init__(
         self,
@@ -143,9 +143,6 @@ class BehaviourTransformer(Layer):
     def compute_output_shape(self, input_shape: Sequence[Shape], *_: Any) -> Shape:
         batch, length, width = input_shape[1]
         return (batch, width * (length + 1 if self.output_kind == "concat" else 1))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "output": self.output_kind}
 
 
 @factory("history", may_be_zero=("num_blocks",))

@@ -19,7 +19,7 @@ from typing import Any
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.heads import predict
-from recsys.layers.interaction.cross import CrossNet, cross_and_deep
+from recsys.layers.interaction.cross import CrossNet, Structure, cross_and_deep
 from recsys.train.factory import factory
 from recsys.train.model import Model
 from recsys.types import Activation
@@ -42,7 +42,7 @@ def dcn(
     history_agg: str = "attention",
     agg_kwargs: Mapping[str, Any] | None = None,
     *,
-    structure: str = "parallel",
+    structure: Structure = "parallel",
 ) -> Model:
     """Builds DCN: products of bounded degree by a cross network, beside an MLP.
 

@@ -18,7 +18,7 @@ from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.activation import get_activation
 from recsys.layers.heads import predict
-from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
+from recsys.layers.interaction.cross import Cross, CrossStack, Structure, cross_and_deep
 from recsys.layers.mlp import as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -163,7 +163,7 @@ def dcn_mix(
     low_rank_dim: int | None = None,
     gate: str = "softmax",
     cross_activation: Activation | None = "tanh",
-    structure: str = "parallel",
+    structure: Structure = "parallel",
     hidden_units: Sequence[int] = (100, 64),
     activation: Activation = "relu",
     dropout: float = 0.0,

@@ -16,7 +16,7 @@ from keras import ops
 from recsys.feature import Field, Task
 from recsys.inputs import FieldEmbedder
 from recsys.layers.heads import predict
-from recsys.layers.interaction.cross import Cross, CrossStack, cross_and_deep
+from recsys.layers.interaction.cross import Cross, CrossStack, Structure, cross_and_deep
 from recsys.layers.mlp import as_shapes
 from recsys.train.factory import factory
 from recsys.train.model import Model
@@ -65,7 +65,7 @@ def gdcn(
     task: Task = Task("ctr"),
     *,
     num_layers: int = 3,
-    structure: str = "parallel",
+    structure: Structure = "parallel",
     hidden_units: Sequence[int] = (100, 64),
     activation: Activation = "relu",
     dropout: float = 0.0,

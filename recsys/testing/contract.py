@@ -31,7 +31,8 @@ def check_model(
     backend.
 
     Args:
-        factory: What takes fields, and returns a model that is not compiled.
+        factory: What takes fields, and returns a `recsys.train.Model` that is not
+            compiled. Files must know its layers (`recsys.layers.Layer`).
         fields: Fields of a model; those of the histories in a group are padded alike.
             Default: fields of all kinds, with what the factory declares to need.
         rows: From a number of rows and a seed to the columns of `fields`, their ids
@@ -39,7 +40,8 @@ def check_model(
         **kwargs: Further arguments of the factory.
 
     Raises:
-        AssertionError: If a model does not do one of these; the error says which.
+        AssertionError: If a model does not do one of these, or what the factory does
+            is an error; it says which.
 
     Example:
     >>> from recsys import rank
@@ -47,7 +49,16 @@ def check_model(
     """
     subject = Subject(factory, fields, rows, **kwargs)
     for check in CHECKS:
-        check(subject)
+        try:
+            check(subject)
+        except AssertionError:
+            raise
+        except Exception as error:  # of the factory, or of Keras
+            what = check.__name__.replace("_", " ")
+            raise AssertionError(
+                f"{subject.name}: the check that {what} ends in "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def rows_are_independent(subject: Subject) -> None:
@@ -109,7 +120,7 @@ def an_empty_history_is_finite(subject: Subject) -> None:
     )
     for name, gradient in subject.gradients(empty).items():
         subject.demand(
-            np.isfinite(tf.convert_to_tensor(gradient)).all(),
+            gradient is None or np.isfinite(tf.convert_to_tensor(gradient)).all(),
             f"gradients of an empty history must be finite, and {name} has others",
         )
 
@@ -117,12 +128,7 @@ def an_empty_history_is_finite(subject: Subject) -> None:
 def every_weight_gets_a_gradient(subject: Subject) -> None:
     """All that is trained is trained, tables at the rows of the batch alone."""
     gradients = subject.of_rows
-    for weight in subject.model.trainable_variables:
-        gradient = gradients[weight.path]
-        subject.demand(
-            gradient is not None and np.any(tf.convert_to_tensor(gradient)),
-            f"every weight must get a gradient, and {weight.path} gets none",
-        )
+    subject.demand_gradients(gradients)
     for layer in all_layers(subject.model):
         if isinstance(layer, Embedding):
             gradient = gradients[layer.embeddings.path]
@@ -135,11 +141,7 @@ def every_weight_gets_a_gradient(subject: Subject) -> None:
 
 def the_callers_objects_stay_as_they_were(subject: Subject) -> None:
     """Fields and lists that a factory is given are not written to."""
-    one, other = subject.twins
-    for name, changed in subject.changed.items():
-        what = f"{name} must stay as the caller gave it, and {changed} changed"
-        subject.demand(not changed, what)
-    counts = [one.count_params(), other.count_params()]
+    counts = [model.count_params() for model in subject.twins]
     what = f"a second model of the same fields must be as large, not {counts}"
     subject.demand(counts[0] == counts[1], what)
 
@@ -197,13 +199,8 @@ def _demand_same_state(subject: Subject, loaded: Any, when: str) -> None:
 
 
 def the_optimizer_dict_reaches_every_weight(subject: Subject) -> None:
-    """Layers are named `embedding_*` or `dnn_*`."""
-    by_key = subject.model.special_layer_variables
-    strays = [v.path for v in by_key["default"]]
-    strays += [v.path for v in by_key["embedding"] if v.path[:9] != "embedding"]
-    subject.demand(
-        not strays, f"paths of weights must start with embedding or dnn, not {strays}"
-    )
+    """Two steps with an optimizer for each prefix train nearly all."""
+    _ = subject.model
     subject.demand(
         np.mean(subject.moved) > 0.9, "two steps must move nine weights of ten"
     )
@@ -219,12 +216,12 @@ def evaluate_gives_a_finite_loss(subject: Subject) -> None:
 
 
 CHECKS = (
+    the_callers_objects_stay_as_they_were,
     rows_are_independent,
     padding_does_not_matter,
     padding_gets_no_gradient,
     an_empty_history_is_finite,
     every_weight_gets_a_gradient,
-    the_callers_objects_stay_as_they_were,
     the_same_seed_gives_the_same_weights,
     no_two_weights_start_equal,
     a_file_restores_everything,

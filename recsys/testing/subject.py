@@ -3,7 +3,7 @@
 import copy
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from recsys.testing import columns
 from recsys.testing.close import close
 from recsys.train.factory import needs_of
 from recsys.train.match_model import MatchModel
+from recsys.train.model import Model
 
 OPTIMIZER = {"embedding": "adagrad", "dnn": "adam", "default": "sgd"}
 """The optimizer dict of version 1."""
@@ -41,22 +42,35 @@ class Subject:
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        self.name = getattr(factory, "__name__", repr(factory))
+        self.demand(callable(factory), "a factory must be a function of fields")
         needs = needs_of(factory)
         domain = bool({"domain", "domain_id"} & {*needs})
         dim = 4 if "one_dim" in needs else None
         self.factory = factory
-        self.name = factory.__name__
         self.takes = [*inspect.signature(factory).parameters]
-        self.fields = columns.fields(dim, domain) if fields is None else fields
+        given = columns.fields(dim, domain) if fields is None else fields
+        self.fields = copy.deepcopy(given)
+        self._named = [(field.name, field) for field in self.fields]
         self.draw = rows or columns.rows
         self.seed = seed
+        units = [8, 4]  # a list can be written to
+        sizes = {key: units for key in self.takes if key.endswith("hidden_units")}
         self.kwargs = {**columns.given(factory), **kwargs}
+        self.given = {**sizes, **self.kwargs}
+        self._before = self._what_the_caller_gave()
 
     def build(self, **kwargs: Any) -> Any:
         """Returns a new model."""
         with warnings.catch_warnings():  # a model of few fields gets all
             warnings.filterwarnings("ignore", ".* does not read the columns")
-            return self.factory(self.fields, **{**self.kwargs, **kwargs})
+            model = self.factory(self.fields, **{**self.kwargs, **kwargs})
+        came = "one that is" if isinstance(model, Model) else repr(model)
+        self.demand(
+            isinstance(model, Model) and not model.compiled,
+            f"a factory must return a recsys.train.Model, not compiled; not {came}",
+        )
+        return model
 
     def compiled(self) -> Any:
         """Returns a new model, with an optimizer for each prefix that it has."""
@@ -68,10 +82,18 @@ class Subject:
         model.compile(optimizer, loss=None if is_match else "binary_crossentropy")
         return model
 
+    def drawn(self, n: int, seed: int) -> dict[str, Any]:
+        """Returns columns of some rows."""
+        rows = self.draw(n, seed)
+        lacking = sorted({field.name for field in self.fields} - rows.keys())
+        what = "`rows` must give a column for each of `fields`, and lacks"
+        self.demand(not lacking, f"{what} {lacking}")
+        return rows
+
     @cached_property
     def rows(self) -> dict[str, Any]:
         """Some rows."""
-        return self.draw(24, 3)
+        return self.drawn(24, 3)
 
     @cached_property
     def model(self) -> Any:
@@ -80,34 +102,37 @@ class Subject:
         model = self.compiled()
         jitter(model, seed=self.seed)
         before = [weight.numpy() for weight in model.trainable_weights]
-        self.fit(model, 64)
+        try:
+            self.fit(model, 64)
+        except ValueError:  # an optimizer that has no gradients at all
+            self.demand_gradients(self.gradients(self.rows, model))
+            raise
         pairs = zip(before, model.trainable_weights, strict=True)
         self.moved = [bool(np.any(a != b.numpy())) for a, b in pairs]
         return model
 
     @cached_property
     def twins(self) -> tuple[Any, Any]:
-        """Two models of one seed; `changed` has what their making wrote to."""
-        units = [8, 4]
-        kwargs = {key: units for key in self.takes if key.endswith("hidden_units")}
-        given = [dict(vars(field)) for field in self.fields]
-        copies = copy.deepcopy(given)
-        twins: list[Any] = []
-        self.changed: dict[str, list[str]] = {}
-        while len(twins) < 2:
+        """Two models of one seed, of fields and arguments that stay as they were."""
+        twins = []
+        for _ in range(2):
             keras.utils.set_random_seed(5)
-            twins.append(self.build(**kwargs))
-            for field, before, was in zip(self.fields, given, copies, strict=True):
-                self.changed[f"field {before['name']!r}"] = [
-                    key
-                    for key, now in vars(field).items()
-                    if not np.array_equal(now, was[key])
-                    and not (now is before[key] and hasattr(now, "get_config"))
-                ]
-            self.changed[str([*kwargs])] = [] if units == [8, 4] else [str(units)]
-            if any(self.changed.values()):  # which may stop the second
-                twins *= 2
+            twins.append(self.build(**self.given))
+            for name, now in self._what_the_caller_gave().items():
+                stays = name in self._before and now == self._before[name]
+                self.demand(stays, f"{name} must stay as the caller gave it")
         return twins[0], twins[1]
+
+    def _what_the_caller_gave(self) -> dict[str, Any]:
+        """By name, what a factory could have written to."""
+        attributes = {
+            f"{key!r} of field {name!r}": _contents(value)
+            for name, field in self._named
+            for key, value in vars(field).items()
+        }
+        arguments = {f"argument {k!r}": _contents(v) for k, v in self.given.items()}
+        listed = {"the list of fields": [*map(id, self.fields)]}
+        return {**listed, **attributes, **arguments}
 
     @cached_property
     def of_rows(self) -> dict[str, Any]:
@@ -124,14 +149,14 @@ class Subject:
     def fit(self, model: Any, n: int) -> dict[str, list[float]]:
         """Trains on some rows, for a step of 32 each, and returns the logs."""
         with without_graphs(model):
-            x, y = self.draw(n, 0), self.labels(model, n)
+            x, y = self.drawn(n, 0), self.labels(model, n)
             fit = model.fit(x, y, batch_size=32, verbose=0, shuffle=False)
         logs: dict[str, list[float]] = fit.history
         return logs
 
-    def gradients(self, rows: dict[str, Any]) -> dict[str, Any]:
+    def gradients(self, rows: dict[str, Any], model: Any = None) -> dict[str, Any]:
         """Returns the gradient of the loss of some rows, by the path of a weight."""
-        model = self.model
+        model = model or self.model
         x = {name: tf.convert_to_tensor(rows[name]) for name in model.input}
         y = self.labels(model, len(next(iter(rows.values()))))
         with tf.GradientTape() as tape:
@@ -155,12 +180,34 @@ class Subject:
         if not holds:
             raise AssertionError(f"{self.name}: {what}.")
 
+    def demand_gradients(self, gradients: Mapping[str, Any]) -> None:
+        """Raises `AssertionError` if a weight has no gradient, or one of zeros."""
+        for path, gradient in gradients.items():
+            self.demand(
+                gradient is not None and np.any(tf.convert_to_tensor(gradient)),
+                f"every weight must get a gradient, and {path} gets none: the output "
+                "must depend on it, or it must be made with `trainable=False`",
+            )
+
     def demand_close(self, actual: Any, expected: Any, what: str) -> None:
         """Raises `AssertionError` if results differ by more than rounding."""
         try:
             close(actual, expected, terms=100)
         except AssertionError as error:
             raise AssertionError(f"{self.name}: {what}. {error}") from error
+
+
+def _contents(value: Any) -> Any:
+    """Returns what is in lists, mappings, arrays and fields, to compare it later."""
+    if isinstance(value, Field):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return [(key, _contents(each)) for key, each in value.items()]
+    if isinstance(value, (list, tuple, set)):
+        return [*map(_contents, value)]
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    return value if isinstance(value, (int, float, str)) else id(value)
 
 
 @contextmanager

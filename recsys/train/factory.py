@@ -12,13 +12,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
-import numpy as np
-
 from recsys.feature import Field, Task
-from recsys.feature._constraints import Constraint, Integer, Number
+from recsys.feature._constraints import Constraint, Integer, Number, OneOf
 from recsys.feature._names import new_names
 from recsys.feature.needs import NEEDS, NeedName
 from recsys.layers.activation import KnownActivation
+from recsys.layers.aggregation import AGGREGATIONS
+from recsys.layers.base import plain_numbers
 from recsys.layers.catalogue import Catalogue
 from recsys.train.model import Model
 
@@ -60,8 +60,9 @@ def factory(
             for name in named:
                 if name not in signature.parameters:
                     near = difflib.get_close_matches(name, signature.parameters)
+                    known = "the nearest names" if near else "its arguments"
                     raise TypeError(
-                        f"{model_name} has no argument {name!r}; the nearest names are "
+                        f"{model_name} has no argument {name!r}; {known} are "
                         f"{', '.join(near or signature.parameters)}."
                     )
             try:
@@ -140,22 +141,16 @@ def check_arguments(
     return made
 
 
-def _plain(value: Any, kind: Any = None) -> Any:
+def _plain(value: Any, kind: Any) -> Any:
     """Python's numbers and lists in place of others, which Keras cannot save."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if type(value) is dict:
-        return {key: _plain(each) for key, each in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(_plain, value))
     no_list = (Sequence, Mapping, set, frozenset)  # a set has no order
     if (
         Sequence in {get_origin(kind), *map(get_origin, get_args(kind))}
         and isinstance(value, Collection)
         and not isinstance(value, no_list)
     ):
-        return [*map(_plain, value)]
-    return value
+        return [*map(plain_numbers, value)]
+    return plain_numbers(value)
 
 
 def _check(model: str, name: str, value: Any, kind: Any) -> None:
@@ -191,6 +186,8 @@ def _meant(name: str, kind: Any, least: int) -> Constraint | None:
     """What may be in an argument: its word means the same in every model."""
     if re.fullmatch("(.*_)?activation", name):
         return KnownActivation()
+    if name == "history_agg":
+        return OneOf(tuple(AGGREGATIONS))
     kinds = {kind, *get_args(kind), *(k for a in get_args(kind) for k in get_args(a))}
     if int in kinds:
         return None if name == "seed" else Integer(least)
@@ -213,7 +210,10 @@ def _fits(value: Any, kind: Any) -> bool:
         return several and all(_fits(each, arguments[0]) for each in value)
     if origin is Callable:
         return callable(value)
-    if origin is tuple and arguments[1:] == (...,):
+    if origin is tuple and arguments[1:] != (...,):
+        several = isinstance(value, (list, tuple)) and len(value) == len(arguments)
+        return several and all(map(_fits, value, arguments))
+    if origin is tuple:
         return type(value) is tuple and all(_fits(each, arguments[0]) for each in value)
     if origin is Mapping:
         return isinstance(value, Mapping) and all(

@@ -24,13 +24,16 @@ def test_help_loads_nothing_heavy():
 def test_models_are_a_table_that_is_never_cut():
     run = CliRunner().invoke(app, ["models", "*fm*"])
     head, *rows = run.output.splitlines()
-    assert head.split() == ["name", "family", "year", "title", "needs"]
+    assert head.split() == ["name", "family", "year", "title", "tasks", "needs"]
     assert [row.split()[0] for row in rows] == recsys.list_models("*fm*")
     row = next(row for row in rows if row.startswith("deepfm "))
     wanted = ("rank", "2017", "Factorization-Machine based Neural Network", "one_dim")
     assert all(each in row for each in wanted) and max(map(len, rows)) > 100
     assert {row.split()[1] for row in _rows(["models", "match"])} == {"match"}
-    assert len(_rows(["models"])) == len(recsys.list_models())
+    every = _rows(["models"])
+    assert len(every) == len(recsys.list_models())
+    esmm = next(row for row in every if row.startswith("esmm "))
+    assert esmm.split()[-1] == "several" and " one " in row
 
 
 def _rows(command):
@@ -38,7 +41,7 @@ def _rows(command):
 
 
 def test_a_model_is_told_with_figure_paper_options_and_needs():
-    text = CliRunner().invoke(app, ["models", "deepfm"]).output
+    text = CliRunner().invoke(app, ["models", "DeepFM"]).output
     for each in (
         "https://arxiv.org/abs/1703.04247",
         "fm_fields ──┬─> one weight",
@@ -51,6 +54,9 @@ def test_a_model_is_told_with_figure_paper_options_and_needs():
 
 def test_version():
     assert CliRunner().invoke(app, ["--version"]).output.strip() == recsys.__version__
+    run = [sys.executable, "-m", "recsys", "--version"]
+    found = subprocess.run(run, capture_output=True, text=True)
+    assert found.stdout.strip() == recsys.__version__, found.stderr
 
 
 @pytest.mark.parametrize("arguments", [["models", "ranking"], ["nosuch"]])

@@ -145,6 +145,13 @@ def test_a_head_makes_a_logit_of_a_wider_input_as_in_version_1():
     assert [w.path for w in head.weights] == ["p/logit/kernel", "p/logit/bias"]
 
 
+@pytest.mark.parametrize("logits", [keras.Input((1,)), [keras.Input((1,))], None])
+def test_several_tasks_have_a_logit_each(logits):
+    wanted = r"^predict: logits must be a list, one for .*Received: tasks \['a', 'b'\]"
+    with pytest.raises(ValueError, match=wanted):
+        predict([Task("a"), Task("b")], logits)
+
+
 def test_outputs_of_one_and_of_several_tasks():
     logit = keras.Input((1,))
     assert predict(Task("ctr"), logit).shape == (None, 1)

@@ -102,6 +102,8 @@ def test_one_layer_of_one_order_is_bilinear():
     ("pairs", "words"),
     [
         ([("item_id", "nowhere")], "pairs of fields"),
+        ([None], r"^can: pairs must be .*Received: pairs=\[None\]"),
+        ([("item_id",)], "^can: pairs must be "),
         ([("tags", "seen")], "'tags'.*one id a row"),
         ([("item_id", "tags")], "'tags'.*a history or"),
     ],

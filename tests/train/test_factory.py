@@ -68,12 +68,29 @@ def test_an_unknown_argument_is_told_the_nearest_name(entry):
     assert known in text
 
 
+@pytest.mark.parametrize(
+    ("argument", "of"),
+    [
+        ("history_agg", lambda name: True),
+        ("structure", lambda name: name in ("dcn", "dcn_mix", "gdcn")),
+    ],
+)
+def test_a_word_that_is_none_of_those_known_is_refused_by_the_model(argument, of):
+    entries = [e for e in zoo.ENTRIES if argument in e.arguments() and of(e.name)]
+    for entry in entries:
+        given = {"task_list": TASKS} if entry.several_tasks else {}
+        text = _refusal(entry, IDS, **given, **{argument: "nope"})
+        assert text.startswith(f"{entry.name}: {argument} must be one of (")
+        assert text.endswith(f"Received: {argument}='nope'")
+    assert len(entries) >= 3
+
+
 def test_hiden_units_are_hidden_units():
     with pytest.raises(
         TypeError, match="deepfm has no argument 'hiden_units'; the .* hidden_units"
     ):
         create_model("deepfm", IDS, hiden_units=(3,))
-    with pytest.raises(TypeError, match="'zzz'; the nearest names are fields, task"):
+    with pytest.raises(TypeError, match="'zzz'; its arguments are fields, task"):
         fm(IDS, zzz=1)
 
 

@@ -1,7 +1,7 @@
 """Cross networks: every layer multiplies what it has by the input once more."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -9,6 +9,8 @@ from keras import ops
 from recsys.layers.base import Layer
 from recsys.layers.mlp import FeedForwardLayer, Tower, as_shapes
 from recsys.types import Activation, Shape, Tensor
+
+Structure = Literal["parallel", "stacked"]
 
 
 class Cross(Layer):
@@ -214,7 +216,7 @@ class CrossNet(CrossStack):
 def cross_and_deep(
     x: Tensor,
     cross: keras.layers.Layer,
-    structure: str,
+    structure: Structure,
     num_logits: int,
     hidden_units: Sequence[int],
     activation: Activation,
@@ -232,15 +234,7 @@ def cross_and_deep(
         num_logits: See `Tower`.
         hidden_units: Sizes of the MLP's layers; none leaves it out.
         activation, l2_reg, dropout, use_bn: Of the MLP, see `FeedForwardLayer`.
-
-    Raises:
-        ValueError: If the structure is unknown.
     """
-    if structure not in ("parallel", "stacked"):
-        raise ValueError(
-            "structure must be 'parallel' or 'stacked'. "
-            f"Received: structure={structure!r}"
-        )
     crossed = cross(x)
     if structure == "stacked" or not hidden_units:
         return Tower(
