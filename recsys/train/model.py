@@ -97,7 +97,8 @@ class Model(Stored):
                 sample_weight])`.
             y: Labels; `None` for batches and for match models.
             *args, **kw: Further arguments of `keras.Model.fit`.
-            validate: Check every batch of a dataset, generator or data loader.
+            validate: Look at the values of every batch of a dataset, generator or data
+                loader. Their form is looked at in any case.
 
         Raises:
             ValueError: If a column, label or weight is not what the model takes, or
@@ -228,7 +229,8 @@ class Model(Stored):
             batch_size: Rows at a time. Predictions do not depend on it; by default it
                 is large, and smaller for long histories.
             verbose, steps, callbacks: As in Keras.
-            validate: Check every batch of a dataset, generator or data loader.
+            validate: Look at the values of every batch of a dataset, generator or data
+                loader. Their form is looked at in any case.
 
         Returns:
             `(rows, 1)`, or a dict of them by task.
