@@ -4,9 +4,14 @@ All of it is here, and each name has a test in `tests/train/test_keras.py`: an u
 fails there first, and is mended here.
 """
 
+import json
+import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 
 from recsys.types import Gradient, Shape, Tensor
@@ -58,6 +63,46 @@ def nodes_behind(tensors: Sequence[keras.KerasTensor]) -> Iterator[Any]:
 def sources(dataset: Any) -> Sequence[Any]:
     """Returns the datasets that a `tf.data.Dataset` is derived from."""
     found: Sequence[Any] = dataset._inputs()
+    return found
+
+
+# Files of weights.
+
+
+def shapes_of_layers(model: keras.Model) -> Counter[Shape]:
+    """Returns how many weights of layers, by shape, a file of a model has."""
+    found: Counter[Shape] = Counter()
+    for layer in model._flatten_layers():
+        store: dict[str, Any] = {}
+        layer.save_own_variables(store)
+        found.update(tuple(store[key].shape) for key in store if key.isdigit())
+    return found
+
+
+def shapes_in_file(path: Path) -> Counter[Shape]:
+    """Returns how many weights of layers a file has, by shape.
+
+    Those of layers are numbered; what else a model has is stored by name.
+    """
+    found: Counter[Shape] = Counter()
+
+    def count(name: str, node: Any) -> None:
+        numbered = name.rpartition("/")[2].isdigit() and isinstance(node, h5py.Dataset)
+        if numbered and not name.startswith("optimizer/"):
+            found[node.shape] += 1
+
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as part:
+            with h5py.File(part) as file:
+                file.visititems(count)
+        return found
+    paths = {path}
+    if path.suffix == ".json":  # which names the files that it is made of
+        names = keras.tree.flatten(json.loads(path.read_text())["weight_map"])
+        paths = {path.parent / name for name in names}
+    for each in paths:
+        with h5py.File(each) as file:
+            file.visititems(count)
     return found
 
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from recsys.data.reader import is_rows
 from recsys.train.feeding import Reads
 
 Through = Callable[[int, Any], tuple[Any, ...]]
@@ -32,16 +33,32 @@ def no_rows(who: str, found: str = "none") -> ValueError:
     return ValueError(f"{who}: there must be rows. Received: {found}")
 
 
-def parts_of(given: Any) -> tuple[Any, ...]:
-    """A batch as `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
-    return tuple(given) if isinstance(given, (list, tuple)) else (given,)
+def with_rows(who: str, found: Any) -> Any:
+    """Returns arrays that were found, or raises `ValueError` if they are of no rows."""
+    if not len(keras.tree.flatten(found)[0]):
+        raise no_rows(who)
+    return found
 
 
-def as_arrays(part: Any) -> Any:
-    """A part of a batch with arrays in place of lists."""
-    if isinstance(part, Mapping):
-        return {key: as_arrays(value) for key, value in part.items()}
-    return np.asarray(part) if isinstance(part, (list, tuple)) else part
+def parts_of(given: Any, reads: Reads) -> tuple[Any, ...]:
+    """A batch as `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+    A list is of rows, each a dict, or of parts: torch makes lists of tuples.
+    """
+    parts = isinstance(given, tuple) or (
+        isinstance(given, list) and not (is_rows(given) and _is_row(given[0], reads))
+    )
+    return tuple(given) if parts else (given,)
+
+
+def _is_row(values: Mapping[str, Any], reads: Reads) -> bool:
+    """Whether a dict has the values of a row, not the columns of a batch."""
+    shapes = {name: column.shape for name, column in reads.columns.items()}
+    return all(
+        np.ndim(values[name]) <= len(shape) - (shape == (1,))
+        for name, shape in shapes.items()
+        if shape is not None and name in values
+    )
 
 
 def to_numpy(part: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.reader import as_columns, is_frame
 from recsys.train import routing
 from recsys.train.columns import LARGEST
 
@@ -15,15 +14,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def checked(
-    heads: routing.Heads, x: Any, y: Any, sample_weight: Any, class_weight: Any
-) -> dict[int, float]:
+def checked(heads: routing.Heads, class_weight: Any) -> dict[int, float]:
     """Returns the weight of each class, 1 of those that are not given.
 
     Args:
         heads: The outputs of the model.
-        x, y: What `fit` is given.
-        sample_weight: What else weighs the rows.
         class_weight: Weights by label; or a list of one for each class.
 
     Raises:
@@ -64,26 +59,20 @@ def checked(
                 "class_weight must be finite and at least 0. "
                 f"Received: {weight!r} for label {label!r}"
             )
-    spec = getattr(x, "element_spec", None)  # of a dataset, which holds all three
-    if spec is not None:
-        parts = spec if isinstance(spec, tuple) else (spec,)
-        _, y, sample_weight = (*parts, None, None)[:3]
-    if sample_weight is not None:
-        raise ValueError(
-            "class_weight and sample_weight must not be given together; multiply the "
-            "weights of rows. Received: both"
-        )
-    if y is None and (spec is not None or is_frame(x)):
-        raise ValueError("class_weight needs labels. Received: y=None")
     every = dict.fromkeys(range(classes or 0), 1.0)
     return every | {label: float(weight) for label, weight in given.items()}
 
 
-def of_rows(heads: routing.Heads, y: Any, weights: Mapping[int, float]) -> NDArray[Any]:
-    """Returns the weights of the labels' classes, `(rows,)`; 1 where one is missing."""
-    if isinstance(y, Mapping):
-        routing.check_names("class_weight", routing.tasks(heads), y)
-    label = next(iter(as_columns(routing.labels_by_output(y, heads)).values()))
+def of_rows(
+    labels: Mapping[str, NDArray[Any]], weights: Mapping[int, float]
+) -> NDArray[Any]:
+    """Returns the weights of the labels' classes, `(rows,)`; 1 where one is missing.
+
+    Args:
+        labels: Those of one task, by its name.
+        weights: What `checked` returned.
+    """
+    (label,) = labels.values()
     one_hot = label.ndim > 1 and label.shape[1] > 1
     label = label.argmax(axis=1) if one_hot else label.reshape(-1)
     found = np.ones(len(label), "float32")

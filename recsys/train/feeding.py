@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recsys.data.reader import as_columns, fingerprint_of, is_frame
 from recsys.feature._arrays import as_array
 from recsys.feature._names import nearest
-from recsys.train import routing
+from recsys.train import class_weights, routing
 from recsys.train.columns import (
     ColumnSpec,
     check_columns,
@@ -36,6 +36,7 @@ class Reads:
         positives: Whether every row is a positive, and nothing reads labels.
         capacities: Rows that each exact metric holds, by name.
         fingerprints: Those of the pipelines whose fields the model was built from.
+        classes: What weighs rows by their label, if that is how they are weighed.
     """
 
     columns: Mapping[str, ColumnSpec]
@@ -47,20 +48,31 @@ class Reads:
     positives: bool
     capacities: Mapping[str, int]
     fingerprints: Collection[str]
+    classes: Mapping[int, float] | None = None
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns, and labels and weights by output, as they came."""
+    """Columns that are read, and labels and weights by output, as they came.
+
+    Integers of those in `ids`, which losses or metrics read, are not rounded.
+    """
 
     count: int
     columns: Mapping[str, NDArray[Any]]
+    ids: Collection[str] = ()
     labels: Mapping[str, NDArray[Any]] | None = None
     weights: Mapping[str, NDArray[Any]] | NDArray[Any] | None = None
 
 
 def checked(
-    reads: Reads, x: Any, y: Any = None, sample_weight: Any = None, *, for_loss: bool
+    reads: Reads,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    for_loss: bool,
+    values: bool = True,
 ) -> Rows:
     """Returns rows after checks, of a batch or of all there are.
 
@@ -70,24 +82,30 @@ def checked(
         y: Labels, as `routing.labels_by_output` takes them, or a frame.
         sample_weight: One array, or one by task.
         for_loss: Whether there is more to be done than to predict.
+        values: Whether to look at more than shapes and types.
 
     Raises:
         ValueError: If the model would not take a column, label or weight as it is.
     """
     columns = as_columns(x)
-    check_columns({**reads.columns, **(reads.of_losses if for_loss else {})}, columns)
+    read = {**reads.columns, **(reads.of_losses if for_loss else {})}
+    check_columns(read, columns, values)
     count = len(columns[next(iter(reads.columns))])
-    if not for_loss:
-        return Rows(count, columns)
-    if reads.positives and y is not None:
-        check_positives(as_columns(y if is_frame(y) else {"y": y}))
-    labels, weights = _labels(reads, y, sample_weight, count)
-    if labels:
-        check_groups(reads.groups, columns, count)
-    for name in reads.weights:
-        check_weights(f"Column {name!r}, which weighs rows,", columns[name], count)
-    _check_capacity(reads, count)
-    return Rows(count, columns, labels, weights)
+    labels, weights, ids = None, None, set[str]()
+    if for_loss:
+        if values and reads.positives and y is not None:
+            check_positives(as_columns(y if is_frame(y) else {"y": y}))
+        labels, weights = _labels(reads, y, sample_weight, count, values)
+        ids = reads.of_losses.keys() - reads.weights
+        if labels:
+            check_groups(reads.groups, columns, count)
+            ids |= reads.groups
+        for name in reads.weights:
+            whose = f"Column {name!r}, which weighs rows,"
+            check_weights(whose, columns[name], count, values)
+        _check_capacity(reads, count)
+    kept = {n: columns[n] for n in columns if n in read or n in ids}
+    return Rows(count, kept, ids, labels, weights)
 
 
 def as_fed(reads: Reads, rows: Rows) -> tuple[Any, ...]:
@@ -97,16 +115,17 @@ def as_fed(reads: Reads, rows: Rows) -> tuple[Any, ...]:
         reads: What the model reads of them.
         rows: What `checked` returned.
     """
-    keep = set(reads.columns)
-    if rows.labels is not None:
-        keep |= reads.groups
-    x = {
-        name: _as_input(reads.columns[name], column)
-        if name in reads.columns
-        else _narrow(column)
-        for name, column in rows.columns.items()
-        if name in keep | reads.of_losses.keys()
-    }
+    x = {}
+    for name, column in rows.columns.items():
+        spec = reads.columns.get(name)
+        # Ids may have come as float64 and be above 2^24.
+        if spec is not None and spec.ids:
+            column = column.astype("int32", copy=False)
+        else:
+            column = _narrow(column, as_ids=name in rows.ids)
+        if spec is not None and spec.shape is not None:
+            column = column.reshape(len(column), *spec.shape)  # an axis of 1 or none
+        x[name] = column
     y = rows.labels and {name: _upright(each) for name, each in rows.labels.items()}
     fed = (x, y) if y is not None else (x,)
     if rows.weights is None:
@@ -127,9 +146,16 @@ def check_fingerprint(wanted: Collection[str], data: Any) -> None:
 
 
 def _labels(
-    reads: Reads, y: Any, sample_weight: Any, rows: int
+    reads: Reads, y: Any, sample_weight: Any, rows: int, values: bool
 ) -> tuple[dict[str, NDArray[Any]] | None, Any]:
     """Returns labels and weights by output, `None` if there are none."""
+    if reads.classes is not None and y is None:
+        raise ValueError("class_weight needs labels. Received: y=None")
+    if reads.classes is not None and sample_weight is not None:
+        raise ValueError(
+            "class_weight and sample_weight must not be given together; multiply the "
+            "weights of rows. Received: both"
+        )
     if y is None:
         if reads.losses:
             raise ValueError(
@@ -144,16 +170,21 @@ def _labels(
         return None, None
     names = routing.tasks(reads.heads)
     y = as_columns(y) if is_frame(y) else y
+    if rows == 1 and len(names) == 1 and isinstance(y, (list, tuple)):
+        y = {names[0]: y}  # of classes it may be a list of one label for each
     found = routing.labels_of_tasks(y, reads.heads)
     given = y if isinstance(y, Mapping) else found  # also those of no output
-    routing.check_names("the model", [n for n in names if n in reads.losses], given)
+    needed = [n for n in names if n in reads.losses or reads.classes is not None]
+    routing.check_names("the model", needed, given)
     labels = as_columns(found)
-    check_labels(labels, reads.heads, rows)
+    check_labels(labels, reads.heads, rows, values)
+    if reads.classes is not None:
+        return labels, class_weights.of_rows(labels, reads.classes)
     if sample_weight is None:
         return labels, None
     if not is_frame(sample_weight):
         weight = as_array("sample_weight", sample_weight)
-        check_weights("sample_weight", weight, rows)
+        check_weights("sample_weight", weight, rows, values)
         return labels, weight
     weights = as_columns(sample_weight)
     for name, weight in weights.items():
@@ -162,7 +193,7 @@ def _labels(
                 "sample_weight must be keyed by tasks that have labels: "
                 f"{nearest(name, labels)}. Received: {name!r}"
             )
-        check_weights(f"sample_weight of task {name!r}", weight, rows)
+        check_weights(f"sample_weight of task {name!r}", weight, rows, values)
     return labels, {name: weights.get(name, np.ones(rows)) for name in labels}
 
 
@@ -178,22 +209,15 @@ def _check_capacity(reads: Reads, rows: int) -> None:
 
 def _upright(label: NDArray[Any]) -> NDArray[Any]:
     """As `(rows, 1)`: one shape for all, lest Keras compiles for unknown ranks."""
-    array = _narrow(label)
+    array = label.astype("float32") if label.dtype == "float64" else label
     return array[:, None] if array.ndim == 1 else array
-
-
-def _as_input(wanted: ColumnSpec, column: NDArray[Any]) -> NDArray[Any]:
-    """As the input has it; ids may have come as float64 and be above 2^24."""
-    column = column.astype("int32", copy=False) if wanted.ids else _narrow(column)
-    if wanted.shape is None or column.shape[1:] == wanted.shape:
-        return column
-    return column.reshape(len(column), *wanted.shape)  # with or without an axis of 1
 
 
 def _flat(weight: NDArray[Any]) -> NDArray[Any]:
     return weight.astype("float32").reshape(-1)
 
 
-def _narrow(column: NDArray[Any]) -> NDArray[Any]:
-    """Four bytes a number."""
-    return column.astype("float32") if column.dtype == "float64" else column
+def _narrow(column: NDArray[Any], as_ids: bool = False) -> NDArray[Any]:
+    """Of the one type that all batches have: they may be read as the first one is."""
+    ids = as_ids and column.dtype.kind in "iu"
+    return column.astype("int64" if ids else "float32", copy=False)

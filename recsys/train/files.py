@@ -11,13 +11,14 @@ import keras
 from recsys.data.writing import whole_file, whole_folder
 from recsys.feature._names import signature_names
 from recsys.saving import damage
-from recsys.train._keras import LITERT
+from recsys.train._keras import LITERT, shapes_in_file, shapes_of_layers
 from recsys.train.logs import Logging
 from recsys.train.order import ModelOrder
 
 SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 ENDINGS = {"onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
-WEIGHTS = (".weights.h5", ".keras", ".h5", ".weights.json")
+CURRENT = (".weights.h5", ".keras", ".weights.json")
+WEIGHTS = (*CURRENT, ".h5")  # the last is Keras' older form
 
 
 class Stored(Logging):
@@ -61,9 +62,19 @@ class Stored(Logging):
     ) -> None:
         """Loads weights; see `keras.Model.load_weights`. It loads all or none.
 
+        What an optimizer remembers is loaded where that of the file has as many
+        variables. Else it stays as it is, and Keras warns.
+
+        Args:
+            filepath: A file of `save_weights` or `save`.
+            skip_mismatch: Whether to load what fits and leave out the rest, and take
+                files of other layers.
+            **kwargs: Further arguments of Keras.
+
         Raises:
             OSError: If the file is missing, or is no file of weights or not all of it.
-            ValueError: If they are those of a model of other layers or sizes.
+            ValueError: If they are those of a model of other layers or sizes, or what
+                is to be given to the optimizer is of other sizes.
         """
         path = Path(filepath)
         wanted = f"{path} must be a whole file that `model.save_weights` wrote. "
@@ -79,7 +90,15 @@ class Stored(Logging):
         held += self.optimizer.variables if self.compiled else []
         # Copies: on PyTorch an array is what the variable itself holds.
         before = [keras.ops.convert_to_numpy(each).copy() for each in held]
+        alike = path.name.endswith(CURRENT) and not (skip_mismatch or kwargs)
         try:
+            more = alike and shapes_in_file(path) - shapes_of_layers(self)
+            if more:
+                raise ValueError(
+                    f"{path} must hold the weights of a model of the same layers and "
+                    f"sizes as {self.name!r}. Received: {more.total()} weights too "
+                    f"many, of shapes {', '.join(map(str, more))}"
+                )
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
         except Exception as error:
             for variable, value in zip(held, before, strict=True):

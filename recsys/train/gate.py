@@ -28,7 +28,6 @@ from recsys.protocols import Checked
 from recsys.train import feed, feeding, graph, routing
 from recsys.train.batches import (
     LookedAt,
-    as_arrays,
     each_of,
     is_dataset,
     is_loader,
@@ -135,27 +134,37 @@ def prepared(
 
     def look(number: int, given: Any) -> Rows:
         try:
-            return _check(reads, [*map(to_numpy, parts_of(given))], for_loss)
+            parts = [to_numpy(part) for part in parts_of(given, reads)]
+            return _check(reads, parts, for_loss, validate)
         except ValueError as error:
             raise ValueError(f"{who}, batch {number}: {error}") from None
 
+    forms: dict[str, str] = {}
+
     def through(number: int, given: Any) -> tuple[Any, ...]:
-        if not validate:
-            return _as_read(reads, parts_of(given), for_loss)
         x, *others = feeding.as_fed(reads, look(number, given))
-        if len(routing.tasks(reads.heads)) == 1:  # Keras weighs classes of one array
+        if others:  # integers, which may be of one batch only, have no NaN
+            others[0] = {n: y.astype("float32") for n, y in others[0].items()}
+        if len(routing.tasks(reads.heads)) == 1:  # by its name or not
             others = [[*p.values()][0] if isinstance(p, Mapping) else p for p in others]
+        form = _form(reads, (x, *others))
+        first = forms.setdefault("first", form)
+        if form != first:
+            raise ValueError(
+                f"{who}, batch {number}: All batches must be of one form, that of the "
+                f"first: {first}. Received: {form}"
+            )
         return x, *others
 
     if is_dataset(x):
         if int(x.cardinality()) == 0:
             raise no_rows(who)
-        _check(reads, parts_of(like(x.element_spec, reads)), for_loss)
+        _check(reads, parts_of(like(x.element_spec, reads), reads), for_loss)
         source = x
         known = isinstance(x, Checked)
         if validate and not (known and _labels_are_read(reads, x.element_spec)):
             source = graph.looked_at(x, reads, look, for_loss)
-        spec = parts_of(x.element_spec)[0]
+        spec = parts_of(x.element_spec, reads)[0]
         if any(_is_of_other_rank(spec[n], c.shape) for n, c in reads.columns.items()):
             source = source.map(lambda *batch: _in_ranks(reads, batch))
     elif isinstance(x, keras.utils.PyDataset):
@@ -228,30 +237,29 @@ def plainly() -> Iterator[None]:
         raise ValueError(found[1]) from error
 
 
-def _check(reads: Reads, parts: Sequence[Any], for_loss: bool) -> Rows:
+def _check(
+    reads: Reads, parts: Sequence[Any], for_loss: bool, values: bool = True
+) -> Rows:
     if not 1 <= len(parts) <= 3 or not is_frame(parts[0]):
         raise ValueError(
             "A batch must be a dict of columns by name, or a tuple that begins with "
             "one, (x, y) or (x, y, sample_weight). "
             f"Received: {tuple(type(part).__name__ for part in parts)}"
         )
-    return feeding.checked(reads, *parts, for_loss=for_loss)
+    return feeding.checked(reads, *parts, for_loss=for_loss, values=values)
 
 
-def _as_read(reads: Reads, parts: Sequence[Any], for_loss: bool) -> tuple[Any, ...]:
-    """A batch that is not looked at: what is read, labels of several tasks by name."""
-    x, *others = parts
-    if isinstance(x, Mapping):
-        names = {*reads.columns}
-        if for_loss:
-            names |= {*reads.groups, *reads.of_losses}
-        x = {name: value for name, value in x.items() if name in names}
-        x = _in_rank(reads, as_arrays(x))
-    if others and isinstance(others[0], (list, tuple)):
-        others[0] = routing.labels_of_tasks(others[0], reads.heads)
-    while others and others[-1] is None:
-        del others[-1]
-    return x, *map(as_arrays, others)
+def _form(reads: Reads, fed: tuple[Any, ...]) -> str:
+    """Says what may differ from batch to batch, and is read as the first one is."""
+    x, *others = fed
+    more = [
+        f"{name!r} of {column.dtype}"
+        for name, column in x.items()
+        if name not in reads.columns or column.dtype == "int64"
+    ]
+    shapes = keras.tree.map_structure(lambda array: ("rows", *array.shape[1:]), others)
+    named = zip(("y", "sample_weight"), shapes, strict=False)
+    return ", ".join(["x", *more, *(f"{name}={shape}" for name, shape in named)])
 
 
 def _in_rank(reads: Reads, x: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,9 +268,7 @@ def _in_rank(reads: Reads, x: Mapping[str, Any]) -> dict[str, Any]:
     for name in reads.columns.keys() & x.keys():
         value, shape = x[name], reads.columns[name].shape
         if _is_of_other_rank(value, shape):
-            to = (-1, *(shape or ()))
-            mine = hasattr(value, "reshape")
-            found[name] = value.reshape(to) if mine else ops.reshape(value, to)
+            found[name] = ops.reshape(value, (-1, *(shape or ())))
     return found
 
 

@@ -99,7 +99,8 @@ class Model(Stored):
                 sample_weight])`.
             y: Labels; `None` for batches and for match models.
             *args, **kw: Further arguments of `keras.Model.fit`.
-            validate: Check every batch of a dataset, generator or data loader.
+            validate: Look at the values of every batch of a dataset, generator or data
+                loader. Their form is looked at in any case.
 
         Raises:
             ValueError: If a column, label or weight is not what the model takes, or
@@ -124,13 +125,9 @@ class Model(Stored):
             rest["initial_epoch"] = orders[0].start
         classes = rest.pop("class_weight", None)
         if classes is not None:
-            classes = class_weights.checked(self.heads, x, y, weight, classes)
-            if y is not None:
-                weight = class_weights.of_rows(self.heads, y, classes)
-            elif not batches.is_dataset(x):
-                rest["class_weight"] = classes
-        train = self._prepared("fit", x, y, weight, validate=validate)
-        if classes is not None and batches.is_dataset(x):
+            classes = class_weights.checked(self.heads, classes)
+        train = self._prepared("fit", x, y, weight, classes=classes, validate=validate)
+        if classes is not None and hasattr(x, "element_spec"):
             train = (class_weights.on_dataset(self.heads, train[0], classes),)
         valid = rest.pop("validation_data", None)
         if valid is not None:
@@ -234,7 +231,8 @@ class Model(Stored):
             batch_size: Rows at a time. Predictions do not depend on it; by default it
                 is large, and smaller for long histories.
             verbose, steps, callbacks: As in Keras.
-            validate: Check every batch of a dataset, generator or data loader.
+            validate: Look at the values of every batch of a dataset, generator or data
+                loader. Their form is looked at in any case.
 
         Returns:
             `(rows, 1)`, or a dict of them by task.
@@ -251,7 +249,8 @@ class Model(Stored):
             batch_size = batch_size or feed.rows_at_once(x)
         if not self._on_one_device() or not isinstance(x, dict) | batches.is_dataset(x):
             with self._turn, self._whole():
-                return super().predict(x, batch_size, verbose, steps, callbacks)
+                found = super().predict(x, batch_size, verbose, steps, callbacks)
+            return batches.with_rows("predict", found)
         made, number = feed.batches(x, batch_size, steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
@@ -277,7 +276,8 @@ class Model(Stored):
         callbacks.on_predict_end()
         if not found:
             raise batches.no_rows("predict")
-        return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+        whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+        return batches.with_rows("predict", whole)
 
     def train_on_batch(
         self,
@@ -289,10 +289,15 @@ class Model(Stored):
     ) -> Any:
         """Trains on one batch of arrays; see `keras.Model.train_on_batch`."""
         if class_weight is not None:
-            given = x, y, sample_weight, class_weight
-            weights = class_weights.checked(self.heads, *given)
-            sample_weight = class_weights.of_rows(self.heads, y, weights)
-        parts = self._prepared("train_on_batch", x, y, sample_weight, batches=False)
+            class_weight = class_weights.checked(self.heads, class_weight)
+        parts = self._prepared(
+            "train_on_batch",
+            x,
+            y,
+            sample_weight,
+            classes=class_weight,
+            batches=False,
+        )
         return super().train_on_batch(*parts, return_dict=return_dict)
 
     def test_on_batch(
@@ -315,7 +320,9 @@ class Model(Stored):
         """Whether these are arrays that `feed` makes batches of."""
         return isinstance(parts[0], dict) and self._on_one_device()
 
-    def _prepared(self, who: str, *parts: Any, **options: Any) -> tuple[Any, ...]:
+    def _prepared(
+        self, who: str, *parts: Any, classes: Any = None, **options: Any
+    ) -> tuple[Any, ...]:
         """Returns columns, labels and weights as Keras takes them, after checks."""
         metrics = {entry.name: entry.metric for entry in self._plan.metrics}
         shapes: dict[str, Any] = {}
@@ -337,5 +344,6 @@ class Model(Stored):
                 if isinstance(metric, Bounded)
             },
             fingerprints=self.fingerprints,
+            classes=classes,
         )
         return gate.prepared(who, reads, *parts, **options)

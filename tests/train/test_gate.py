@@ -1,5 +1,6 @@
 """What reaches a model from a user: taken as it is, or one error before its step."""
 
+import itertools
 import re
 import warnings
 
@@ -332,6 +333,51 @@ def test_batches_that_are_right_give_what_arrays_do(one, x, y, source):
     close(one.predict(given((x,)), verbose=0), one.predict(x, verbose=0), terms=100)
 
 
+BY_HAND = {
+    "PyDataset": Batches,
+    "threads": lambda batches: Batches(batches, workers=2),
+    "generator": lambda batches: (batch for batch in batches),
+    "DataLoader": lambda batches: pytest.importorskip("torch").utils.data.DataLoader(
+        batches, batch_size=None
+    ),
+}
+FIRST = [
+    {"f": "int64", "label": "int64", "weight": "int64"},
+    {"f": "int8", "u": "uint8", "who": "int32", "label": "bool", "weight": "int8"},
+    {"f": "float16", "u": "float64", "past": "float32", "label": "float16"},
+]
+
+
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("source", BY_HAND)
+def test_types_are_not_those_of_the_first_batches(x, y, source):
+    late = np.arange(N) >= 8
+    x |= {"f": np.where(late, x["f"], 1), "u": np.where(late, x["u"], 1)}
+    x["who"] = np.where(late, 2**32, 0) + np.arange(N) % 4  # equal in four bytes
+    label = np.where(np.arange(N) == 9, np.nan, y["b_task"])
+    weight = np.where(late, 0.5, 2)
+    model = _model(A)
+    metric = metrics.GAUC(group="who")
+    model.compile(keras.optimizers.SGD(0.0), "ce", weighted_metrics=[metric])
+    of = {"sample_weight": weight, "batch_size": 4, "verbose": 0}
+    wanted = model.evaluate(x, label, **of)
+    predicted = model.predict(x, batch_size=4, verbose=0)
+    for types, validate in itertools.product(FIRST, (True, False)):
+        batches = _cuts({**x, "label": label, "weight": weight})
+        for batch in batches[:2]:
+            batch |= {name: batch[name].astype(kind) for name, kind in types.items()}
+        parts = [(each, each.pop("label"), each.pop("weight")) for each in batches]
+        how = {"validate": validate, "verbose": 0}
+        assert model.evaluate(BY_HAND[source](parts), **how) == wanted
+        found = model.predict(
+            BY_HAND[source]([columns for columns, *_ in parts]), **how
+        )
+        np.testing.assert_array_equal(found, predicted)
+        given = {"validation_data": BY_HAND[source](parts), "batch_size": 4}
+        fit = model.fit(x, label, **given, **how)
+        assert [fit.history[f"val_{name}"][0] for name in ("loss", "gauc")] == wanted
+
+
 @pytest.mark.filterwarnings(ENDS)
 @pytest.mark.parametrize("source", [s for s in SOURCES if "dataset" not in s])
 def test_batches_have_the_forms_that_arrays_have(two, x, y, source):
@@ -369,8 +415,10 @@ FORMS = {
 
 
 @pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("validate", [True, False])
 @pytest.mark.parametrize("form", FORMS)
-def test_batches_may_have_what_arrays_may(one, x, y, form):
+def test_batches_may_have_what_arrays_may(one, x, y, form, validate):
+    how = {"validate": validate, "verbose": 0}
     make, y = FORMS[form], y["b_task"]
     columns = {name: make(value) for name, value in x.items()}
     weight = np.linspace(0, 1, N)
@@ -381,21 +429,38 @@ def test_batches_may_have_what_arrays_may(one, x, y, form):
         (x, {"b_task": make(y), "other": ["x"] * N}, {"b_task": make(weight)}),
         (x, pd.DataFrame({"b_task": y}), weight),
         (pl.DataFrame(x), y, weight),
+        (pl.DataFrame(x).to_dicts(), y, weight),
     ):
-        close(one.evaluate((b for b in [batch]), verbose=0), wanted, terms=100)
-        close(one.evaluate(Batches([batch]), verbose=0), wanted, terms=100)
-    many = one.predict(columns for _ in range(2))
+        close(one.evaluate((b for b in [batch]), **how), wanted, terms=100)
+        close(one.evaluate(Batches([batch]), **how), wanted, terms=100)
+    many = one.predict((columns for _ in range(2)), **how)
     close(many, np.tile(one.predict(x), (2, 1)))
 
 
 @pytest.mark.filterwarnings(ENDS)
-def test_what_is_masked_in_a_batch_is_missing(one, x, y):
+@pytest.mark.parametrize("rows", [1, 2, 6])
+def test_a_list_of_rows_is_a_batch(one, x, y, rows):
+    columns = {name: column[:rows] for name, column in x.items()}
+    wanted = one.predict(columns, verbose=0)
+    batch = pl.DataFrame(columns).to_dicts()
+    for given in ((b for b in [batch]), Batches([batch])):
+        close(one.predict(given, verbose=0), wanted)
+    parts = [columns, {"b_task": y["b_task"][:rows]}]  # torch makes lists of tuples
+    wanted = one.evaluate(*parts, verbose=0)
+    for given in ((b for b in [parts]), Batches([parts])):
+        close(one.evaluate(given, verbose=0), wanted)
+
+
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("validate", [True, False])
+def test_what_is_masked_in_a_batch_is_missing(one, x, y, validate):
+    how = {"validate": validate, "verbose": 0}
     label, hidden = y["b_task"], np.arange(N) < 4
     masked = np.ma.array(label, mask=hidden)
     wanted = one.evaluate(x, np.where(hidden, np.nan, label), N, verbose=0)
     for batch in ((x, masked), (x, [masked]), (x, {"b_task": masked})):
-        close(one.evaluate((b for b in [batch]), verbose=0), wanted, terms=100)
-        close(one.evaluate(Batches([batch]), verbose=0), wanted, terms=100)
+        close(one.evaluate((b for b in [batch]), **how), wanted, terms=100)
+        close(one.evaluate(Batches([batch]), **how), wanted, terms=100)
     ids = {**x, "u": np.ma.array(x["u"], mask=hidden)}
     error = "Column 'u' must hold finite numbers. Received: nan"
     refused(one, error, lambda: one.fit((b for b in [(ids, label)]), verbose=0))
@@ -499,6 +564,31 @@ def test_batches_of_another_form_are_refused(one, x, y, source, case):
     if source != "dataset":  # whose form is known before there are batches
         error = f"fit, batch 0: {error}"
     refused(one, error, lambda: one.fit(given, verbose=0))
+
+
+@pytest.mark.filterwarnings(ENDS)
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("source", ["PyDataset", "generator"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_batches_are_of_one_form(two, x, y, source, number, validate):
+    given = _cuts((x, y))
+    weight = np.ones(4)
+    columns, labels = given[number]
+    for other, error in (
+        ((columns, labels, weight), r"sample_weight=\('rows',\)"),
+        ((columns, labels, {"a_task": weight}), "sample_weight={'b_task': .*"),
+        ((columns, {n: v[:, None] for n, v in labels.items()}), None),
+    ):
+        batches = [*given[:number], other, *given[number + 1 :]]
+        how = {"validate": validate, "verbose": 0}
+        if error is None:
+            two.evaluate(BY_HAND[source](batches), **how)
+            continue
+        first = r"x, y={'b_task': \('rows', 1\), 'a_task': \('rows', 1\)}"
+        error = f"batch {number}: All batches .* first: {first}. Received: .*, {error}$"
+        with pytest.raises(ValueError, match=error) as found:
+            two.evaluate(BY_HAND[source](batches), **how)
+        assert type(found.value) is ValueError and len(str(found.value)) < 400
 
 
 def test_rows_in_place_of_batches_are_refused(one, x, y):
@@ -671,6 +761,12 @@ def test_labels_of_classes_are_numbers_or_one_hot(x):
     fit = model.fit(batches, class_weight=weights, verbose=0)
     close(fit.history["loss"][0], weighed, terms=100)
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
+    row = {name: column[:1] for name, column in x.items()}
+    wanted = model.evaluate(row, one_hot[:1], verbose=0)
+    listed = one_hot[:1].tolist()
+    close(model.evaluate(row, listed, verbose=0), wanted)
+    close(model.evaluate(Batches([(row, listed)]), verbose=0), wanted)
+    close(model.train_on_batch(row, listed, class_weight=[1, 1, 1]), wanted)
     error = "must be from 0 to 1 for each class. Received: 2.0 in row 0, and 35 more"
     refused(model, error, lambda: model.fit(x, one_hot * 0 + 2, verbose=0))
 
@@ -780,7 +876,6 @@ def test_weights_of_classes(one, x, y, weights, error, as_dataset):
 
 
 @pytest.mark.filterwarnings(ENDS)
-@pytest.mark.filterwarnings("ignore:invalid value")  # Keras, of a missing label
 @pytest.mark.parametrize("weights", [[1.0, 3.0], np.array([1.0, 3.0]), {1: 3.0}])
 def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
     model = _model(A)
@@ -788,13 +883,17 @@ def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
     label = np.where(np.arange(N) == 7, np.nan, y["b_task"])
     weight = np.where(label == 1, 3.0, 1.0)
     wanted = model.evaluate(x, label, sample_weight=weight, batch_size=4, verbose=0)
-    sources = [SOURCES[name]((x, label)) for name in ("dataset", "PyDataset")]
+    names = ["dataset", "PyDataset", "generator", "DataLoader"]
+    sources = [SOURCES[name]((x, label)) for name in names]
     sources.append(_of_any_shape((x, label[:, None])))
     for parts in ((x, label), *((source,) for source in sources)):
         fit = model.fit(
             *parts, class_weight=weights, batch_size=4, shuffle=False, verbose=0
         )
         close(fit.history["loss"][0], wanted, terms=100)
+    both = SOURCES["generator"]((x, label, weight))
+    error = "fit, batch 0: class_weight and sample_weight must not be given together"
+    refused(model, error, lambda: model.fit(both, class_weight=weights, verbose=0))
     wanted = model.evaluate(x, label, sample_weight=weight, batch_size=N, verbose=0)
     loss = model.train_on_batch(x, label, class_weight=weights)
     close(loss, wanted, terms=100)
@@ -878,11 +977,21 @@ def test_batches_by_hand_are_arrays(one, x, y):
         "PyDataset",
         "generator",
         "DataLoader",
+        "dataset of empty batches",
+        "PyDataset of empty batches",
+        "generator of an empty batch",
+        "generator of empty batches",
     ],
 )
 def test_no_rows_are_an_error_not_a_loss_of_0(one, x, y, source, use):
     parts = x, y["b_task"]
+    empty = keras.tree.map_structure(lambda array: array[:0], parts)
+    none = _cuts(empty)
     given = {
+        "dataset of empty batches": lambda: _of_any_shape(empty),
+        "PyDataset of empty batches": lambda: Batches(none),
+        "generator of an empty batch": lambda: (batch for batch in none[:1]),
+        "generator of empty batches": lambda: (batch for batch in none),
         "arrays": lambda: {name: column[:0] for name, column in x.items()},
         "dataset": lambda: _as_tensors(parts).take(0),
         "filtered dataset": lambda: _as_tensors(parts).filter(lambda x, y: False),

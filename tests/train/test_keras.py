@@ -2,6 +2,7 @@
 
 import ast
 import gc
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ _get_metrics_result_or_logs _compile_loss _initial_epoch _tracker _untrack_varia
 _use_cached_eval_dataset _flush_futures _get_variable_index _use_weight_decay
 _apply_weight_decay _clip_gradients _inner_optimizers _exclude_from_weight_decay
 _var_key _all_reduce_sum_gradients _experimental_lower_tensor_list_ops
-_experimental_default_to_single_batch_in_tensor_list_ops""".split()
+_flatten_layers _experimental_default_to_single_batch_in_tensor_list_ops""".split()
 
 
 def _words(path):
@@ -88,6 +89,7 @@ def model():
 
 X = {"a": np.arange(4), "b": np.linspace(0, 1, 4)}
 Y = np.array([0, 1, 1, 0])
+_PARTS = {"m.weights.json": 1e-6}  # sizes of files of several
 
 
 def test_keras_asks_for_columns_in_fit_and_in_calls(model, monkeypatch):
@@ -107,6 +109,18 @@ def test_keras_asks_for_the_logs_of_an_epoch(model, monkeypatch):
     logs = {"loss": 7.0}
     monkeypatch.setattr(type(model), "_logs_of_epoch", lambda self, of: logs)
     assert model.fit(X, Y, verbose=0).history == {"loss": [7.0]}
+
+
+def test_layers_are_in_a_file_by_number(model, tmp_path):
+    model.fit(X, Y, verbose=0)
+    shapes = Counter(tuple(weight.shape) for weight in model.weights)
+    assert _keras.shapes_of_layers(model) == shapes
+    for name in ("m.weights.h5", "m.keras", "m.weights.json"):
+        if name == "m.keras":
+            model.save(tmp_path / name)
+        else:
+            model.save_weights(tmp_path / name, max_shard_size=_PARTS.get(name))
+        assert _keras.shapes_in_file(tmp_path / name) == shapes
 
 
 def test_the_mean_loss_is_the_one_that_is_logged(model):

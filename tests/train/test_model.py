@@ -706,12 +706,27 @@ def test_files_that_are_no_weights(tmp_path, name):
         _model(A).load_weights(tmp_path / name)
 
 
-@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
-def test_weights_of_another_size_change_nothing(x, y, tmp_path, ending):
+OTHERS = {
+    "another size": ("deepfm", {"hidden_units": (8, 5)}),
+    "more layers": ("deepfm", {"hidden_units": (8, 4, 4)}),
+    "fewer layers": ("deepfm", {"hidden_units": (8,)}),
+    "batch normalization": ("deepfm", {"hidden_units": (8, 4), "use_bn": True}),
+    "another model": ("autoint", {"hidden_units": (8, 4)}),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras", ".weights.json"])
+def test_weights_of_another_model_change_nothing(tmp_path, other, ending):
     fields = zoo.fields(4)
-    other = create_model("deepfm", fields, hidden_units=(8, 5))
+    name, options = OTHERS[other]
+    other = create_model(name, fields, **options)
     path = tmp_path / f"other{ending}"
-    (other.save_weights if ending == ".weights.h5" else other.save)(path)
+    if ending == ".keras":
+        other.save(path)
+    else:
+        parts = {"max_shard_size": 3e-5} if ending == ".weights.json" else {}
+        other.save_weights(path, **parts)
     model = create_model("deepfm", fields, hidden_units=(8, 4))
     model.compile("adam", "binary_crossentropy")
     model.fit(zoo.rows(8), zoo.labels("rank", 8), verbose=0)
@@ -721,6 +736,26 @@ def test_weights_of_another_size_change_nothing(x, y, tmp_path, ending):
         model.load_weights(path)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+
+
+def test_weights_of_another_optimizer_or_of_some_layers(x, y, tmp_path):
+    path = tmp_path / "m.weights.h5"
+    trained, other = _model(A), _model(A)
+    trained.compile("sgd", "mse")
+    trained.fit(x, y[A.name], verbose=0)
+    trained.save_weights(path)
+    other.compile("adam", "mse")
+    other.fit(x, y[A.name], verbose=0)
+    before = [variable.numpy() for variable in other.optimizer.variables]
+    with pytest.warns(UserWarning, match="Skipping variable loading for optimizer"):
+        other.load_weights(path)
+    for one, two in zip(trained.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
+    for one, two in zip(before, other.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, two)
+    smaller = create_model("deepfm", zoo.fields(4), hidden_units=(8, 4))
+    create_model("deepfm", zoo.fields(4), hidden_units=(8, 4, 4)).save_weights(path)
+    smaller.load_weights(path, skip_mismatch=True)
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
