@@ -4,12 +4,14 @@ import difflib
 import fnmatch
 import importlib
 import pkgutil
+import re
 import sys
 import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys.data.writing import checked_path
 from recsys.feature import Field
 from recsys.saving import damage
 
@@ -113,11 +115,12 @@ def load_model(path: str | Path) -> "keras.Model":
         path: The file that `model.save` wrote.
 
     Raises:
-        ValueError: If the file is missing, or is no Keras archive or not all of it.
+        ValueError: If the file is missing, or is no Keras archive or not all of it; or
+            if Keras cannot make the model, as when a class of a user is not registered.
     """
     import keras
 
-    file = Path(path)
+    file = checked_path("load_model: path", path)
     if not file.is_file():
         raise _not_whole(file, "a folder" if file.is_dir() else "no file of that name")
     if file.suffix not in (".keras", ".h5", ".hdf5"):
@@ -138,7 +141,9 @@ def load_model(path: str | Path) -> "keras.Model":
         try:
             return keras.models.load_model(path)
         except Exception as error:  # Keras has many
-            raise _not_whole(file, f"{type(error).__name__}: {error}") from error
+            if isinstance(error, OSError) and file.suffix != ".keras":
+                raise _not_whole(file, str(error)) from error
+            raise _not_made(file, error) from error
         finally:
             registered.update(before)
 
@@ -146,6 +151,24 @@ def load_model(path: str | Path) -> "keras.Model":
 def _not_whole(file: Path, reason: str) -> ValueError:
     return ValueError(
         f"{file} must be a whole file that `model.save` wrote. Received: {reason}"
+    )
+
+
+def _not_made(file: Path, error: Exception) -> ValueError:
+    """Of Keras' errors in errors the first, without the configs."""
+    reason = str(error).rpartition("Exception encountered: ")[2]
+    unknown = re.match(r"(?:Could not locate|Unknown) (\w+):? '([^']+)'", reason)
+    if unknown:
+        kind, name = unknown.groups()
+        return ValueError(
+            f"load_model: {kind} {name!r} of {file} must be known: register it with "
+            "keras.saving.register_keras_serializable and import its module, or load "
+            "in a keras.saving.custom_object_scope. Received: none of that name"
+        )
+    reason = re.split(r"\s*(?:Full object config:|config=)", reason)[0]
+    return ValueError(
+        f"load_model: {file} must be of what Keras can make anew. "
+        f"Received: {type(error).__name__}: {reason}"
     )
 
 

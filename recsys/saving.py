@@ -1,5 +1,6 @@
 """Files of models: whether they are whole, and names of classes in them."""
 
+import json
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     Named = TypeVar("Named", bound=type | Callable[..., Any])
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def damage(file: "Path", members: "Set[str]") -> str | None:
@@ -26,12 +29,27 @@ def damage(file: "Path", members: "Set[str]") -> str | None:
         try:
             with zipfile.ZipFile(file) as archive:
                 lacking = members - {*archive.namelist()}
-                damaged = archive.testzip()
+                damaged = archive.testzip() or next(
+                    (n for n in sorted(members - lacking) if not _readable(archive, n)),
+                    None,
+                )
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             lacking, damaged = set(), str(error)
         reason = f"no {min(lacking)} in it" if lacking else None
         reason = f"damaged in {damaged}" if damaged else reason
     return f"{reason} ({file.stat().st_size} bytes)" if reason else None
+
+
+def _readable(archive: zipfile.ZipFile, name: str) -> bool:
+    """Whether a member is what its ending says."""
+    if not name.endswith(".json"):
+        with archive.open(name) as member:
+            return member.read(len(_HDF5)) == _HDF5
+    try:
+        json.loads(archive.read(name))
+    except ValueError:
+        return False
+    return True
 
 
 def saved(owner: "Named") -> "Named":

@@ -92,6 +92,58 @@ def test_a_damaged_file_says_so(harm, tmp_path):
     assert "not found" not in str(error.value)
 
 
+class Gated(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+@keras.saving.register_keras_serializable("tests")
+class Sized(keras.layers.Layer):
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+
+    def call(self, inputs):
+        return inputs
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def mine(x):
+    return x
+
+
+KNOWN = "must be known: register it with keras.saving.register_keras_serializable and"
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize(
+    ("layer", "error"),
+    [
+        (Gated, f"class 'Gated' of .* {KNOWN}"),
+        (lambda: keras.layers.Dense(2, activation=mine), f"function 'mine' .* {KNOWN}"),
+        (
+            lambda: Sized(3),
+            "Received: TypeError: .*__init__.* missing 1 required.*'size'$",
+        ),
+        (
+            lambda: keras.layers.Lambda(lambda x: x),
+            "Received: ValueError: Requested the deserialization of a `Lambda`",
+        ),
+    ],
+    ids=["class", "function", "argument", "lambda"],
+)
+def test_a_whole_file_that_cannot_be_loaded_says_why(layer, error, tmp_path):
+    inputs, path = keras.Input((2,)), tmp_path / "model.keras"
+    keras.Model(inputs, layer()(inputs)).save(path)
+    with pytest.raises(ValueError, match=f"^load_model: (?s:.*){error}") as raised:
+        load_model(path)
+    assert "a whole file" not in str(raised.value) and len(str(raised.value)) < 600
+    if layer is Gated:
+        with keras.saving.custom_object_scope({"Gated": Gated}):
+            load_model(path)
+
+
 def test_weights_alone_are_no_model(tmp_path):
     (tmp_path / "m.weights.h5").write_bytes(b"weights")
     with pytest.raises(ValueError, match="must be a whole .*: weights alone, which"):
@@ -106,17 +158,17 @@ def test_a_file_of_another_ending_says_so(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("member", "content"),
+    ("member", "content", "error"),
     [
-        ("config.json", b"{"),
-        ("config.json", b"{}"),
-        ("config.json", b"5"),
-        ("config.json", b'{"module": null, "class_name": "Mine", "config": {}}'),
-        ("model.weights.h5", b"no weights"),
-        ("model.weights.h5", None),
+        ("config.json", b"{", "a whole file .*damaged in config.json"),
+        ("config.json", b"\xff", "a whole file .*damaged in config.json"),
+        ("config.json", b"{}", "of what Keras can make anew. Received: ValueError"),
+        ("config.json", b"5", "of what Keras can make anew. Received: ValueError"),
+        ("model.weights.h5", b"no weights", "a whole file .*damaged in model.weights"),
+        ("model.weights.h5", None, "a whole file .*: no model.weights.h5 in it"),
     ],
 )
-def test_an_archive_with_a_damaged_file_in_it_says_so(member, content, tmp_path):
+def test_an_archive_with_another_file_in_it_says_so(member, content, error, tmp_path):
     inputs = keras.Input((20,))
     model = keras.Model(inputs, keras.layers.Dense(20)(inputs))
     path, other = tmp_path / "model.keras", tmp_path / "other.keras"
@@ -126,7 +178,7 @@ def test_an_archive_with_a_damaged_file_in_it_says_so(member, content, tmp_path)
             found = whole.read(name) if name != member else content
             if found is not None:
                 archive.writestr(name, found)
-    with pytest.raises(ValueError, match=f"{other} must be a whole file"):
+    with pytest.raises(ValueError, match=f"{other} must be {error}"):
         load_model(other)
 
 

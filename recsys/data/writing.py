@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,18 @@ LOCK = ".recsys-lock"
 SCRATCH = ".recsys-scratch"  # the lock of a temporary folder, and of nothing else
 LEFT = ".recsys-"
 OLD = "old"
+
+
+def checked_path(who: str, path: Any) -> Path:
+    """Returns a path.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        name = who.rpartition(" ")[2]
+        raise ValueError(f"{who} must be a path. Received: {name}={path!r}")
+    return Path(path)
 
 
 @contextmanager
@@ -52,15 +65,20 @@ def whole_folder(path: str | Path, names: Sequence[str]) -> Iterator[Path]:
 
     Args:
         path: The folder.
-        names: What there may be in a folder of its kind; the first of them must be.
+        names: What there may be in a folder of its kind, and in those inside it, which
+            end in '/'; the first of them must be. `*` and `?` stand for any letters.
 
     Raises:
         FileNotFoundError: If there is no folder for it.
         FileExistsError: If there is anything but an empty folder, or one of its kind.
     """
     path = Path(path).resolve()
-    there = {each.name for each in path.iterdir()} if path.is_dir() else set()
-    strange = sorted(there - {*names} or (there if names[0] not in there else ()))
+    there = {
+        f"{each.relative_to(path).as_posix()}{'/' if each.is_dir() else ''}"
+        for each in (path.rglob("*") if path.is_dir() else ())
+    }
+    known = {n for n in there if any(fnmatchcase(n, pattern) for pattern in names)}
+    strange = sorted(there - known or (there if names[0] not in there else ()))
     if strange or (path.exists() and not path.is_dir()):
         raise FileExistsError(
             f"{path} must be new, empty, or a folder of {', '.join(names)} alone, "

@@ -31,3 +31,6 @@ class Kept:
         values = getattr(self._local, "values", [])
         self._local.values = []
         return list(values)
+
+    def __reduce__(self) -> tuple[type["Kept"], tuple[()]]:
+        return Kept, ()  # what is kept is of one step and one thread

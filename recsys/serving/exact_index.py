@@ -2,6 +2,7 @@
 
 import threading
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recsys.data.writing import whole_file
+from recsys.data.writing import checked_path, whole_file
 from recsys.feature._arrays import as_numbers
 from recsys.feature._constraints import Integer
 from recsys.retrieval.search import top_k
@@ -128,7 +129,7 @@ class ExactIndex(Index):
 
 
 def save_arrays(path: str | Path, **arrays: Any) -> None:
-    if Path(path).is_file() and not _is_index(path):
+    if checked_path("save: path", path).is_file() and not _is_index(path):
         raise FileExistsError(
             f"{path} must be a new file, or an index. Received: one that is no index"
         )
@@ -137,12 +138,24 @@ def save_arrays(path: str | Path, **arrays: Any) -> None:
 
 
 def _is_index(path: str | Path) -> bool:
+    """Whether a file has the arrays of an index, of its types and axes."""
     try:
         with zipfile.ZipFile(path) as file:
-            names = {*file.namelist()}
-    except zipfile.BadZipFile:
+            found = {name: _form(file, name) for name in file.namelist()}
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError):
         return False
-    return names in ({"reserved.npy", "items.npy"}, {"reserved.npy", "faiss.npy"})
+    reserved, axes = found.pop("reserved.npy", (np.dtype("O"), 0))
+    vectors, faiss = (np.dtype("float32"), 2), (np.dtype("uint8"), 1)
+    mine = found in ({"items.npy": vectors}, {"faiss.npy": faiss})
+    return mine and reserved.kind in "iu" and axes == 0
+
+
+def _form(archive: zipfile.ZipFile, name: str) -> tuple[np.dtype[Any], int]:
+    """Returns the type and the number of axes of an array in a file."""
+    with archive.open(name) as member:
+        np.lib.format.read_magic(member)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    return dtype, len(shape)
 
 
 def check_reserved(reserved: int) -> None:

@@ -1,6 +1,8 @@
 """An index of faiss: fast, and not exact."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class FaissIndex(Index):
     Raises:
         ImportError: If faiss is not installed.
         ValueError: If items are not `(num_items, dim)`, finite, and more than
-            `reserved`.
+            `reserved`, or faiss does not know the factory or parameters.
     """
 
     def __init__(
@@ -66,9 +68,9 @@ class FaissIndex(Index):
             parameters = parameters or f"nprobe={max(1, lists // 16)}"
         self.reserved = reserved
         self._turn = Turn()
-        self._index = faiss.index_factory(
-            items.shape[1], factory, faiss.METRIC_INNER_PRODUCT
-        )
+        kind = faiss.METRIC_INNER_PRODUCT
+        with _said("factory", factory):
+            self._index = faiss.index_factory(items.shape[1], factory, kind)
         self._index.train(real)
         self._index.add(real)
         if parameters is not None:
@@ -78,8 +80,14 @@ class FaissIndex(Index):
         return self.reserved + int(self._index.ntotal)
 
     def set_parameters(self, parameters: str) -> None:
-        """Sets how hard to search, as `parameters` at the start."""
-        faiss_module().ParameterSpace().set_index_parameters(self._index, parameters)
+        """Sets how hard to search, as `parameters` at the start.
+
+        Raises:
+            ValueError: If they are none that faiss knows of this index.
+        """
+        space = faiss_module().ParameterSpace()
+        with _said("parameters", parameters):
+            space.set_index_parameters(self._index, parameters)
 
     def add(self, items: ArrayLike) -> NDArray[np.int32]:
         items = checked_vectors(as_numbers("items", items), self._index.d)
@@ -155,6 +163,20 @@ class FaissIndex(Index):
         with self._turn:
             index = faiss_module().serialize_index(self._index)
         save_arrays(path, faiss=index, reserved=self.reserved)
+
+
+@contextmanager
+def _said(what: str, words: Any) -> Iterator[None]:
+    """Raises `ValueError` for words that faiss does not know."""
+    try:
+        if not isinstance(words, str):  # it takes numbers, as those of other things
+            raise TypeError
+        yield
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ValueError(
+            f"FaissIndex: {what} must be in the words of faiss, and fit the index. "
+            f"Received: {what}={words!r}"
+        ) from error
 
 
 def faiss_module() -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recsys.data.writing import checked_path
 from recsys.metrics.recall import recall
 from recsys.serving.exact_index import ExactIndex, Index, Turn
 from recsys.serving.faiss_index import FaissIndex, faiss_module
@@ -30,7 +31,7 @@ def load_index(path: str | Path) -> ExactIndex | FaissIndex:
         ImportError: If it is one of faiss, and faiss is not installed.
         ValueError: If it is no such file, or not all of it.
     """
-    file = Path(path)
+    file = checked_path("load_index: path", path)
     if not zipfile.is_zipfile(file):
         found = "a folder" if file.is_dir() else "no file"
         raise ValueError(

@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,29 @@ def parts(optimizer: keras.optimizers.Optimizer) -> Sequence[Any]:
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
         return optimizer._inner_optimizers
     return [optimizer]
+
+
+@contextmanager
+def rates_apart(optimizer: keras.optimizers.Optimizer) -> Iterator[list[Any]]:
+    """Yields what computes the learning rate of each part, or none.
+
+    Meanwhile configs have a number in its place: they cannot hold everything that
+    Keras trains with.
+    """
+    given = [getattr(part, "_learning_rate", None) for part in parts(optimizer)]
+    rates = [rate if callable(rate) else None for rate in given]
+    computed = [
+        (part, rate)
+        for part, rate in zip(parts(optimizer), rates, strict=True)
+        if rate is not None
+    ]
+    for part, _ in computed:
+        part._learning_rate = 0.0
+    try:
+        yield rates
+    finally:
+        for part, rate in computed:
+            part._learning_rate = rate
 
 
 def exempt_from_decay(

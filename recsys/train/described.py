@@ -1,15 +1,15 @@
 """What a training is of, as texts: two that differ are two trainings."""
 
-import hashlib
 import inspect
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from recsys.train._keras import rates_apart
 from recsys.train.columns import all_layers
+from recsys.train.meaning import is_installed, meaning_of, unnamed
 
 
 def loss_of(model: Any) -> str:
@@ -20,18 +20,20 @@ def loss_of(model: Any) -> str:
 
 
 def _written(part: Any) -> Any:
-    if not inspect.isfunction(part):
+    by_config = not callable(part)
+    if hasattr(part, "get_config"):
+        by_config = is_installed(type(part).__module__) and _has_arguments(part)
+    if by_config:
         return keras.saving.serialize_keras_object(part)
-    cells = [cell.cell_contents for cell in part.__closure__ or ()]
-    does = repr([_does(part.__code__), cells, part.__defaults__])
-    does = re.sub(" at 0x[0-9a-f]+", "", does)  # where an object lies
-    return f"{part.__name__} {hashlib.sha256(does.encode()).hexdigest()[:16]}"
+    return meaning_of(part)
 
 
-def _does(code: Any) -> Any:
-    """What a function's code does, wherever it stands."""
-    inner = [_does(each) if inspect.iscode(each) else each for each in code.co_consts]
-    return code.co_code, code.co_names, inner
+def _has_arguments(part: Any) -> bool:
+    """Whether a config has all arguments: that of Keras' Huber lacks `delta`."""
+    several = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    arguments = inspect.signature(type(part)).parameters.values()
+    names = {each.name for each in arguments if each.kind not in several}
+    return names - {"dtype"} <= {*part.get_config()}
 
 
 def layers_of(model: Any) -> dict[str, str]:
@@ -40,37 +42,42 @@ def layers_of(model: Any) -> dict[str, str]:
     for place, layer in enumerate(all_layers(model), 1):
         who = f"{place} ({type(layer).__name__})"
         found[who] = "there"
-        found |= options_of(_unnamed(layer.get_config()), who)
+        found |= options_of(unnamed(layer.get_config()), who)
     return found
 
 
-def _unnamed(config: Any) -> Any:
-    """A config without what is another one in each process."""
-    if isinstance(config, dict):
-        return {k: _unnamed(v) for k, v in config.items() if k not in ("name", "seed")}
-    return [*map(_unnamed, config)] if isinstance(config, (list, tuple)) else config
+def optimizer_of(model: keras.Model) -> dict[str, str]:
+    """What the optimizer was made with."""
+    with rates_apart(model.optimizer) as rates:
+        config = keras.saving.serialize_keras_object(model.optimizer)
+    found = options_of(config)
+    keys = [key for key in found if key.endswith(" learning_rate")]
+    for key, rate in zip(keys, rates, strict=False):
+        if rate is not None:
+            found[key] = _kind(rate)
+    return found
 
 
 def options_of(config: Any, path: str = "") -> dict[str, str]:
-    """The leaves of a config, without names; of learning rates the kind."""
+    """The leaves of a config, without names."""
     if isinstance(config, (list, tuple)):
         config = dict(enumerate(config))
     if not isinstance(config, dict):
-        return {path: str(config)}
+        return {path: meaning_of(config) if callable(config) else str(config)}
     found: dict[str, str] = {}
     for key, value in config.items():
-        if key == "learning_rate":
-            value = _kind(value)
+        if key == "learning_rate" and not isinstance(value, dict):
+            value = "a number"  # before training: `rates_of` has the numbers
         if key != "name":
             found |= options_of(value, f"{path} {key}" if path else str(key))
     return found
 
 
 def _kind(rate: Any) -> str:
-    """A learning rate as it is before training: `rates_of` has the numbers."""
-    if not isinstance(rate, dict):
-        return "a number"
-    return f"{rate['class_name']} {_unnamed(rate['config'])}"
+    """What computes a learning rate."""
+    if not is_installed(type(rate).__module__) or not hasattr(rate, "get_config"):
+        return meaning_of(rate)
+    return f"{type(rate).__name__} {unnamed(rate.get_config())}"
 
 
 def rates_of(model: keras.Model) -> list[float]:

@@ -8,15 +8,22 @@ from typing import Any
 
 import keras
 
-from recsys.data.writing import whole_file, whole_folder
+from recsys.data.writing import checked_path, whole_file, whole_folder
 from recsys.feature._names import signature_names
 from recsys.saving import damage
 from recsys.train._keras import LITERT, shapes_in_file, shapes_of_layers
 from recsys.train.logs import Logging
 from recsys.train.order import ModelOrder
 
-SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
-ENDINGS = {"onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
+SAVED_MODEL = (
+    "saved_model.pb",
+    "fingerprint.pb",
+    "assets/",
+    "variables/",
+    "variables/variables.index",
+    "variables/variables.data-?????-of-?????",
+)
+ENDINGS = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite"}
 CURRENT = (".weights.h5", ".keras", ".weights.json")
 WEIGHTS = (*CURRENT, ".h5")  # the last is Keras' older form
 
@@ -39,14 +46,20 @@ class Stored(Logging):
 
         Raises:
             FileExistsError: If there is one, and `overwrite=False`.
-            ValueError: If it is to be of Keras' older form, `.h5`, which has no state.
+            ValueError: If it is to be of Keras' older form, `.h5`, which has no state,
+                or a folder, `zipped=False`, which may be half written.
         """
+        if zipped is False:
+            raise ValueError(
+                "save: zipped must be True or None, for one whole file. "
+                "Received: zipped=False"
+            )
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
                 "save: filepath must end in '.keras'; a '.h5' does not hold what "
                 f"training needs to go on. Received: {filepath}"
             )
-        with self._written(filepath, overwrite, ".keras", zipped is False) as part:
+        with self._written("save", filepath, overwrite, ".keras") as part:
             super().save(part, zipped=zipped, **kwargs)
 
     def save_weights(
@@ -54,7 +67,9 @@ class Stored(Logging):
     ) -> None:
         """Saves the weights; see `keras.Model.save_weights`, and `save`."""
         several = max_shard_size is not None
-        with self._written(filepath, overwrite, ".weights.h5", several) as part:
+        with self._written(
+            "save_weights", filepath, overwrite, ".weights.h5", several=several
+        ) as part:
             super().save_weights(part, max_shard_size=max_shard_size)
 
     def load_weights(
@@ -76,7 +91,7 @@ class Stored(Logging):
             ValueError: If they are those of a model of other layers or sizes, or what
                 is to be given to the optimizer is of other sizes.
         """
-        path = Path(filepath)
+        path = checked_path("load_weights: filepath", filepath)
         wanted = f"{path} must be a whole file that `model.save_weights` wrote. "
         if not path.is_file():
             found = "a folder" if path.is_dir() else "no file of that name"
@@ -109,9 +124,16 @@ class Stored(Logging):
 
     @contextlib.contextmanager
     def _written(
-        self, path: Any, overwrite: bool, ending: str, several: bool
+        self,
+        who: str,
+        path: Any,
+        overwrite: bool,
+        ending: str,
+        *,
+        several: bool = False,
     ) -> Iterator[Any]:
         """Yields where Keras may write a file: of several files, where they belong."""
+        checked_path(f"{who}: filepath", path)
         if not overwrite and Path(path).exists():
             raise FileExistsError(
                 f"{path} must not exist, as overwrite=False. Received: one that does"
@@ -143,16 +165,22 @@ class Stored(Logging):
         Args:
             filepath: A folder for a SavedModel, else a file with the ending of the
                 format. Exports of the format that are there are replaced.
-            format: `"tf_saved_model"`, `"onnx"`, `"litert"` or others of Keras.
+            format: `"tf_saved_model"`, `"onnx"` or `"litert"`.
             verbose: Whether to print where the files are.
             **kw: Further arguments of Keras.
 
         Raises:
             FileExistsError: If there is anything else.
             ImportError: If a package that the format needs is not installed.
-            ValueError: If a file has another ending.
+            ValueError: If it is another format, or a file has another ending.
         """
-        ending = ENDINGS.get(format, "")
+        if format not in ENDINGS:
+            raise ValueError(
+                f"export: format must be one of {[*ENDINGS]}. "
+                f"Received: format={format!r}"
+            )
+        checked_path("export: filepath", filepath)
+        ending = ENDINGS[format]
         if not str(filepath).endswith(ending):
             raise ValueError(
                 f"export: filepath must end in {ending!r} where format={format!r}. "

@@ -56,9 +56,10 @@ class Resume(keras.callbacks.Callback):
             before `initial_epoch`, or of other data: with other columns, labels or
             weights, rows or batch size (of what the rows hold, a thousand are
             compared); if the data's order is not known in another process
-            (`shuffle()`, `cache()`); if it cannot be made or none of its files can be
-            read; or if `fit` has `steps_per_epoch`, with which an epoch may begin
-            anywhere in the data.
+            (`shuffle()`, `cache()`); if the loss holds what only one process has, such
+            as a lock; if the folder cannot be made or none of its files can be read;
+            or if `fit` has `steps_per_epoch`, with which an epoch may begin anywhere
+            in the data.
     """
 
     def __init__(self, folder: Any, save_freq: Any = "epoch") -> None:

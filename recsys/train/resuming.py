@@ -17,7 +17,7 @@ from recsys.train._keras import OwnModel, finish
 from recsys.train.described import (
     layers_of,
     loss_of,
-    options_of,
+    optimizer_of,
     rates_of,
     shapes_of,
 )
@@ -79,9 +79,7 @@ class Callbacks(CallbackList):
         self._metrics = len(self.model.metrics_variables)
         self._rates = rates_of(self.model)
         self._loss = loss_of(self.model)
-        self._options = options_of(
-            keras.saving.serialize_keras_object(self.model.optimizer)
-        )
+        self._options = optimizer_of(self.model)
         self._layers = layers_of(self.model)
         self._state = None if self._resume is None else self._resume.read()
         if self._resume is not None and self._state is not None:

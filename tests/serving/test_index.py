@@ -140,6 +140,25 @@ def test_refuses():
             index.search(USERS, 1, exclude=[[wrong]] * len(USERS))
 
 
+@pytest.mark.parametrize("words", ["nope=3", "nprobe", 3, "quantizer=1"])
+def test_words_that_faiss_does_not_know_are_refused(words):
+    pytest.importorskip("faiss")
+    wanted = "must be in the words of faiss, .*Received: {}={!r}"
+    with pytest.raises(ValueError, match="factory " + wanted.format("factory", words)):
+        FaissIndex(ITEMS, factory=words)
+    with pytest.raises(
+        ValueError, match="meters " + wanted.format("parameters", words)
+    ):
+        FaissIndex(ITEMS, parameters=words)
+
+
+@pytest.mark.parametrize("path", [None, 3, ""])
+def test_what_is_no_path_is_refused(path):
+    for call in (load_index, ExactIndex([[1.0]]).save):
+        with pytest.raises(ValueError, match=f"path must be a path.*: path={path!r}"):
+            call(path)
+
+
 def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r"deep-rec-kit\[ann\]"):
@@ -195,7 +214,12 @@ def test_a_file_of_another_kind_is_not_replaced(build, tmp_path):
     np.savez(arrays, reserved=2, mine=np.ones(3))
     index.save(cut)
     cut.write_bytes(cut.read_bytes()[:-9])
-    for path in (model, log, arrays, cut):
+    twins = [tmp_path / f"{place}.npz" for place in range(4)]
+    np.savez(twins[0], items=np.arange(5), reserved=np.arange(3))
+    np.savez(twins[1], items=np.ones((5, 2), "float32"), reserved=np.arange(3))
+    np.savez(twins[2], items=np.ones((5, 2)), reserved=2)
+    np.savez(twins[3], faiss=np.ones((5, 2), "uint8"), reserved=2)
+    for path in (model, log, arrays, cut, *twins):
         before = path.read_bytes()
         with pytest.raises(FileExistsError, match=f"{path} must be a new file, or"):
             index.save(path)

@@ -75,6 +75,30 @@ def test_onnx_names_the_extra_it_needs(monkeypatch, tmp_path):
         entry.build().export(tmp_path / "m.onnx", format="onnx")
 
 
+def test_an_export_replaces_an_export(tmp_path):
+    model = next(each for each in zoo.ENTRIES if each.name == "lr").build()
+    for _ in range(2):
+        model.export(tmp_path / "model", verbose=False)
+
+
+@pytest.mark.parametrize("format", ["openvino", "torch", "nope", None])
+def test_a_format_that_is_not_written_says_which_are(format, tmp_path):
+    model = next(each for each in zoo.ENTRIES if each.name == "lr").build()
+    with pytest.raises(ValueError, match="export: format must be one of .*'onnx'"):
+        model.export(tmp_path / "x.xml", format=format)
+
+
+@pytest.mark.parametrize("path", [None, 3, ""])
+def test_what_is_no_path_is_refused(path):
+    model = next(each for each in zoo.ENTRIES if each.name == "lr").build()
+    for call in (model.export, model.save, model.save_weights, model.load_weights):
+        error = f"{call.__name__}: filepath must be a path. Received: filepath={path!r}"
+        with pytest.raises(ValueError, match=error):
+            call(path)
+    with pytest.raises(ValueError, match=f"load_model: path must be .*path={path!r}"):
+        load_model(path)
+
+
 @pytest.mark.parametrize("verbose", [True, False])
 def test_an_export_says_where_it_is(verbose, tmp_path, capfd):
     model = next(each for each in zoo.ENTRIES if each.name == "lr").build()
@@ -84,7 +108,17 @@ def test_an_export_says_where_it_is(verbose, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    "there", ["a file", "notes.txt", "notes.txt, saved_model.pb", "assets, variables"]
+    "there",
+    [
+        "a file",
+        "notes.txt",
+        "notes.txt, saved_model.pb",
+        "assets, variables",
+        "assets, saved_model.pb",
+        "assets/notes.txt, saved_model.pb",
+        "variables/notes.txt, saved_model.pb",
+        "variables/mine/, saved_model.pb, variables/mine/variables.index",
+    ],
 )
 def test_an_export_replaces_nothing_of_another_kind(tmp_path, there):
     (entry,) = (entry for entry in zoo.ENTRIES if entry.name == "lr")
@@ -92,8 +126,9 @@ def test_an_export_replaces_nothing_of_another_kind(tmp_path, there):
     files = [path]
     if there != "a file":
         path.mkdir()
-        files = [path / name for name in there.split(", ")]
+        files = [path / n for n in there.split(", ") if not n.endswith("/")]
     for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine")
     found = there.split(",")[0]
     error = f"mine must be new, empty, or a folder of .*Received: {found}"

@@ -218,3 +218,15 @@ def test_an_optimizer_tells_its_parts():
     assert _keras.parts(alone) == [alone]
     both = optimizers.get({"embedding": "adagrad", "default": alone})
     assert [part.name for part in _keras.parts(both)] == ["adagrad", "sgd"]
+
+
+def test_what_computes_rates_is_set_apart():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    both = optimizers.get(
+        {"embedding": keras.optimizers.Adam(schedule), "default": "sgd"}
+    )
+    with _keras.rates_apart(both) as rates:
+        assert rates == [schedule, None]
+        found = both.get_config()["optimizers"]
+        assert isinstance(found["embedding"]["config"]["learning_rate"], float)
+    assert both["embedding"]._learning_rate is schedule

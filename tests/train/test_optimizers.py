@@ -206,6 +206,34 @@ def test_names_and_schedules_and_others():
         optimizers.get("nosuch")
 
 
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """Nobody registered it, and it has no config."""
+
+    def __call__(self, step):
+        return 0.5 / (1.0 + tf.cast(step, "float32"))
+
+
+class Rate:
+    def __call__(self):
+        return 0.25
+
+
+def quarter():
+    return 0.25
+
+
+@pytest.mark.parametrize("rate", [Falling(), quarter, lambda: 0.25, Rate()])
+def test_what_computes_a_rate_need_not_be_known_to_files(rate):
+    entry = zoo.ENTRIES[0]
+    for stock in (keras.optimizers.Adam, keras.optimizers.SGD):
+        given = stock(rate)
+        model = entry.compiled({"embedding": given, "default": stock(rate)})
+        model.fit(zoo.rows(8), entry.labels(8), batch_size=8, verbose=0)
+        ours = model.optimizer["embedding"]
+        assert ours._learning_rate is rate is given._learning_rate
+        close(float(ours.learning_rate), 0.25)
+
+
 def test_an_optimizer_of_keras_on_a_large_table_warns():
     layer = Embedding(LARGE_TABLE, 1, name="embedding_big")
     layer.build()

@@ -628,6 +628,21 @@ def _times(factor):
     return squared
 
 
+def _by_keyword(factor):
+    def squared(y, p, *, factor=factor):
+        return factor * (y - p) ** 2
+
+    return squared
+
+
+class _Times:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, y, p):
+        return self.factor * (y - p) ** 2
+
+
 @pytest.mark.filterwarnings("ignore:You are using a softmax")  # DWA of one task
 def test_another_loss_or_balance_is_refused(tmp_path):
     pipeline = _pipeline(["click"])
@@ -640,11 +655,16 @@ def test_another_loss_or_balance_is_refused(tmp_path):
         epochs = 2 if folder.folder.exists() else 1
         model.fit(x, y, epochs=epochs, callbacks=[folder], **options)
 
-    run("goes on", lambda y, p: (y - p) ** 2)
-    run("goes on", lambda y, p: (y - p) ** 2)
+    for loss in (lambda y, p: (y - p) ** 2, _Times(1.0), _Times(1.0).__call__):
+        name = f"goes on {type(loss).__name__}"
+        run(name, loss)
+        run(name, loss)
     for name, first, then in (
         ("closure", (_times(1.0),), (_times(2.0),)),
+        ("keyword", (_by_keyword(1.0),), (_by_keyword(2.0),)),
+        ("object", (_Times(1.0),), (_Times(2.0),)),
         ("lambda", (lambda y, p: (y - p) ** 2,), (lambda y, p: (y - p) ** 4,)),
+        ("of Keras", (keras.losses.Huber(1.0),), (keras.losses.Huber(2.0),)),
         ("balance", ("mse",), ("mse", "pcgrad")),
         ("no balance", ("mse", "pcgrad"), ("mse",)),
         ("options", ("mse", DWA(2.0)), ("mse", DWA(50.0))),
@@ -652,6 +672,26 @@ def test_another_loss_or_balance_is_refused(tmp_path):
         run(name, *first)
         with pytest.raises(ValueError, match=r"with the loss \[.*\. Received: \["):
             run(name, *then)
+
+
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, start):
+        self.start = start
+
+    def __call__(self, step):
+        return self.start / (1.0 + keras.ops.cast(step, "float32"))
+
+
+def falling(start):
+    return lambda: start
+
+
+class Rate:
+    def __init__(self, start):
+        self.start = start
+
+    def __call__(self):
+        return self.start
 
 
 def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
@@ -727,6 +767,11 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
         with pytest.raises(ValueError, match=what):
             run(name, **then)
     run("i", adam=decay(0.1, name="another"))
+    for name, maker in (("own", Falling), ("function", falling), ("object", Rate)):
+        run(name, {"learning_rate": maker(0.1)})
+        with pytest.raises(ValueError, match="learning_rate: .*Received: .*"):
+            run(name, {"learning_rate": maker(0.2)})
+        run(name, {"learning_rate": maker(0.1)})
 
 
 class Others(keras.callbacks.Callback):
@@ -870,6 +915,8 @@ def test_a_file_is_not_written_over_where_it_must_not(tmp_path):
         save(tmp_path / name)
     with pytest.raises(ValueError, match="filepath must end in '.keras'"):
         model.save(tmp_path / "m.h5")
+    with pytest.raises(ValueError, match="zipped must be True or None"):
+        model.save(tmp_path / "folder", zipped=False)
     assert sorted(os.listdir(tmp_path)) == ["m.keras", "m.weights.h5"]
 
 
