@@ -188,14 +188,9 @@ def finalmlp(
         agg_kwargs: Arguments of that layer.
 
     Raises:
-        ValueError: If there are no two lists of gate fields, one is unknown, or
+        ValueError: If a gate field is unknown, or
             `num_heads` does not divide the widths of both streams.
     """
-    if gate_fields is not None and len(gate_fields) != 2:
-        raise ValueError(
-            "finalmlp: gate_fields must be two lists of names of fields. "
-            f"Received: gate_fields={gate_fields}"
-        )
     by_name = {field.name: field for field in fields}
     unknown = [n for names in gate_fields or () for n in names if n not in by_name]
     if unknown:

@@ -67,7 +67,7 @@ def test_penalty_and_config():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="'stacked'. Received: structure='serial'"):
+    with pytest.raises(ValueError, match=r"'stacked'\). Rec.*structure='serial'"):
         gdcn(zoo.fields(), structure="serial")
 
 
