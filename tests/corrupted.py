@@ -614,7 +614,7 @@ def factories(random: Random) -> Case:
 
 
 def names_of_models(random: Random) -> Case:
-    bad = pick(random, ["deepfmm", "DeepFM", "", None, 3, object(), ["deepfm"], NAN])
+    bad = pick(random, ["deepfmm", "DeepFN", "", None, 3, object(), ["deepfm"], NAN])
     if random.random() < 0.5:
         return Case(f"create_model({bad!r})", lambda: create_model(bad, zoo.fields()))
     bad = "" if bad is None else bad
