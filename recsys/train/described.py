@@ -52,7 +52,9 @@ def optimizer_of(model: keras.Model) -> dict[str, str]:
         config = keras.saving.serialize_keras_object(model.optimizer)
     found = options_of(config)
     keys = [key for key in found if key.endswith(" learning_rate")]
-    for key, rate in zip(keys, rates, strict=False):
+    if len(keys) != len(rates):  # it is written in a way of its own
+        keys = [f"learning_rate of part {place}" for place in range(len(rates))]
+    for key, rate in zip(keys, rates, strict=True):
         if rate is not None:
             found[key] = _kind(rate)
     return found

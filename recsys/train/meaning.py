@@ -5,6 +5,7 @@ import dis
 import functools
 import hashlib
 import inspect
+import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -180,7 +181,7 @@ def _state(value: Any) -> Any:
             return [unnamed(value.get_config())]
         reduce = copyreg.dispatch_table.get(type(value))
         reduced: Any = reduce(value) if reduce else value.__reduce_ex__(2)
-    except (TypeError, NotImplementedError) as error:
+    except (TypeError, NotImplementedError, pickle.PicklingError) as error:
         raise ValueError(
             "Resume: a loss or rate must hold what another process can have, too. "
             f"Received: {value!r}, of which {error}"
