@@ -1,0 +1,1 @@
+"""From one YAML file to a folder: samples, training, evaluation, report."""

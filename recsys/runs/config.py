@@ -1,0 +1,190 @@
+"""What a run is made from: one YAML file, section by section."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Files = Annotated[
+    list[str],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Keys that are not known are refused, and values are never cast."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class Data(Section):
+    """Where the events are, and who did what when in them."""
+
+    files: Annotated[Files, Field(min_length=1)]
+    """The events: files, folders or patterns, all CSV (also .tsv, .gz) or all parquet.
+    Names are as seen from the folder of this file."""
+    items: Files = []
+    """Files of items, one row for each, joined by the column that `item` names."""
+    users: Files = []
+    """Files of users, one row for each, joined by the column that `user` names."""
+    user: str | None = None
+    """Raw column of the user."""
+    item: str | None = None
+    """Raw column of the item."""
+    time: str | None = None
+    """Raw column of the time: a number, a date or a timestamp."""
+
+
+class Negatives(Section):
+    """Rows of items that a user did not choose; all events are then positives."""
+
+    label: str
+    """The label to make: 1 for events, 0 for what is drawn."""
+    per_event: Count = 4
+    """Drawn for each event, with its user and time."""
+    by: Literal["uniform", "popularity"] = "uniform"
+    """How: each item alike, or by its events in the training part."""
+
+
+class Samples(Section):
+    """From events to the rows that train and test."""
+
+    where: dict[str, Any] = {}
+    """Which events become rows: raw column -> the value it has, or a list of values.
+    Histories may hold the others too."""
+    labels: dict[str, str] = {}
+    """Labels by a rule: name -> "column >= number", also <, <=, >, == and !=."""
+    min_user_events: Count = 1
+    """Users of less events are left out, again and again until none is left
+    (the k-core)."""
+    min_item_events: Count = 1
+    """Items of less events are left out, likewise."""
+    negatives: Negatives | None = None
+    """Negatives for events that are all positive."""
+    seed: int = 0
+    """Seed of what is drawn."""
+
+
+class Split(Section):
+    """What trains, what chooses the epoch, and what tests."""
+
+    by: Literal["time", "user_time", "leave_one_out", "ratio", "users", "files"] = (
+        "time"
+    )
+    """`time`: one cut for all; `user_time`: a cut for each user; `leave_one_out`: the
+    last event of each user tests, the one before chooses; `ratio`: rows at random;
+    `users`: users at random; `files`: what `valid` and `test` name."""
+    valid: Share = 0.1
+    """Share of the rows (of the users) that choose the epoch."""
+    test: Share = 0.1
+    """Share of the rows (of the users) that test."""
+    gap: Annotated[float, Field(ge=0)] = 0
+    """Of `time`: what is left out before each cut, in seconds, or in the unit of a time
+    that is a number; for labels that become known late."""
+    valid_files: Files = []
+    """Of `files`: the files that choose the epoch; `data.files` trains."""
+    test_files: Files = []
+    """Of `files`: the files that test."""
+    seed: int = 0
+    """Of `ratio` and `users`."""
+
+
+class Model(Section):
+    """Which model, and how it is built."""
+
+    name: str
+    """Its name, see `recsys models`."""
+    dim: Count | dict[str, Count] = 16
+    """Width of the embeddings: a number, or one for each column that owns a table."""
+    arguments: dict[str, Any] = {}
+    """Further arguments, see `recsys models NAME`."""
+
+
+class Schedule(Section):
+    """A learning rate that changes with the steps."""
+
+    by: Literal["cosine", "exponential", "linear"]
+    """How it falls from `learning_rate`."""
+    end: Annotated[float, Field(ge=0)] = 0
+    """Learning rate of the last step of all epochs."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Share of all steps in which it first rises from 0."""
+
+
+class Training(Section):
+    """How it is trained."""
+
+    epochs: Count = 10
+    """Most epochs."""
+    batch_size: Count = 1024
+    """Rows of a batch."""
+    optimizer: str | dict[str, str] = "adam"
+    """One for all weights, or by what their names begin with, such as
+    `{embedding: adagrad, default: adam}`."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Of all optimizers; none is the default of each."""
+    schedule: Schedule | None = None
+    """How the learning rate changes; none is not at all."""
+    loss: str | dict[str, str] | None = None
+    """One for all tasks, or by task; none is that of the kind of label."""
+    monitor: str | None = None
+    """Metric of the validation rows that chooses the epoch, such as `val_auc`; none is
+    the first of `evaluation.metrics`."""
+    patience: Annotated[int, Field(ge=0)] = 2
+    """Epochs without a better one after which training ends."""
+    keep_negatives: Annotated[float, Field(gt=0, le=1)] = 1
+    """Share of the training rows of label 0 that are kept; the logit is shifted by its
+    logarithm in use, so that predictions are rates of all rows."""
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    """A model is trained for each; the first is the run's own."""
+
+
+class Evaluation(Section):
+    """What is told of the test rows."""
+
+    metrics: list[str] = []
+    """Names as in `recsys.metrics`, the most important first; none are those of the
+    kind of label."""
+    group: str | None = None
+    """Key of `schema.groups`, for metrics within users or queries; none is the first."""
+    resamples: Annotated[int, Field(ge=0)] = 200
+    """Of the bootstrap, behind the intervals."""
+
+
+class Config(Section):
+    """A run: `recsys train FILE` makes a folder of it."""
+
+    data: Data
+    declared: Annotated[dict[str, Any], Field(alias="schema")]
+    """Columns, labels and groups as in `recsys.data.Schema`."""
+    samples: Samples = Samples()
+    split: Split = Split()
+    model: Model
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+    def plain(self) -> dict[str, Any]:
+        """Returns it as a YAML file has it, with all defaults."""
+        return self.model_dump(by_alias=True)
+
+
+def section_of(path: tuple[Any, ...]) -> type[Section] | None:
+    """Returns the section that a path of keys leads to, if it is one."""
+    found: type[Section] | None = Config
+    for key in path:
+        fields: Mapping[str, Any] = found.model_fields if found else {}
+        by_key = {field.alias or name: field for name, field in fields.items()}
+        found = _section_in(by_key[key].annotation) if key in by_key else None
+    return found
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    choices = [annotation, *getattr(annotation, "__args__", ())]
+    for each in choices:
+        if isinstance(each, type) and issubclass(each, Section):
+            return each
+    return None
