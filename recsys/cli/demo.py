@@ -33,7 +33,7 @@ from recsys.cli.demo_data import (
     Watchers,
     queries,
 )
-from recsys.cli.report import Block, Chart, Grid, Heading, Lists, Text, write_html
+from recsys.runs.page import Block, Chart, Grid, Heading, Lists, Text, write_html
 from recsys.data import Categorical, FeaturePipeline, History, MultiValue, Numeric
 from recsys.data.movielens import load_movielens_100k
 from recsys.feature import Task

@@ -81,7 +81,7 @@ def evaluate(
     html: Annotated[Path | None, typer.Option(help="Write a report here.")] = None,
 ) -> None:
     """Compute the metrics of files of predictions, with confidence intervals."""
-    from recsys.cli.evaluate import run
+    from recsys.runs.evaluation.evaluating import run
 
     try:
         run(files, scale, k, resamples, seed, json, html)

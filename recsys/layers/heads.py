@@ -30,6 +30,9 @@ class PredictLayer(Layer):
             off for what follows from tasks, and has labels only by its name.
         requires: Name of a binary task that must be 1 where this one is, as a
             conversion needs a click.
+        logit_shift: Added to the logit in use, and not in training: the logarithm of
+            the share of negatives that training keeps, so that predictions are rates
+            of all rows.
     Call arguments:
         inputs: `(batch, num_logits)`, or a list of them, which is summed; an input
             of another width passes a Dense layer to become a logit.
@@ -48,6 +51,7 @@ class PredictLayer(Layer):
         use_bias: bool = True,
         is_task: bool = True,
         requires: str | None = None,
+        logit_shift: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -58,6 +62,7 @@ class PredictLayer(Layer):
         self.use_bias = use_bias
         self.is_task = is_task
         self.requires = requires
+        self.logit_shift = logit_shift
         self.kept = Kept()
 
     def build(self, input_shape: Shape | Sequence[Shape]) -> None:
@@ -80,12 +85,14 @@ class PredictLayer(Layer):
             )
             self.dense.build(shapes[0])
 
-    def call(self, inputs: Tensors) -> Tensor:
+    def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         if isinstance(inputs, (list, tuple)):
             inputs = sum(inputs[1:], start=inputs[0])
         logit = inputs
         if hasattr(self, "dense"):
             logit = self.dense(logit)
+        if self.logit_shift and not training:
+            logit = logit + self.logit_shift
         self.kept.put(logit)
         if self.as_logit or self.task == "regression":
             return logit

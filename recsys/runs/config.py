@@ -1,6 +1,5 @@
 """What a run is made from: one YAML file, section by section."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -77,7 +76,7 @@ class Split(Section):
     )
     """`time`: one cut for all; `user_time`: a cut for each user; `leave_one_out`: the
     last event of each user tests, the one before chooses; `ratio`: rows at random;
-    `users`: users at random; `files`: what `valid` and `test` name."""
+    `users`: users at random; `files`: what `valid_files` and `test_files` name."""
     valid: Share = 0.1
     """Share of the rows (of the users) that choose the epoch."""
     test: Share = 0.1
@@ -111,8 +110,6 @@ class Schedule(Section):
     """How it falls from `learning_rate`."""
     end: Annotated[float, Field(ge=0)] = 0
     """Learning rate of the last step of all epochs."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0
-    """Share of all steps in which it first rises from 0."""
 
 
 class Training(Section):
@@ -170,21 +167,3 @@ class Config(Section):
     def plain(self) -> dict[str, Any]:
         """Returns it as a YAML file has it, with all defaults."""
         return self.model_dump(by_alias=True)
-
-
-def section_of(path: tuple[Any, ...]) -> type[Section] | None:
-    """Returns the section that a path of keys leads to, if it is one."""
-    found: type[Section] | None = Config
-    for key in path:
-        fields: Mapping[str, Any] = found.model_fields if found else {}
-        by_key = {field.alias or name: field for name, field in fields.items()}
-        found = _section_in(by_key[key].annotation) if key in by_key else None
-    return found
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    choices = [annotation, *getattr(annotation, "__args__", ())]
-    for each in choices:
-        if isinstance(each, type) and issubclass(each, Section):
-            return each
-    return None

@@ -145,7 +145,7 @@ class Schema:
         that are named like their raw columns.
         """
         made = dict(entries)
-        for key, build in (("columns", _build_column), ("labels", _build_label)):
+        for key, build in (("columns", build_column), ("labels", build_label)):
             if isinstance(
                 made.get(key), (list, tuple)
             ):  # anything else is refused by Schema
@@ -207,7 +207,8 @@ KINDS: Mapping[str, type[Column]] = {
 }
 
 
-def _build_column(entry: Any) -> Column:
+def build_column(entry: Any) -> Column:
+    """Builds a column from a mapping of `kind` and arguments; one made is kept."""
     if isinstance(entry, Column):
         return entry
     if not isinstance(entry, Mapping) or entry.get("kind") not in KINDS:
@@ -219,7 +220,8 @@ def _build_column(entry: Any) -> Column:
     return cast(Column, _build(KINDS[arguments.pop("kind")], arguments))
 
 
-def _build_label(entry: Any) -> Any:
+def build_label(entry: Any) -> Any:
+    """Builds a label from its name or a mapping of arguments; one made is kept."""
     if isinstance(entry, Mapping):
         return _build(Label, entry)
     return Label(entry) if isinstance(entry, str) else entry

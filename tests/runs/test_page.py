@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from recsys.cli.report import (
+from recsys.runs.page import (
     HEIGHT,
     WIDTH,
     Chart,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys import metrics
-from recsys.cli.predictions import Predictions
+from recsys.runs.evaluation.predictions import Predictions
 
 OF_ORDER = ("auc", "average_precision")
 

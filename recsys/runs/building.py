@@ -1,0 +1,159 @@
+"""From a configuration to a compiled model."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+import recsys
+from recsys.about import about
+from recsys.data.pipeline import FeaturePipeline
+from recsys.feature import Task
+from recsys.runs import measures
+from recsys.runs.config import Schedule
+from recsys.runs.reading import Read
+from recsys.train import optimizers
+from recsys.train.model import Model
+
+
+def build(read: Read, pipeline: FeaturePipeline) -> Model:
+    """Returns the model of a configuration, not yet compiled.
+
+    Args:
+        read: The configuration.
+        pipeline: Its pipeline, fitted.
+
+    Raises:
+        ValueError: If the model does not exist, cannot be built from these fields and
+            arguments, or has another number of tasks than there are labels; with the
+            line of the file.
+    """
+    chosen, labels = read.config.model, read.schema.labels
+    try:
+        known = about(chosen.name)
+        tasks = [Task(each.name, each.belong, each.num_classes) for each in labels]
+        if known.tasks == "one" and len(tasks) != 1:
+            raise ValueError(
+                f"{chosen.name} answers one task, and schema.labels must have one; "
+                "`recsys models multitask` lists models of several. "
+                f"Received: {[task.name for task in tasks]}"
+            )
+        if not tasks:
+            raise ValueError(
+                "schema.labels must have a label to train for. Received: none"
+            )
+        asked: dict[str, Any] = (
+            {"task": tasks[0]} if known.tasks == "one" else {"task_list": tasks}
+        )
+        fields = pipeline.fields(chosen.dim)
+        model = recsys.create_model(
+            chosen.name, fields, **asked, **dict(chosen.arguments)
+        )
+    except (TypeError, ValueError) as error:
+        keys = ("model", "arguments") if "argument" in str(error) else ("model", "name")
+        raise ValueError(f"{read.origin.where(*keys)}: {error}") from error
+    rate = read.config.training.keep_negatives
+    if rate < 1:
+        (head,) = model.heads.values()
+        head.logit_shift = math.log(rate)
+    return model
+
+
+def metrics_of(read: Read) -> Any:
+    """Returns the metrics of `compile`: for every task alike, or by task."""
+    names, group = read.config.evaluation.metrics, group_of(read)
+
+    def made(names: Sequence[str]) -> list[keras.metrics.Metric]:
+        return [measures.metric_of(name, group) for name in names]
+
+    try:
+        kinds = {label.name: label.belong for label in read.schema.labels}
+        if names:
+            return made(names)
+        within = [measures.WITHIN_GROUPS] if group is not None else []
+        chosen = {
+            kind: [*measures.OF_KIND[kind], *(within if kind == "binary" else ())]
+            for kind in kinds.values()
+        }
+        if len(chosen) == 1:
+            return made(*chosen.values())
+        return {name: made(chosen[kind]) for name, kind in kinds.items()}
+    except ValueError as error:
+        where = read.origin.where("evaluation", "metrics")
+        raise ValueError(f"{where}: {error}") from error
+
+
+def group_of(read: Read) -> str | None:
+    """Returns the key of the groups that metrics look at, if there is one.
+
+    Raises:
+        ValueError: If `evaluation.group` is none of them.
+    """
+    chosen, groups = read.config.evaluation.group, [*read.schema.groups]
+    if chosen is None:
+        return groups[0] if groups else None
+    if chosen not in groups:
+        raise ValueError(
+            f"{read.origin.where('evaluation', 'group')}: evaluation.group must be one "
+            f"of schema.groups, {groups}. Received: {chosen!r}"
+        )
+    return chosen
+
+
+def compile_model(model: Model, read: Read, steps: int) -> None:
+    """Compiles a model as a configuration says.
+
+    Args:
+        model: The model.
+        read: The configuration.
+        steps: Steps of all epochs.
+
+    Raises:
+        ValueError: If an optimizer, loss or metric is unknown; with the line.
+    """
+    training = read.config.training
+    given = training.loss
+    losses = {label.name: measures.LOSSES[label.belong] for label in read.schema.labels}
+    loss: Any = {**losses, **given} if isinstance(given, Mapping) else given or losses
+    metrics = metrics_of(read)
+    try:
+        model.compile(_optimizer(training, steps), loss=loss, metrics=metrics)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{read.origin.where('training')}: {error}") from error
+
+
+def _optimizer(training: Any, steps: int) -> keras.optimizers.Optimizer:
+    if isinstance(training.optimizer, Mapping):
+        return optimizers.get(
+            {
+                prefix: _of_rate(optimizers.get(name), training, steps)
+                for prefix, name in training.optimizer.items()
+            }
+        )
+    return _of_rate(optimizers.get(training.optimizer), training, steps)
+
+
+def _of_rate(optimizer: Any, training: Any, steps: int) -> Any:
+    config = optimizer.get_config()
+    if training.learning_rate is not None:
+        config["learning_rate"] = training.learning_rate
+    if training.schedule is not None:
+        config["learning_rate"] = _schedule(
+            training.schedule, config["learning_rate"], steps
+        )
+    return type(optimizer).from_config(config)
+
+
+def _schedule(schedule: Schedule, rate: float, steps: int) -> Any:
+    schedules = keras.optimizers.schedules
+    if schedule.by == "linear":
+        return schedules.PolynomialDecay(rate, steps, schedule.end)
+    if schedule.by == "exponential":
+        if not schedule.end:
+            raise ValueError(
+                "training.schedule.end must be above 0 of an exponential one. "
+                "Received: 0"
+            )
+        return schedules.ExponentialDecay(rate, steps, schedule.end / rate)
+    return schedules.CosineDecay(rate, steps, schedule.end / rate)

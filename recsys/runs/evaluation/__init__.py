@@ -1,0 +1,1 @@
+"""Files of predictions: metrics with intervals, plots, and a paired test."""

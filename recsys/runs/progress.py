@@ -1,0 +1,88 @@
+"""How far training is: a line for each epoch, and a bar where there is a terminal."""
+
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TrainingProgress(keras.callbacks.Callback):
+    """Shows rows a second and the time left, and the logs of each epoch.
+
+    Args:
+        batch_size: Rows of a batch.
+        monitor: Name in the logs of what chooses the epoch.
+        console: Where to show it.
+
+    Raises:
+        ValueError: At the end of the first epoch, if the logs do not have `monitor`.
+    """
+
+    def __init__(self, batch_size: int, monitor: str, console: Console) -> None:
+        super().__init__()
+        self._batch_size = batch_size
+        self._monitor = monitor
+        self._console = console
+        self._bar: Progress | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._begun, self._steps = time.perf_counter(), 0
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[rate]} rows/s"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(
+                f"epoch {epoch + 1}/{self.params['epochs']}",
+                total=self.params["steps"],
+                rate="",
+            )
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._steps += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=batch + 1, rate=f"{self._rate():,}")
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._trained = self._rate() if self._steps else 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.close()
+        logs = logs or {}
+        if self._monitor not in logs:
+            raise ValueError(
+                "training.monitor must be one of the logs, "
+                f"{', '.join(sorted(logs))}. Received: {self._monitor!r}"
+            )
+        shown = {name: value for name, value in logs.items() if _is_shown(name, logs)}
+        values = ", ".join(f"{name} {float(v):.4f}" for name, v in shown.items())
+        self._console.print(
+            f"epoch {epoch + 1}/{self.params['epochs']}: {values} "
+            f"({self._trained:,} rows/s)",
+            highlight=False,
+        )
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.close()
+
+    def _rate(self) -> int:
+        seconds = time.perf_counter() - self._begun
+        return int(self._steps * self._batch_size / seconds)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _is_shown(name: str, logs: dict[str, Any]) -> bool:
+    """The training loss, and what is known of the validation rows."""
+    return name == "loss" or name.startswith("val_") or f"val_{name}" not in logs

@@ -1,0 +1,52 @@
+"""A run that has ended, as Python has it."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from recsys.data.pipeline import FeaturePipeline
+from recsys.registry import load_model
+from recsys.runs import folder as places
+from recsys.runs.reading import Read, read_config
+from recsys.train.model import Model
+
+
+class Run:
+    """What training left in a folder.
+
+    Args:
+        name: The folder, its name in `runs`, or `latest`.
+        runs: Folder of all runs.
+
+    Raises:
+        ValueError: If there is no such run, or it has not ended.
+    """
+
+    def __init__(self, name: str | Path, runs: str | Path = places.RUNS) -> None:
+        self.folder = places.find_run(name, Path(runs))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @cached_property
+    def read(self) -> Read:
+        """The configuration as used."""
+        return read_config(self.folder / places.CONFIG)
+
+    @cached_property
+    def pipeline(self) -> FeaturePipeline:
+        """The fitted pipeline."""
+        return FeaturePipeline.load(self.folder / places.PIPELINE)
+
+    @cached_property
+    def model(self) -> Model:
+        """The best model of the first seed."""
+        model: Model = load_model(self.folder / places.MODEL)
+        return model
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What is known of the test rows, the best epoch, parameters and seconds."""
+        found: dict[str, Any] = json.loads((self.folder / places.METRICS).read_text())
+        return found

@@ -1,0 +1,291 @@
+"""From a configuration to a run: samples, pipeline, model, predictions, report."""
+
+import datetime
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from recsys.data.files.paths import find_files
+from recsys.data.pipeline import FeaturePipeline
+from recsys.data.progress import working
+from recsys.feature.schema.history import History
+from recsys.runs import folder as places
+from recsys.runs.building import build, compile_model, metrics_of
+from recsys.runs.config import Config
+from recsys.runs.measures import direction_of
+from recsys.runs.predicting import write_test_predictions
+from recsys.runs.progress import TrainingProgress
+from recsys.runs.reading import Read, read_config
+from recsys.runs.report import write_report
+from recsys.runs.run import Run
+from recsys.runs.samples import EVENTS, TEST, TRAIN, VALID, check_samples, write_samples
+from recsys.runs.shown import as_yaml
+from recsys.train.callbacks import Resume
+from recsys.train.model import Model
+
+SAVE_STEPS = 1000  # between two states, of an epoch that is longer
+
+
+def run(
+    source: str | Path | Mapping[str, Any],
+    *,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    runs: str | Path = places.RUNS,
+    console: Console | None = None,
+) -> Run:
+    """Makes the rows, trains, tests and reports, all into one folder.
+
+    Args:
+        source: A YAML file as `recsys init` writes it, or what one would hold.
+        name: Name of the run in `runs`. Default: that of the file, with a number
+            behind it if there is one.
+        settings: Values that take the place of the file's: "training.epochs=3".
+        resume: Whether to go on with a run of this name that was stopped.
+        runs: Folder of all runs.
+        console: Where to tell what goes on. Default: the terminal.
+
+    Returns:
+        The run, which has ended.
+
+    Raises:
+        FileNotFoundError, ValueError: If the configuration or the data cannot be right,
+            or there is a run of that name.
+    """
+    console = console or Console()
+    read = read_config(source, settings)
+    metrics_of(read)  # refused now, not when the samples are made
+    here = _placed(read, name, Path(runs), resume)
+    with places.held(here):
+        read = _begin(read, here, resume)
+        console.rule(f"{here}")
+        samples = here / places.SAMPLES
+        if not samples.is_dir():
+            with working("Making the rows"):
+                written = write_samples(read.config, Path(), samples)
+            for part, rows in written.rows.items():
+                console.print(f"{part}: {rows:,} rows", highlight=False)
+            for note in written.notes:
+                console.print(note, highlight=False, markup=False)
+        warnings = check_samples(read.config, samples)
+        for warning in warnings:
+            console.print(f"Warning: {warning}", style="yellow", markup=False)
+        if not (here / places.PIPELINE).is_dir():
+            pipeline = FeaturePipeline._of(read.schema, None)
+            pipeline.fit(str(samples / TRAIN)).save(here / places.PIPELINE)
+        begun = time.perf_counter()
+        for place, seed in enumerate(read.config.training.seeds):
+            at = here if not place else here / f"seed-{seed}"
+            if not (at / places.METRICS).is_file():
+                _train(read, samples, here, at, seed, console)
+        write_report(here, read, warnings)
+        _finish(here, time.perf_counter() - begun)
+    console.print(f"{here / places.REPORT}", highlight=False)
+    return Run(here)
+
+
+def _placed(read: Read, name: str | None, runs: Path, resume: bool) -> Path:
+    """The folder of the run, made if it is new."""
+    stem = "run" if read.origin.path is None else read.origin.path.stem
+    if name is not None and (name == places.LATEST or Path(name).name != name):
+        raise ValueError(
+            "The name of a run must be that of a folder, and not 'latest'. "
+            f"Received: {name!r}"
+        )
+    if resume:
+        if read.origin.path is not None and read.origin.path.name == places.CONFIG:
+            here = read.origin.path.parent if name is None else runs / name
+        else:
+            here = runs / (name or stem)
+        if not (here / places.RECORD).is_file():
+            raise ValueError(
+                f"--resume must be of a run that was stopped. Received: no run {here}"
+            )
+        return here
+    here = runs / (places.free_name(stem, runs) if name is None else name)
+    if here.exists():
+        ended = (here / places.RECORD).is_file() and places.is_finished(here)
+        raise ValueError(
+            f"{here} must be new: --name gives another name"
+            + ("" if ended else ", --resume goes on with one that was stopped")
+            + ". Received: a folder that is there"
+        )
+    runs.mkdir(parents=True, exist_ok=True)
+    here.mkdir()
+    return here
+
+
+def _begin(read: Read, here: Path, resume: bool) -> Read:
+    """Writes what the run is of; names of files are whole from here on."""
+    config = read.config.model_copy(
+        update={
+            "data": _whole(read, "data", ("files", "items", "users")),
+            "split": _whole(read, "split", ("valid_files", "test_files")),
+        }
+    )
+    text = as_yaml(config)
+    path = here / places.CONFIG
+    if resume:
+        before = read_config(path).config
+        if before != config:
+            raise ValueError(
+                f"--resume goes on with {path}, and the configuration must be the "
+                f"same. Received: another one in {_difference(before, config)}"
+            )
+    else:
+        path.write_text(text, encoding="utf-8")
+        record = {
+            "name": here.name,
+            "finished": False,
+            "begun": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
+            "versions": places.versions(),
+            "data": _checksums(config),
+            "seeds": list(config.training.seeds),
+        }
+        places.write_json(here / places.RECORD, record)
+    return Read(config, read.schema, read.origin)
+
+
+def _whole(read: Read, section: str, keys: Sequence[str]) -> Any:
+    """A section whose names of files are seen from anywhere."""
+    at = getattr(read.config, section)
+    base = read.origin.folder
+    return at.model_copy(
+        update={
+            key: [str((base / each).absolute()) for each in getattr(at, key)]
+            for key in keys
+        }
+    )
+
+
+def _checksums(config: Config) -> dict[str, str]:
+    found = {}
+    names = [*config.data.files, *config.data.items, *config.data.users]
+    names += [*config.split.valid_files, *config.split.test_files]
+    with working("Reading the files"):
+        for file in (each for name in names for each in find_files(name)):
+            with open(file, "rb") as opened:
+                found[file] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return found
+
+
+def _difference(a: Config, b: Config) -> str:
+    one, other = a.plain(), b.plain()
+    return ", ".join(key for key in one if one[key] != other[key])
+
+
+def _train(
+    read: Read, samples: Path, here: Path, at: Path, seed: int, console: Console
+) -> None:
+    """Trains for one seed: the last file that it writes is that of the metrics."""
+    training = read.config.training
+    keras.utils.set_random_seed(seed)
+    at.mkdir(exist_ok=True)
+    pipeline = FeaturePipeline.load(here / places.PIPELINE)
+    train, valid, test = (
+        pipeline.dataset(
+            str(samples / part),
+            training.batch_size,
+            events=_events(read, samples),
+            shuffle=part == TRAIN,
+            seed=seed,
+        )
+        for part in (TRAIN, VALID, TEST)
+    )
+    model = build(read, pipeline)
+    compile_model(model, read, int(train.cardinality()) * training.epochs)
+    monitor = _monitor(read, model)
+    progress = TrainingProgress(training.batch_size, monitor, console)
+    console.print(
+        f"{read.config.model.name}, seed {seed}: {model.count_params():,} parameters, "
+        f"chosen by {monitor}",
+        highlight=False,
+    )
+    begun = time.perf_counter()
+    try:
+        history = model.fit(
+            train,
+            validation_data=valid,
+            epochs=training.epochs,
+            verbose=0,
+            callbacks=[
+                progress,
+                keras.callbacks.ModelCheckpoint(str(at / places.LAST)),
+                keras.callbacks.EarlyStopping(
+                    monitor,
+                    mode=direction_of(monitor),
+                    patience=training.patience,
+                    restore_best_weights=True,
+                ),
+                Resume(at / places.STATE, save_freq=SAVE_STEPS),
+            ],
+        )
+    finally:
+        progress.close()
+    seconds = time.perf_counter() - begun
+    model.save(at / places.MODEL)
+    logs = {name: list(map(float, line)) for name, line in history.history.items()}
+    places.write_json(at / places.EPOCHS, logs)
+    tested = model.evaluate(test, verbose=0, return_dict=True)
+    write_test_predictions(read, samples / TEST, model, test, at / places.PREDICTIONS)
+    best = min if direction_of(monitor) == "min" else max
+    places.write_json(
+        at / places.METRICS,
+        {
+            "test": {name: float(value) for name, value in tested.items()},
+            "monitor": monitor,
+            "best_epoch": logs[monitor].index(best(logs[monitor])) + 1,
+            "epochs": len(logs[monitor]),
+            "parameters": int(model.count_params()),
+            "seconds": round(seconds, 1),
+        },
+    )
+    for name, value in tested.items():
+        console.print(f"test {name} {float(value):.4f}", highlight=False)
+
+
+def _events(read: Read, samples: Path) -> str | None:
+    histories = any(isinstance(each, History) for each in read.schema.columns)
+    return str(samples / EVENTS) if histories else None
+
+
+def _monitor(read: Read, model: Model) -> str:
+    """What chooses the epoch: as given, or the first metric of all tasks."""
+    given = read.config.training.monitor
+    try:
+        if given is not None:
+            direction_of(given)
+            return given
+        first = model._plan.metrics[0]
+        several = first.of_all_tasks
+        name = f"{first.metric.name}_task_macro" if several else first.name
+        kinds = {label.belong for label in read.schema.labels}
+        name = "val_loss" if len(kinds) > 1 else f"val_{name}"
+        direction_of(name)
+        return name
+    except ValueError as error:
+        where = read.origin.where("training", "monitor")
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _finish(here: Path, seconds: float) -> None:
+    import shutil
+
+    for left in (here / places.SAMPLES, *here.glob(f"**/{places.STATE}")):
+        shutil.rmtree(left, ignore_errors=True)
+    record = places.read_record(here)
+    record |= {"finished": True, "seconds": round(seconds, 1)}
+    places.write_json(here / places.RECORD, record)
+    places.point_latest(here)
+
+
+def metrics_in(here: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((here / places.METRICS).read_text())
+    return found
