@@ -33,7 +33,6 @@ from recsys.cli.demo_data import (
     Watchers,
     queries,
 )
-from recsys.runs.page import Block, Chart, Grid, Heading, Lists, Text, write_html
 from recsys.data import Categorical, FeaturePipeline, History, MultiValue, Numeric
 from recsys.data.movielens import load_movielens_100k
 from recsys.feature import Task
@@ -41,6 +40,7 @@ from recsys.inputs import FieldEmbedder
 from recsys.layers.heads import predict
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.rank.din import din
+from recsys.runs.page import Block, Chart, Grid, Heading, Lists, Text, write_html
 from recsys.train.callbacks import CatalogueMetrics
 from recsys.train.evaluation import evaluate
 from recsys.train.match_model import MatchModel

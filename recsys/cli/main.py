@@ -8,12 +8,19 @@ from typing import Annotated
 import typer
 
 import recsys
+from recsys.cli import config
+from recsys.cli.predict import predict
+from recsys.cli.refusing import refusing
+from recsys.cli.train import train
 
 app = typer.Typer(
     help="Recommender models on Keras: train, evaluate, recommend.",
     no_args_is_help=True,
     add_completion=False,
 )
+app.add_typer(config.app, name="config")
+app.command()(train)
+app.command()(predict)
 
 
 @app.callback(invoke_without_command=True)
@@ -62,11 +69,13 @@ class Scale(enum.StrEnum):
 @app.command()
 def evaluate(
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            help="CSV or parquet: columns label, score; optional group, weight, task, "
-            "domain. Further ones have the same rows by other models, which are "
-            "compared with the first."
+            metavar="FILES | RUN FILES",
+            help="Predictions, CSV or parquet: columns label, score; optional group, "
+            "weight, task, domain. Further ones have the same rows by other models, "
+            "which are compared with the first. Or a run (folder, name or 'latest') "
+            "and raw rows with labels, which its model predicts.",
         ),
     ],
     scale: Annotated[
@@ -79,15 +88,22 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write all numbers here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report here.")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
 ) -> None:
-    """Compute the metrics of files of predictions, with confidence intervals."""
-    from recsys.runs.evaluation.evaluating import run
+    """Compute the metrics of predictions, or of a run, with confidence intervals."""
+    with refusing("evaluate"):
+        from recsys.runs.evaluation.evaluating import run as evaluate_files
+        from recsys.runs.folder import is_run
 
-    try:
-        run(files, scale, k, resamples, seed, json, html)
-    except (OSError, ValueError) as error:
-        typer.echo(f"recsys evaluate: {error}", err=True)
-        raise typer.Exit(2) from error
+        if not is_run(files[0], runs):
+            paths = [Path(file) for file in files]
+            evaluate_files(paths, scale, k, resamples, seed, json, html)
+            return
+        from recsys.runs.predicting import predicted_rows
+        from recsys.runs.run import Run
+
+        with predicted_rows(Run(files[0], runs), files[1:]) as path:
+            evaluate_files([path], scale, k, resamples, seed, json, html)
 
 
 @app.command()

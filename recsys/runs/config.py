@@ -147,7 +147,7 @@ class Evaluation(Section):
     """Names as in `recsys.metrics`, the most important first; none are those of the
     kind of label."""
     group: str | None = None
-    """Key of `schema.groups`, for metrics within users or queries; none is the first."""
+    """Key of `schema.groups`, for metrics within users or queries; none: the first."""
     resamples: Annotated[int, Field(ge=0)] = 200
     """Of the bootstrap, behind the intervals."""
 

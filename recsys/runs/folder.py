@@ -17,7 +17,12 @@ import recsys
 from recsys.data.writing import whole_file
 
 RUNS, LATEST = Path("runs"), "latest"
-RECORD, CONFIG, REPORT, METRICS = "run.json", "config.yaml", "report.html", "metrics.json"
+RECORD, CONFIG, REPORT, METRICS = (
+    "run.json",
+    "config.yaml",
+    "report.html",
+    "metrics.json",
+)
 MODEL, LAST, EPOCHS = "model.keras", "last.keras", "epochs.json"
 PIPELINE, SAMPLES, STATE = "pipeline", "samples", "state"
 PREDICTIONS = "predictions.parquet"
@@ -82,6 +87,11 @@ def find_run(name: str | Path, runs: Path = RUNS) -> Path:
         f"There must be a run {str(name)!r}: a folder, or a name in {runs}/. "
         f"Received: {', '.join(near or known) or 'no runs'} there"
     )
+
+
+def is_run(name: str, runs: Path = RUNS) -> bool:
+    """Whether a name is that of a run, ended or not, and of no file."""
+    return any((at / RECORD).is_file() for at in (Path(name), runs / name))
 
 
 def names_of(runs: Path) -> list[str]:

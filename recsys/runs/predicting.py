@@ -29,9 +29,7 @@ def write_test_predictions(
             and `domain` if the schema has them.
     """
     labels = {
-        each.name: each.source
-        for each in read.schema.labels
-        if each.belong == "binary"
+        each.name: each.source for each in read.schema.labels if each.belong == "binary"
     }
     if not labels:
         return

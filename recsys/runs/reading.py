@@ -87,6 +87,12 @@ def read_config(
             text = path.read_text(encoding="utf-8")
             entries = read_yaml(text)
             origin = Origin(path, dict(_lines(yaml.compose(text))))
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            line = "" if mark is None else f", line {mark.line + 1}"
+            raise ValueError(
+                f"{path}{line}: the file cannot be read as YAML: {error.problem}"
+            ) from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ValueError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(entries, Mapping):

@@ -76,15 +76,13 @@ def _curves(logs: Mapping[str, Sequence[float]]) -> list[Block]:
             continue
         lines = {"training": values, "validation": logs.get(f"val_{name}", [])}
         lines = {
-            key: line for key, line in lines.items() if line and all(map(_is_known, line))
+            key: line
+            for key, line in lines.items()
+            if line and all(map(math.isfinite, line))
         }
         if lines:
             charts.append(Chart(name, lines))
     return charts
-
-
-def _is_known(value: float) -> bool:
-    return math.isfinite(value)
 
 
 def _others(here: Path) -> Block:

@@ -2,7 +2,7 @@
 
 import datetime
 import hashlib
-import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,9 +27,12 @@ from recsys.runs.run import Run
 from recsys.runs.samples import EVENTS, TEST, TRAIN, VALID, check_samples, write_samples
 from recsys.runs.shown import as_yaml
 from recsys.train.callbacks import Resume
-from recsys.train.model import Model
 
 SAVE_STEPS = 1000  # between two states, of an epoch that is longer
+
+
+class Stopped(Exception):
+    """Somebody has stopped a run; it says how to go on."""
 
 
 def run(
@@ -63,32 +66,48 @@ def run(
     read = read_config(source, settings)
     metrics_of(read)  # refused now, not when the samples are made
     here = _placed(read, name, Path(runs), resume)
-    with places.held(here):
-        read = _begin(read, here, resume)
-        console.rule(f"{here}")
-        samples = here / places.SAMPLES
-        if not samples.is_dir():
-            with working("Making the rows"):
-                written = write_samples(read.config, Path(), samples)
-            for part, rows in written.rows.items():
-                console.print(f"{part}: {rows:,} rows", highlight=False)
-            for note in written.notes:
-                console.print(note, highlight=False, markup=False)
-        warnings = check_samples(read.config, samples)
-        for warning in warnings:
-            console.print(f"Warning: {warning}", style="yellow", markup=False)
-        if not (here / places.PIPELINE).is_dir():
-            pipeline = FeaturePipeline._of(read.schema, None)
-            pipeline.fit(str(samples / TRAIN)).save(here / places.PIPELINE)
-        begun = time.perf_counter()
-        for place, seed in enumerate(read.config.training.seeds):
-            at = here if not place else here / f"seed-{seed}"
-            if not (at / places.METRICS).is_file():
-                _train(read, samples, here, at, seed, console)
-        write_report(here, read, warnings)
-        _finish(here, time.perf_counter() - begun)
+    try:
+        with places.held(here):
+            _run(_begin(read, here, resume), here, console)
+    except KeyboardInterrupt:
+        config = here / places.CONFIG
+        raise Stopped(
+            f"Stopped. `recsys train {config} --resume` goes on where it stands."
+        ) from None
+    except Exception:
+        if not any((here / each).exists() for each in (places.STATE, places.METRICS)):
+            shutil.rmtree(here, ignore_errors=True)  # nothing is there to go on with
+        raise
     console.print(f"{here / places.REPORT}", highlight=False)
     return Run(here)
+
+
+def _run(read: Read, here: Path, console: Console) -> None:
+    console.rule(f"{here}")
+    samples = here / places.SAMPLES
+    if not samples.is_dir():
+        with working("Making the rows"):
+            written = write_samples(read.config, Path(), samples)
+        for part, rows in written.rows.items():
+            console.print(f"{part}: {rows:,} rows", highlight=False)
+        for note in written.notes:
+            console.print(note, highlight=False, markup=False)
+    warnings = check_samples(read.config, samples)
+    for warning in warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False)
+    if not (here / places.PIPELINE).is_dir():
+        schema = read.schema
+        pipeline = FeaturePipeline(
+            schema.columns, schema.labels, schema.sample_weight, schema.groups
+        )
+        pipeline.fit(str(samples / TRAIN)).save(here / places.PIPELINE)
+    begun = time.perf_counter()
+    for place, seed in enumerate(read.config.training.seeds):
+        at = here if not place else here / f"seed-{seed}"
+        if not (at / places.METRICS).is_file():
+            _train(read, samples, here, at, seed, console)
+    write_report(here, read, warnings)
+    _finish(here, time.perf_counter() - begun)
 
 
 def _placed(read: Read, name: str | None, runs: Path, resume: bool) -> Path:
@@ -201,7 +220,7 @@ def _train(
     )
     model = build(read, pipeline)
     compile_model(model, read, int(train.cardinality()) * training.epochs)
-    monitor = _monitor(read, model)
+    monitor = _monitor(read)
     progress = TrainingProgress(training.batch_size, monitor, console)
     console.print(
         f"{read.config.model.name}, seed {seed}: {model.count_params():,} parameters, "
@@ -256,18 +275,15 @@ def _events(read: Read, samples: Path) -> str | None:
     return str(samples / EVENTS) if histories else None
 
 
-def _monitor(read: Read, model: Model) -> str:
+def _monitor(read: Read) -> str:
     """What chooses the epoch: as given, or the first metric of all tasks."""
-    given = read.config.training.monitor
+    name, metrics = read.config.training.monitor, metrics_of(read)
+    if name is None and isinstance(metrics, Mapping):
+        name = "val_loss"
+    if name is None:
+        several = "_task_macro" if len(read.schema.labels) > 1 else ""
+        name = f"val_{metrics[0].name}{several}"
     try:
-        if given is not None:
-            direction_of(given)
-            return given
-        first = model._plan.metrics[0]
-        several = first.of_all_tasks
-        name = f"{first.metric.name}_task_macro" if several else first.name
-        kinds = {label.belong for label in read.schema.labels}
-        name = "val_loss" if len(kinds) > 1 else f"val_{name}"
         direction_of(name)
         return name
     except ValueError as error:
@@ -276,16 +292,9 @@ def _monitor(read: Read, model: Model) -> str:
 
 
 def _finish(here: Path, seconds: float) -> None:
-    import shutil
-
     for left in (here / places.SAMPLES, *here.glob(f"**/{places.STATE}")):
         shutil.rmtree(left, ignore_errors=True)
     record = places.read_record(here)
     record |= {"finished": True, "seconds": round(seconds, 1)}
     places.write_json(here / places.RECORD, record)
     places.point_latest(here)
-
-
-def metrics_in(here: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((here / places.METRICS).read_text())
-    return found

@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from recsys import metrics
+from recsys.cli.main import app
 from recsys.runs.evaluation import evaluating as evaluate
 from recsys.runs.evaluation import predictions
-from recsys.cli.main import app
 from tests.close import close
 
 

@@ -14,10 +14,10 @@ from rich.text import Text as Cell
 
 import recsys
 from recsys import metrics
+from recsys.metrics.named import sigmoid
 from recsys.runs.evaluation.findings import Findings, by_task, evaluate, names_of
 from recsys.runs.evaluation.predictions import Array, Predictions, check_files, read
 from recsys.runs.page import Block, Grid, Heading, Plot, Text, write_html
-from recsys.metrics.named import sigmoid
 
 MOST_POINTS, MOST_COLUMNS = 200, 10_000
 
