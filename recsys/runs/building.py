@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 
@@ -47,15 +47,20 @@ def build(read: Read, pipeline: FeaturePipeline) -> Model:
             {"task": tasks[0]} if known.tasks == "one" else {"task_list": tasks}
         )
         fields = pipeline.fields(chosen.dim)
-        model = recsys.create_model(
-            chosen.name, fields, **asked, **dict(chosen.arguments)
-        )
+        made = recsys.create_model(chosen.name, fields, **asked, **chosen.arguments)
+        model = cast(Model, made)
     except (TypeError, ValueError) as error:
         keys = ("model", "arguments") if "argument" in str(error) else ("model", "name")
         raise ValueError(f"{read.origin.where(*keys)}: {error}") from error
     rate = read.config.training.keep_negatives
     if rate < 1:
         (head,) = model.heads.values()
+        if head is None or head.task != "binary":
+            raise ValueError(
+                f"{read.origin.where('training', 'keep_negatives')}: "
+                "training.keep_negatives is for one binary task. "
+                f"Received: {[label.name for label in labels]}"
+            )
         head.logit_shift = math.log(rate)
     return model
 

@@ -51,7 +51,8 @@ def metric_of(name: str, group: str | None) -> keras.metrics.Metric:
         ValueError: If there is no such metric, or it needs groups and there are none.
     """
     if name in _OF_KERAS:
-        return keras.metrics.get(name)
+        of_keras: keras.metrics.Metric = keras.metrics.get(name)
+        return of_keras
     base, _, k = name.partition("@")
     classes = {_function_of(each): each for each in streaming.__all__}
     if base not in classes or not _is_metric_of_rows(name):

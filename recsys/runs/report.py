@@ -38,12 +38,11 @@ def write_report(here: Path, read: Read, warnings: Sequence[str]) -> None:
             f"{first['best_epoch']} was best by {first['monitor']}. Seeds: "
             f"{', '.join(map(str, seeds))}."
         ),
-        *([Heading("Warnings"), *map(Text, warnings)] if warnings else []),
-        Heading("Test rows"),
-        _of_seeds(found),
-        Heading("Epochs"),
-        *_curves(_read_json(here / places.EPOCHS)),
     ]
+    if warnings:
+        blocks += [Heading("Warnings"), *map(Text, warnings)]
+    blocks += [Heading("Test rows"), _of_seeds(found), Heading("Epochs")]
+    blocks += _curves(_read_json(here / places.EPOCHS))
     predictions = here / places.PREDICTIONS
     if predictions.is_file():
         resamples = read.config.evaluation.resamples

@@ -3,7 +3,7 @@
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from recsys.data.pipeline import FeaturePipeline
 from recsys.registry import load_model
@@ -42,8 +42,7 @@ class Run:
     @cached_property
     def model(self) -> Model:
         """The best model of the first seed."""
-        model: Model = load_model(self.folder / places.MODEL)
-        return model
+        return cast(Model, load_model(self.folder / places.MODEL))
 
     @property
     def metrics(self) -> dict[str, Any]:

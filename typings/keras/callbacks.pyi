@@ -29,6 +29,9 @@ class CallbackList(Callback):
         **params: Any,
     ) -> None: ...
 
+class ModelCheckpoint(Callback):
+    def __init__(self, filepath: Any, **kwargs: Any) -> None: ...
+
 class EarlyStopping(Callback):
     def __init__(self, monitor: str = ..., **kwargs: Any) -> None: ...
 
