@@ -146,8 +146,24 @@ def text_of(source: str) -> str:
     return f"//text/{source}"
 
 
+def such(table: Any, declaration: Any, where: Mapping[str, Any]) -> Any:
+    """Whether raw columns have the values, or one of the values, that are wanted."""
+    found: Any = ibis.literal(True)
+    for source, wanted in where.items():
+        value = raw_value(table, declaration, source)
+        wanted = wanted if isinstance(wanted, list) else [wanted]
+        check_where(declaration, source, value.type(), wanted)
+        if value.type().is_string():
+            value = value.fill_null("")  # as a CSV file has it
+        if value.type().is_boolean():
+            value = value.cast("int8")
+        wanted = [int(v) if isinstance(v, bool) else v for v in wanted]
+        found = found & value.isin(wanted).fill_null(False)
+    return found
+
+
 def check_where(
-    history: History, source: str, dtype: Any, wanted: Sequence[Any]
+    declaration: Any, source: str, dtype: Any, wanted: Sequence[Any]
 ) -> None:
     """Raises if values cannot be those of a raw column."""
     family = family_of(dtype)
@@ -164,8 +180,8 @@ def check_where(
             good = family == "timestamp" and zoned == (value.tzinfo is not None)
         if not good:
             raise ValueError(
-                f"{who_is(history)}: where must have values of the type of raw column "
-                f"{source!r}, {dtype}. Received: {value!r}"
+                f"{who_is(declaration)}: where must have values of the type of raw "
+                f"column {source!r}, {dtype}. Received: {value!r}"
             )
 
 
@@ -188,9 +204,9 @@ def kept_values(values: Any, column: MultiValue) -> Any:
     return values[: column.length]
 
 
-def user_and_time(table: Any, history: History) -> dict[str, Any]:
-    user = as_category(table, history, history.user)
-    time = typed_value(table, history, history.time, TIMES)
+def as_time(table: Any, declaration: Any, source: str) -> Any:
+    """A raw column of times in one of five types, null where it is not finite."""
+    time = typed_value(table, declaration, source, TIMES)
     kind = family_of(time.type())
     if kind == "floating":
         time = time.cast("float64")
@@ -201,6 +217,12 @@ def user_and_time(table: Any, history: History) -> dict[str, Any]:
         time = time.cast("int64")
     elif kind == "timestamp":
         time = time.cast(f"timestamp({9 if time.type().scale == 9 else 6})")
+    return time
+
+
+def user_and_time(table: Any, history: History) -> dict[str, Any]:
+    user = as_category(table, history, history.user)
+    time = as_time(table, history, history.time)
     return {key(history, USER): user, key(history, TIME): time}
 
 

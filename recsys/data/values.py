@@ -12,11 +12,10 @@ from recsys.data.raw import (
     CATEGORIES,
     as_number,
     category_of,
-    check_where,
     is_text,
     kept_values,
     log1p,
-    raw_value,
+    such,
     who_is,
 )
 from recsys.data.vocabulary import bucketed, hashed, with_ids
@@ -109,22 +108,11 @@ class Values:
 
     def _events(self, table: Any, history: History) -> dict[str, Any]:
         """The raw attributes of events, and which of them count."""
-        counts: Any = ibis.literal(True)
-        for source, wanted in history.where.items():
-            value = raw_value(table, history, source)
-            wanted = wanted if isinstance(wanted, list) else [wanted]
-            check_where(history, source, value.type(), wanted)
-            if value.type().is_string():
-                value = value.fill_null("")  # as a CSV file has it
-            if value.type().is_boolean():
-                value = value.cast("int8")
-            wanted = [int(v) if isinstance(v, bool) else v for v in wanted]
-            counts = counts & value.isin(wanted).fill_null(False)
         values = {
             f"/{column.name}": self._value(table, column)
             for column in self._attributes(history)
         }
-        return {key(history, EVENT): counts, **values}
+        return {key(history, EVENT): such(table, history, history.where), **values}
 
     def _attributes(self, history: History) -> list[RawColumn]:
         return [cast(RawColumn, self.schema.column(name)) for name in history.of]

@@ -67,12 +67,17 @@ def group_key(value: Any) -> Any:
     return key.fill_null(NO_GROUP)
 
 
-def text_hash(value: Any) -> Any:
-    """Returns the first 32 bits of the MD5 of a value written as text."""
+def text_hash(value: Any, digits: int = 8) -> Any:
+    """Returns the first bits of the MD5 of a value written as text.
+
+    Args:
+        value: An expression.
+        digits: How many hexadecimal digits, of 4 bits; at most 13.
+    """
     digest = value.cast("string").hexdigest("md5")
     # Engines differ in how they parse hex and in how wide an integer is; they agree on
-    # the place of a digit in a string, and a double holds 32 bits exactly.
-    digits = ibis.literal("0123456789abcdef")
-    places = [digits.find(digest.substr(place, 1)) for place in range(8)]
-    number = sum(digit * 16.0 ** (7 - i) for i, digit in enumerate(places))
+    # the place of a digit in a string, and a double holds 53 bits exactly.
+    sixteen = ibis.literal("0123456789abcdef")
+    places = [sixteen.find(digest.substr(place, 1)) for place in range(digits)]
+    number = sum(digit * 16.0 ** (digits - 1 - i) for i, digit in enumerate(places))
     return number.cast("int64")

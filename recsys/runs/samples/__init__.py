@@ -1,0 +1,5 @@
+"""From events to the rows that train, as Ibis expressions."""
+
+from recsys.runs.samples.write import Written, write_samples
+
+__all__ = ["Written", "write_samples"]

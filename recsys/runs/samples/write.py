@@ -1,0 +1,153 @@
+"""From events to the rows that train, choose the epoch and test, in files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from recsys.data.history import USER
+from recsys.data.layout import ROW
+from recsys.data.writing import whole_folder
+from recsys.feature.schema.schema import Schema
+from recsys.runs.config import Config
+from recsys.runs.samples.catalogue import catalogue, pool
+from recsys.runs.samples.engine import Engine, embedded
+from recsys.runs.samples.events import Events, read_events
+from recsys.runs.samples.kept import ITEM, kept_events, key_columns
+from recsys.runs.samples.negatives import NUMBER, drawn
+from recsys.runs.samples.split import PART, PARTS, with_parts
+from recsys.runs.samples.wanted import Wanted
+
+EVENTS = "events"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_samples` wrote.
+
+    Args:
+        rows: Part -> its rows.
+        notes: What was left out, in whole sentences with numbers.
+    """
+
+    rows: Mapping[str, int]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples that are not yet written.
+
+    Args:
+        tables: Of each part, and `EVENTS` if the schema has histories, an Ibis table in
+            the order of the files.
+        notes: As in `Written`.
+    """
+
+    tables: Mapping[str, Any]
+    notes: Sequence[str]
+
+
+def write_samples(config: Config, base: Path, folder: Path) -> Written:
+    """Makes the rows of each part, inside DuckDB.
+
+    `train.parquet`, `valid.parquet` and `test.parquet` have the raw columns that the
+    run reads. Their rows are in the order of the files, negatives behind their event.
+    `events.parquet`, of schemas with histories, has what histories may hold: all
+    events, also those that are no row; of a split by ratio, which knows no earlier and
+    later, those that train.
+
+    Args:
+        config: The run.
+        base: The folder that relative files are seen from.
+        folder: The folder to write, which appears whole or not at all.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or no folder for this one.
+        FileExistsError: If there is anything else at its place.
+        OSError: If the disk is full.
+        ValueError: If the data are not as the run says, or a part has no rows.
+    """
+    names = [f"{name}.parquet" for name in (*PARTS, EVENTS)]
+    with (
+        whole_folder(folder, names) as whole,
+        embedded(whole.with_name(f"{whole.name}-scratch")) as engine,
+    ):
+        samples = make_samples(config, base, engine)
+        whole.mkdir()
+        for name, table in samples.tables.items():
+            engine.connection.to_parquet(table, whole / f"{name}.parquet")
+        rows = {
+            name: engine.rows(engine.connection.read_parquet(whole / f"{name}.parquet"))
+            for name in PARTS
+        }
+    return Written(rows, samples.notes)
+
+
+def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
+    """Returns what `write_samples` writes, as tables of any engine."""
+    wanted = Wanted(config, Schema.from_dict(config.declared))
+    events = read_events(wanted, base, engine)
+    keys, notes = kept_events(events, wanted, engine)
+    keys, left_out = with_parts(keys, config.split, events.rows, engine)
+    notes = [*notes, *left_out]
+    negatives = None
+    if config.samples.negatives is not None:
+        items, fewer = catalogue(events, keys, wanted, engine)
+        negatives, short = _negatives(events, keys, items, wanted, engine)
+        notes += [*fewer, *short]
+    tables = {}
+    for place, name in enumerate(PARTS):
+        part = keys.filter(keys[PART] == place).select(ROW)
+        rows = events.table.inner_join(part, ROW)
+        if negatives is not None:
+            rows = _with_negatives(rows, negatives, items, wanted)
+            tables[name] = rows.order_by(ROW, NUMBER).drop(ROW, NUMBER)
+        else:
+            tables[name] = rows.order_by(ROW).drop(ROW)
+    if wanted.histories:
+        log = events.table
+        if config.split.by == "ratio":
+            log = log.semi_join(keys.filter(keys[PART] == 0), ROW)
+        tables[EVENTS] = log.order_by(ROW).select(*wanted.of_events)
+    return Samples(tables, notes)
+
+
+def _negatives(
+    events: Events, keys: Any, items: Any, wanted: Wanted, engine: Engine
+) -> tuple[Any, list[str]]:
+    samples = wanted.config.samples
+    options = samples.negatives
+    if options is None:
+        raise ValueError("samples.negatives must be given. Received: none")
+    named = key_columns(events.table, wanted)
+    chosen = events.table.select(**{key: named[key] for key in (USER, ITEM)})
+    return drawn(
+        keys,
+        engine.keep(chosen.distinct()),
+        pool(items, keys, options.by),
+        options.per_event,
+        samples.seed,
+        engine,
+    )
+
+
+def _with_negatives(rows: Any, negatives: Any, items: Any, wanted: Wanted) -> Any:
+    """Events and, for each, its negatives: the same but for item and labels.
+
+    What other labels are of an item that was not chosen, nobody knows.
+    """
+    options = wanted.config.samples.negatives
+    own = [name for name in items.columns if name in rows.columns]
+    labels = {label.source for label in wanted.schema.labels} | {*wanted.made}
+    unknown = {
+        name: ibis.null(rows[name].type())
+        for name in rows.columns
+        if name in labels and name not in own
+    }
+    others = rows.drop(*own).inner_join(negatives, ROW).inner_join(items, ITEM)
+    others = others.mutate(**{**unknown, options.label: ibis.literal(0.0)})
+    rows = rows.mutate(**{NUMBER: ibis.literal(0, "int64")})
+    return rows.union(others.select(*rows.columns))
