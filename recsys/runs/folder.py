@@ -25,7 +25,7 @@ RECORD, CONFIG, REPORT, METRICS = (
 )
 MODEL, LAST, EPOCHS = "model.keras", "last.keras", "epochs.json"
 PIPELINE, SAMPLES, STATE = "pipeline", "samples", "state"
-PREDICTIONS = "predictions.parquet"
+PREDICTIONS, EVENTS = "predictions.parquet", "events.parquet"
 _LOCK = ".lock"
 _PACKAGES = ("tensorflow", "keras", "numpy", "duckdb", "ibis-framework", "pyarrow")
 

@@ -1,7 +1,6 @@
 """Metrics by name, as a run's file has them, and which way they are better."""
 
 import difflib
-import inspect
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -54,7 +53,12 @@ def metric_of(name: str, group: str | None) -> keras.metrics.Metric:
         of_keras: keras.metrics.Metric = keras.metrics.get(name)
         return of_keras
     base, _, k = name.partition("@")
-    classes = {_function_of(each): each for each in streaming.__all__}
+    by_letters = {each.lower(): each for each in streaming.__all__}
+    classes = {
+        each: by_letters[letters]
+        for each in metrics.__all__
+        if each.islower() and (letters := each.replace("_", "")) in by_letters
+    }
     if base not in classes or not _is_metric_of_rows(name):
         known = sorted([*filter(_is_metric_of_rows, classes), *_OF_KERAS])
         near = difflib.get_close_matches(base, known, 3)
@@ -91,14 +95,6 @@ def direction_of(monitor: str) -> Literal["min", "max"]:
         )
     smaller = any(name == each or name.endswith(f"_{each}") for each in _SMALLER)
     return "min" if smaller else "max"
-
-
-def _function_of(class_name: str) -> str:
-    made = getattr(streaming, class_name)
-    default = inspect.signature(made).parameters["name"].default
-    functions = [name for name in metrics.__all__ if name.islower()]
-    folded = {name.replace("_", ""): name for name in functions}
-    return folded.get(class_name.lower(), str(default))
 
 
 def _is_metric_of_rows(name: str) -> bool:

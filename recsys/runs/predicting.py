@@ -1,17 +1,22 @@
 """Predictions of a run: of its test rows, and of other files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
-from recsys.data.writing import whole_file
+from recsys.data.writing import temporary_folder, whole_file
 from recsys.feature.schema.columns import RawColumn
+from recsys.runs import folder as places
 from recsys.runs.building import group_of
 from recsys.runs.reading import Read
+from recsys.runs.run import Run
+from recsys.runs.samples.raw_rows import write_raw_rows
 from recsys.train.model import Model
 
 
@@ -77,3 +82,92 @@ def by_task(read: Read, predicted: Any) -> dict[str, np.ndarray[Any, Any]]:
         else predicted[label.name]
         for label in read.schema.labels
     }
+
+
+def predict_files(run: Run, files: Sequence[str | Path], output: Path) -> None:
+    """Writes the predictions of all rows of files, in their order.
+
+    Histories are of the events that the run has seen.
+
+    Args:
+        run: The run.
+        files: Raw rows, with the columns of those that trained but for the labels.
+        output: A parquet or CSV file: user, item and time of each row, where the run
+            has them, and a column for each task.
+
+    Raises:
+        FileNotFoundError, ValueError: If the rows are not as the run's schema says, or
+            `output` is no such file.
+    """
+    if output.suffix not in (".parquet", ".csv"):
+        raise ValueError(
+            f"--output must end in .parquet or .csv. Received: {str(output)!r}"
+        )
+    data = run.read.config.data
+    with _rows(run, files, labelled=False) as (rows, dataset):
+        predicted = by_task(run.read, run.model.predict(dataset, verbose=0))
+        there = pq.read_schema(rows).names
+        names = [n for n in (data.user, data.item, data.time) if n in there]
+        table = pq.read_table(rows, columns=names)
+    taken = {name.lower() for name in names}
+    for name, scores in predicted.items():
+        column = f"score_{name}" if name.lower() in taken else name
+        table = table.append_column(column, _column(scores))
+    with whole_file(output) as part:
+        if output.suffix == ".csv":
+            pyarrow.csv.write_csv(table, part)
+        else:
+            pq.write_table(table, part)
+
+
+@contextmanager
+def predicted_rows(run: Run, files: Sequence[str | Path]) -> Iterator[Path]:
+    """Yields a file of predictions of labelled rows, as `recsys evaluate` reads it.
+
+    Args:
+        run: The run.
+        files: Raw rows, labels included.
+
+    Raises:
+        FileNotFoundError, ValueError: If the rows are not as the run's schema says, or
+            it has no binary task.
+    """
+    if not files:
+        raise ValueError(
+            f"A run must be given files of rows. Received: {run.folder} alone"
+        )
+    if all(label.belong != "binary" for label in run.read.schema.labels):
+        raise ValueError(
+            f"{run.folder} must have a binary task to be evaluated. Received: "
+            f"{[(label.name, label.belong) for label in run.read.schema.labels]}"
+        )
+    with _rows(run, files, labelled=True) as (rows, dataset):
+        path = rows.with_name(places.PREDICTIONS)
+        write_test_predictions(run.read, rows, run.model, dataset, path)
+        yield path
+
+
+@contextmanager
+def _rows(
+    run: Run, files: Sequence[str | Path], labelled: bool
+) -> Iterator[tuple[Path, Any]]:
+    """The raw rows of files in one file, and as input of the model."""
+    read, scratch = run.read, temporary_folder()
+    try:
+        rows = Path(scratch.name) / "rows.parquet"
+        paths = [str(file) for file in files]
+        write_raw_rows(read.config, read.schema, paths, rows, labelled)
+        yield (
+            rows,
+            run.pipeline.dataset(
+                str(rows), read.config.training.batch_size, events=run.events
+            ),
+        )
+    finally:
+        scratch.cleanup()
+
+
+def _column(scores: np.ndarray[Any, Any]) -> pa.Array:
+    if scores.ndim == 1:
+        return pa.array(scores)
+    return pa.FixedSizeListArray.from_arrays(scores.reshape(-1), scores.shape[1])

@@ -7,6 +7,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+MEAN = "_task_macro"
+
 
 class TrainingProgress(keras.callbacks.Callback):
     """Shows rows a second and the time left, and the logs of each epoch.
@@ -84,5 +86,9 @@ class TrainingProgress(keras.callbacks.Callback):
 
 
 def _is_shown(name: str, logs: dict[str, Any]) -> bool:
-    """The training loss, and what is known of the validation rows."""
-    return name == "loss" or name.startswith("val_") or f"val_{name}" not in logs
+    """The losses, and what is known of the validation rows; of tasks the mean."""
+    if name in ("loss", "val_loss"):
+        return True
+    if any(each.endswith(MEAN) for each in logs):
+        return name.startswith("val_") and name.endswith(MEAN)
+    return name.startswith("val_") or f"val_{name}" not in logs

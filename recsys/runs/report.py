@@ -14,18 +14,24 @@ from recsys.runs.evaluation.evaluating import show
 from recsys.runs.evaluation.findings import by_task, evaluate, names_of
 from recsys.runs.evaluation.predictions import read as read_predictions
 from recsys.runs.page import Block, Chart, Grid, Heading, Text, write_html
+from recsys.runs.progress import MEAN
 from recsys.runs.reading import Read
 
 K = 10
 
 
-def write_report(here: Path, read: Read, warnings: Sequence[str]) -> None:
+def write_report(
+    here: Path, read: Read, warnings: Sequence[str]
+) -> list[dict[str, Any]]:
     """Writes the report of a run whose models are trained.
 
     Args:
         here: Folder of the run.
         read: Its configuration.
         warnings: What was found in the rows.
+
+    Returns:
+        What the metrics' file of each seed holds.
     """
     seeds = read.config.training.seeds
     folders = [here, *(here / f"seed-{seed}" for seed in seeds[1:])]
@@ -41,7 +47,7 @@ def write_report(here: Path, read: Read, warnings: Sequence[str]) -> None:
     ]
     if warnings:
         blocks += [Heading("Warnings"), *map(Text, warnings)]
-    blocks += [Heading("Test rows"), _of_seeds(found), Heading("Epochs")]
+    blocks += [Heading("Test rows"), of_test_rows(read, found), Heading("Epochs")]
     blocks += _curves(_read_json(here / places.EPOCHS))
     predictions = here / places.PREDICTIONS
     if predictions.is_file():
@@ -55,17 +61,45 @@ def write_report(here: Path, read: Read, warnings: Sequence[str]) -> None:
     made = f"Made by deep-rec-kit {recsys.__version__}, {record['begun']}."
     blocks.append(Text(made))
     write_html(here / places.REPORT, here.name, blocks)
+    return found
 
 
-def _of_seeds(found: Sequence[Mapping[str, Any]]) -> Grid:
-    rows = []
-    for name in found[0]["test"]:
-        values = np.array([each["test"][name] for each in found])
-        cells = [f"{values.mean():.4f}"]
-        cells += [f"{values.std(ddof=1):.4f}"] if len(values) > 1 else []
-        rows.append([name, *cells])
-    header = ["metric", "mean" if len(found) > 1 else "value"]
-    return Grid([*header, *(["deviation"] if len(found) > 1 else [])], rows)
+def of_test_rows(read: Read, found: Sequence[Mapping[str, Any]]) -> Grid:
+    """Returns the metrics of the test rows by task; of several seeds mean ± deviation.
+
+    Args:
+        read: The configuration.
+        found: What the metrics' file of each seed holds.
+    """
+    logs = [each["test"] for each in found]
+    tasks = [label.name for label in read.schema.labels]
+    if not tasks[1:]:
+        return Grid(["", *tasks], [[name, _spread(logs, name)] for name in logs[0]])
+    own = {
+        name.removeprefix(f"{task}_"): None
+        for task in tasks
+        for name in logs[0]
+        if name.startswith(f"{task}_")
+    }
+    rows = [
+        [
+            name,
+            *(_spread(logs, f"{task}_{name}") for task in tasks),
+            _spread(logs, f"{name}{MEAN}"),
+        ]
+        for name in own
+    ]
+    return Grid(["", *tasks, "mean"], rows)
+
+
+def _spread(logs: Sequence[Mapping[str, float]], name: str) -> str:
+    """A number, of several logs their mean and deviation."""
+    if name not in logs[0]:
+        return ""
+    values = np.array([each[name] for each in logs])
+    if not values[1:].size:
+        return f"{values[0]:.4f}"
+    return f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
 
 
 def _curves(logs: Mapping[str, Sequence[float]]) -> list[Block]:

@@ -49,3 +49,9 @@ class Run:
         """What is known of the test rows, the best epoch, parameters and seconds."""
         found: dict[str, Any] = json.loads((self.folder / places.METRICS).read_text())
         return found
+
+    @property
+    def events(self) -> str | None:
+        """The file of the events that histories are taken from, if there are any."""
+        path = self.folder / places.EVENTS
+        return str(path) if path.exists() else None

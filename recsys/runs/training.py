@@ -18,13 +18,15 @@ from recsys.feature.schema.history import History
 from recsys.runs import folder as places
 from recsys.runs.building import build, compile_model, metrics_of
 from recsys.runs.config import Config
+from recsys.runs.evaluation.evaluating import print_block
 from recsys.runs.measures import direction_of
 from recsys.runs.predicting import write_test_predictions
 from recsys.runs.progress import TrainingProgress
 from recsys.runs.reading import Read, read_config
-from recsys.runs.report import write_report
+from recsys.runs.report import of_test_rows, write_report
 from recsys.runs.run import Run
-from recsys.runs.samples import EVENTS, TEST, TRAIN, VALID, check_samples, write_samples
+from recsys.runs.samples.split import PARTS
+from recsys.runs.samples.write import write_samples
 from recsys.runs.shown import as_yaml
 from recsys.train.callbacks import Resume
 
@@ -92,7 +94,7 @@ def _run(read: Read, here: Path, console: Console) -> None:
             console.print(f"{part}: {rows:,} rows", highlight=False)
         for note in written.notes:
             console.print(note, highlight=False, markup=False)
-    warnings = check_samples(read.config, samples)
+    warnings: list[str] = []
     for warning in warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
     if not (here / places.PIPELINE).is_dir():
@@ -100,13 +102,15 @@ def _run(read: Read, here: Path, console: Console) -> None:
         pipeline = FeaturePipeline(
             schema.columns, schema.labels, schema.sample_weight, schema.groups
         )
-        pipeline.fit(str(samples / TRAIN)).save(here / places.PIPELINE)
+        pipeline.fit(str(_file(samples, "train"))).save(here / places.PIPELINE)
     begun = time.perf_counter()
     for place, seed in enumerate(read.config.training.seeds):
         at = here if not place else here / f"seed-{seed}"
         if not (at / places.METRICS).is_file():
             _train(read, samples, here, at, seed, console)
-    write_report(here, read, warnings)
+    found = write_report(here, read, warnings)
+    console.print("Test rows:")
+    print_block(of_test_rows(read, found), console)
     _finish(here, time.perf_counter() - begun)
 
 
@@ -210,13 +214,13 @@ def _train(
     pipeline = FeaturePipeline.load(here / places.PIPELINE)
     train, valid, test = (
         pipeline.dataset(
-            str(samples / part),
+            str(_file(samples, part)),
             training.batch_size,
             events=_events(read, samples),
-            shuffle=part == TRAIN,
+            shuffle=part == "train",
             seed=seed,
         )
-        for part in (TRAIN, VALID, TEST)
+        for part in PARTS
     )
     model = build(read, pipeline)
     compile_model(model, read, int(train.cardinality()) * training.epochs)
@@ -253,7 +257,8 @@ def _train(
     logs = {name: list(map(float, line)) for name, line in history.history.items()}
     places.write_json(at / places.EPOCHS, logs)
     tested = model.evaluate(test, verbose=0, return_dict=True)
-    write_test_predictions(read, samples / TEST, model, test, at / places.PREDICTIONS)
+    rows = _file(samples, "test")
+    write_test_predictions(read, rows, model, test, at / places.PREDICTIONS)
     best = min if direction_of(monitor) == "min" else max
     places.write_json(
         at / places.METRICS,
@@ -266,13 +271,15 @@ def _train(
             "seconds": round(seconds, 1),
         },
     )
-    for name, value in tested.items():
-        console.print(f"test {name} {float(value):.4f}", highlight=False)
 
 
 def _events(read: Read, samples: Path) -> str | None:
     histories = any(isinstance(each, History) for each in read.schema.columns)
-    return str(samples / EVENTS) if histories else None
+    return str(samples / places.EVENTS) if histories else None
+
+
+def _file(samples: Path, part: str) -> Path:
+    return samples / f"{part}.parquet"
 
 
 def _monitor(read: Read) -> str:
@@ -292,6 +299,9 @@ def _monitor(read: Read) -> str:
 
 
 def _finish(here: Path, seconds: float) -> None:
+    events = here / places.SAMPLES / places.EVENTS
+    if events.exists():
+        events.rename(here / places.EVENTS)
     for left in (here / places.SAMPLES, *here.glob(f"**/{places.STATE}")):
         shutil.rmtree(left, ignore_errors=True)
     record = places.read_record(here)

@@ -97,7 +97,7 @@ def run(
     if len(parts) > 1:
         blocks += across(parts)
     for block in blocks:
-        _print(block)
+        print_block(block, console)
     if json_path is not None:
         text = json.dumps(as_json(paths, parts, resamples, seed), indent=2)
         json_path.write_text(text + "\n")
@@ -280,7 +280,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _print(block: Block) -> None:
+def print_block(block: Block, console: Console) -> None:
     """Prints a block as it is: no name is markup, no table is cut to the screen."""
     if isinstance(block, Grid):
         table = Table()
