@@ -96,7 +96,8 @@ def is_run(name: str, runs: Path = RUNS) -> bool:
 
 def names_of(runs: Path) -> list[str]:
     """Returns the names of all runs, ended or not."""
-    return sorted(each.parent.name for each in runs.glob(f"*/{RECORD}"))
+    found = (each.parent for each in runs.glob(f"*/{RECORD}"))
+    return sorted(each.name for each in found if not each.is_symlink())
 
 
 def free_name(stem: str, runs: Path) -> str:

@@ -244,7 +244,7 @@ th:first-child, td:first-child { text-align: left; }
 tbody tr:nth-child(odd) { background: var(--soft); }
 .wide { overflow-x: auto; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { flex: 1 1 440px; margin: .6rem 0; }
+figure { flex: 1 1 440px; max-width: 560px; margin: .6rem 0; }
 figcaption span { margin-left: .9rem; white-space: nowrap; }
 figcaption i { display: inline-block; width: .8em; height: .8em; margin-right: .35em;
   border-radius: 2px; }

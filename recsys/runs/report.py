@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,13 @@ def write_report(
     if warnings:
         blocks += [Heading("Warnings"), *map(Text, warnings)]
     blocks += [Heading("Test rows"), of_test_rows(read, found), Heading("Epochs")]
-    blocks += _curves(_read_json(here / places.EPOCHS))
+    tasks = [label.name for label in read.schema.labels]
+    blocks += _curves(_read_json(here / places.EPOCHS), tasks)
     predictions = here / places.PREDICTIONS
     if predictions.is_file():
         resamples = read.config.evaluation.resamples
-        for name, files in by_task([read_predictions(predictions)]):
+        of_run = replace(read_predictions(predictions), name=here.name)
+        for name, files in by_task([of_run]):
             names = names_of(files[0], calibrated=True, k=K)
             part = evaluate(name, files, names, resamples, seeds[0])
             blocks += show(part, calibrated=True, intervals=resamples > 0)
@@ -102,20 +105,26 @@ def _spread(logs: Sequence[Mapping[str, float]], name: str) -> str:
     return f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
 
 
-def _curves(logs: Mapping[str, Sequence[float]]) -> list[Block]:
-    charts: list[Block] = []
-    for name, values in logs.items():
-        if name.startswith("val_"):
-            continue
-        lines = {"training": values, "validation": logs.get(f"val_{name}", [])}
-        lines = {
-            key: line
-            for key, line in lines.items()
-            if line and all(map(math.isfinite, line))
+def _curves(logs: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> list[Block]:
+    """The loss, and each metric: by task, if there are several."""
+    charts = {"loss": {"training": "loss", "validation": "val_loss"}}
+    for name in logs:
+        if tasks[1:]:
+            base = name.removesuffix(MEAN)
+            if name.endswith(MEAN) and not name.startswith("val_"):
+                lines = {task: f"val_{task}_{base}" for task in tasks}
+                charts[f"{base}, validation rows"] = lines
+        elif f"val_{name}" in logs:
+            charts[name] = {"training": name, "validation": f"val_{name}"}
+    blocks: list[Block] = []
+    for title, names in charts.items():
+        drawn = {
+            line: logs[name]
+            for line, name in names.items()
+            if all(map(math.isfinite, logs[name]))
         }
-        if lines:
-            charts.append(Chart(name, lines))
-    return charts
+        blocks += [Chart(title, drawn)] if drawn else []
+    return blocks
 
 
 def _others(here: Path) -> Block:

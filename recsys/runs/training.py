@@ -76,9 +76,10 @@ def run(
         raise Stopped(
             f"Stopped. `recsys train {config} --resume` goes on where it stands."
         ) from None
-    except Exception:
-        if not any((here / each).exists() for each in (places.STATE, places.METRICS)):
-            shutil.rmtree(here, ignore_errors=True)  # nothing is there to go on with
+    except Exception as error:
+        kept = [places.METRICS, *([] if isinstance(error, ValueError) else [places.STATE])]
+        if not resume and not any((here / each).exists() for each in kept):
+            shutil.rmtree(here)  # nothing is there to go on with
         raise
     console.print(f"{here / places.REPORT}", highlight=False)
     return Run(here)

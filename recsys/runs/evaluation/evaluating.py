@@ -290,7 +290,8 @@ def print_block(block: Block, console: Console) -> None:
             table.add_row(*map(Cell, row))
         wide = console.options.update(max_width=MOST_COLUMNS)
         width = max(console.width, console.measure(table, options=wide).maximum)
-        Console(file=console.file, width=width).print(table)
+        wide_console = Console(file=console.file, width=width, quiet=console.quiet)
+        wide_console.print(table)
     elif isinstance(block, Heading):
         console.rule(Cell(block.text))
     elif isinstance(block, Text):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recsys.data.layout import ROW
 from recsys.data.writing import temporary_folder
+from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
 from recsys.runs.config import Config, Samples, Split
 from recsys.runs.samples.engine import embedded
@@ -28,6 +29,12 @@ def write_raw_rows(
     Raises:
         FileNotFoundError, ValueError: As in `read_events`.
     """
+    # Histories are of other events; of the rows they need the user and the time.
+    columns = [
+        replace(each, where={}) if isinstance(each, History) else each
+        for each in schema.columns
+    ]
+    schema = replace(schema, columns=columns)
     if not labelled:
         schema = replace(schema, labels=(), groups={}, sample_weight=None)
     labels = config.samples.labels if labelled else {}
