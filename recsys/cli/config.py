@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from recsys.cli.refusing import refusing
+from recsys.cli.train import Settings
 
 app = typer.Typer(help="What a run's file may say.", no_args_is_help=True)
 
@@ -13,10 +14,7 @@ app = typer.Typer(help="What a run's file may say.", no_args_is_help=True)
 @app.command()
 def show(
     file: Annotated[Path, typer.Argument(help="A run's file.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A value instead of the file's: KEY.KEY=VALUE."),
-    ] = None,
+    settings: Settings = None,
 ) -> None:
     """Print a run's file with every key, what it means, and its default."""
     with refusing("config show"):

@@ -9,6 +9,7 @@ import typer
 
 import recsys
 from recsys.cli import config
+from recsys.cli.compare import bench, compare
 from recsys.cli.predict import predict
 from recsys.cli.refusing import refusing
 from recsys.cli.train import train
@@ -21,6 +22,8 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.command()(train)
 app.command()(predict)
+app.command()(compare)
+app.command()(bench)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,5 +1,7 @@
 """`recsys train`: from a run's file to a run's folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,23 @@ from recsys.cli.refusing import refusing
 
 STOPPED = 130  # as shells say of a process that Ctrl-C stopped
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A value instead of the file's: KEY.KEY=VALUE."),
+]
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ends a run that Ctrl-C stopped with how to go on."""
+    from recsys.runs.training import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        typer.echo(str(stopped), err=True)
+        raise typer.Exit(STOPPED) from stopped
+
 
 def train(
     file: Annotated[Path, typer.Argument(help="A run's file, see `recsys init`.")],
@@ -16,21 +35,14 @@ def train(
         str | None,
         typer.Option(help="Name of the run. Default: that of the file, and a number."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A value instead of the file's: KEY.KEY=VALUE."),
-    ] = None,
+    settings: Settings = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped.")
     ] = False,
     runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
 ) -> None:
     """Make the rows, train, test, and write a report, into a folder of its own."""
-    with refusing("train"):
-        from recsys.runs.training import Stopped, run
+    with refusing("train"), stoppable():
+        from recsys.runs.training import run
 
-        try:
-            run(file, name=name, settings=settings or [], resume=resume, runs=runs)
-        except Stopped as stopped:
-            typer.echo(str(stopped), err=True)
-            raise typer.Exit(STOPPED) from stopped
+        run(file, name=name, settings=settings or [], resume=resume, runs=runs)

@@ -45,6 +45,7 @@ def run(
     resume: bool = False,
     runs: str | Path = places.RUNS,
     console: Console | None = None,
+    samples: Path | None = None,
 ) -> Run:
     """Makes the rows, trains, tests and reports, all into one folder.
 
@@ -56,6 +57,8 @@ def run(
         resume: Whether to go on with a run of this name that was stopped.
         runs: Folder of all runs.
         console: Where to tell what goes on. Default: the terminal.
+        samples: Folder of the rows, for runs of the same ones; made if it is not there.
+            Default: one of its own, which is removed in the end.
 
     Returns:
         The run, which has ended.
@@ -70,14 +73,17 @@ def run(
     here = _placed(read, name, Path(runs), resume)
     try:
         with places.held(here):
-            _run(_begin(read, here, resume), here, console)
+            _run(_begin(read, here, resume), here, samples, console)
     except KeyboardInterrupt:
         config = here / places.CONFIG
         raise Stopped(
             f"Stopped. `recsys train {config} --resume` goes on where it stands."
         ) from None
     except Exception as error:
-        kept = [places.METRICS, *([] if isinstance(error, ValueError) else [places.STATE])]
+        kept = [
+            places.METRICS,
+            *([] if isinstance(error, ValueError) else [places.STATE]),
+        ]
         if not resume and not any((here / each).exists() for each in kept):
             shutil.rmtree(here)  # nothing is there to go on with
         raise
@@ -85,9 +91,9 @@ def run(
     return Run(here)
 
 
-def _run(read: Read, here: Path, console: Console) -> None:
+def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
     console.rule(f"{here}")
-    samples = here / places.SAMPLES
+    samples = shared or here / places.SAMPLES
     if not samples.is_dir():
         with working("Making the rows"):
             written = write_samples(read.config, Path(), samples)
@@ -112,6 +118,9 @@ def _run(read: Read, here: Path, console: Console) -> None:
     found = write_report(here, read, warnings)
     console.print("Test rows:")
     print_block(of_test_rows(read, found), console)
+    events = samples / places.EVENTS
+    if events.exists():
+        shutil.copy(events, here / places.EVENTS)
     _finish(here, time.perf_counter() - begun)
 
 
@@ -131,6 +140,11 @@ def _placed(read: Read, name: str | None, runs: Path, resume: bool) -> Path:
         if not (here / places.RECORD).is_file():
             raise ValueError(
                 f"--resume must be of a run that was stopped. Received: no run {here}"
+            )
+        if places.is_finished(here):
+            raise ValueError(
+                f"--resume must be of a run that was stopped. Received: {here}, which "
+                "has ended"
             )
         return here
     here = runs / (places.free_name(stem, runs) if name is None else name)
@@ -300,9 +314,6 @@ def _monitor(read: Read) -> str:
 
 
 def _finish(here: Path, seconds: float) -> None:
-    events = here / places.SAMPLES / places.EVENTS
-    if events.exists():
-        events.rename(here / places.EVENTS)
     for left in (here / places.SAMPLES, *here.glob(f"**/{places.STATE}")):
         shutil.rmtree(left, ignore_errors=True)
     record = places.read_record(here)

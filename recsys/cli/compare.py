@@ -1,0 +1,83 @@
+"""`recsys compare` and `recsys bench`: runs beside each other."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recsys.cli.refusing import refusing
+from recsys.cli.train import Settings, stoppable
+
+if TYPE_CHECKING:
+    from recsys.runs.comparing import Comparison
+
+Json = Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a report here.")]
+Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
+
+
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs; all are compared with the first."),
+    ],
+    resamples: Annotated[
+        int, typer.Option(min=0, help="Of the bootstrap, behind the intervals.")
+    ] = 200,
+    as_json: Json = None,
+    html: Html = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Compare the test rows of runs, seed by seed and user by user."""
+    with refusing("compare"):
+        from recsys.runs.comparing import compare
+        from recsys.runs.run import Run
+
+        found = compare([Run(name, runs) for name in names], resamples)
+        _tell(found, as_json, html)
+
+
+def bench(
+    file: Annotated[Path, typer.Argument(help="A run's file, see `recsys init`.")],
+    models: Annotated[
+        str, typer.Option(help="Names with commas between them, the first to compare.")
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="How often each is trained.")] = 3,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the folder. Default: the file's, -bench."),
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = None,
+    html: Html = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Train several models on the same rows, and compare them."""
+    with refusing("bench"), stoppable():
+        from recsys.runs.bench import bench
+
+        found = bench(
+            file,
+            [each.strip() for each in models.split(",")],
+            seeds=seeds,
+            name=name,
+            settings=settings or [],
+            runs=runs,
+        )
+        _tell(found, as_json, html)
+
+
+def _tell(found: "Comparison", as_json: Path | None, html: Path | None) -> None:
+    from rich.console import Console
+
+    from recsys.runs.evaluation.evaluating import print_block
+    from recsys.runs.page import write_html
+
+    blocks = found.blocks()
+    for block in blocks:
+        print_block(block, Console())
+    if as_json is not None:
+        as_json.write_text(json.dumps(found.plain(), indent=2) + "\n")
+    if html is not None:
+        write_html(html, " against ".join(found.runs), blocks)
