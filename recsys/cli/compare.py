@@ -46,7 +46,7 @@ def bench(
     seeds: Annotated[int, typer.Option(min=1, help="How often each is trained.")] = 3,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the folder. Default: the file's, -bench."),
+        typer.Option(help="Of the folder. Default: that of the file, -bench."),
     ] = None,
     settings: Settings = None,
     as_json: Json = None,
