@@ -49,7 +49,7 @@ class Engine:
     def drop(self, table: Any) -> None:
         """Forgets a table that `keep` returned."""
         if self.connection.name == "duckdb":  # Ibis's own words are none to DuckDB 2
-            self.connection.con.execute(f'drop table "{table.get_name()}"')
+            self.connection.con.execute(f'drop table "{table.op().name}"')
 
 
 @contextmanager
