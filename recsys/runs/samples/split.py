@@ -68,7 +68,8 @@ def with_parts(
         sizes = ", ".join(f"{found[name]:,} in {name}" for name in PARTS)
         raise ValueError(
             f"split by {split.by!r}: each part must have rows, but "
-            f"{' and '.join(empty)} have none. Received: {sizes}, of {total:,} events. {' '.join(notes)}"
+            f"{' and '.join(empty)} have none. Received: {sizes}, of {total:,} events. "
+            f"{' '.join(notes)}"
         )
     return kept, notes
 

@@ -114,7 +114,7 @@ def test_columns_that_are_not_there_say_who_reads_them(tmp_path, engine):
             {"labels": ["like"], "samples": {"labels": {"like": "stars > 1"}}},
         ),
     ):
-        wanted = f"^{who}: the data must have a column {column!r}. Received: click"
+        wanted = f"^{who}: the data must have a column {column!r}\\. Received: "
         with pytest.raises(ValueError, match=wanted):
             events(tmp_path, engine, **sections)
 

@@ -105,8 +105,8 @@ def test_negatives_need_user_and_item(tmp_path, engine):
     found, notes = kept_events(read_events(wanted, tmp_path, engine), wanted, engine)
     assert sorted(engine.run(found)["//row"].to_pylist()) == [0, 1, 2]
     assert notes == [
-        "3 of 6 events have no 'user' or no 'item', which negatives need, and were left "
-        "out."
+        "3 of 6 events have no 'user' or no 'item', which negatives need, and were "
+        "left out."
     ]
 
 
