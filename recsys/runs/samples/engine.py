@@ -13,6 +13,7 @@ import pyarrow as pa
 
 MEMORY = "1GB"  # what is more than this goes to the disk
 MOST_THREADS = 4  # each has buffers of its own
+FULL = ("No space left", "failed to offload")  # in DuckDB's words
 
 
 class Engine:
@@ -44,21 +45,24 @@ class Engine:
         """Returns a table that is computed once."""
         if self.connection.name != "duckdb":
             return table.cache()
-        return self.connection.create_table(f"kept_{next(self._numbers)}", table)
+        with _room():
+            return self.connection.create_table(f"kept_{next(self._numbers)}", table)
 
     def drop(self, table: Any) -> None:
         """Forgets a table that `keep` returned."""
         if self.connection.name == "duckdb":  # Ibis's own words are none to DuckDB 2
-            self.connection.con.execute(f'drop table "{table.get_name()}"')
+            self.connection.con.execute(f'drop table "{table.op().name}"')
+
+    def write(self, table: Any, path: Path) -> int:
+        """Writes a parquet file, and returns its rows."""
+        with _room():
+            self.connection.to_parquet(table, path)
+        return self.rows(self.connection.read_parquet(path))
 
 
 @contextmanager
 def embedded(scratch: Path) -> Iterator[Engine]:
-    """Lends DuckDB with its tables in a new folder, and little of them in memory.
-
-    Raises:
-        OSError: If the disk is full.
-    """
+    """Lends DuckDB with its tables in a new folder, and little of them in memory."""
     scratch.mkdir()
     connection = ibis.duckdb.connect(
         scratch / "tables.duckdb",
@@ -68,7 +72,17 @@ def embedded(scratch: Path) -> Iterator[Engine]:
     )
     try:
         yield Engine(connection)
-    except duckdb.IOException as error:
-        raise OSError(f"{scratch.parent.parent} cannot be written: {error}") from error
     finally:
         connection.disconnect()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Raises `OSError` if the disk is full, which is not the fault of what is read."""
+    try:
+        yield
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        if any(sign in reason for sign in FULL):
+            raise OSError(f"The disk must have room for samples: {reason}") from error
+        raise

@@ -20,7 +20,8 @@ OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
 }
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-FORM = re.compile(rf"\s*(\S.*?)\s*({'|'.join(OPERATORS)})\s*({NUMBER})\s*")
+COLUMN = r"\S.*?(?<![=<>!\s])"
+FORM = re.compile(rf"\s*({COLUMN})\s*({'|'.join(OPERATORS)})\s*({NUMBER})\s*")
 
 
 @dataclass(frozen=True)

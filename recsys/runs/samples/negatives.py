@@ -48,8 +48,9 @@ def drawn(
     notes = []
     if counted["n"]:
         notes.append(
-            f"{counted['n']:,} of {counted['rows']:,} events have less than {per_event} "
-            "negatives, as there are no more items that their users did not choose."
+            f"{counted['n']:,} of {counted['rows']:,} events have less than "
+            f"{per_event} negatives, as there are no more items that their users did "
+            "not choose."
         )
     lacking = engine.keep(lacking.filter(lacking[WANTED] > 0))
     done, partial, tried = [], None, 0

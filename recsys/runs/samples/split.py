@@ -67,8 +67,9 @@ def with_parts(
     if empty:
         sizes = ", ".join(f"{found[name]:,} in {name}" for name in PARTS)
         raise ValueError(
-            f"split by {split.by!r}: each part must have rows, but {' and '.join(empty)} "
-            f"has none. Received: {sizes}, of {total:,} events. {' '.join(notes)}"
+            f"split by {split.by!r}: each part must have rows, but "
+            f"{' and '.join(empty)} have none. Received: {sizes}, of {total:,} events. "
+            f"{' '.join(notes)}"
         )
     return kept, notes
 

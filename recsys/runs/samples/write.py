@@ -77,13 +77,11 @@ def write_samples(config: Config, base: Path, folder: Path) -> Written:
     ):
         samples = make_samples(config, base, engine)
         whole.mkdir()
-        for name, table in samples.tables.items():
-            engine.connection.to_parquet(table, whole / f"{name}.parquet")
         rows = {
-            name: engine.rows(engine.connection.read_parquet(whole / f"{name}.parquet"))
-            for name in PARTS
+            name: engine.write(table, whole / f"{name}.parquet")
+            for name, table in samples.tables.items()
         }
-    return Written(rows, samples.notes)
+    return Written({name: rows[name] for name in PARTS}, samples.notes)
 
 
 def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
