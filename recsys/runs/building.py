@@ -55,11 +55,10 @@ def build(read: Read, pipeline: FeaturePipeline) -> Model:
     rate = read.config.training.keep_negatives
     if rate < 1:
         (head,) = model.heads.values()
-        if head is None or head.task != "binary":
+        if head is None:
             raise ValueError(
                 f"{read.origin.where('training', 'keep_negatives')}: "
-                "training.keep_negatives is for one binary task. "
-                f"Received: {[label.name for label in labels]}"
+                f"{chosen.name} must end in a head to shift its logit"
             )
         head.logit_shift = math.log(rate)
     return model

@@ -220,3 +220,33 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_digits(tmp_path):
     assert scores[0].equals(scores[1])
     assert done.metrics["test"] == whole.metrics["test"]
     assert {e.name for e in done.folder.iterdir()} == FOLDER
+
+
+def test_predictions_are_rates_of_all_rows_where_negatives_were_left_out(tmp_path):
+    """A tenth of the negatives trains; predictions are those of all (PCOC near 1)."""
+    columns = write_log(tmp_path / "log.csv", rows=40_000, shift=-3.0)
+    entries = config(
+        tmp_path / "log.csv",
+        training={"keep_negatives": 0.1, "epochs": 3, "learning_rate": 0.02},
+    )
+    done = run(entries, name="down", runs=tmp_path, console=QUIET)
+    train = columns["clicked"][:32_000]
+    trained = done.pipeline.vocabulary("item")["count"].to_numpy().sum()
+    negatives = trained - train.sum()
+    close(negatives / (train == 0).sum(), 0.1, slack=0.01)
+    assert abs(done.metrics["test"]["pcoc"] - 1) < 0.03
+    (head,) = done.model.heads.values()
+    close(head.logit_shift, np.log(0.1), terms=2)
+    rows = done.pipeline.transform(pa.table(columns).slice(0, 50))
+    table = {n: rows[n].to_numpy() for n in ("user", "item", "price")}
+    inner = done.model(table, training=True).numpy()[:, 0]
+    outer = done.model.predict(rows, verbose=0)[:, 0]
+    odds = (outer / (1 - outer)) / (inner / (1 - inner))
+    close(odds, np.full(50, 0.1), terms=100)
+    done.model.export(tmp_path / "saved", verbose=False)
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(tmp_path / "saved")).serve(
+        {name: values[:, None] for name, values in table.items()}
+    )
+    close(served["clicked"].numpy()[:, 0], outer, terms=20)

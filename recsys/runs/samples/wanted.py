@@ -41,6 +41,13 @@ class Wanted:
     def __post_init__(self) -> None:
         self._check_split()
         self._check_keys()
+        if self.config.training.keep_negatives < 1 and [
+            label.belong for label in self.schema.labels
+        ] != ["binary"]:
+            raise ValueError(
+                "training.keep_negatives must be 1 but for one binary label. Received: "
+                f"labels {[label.name for label in self.schema.labels]}"
+            )
         read = {name for name, _ in self._readers()}
         for name in self.made:
             if name not in read:

@@ -9,6 +9,7 @@ import ibis
 
 from recsys.data.history import USER
 from recsys.data.layout import ROW
+from recsys.data.vocabulary import text_hash
 from recsys.data.writing import whole_folder
 from recsys.feature.schema.schema import Schema
 from recsys.runs.config import Config
@@ -17,7 +18,7 @@ from recsys.runs.samples.engine import Engine, embedded
 from recsys.runs.samples.events import Events, read_events
 from recsys.runs.samples.kept import ITEM, kept_events, key_columns
 from recsys.runs.samples.negatives import NUMBER, drawn
-from recsys.runs.samples.split import PART, PARTS, with_parts
+from recsys.runs.samples.split import DIGITS, PART, PARTS, with_parts
 from recsys.runs.samples.wanted import Wanted
 
 EVENTS = "events"
@@ -100,17 +101,31 @@ def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
     for place, name in enumerate(PARTS):
         part = keys.filter(keys[PART] == place).select(ROW)
         rows = events.table.inner_join(part, ROW)
-        if negatives is not None:
-            rows = _with_negatives(rows, negatives, items, wanted)
-            tables[name] = rows.order_by(ROW, NUMBER).drop(ROW, NUMBER)
+        if negatives is None:
+            rows = rows.mutate(**{NUMBER: ibis.literal(0, "int64")})
         else:
-            tables[name] = rows.order_by(ROW).drop(ROW)
+            rows = _with_negatives(rows, negatives, items, wanted)
+        if name == "train":
+            rows = _with_less_negatives(rows, wanted)
+        tables[name] = rows.order_by(ROW, NUMBER).drop(ROW, NUMBER)
     if wanted.histories:
         log = events.table
         if config.split.by == "ratio":
             log = log.semi_join(keys.filter(keys[PART] == 0), ROW)
         tables[EVENTS] = log.order_by(ROW).select(*wanted.of_events)
     return Samples(tables, notes)
+
+
+def _with_less_negatives(rows: Any, wanted: Wanted) -> Any:
+    """Rows without some of those of label 0, drawn by their place and the seed."""
+    keep = wanted.config.training.keep_negatives
+    if keep == 1:
+        return rows
+    (label,) = wanted.schema.labels
+    place = rows[ROW].cast("string") + "/" + rows[NUMBER].cast("string")
+    text = ibis.literal(f"kept/{wanted.config.samples.seed}/") + place
+    kept = text_hash(text, DIGITS) / 16.0**DIGITS < keep
+    return rows.filter((rows[label.source] != 0).fill_null(True) | kept)
 
 
 def _negatives(
