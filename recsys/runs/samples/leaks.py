@@ -1,6 +1,7 @@
 """Columns that tell a label which they should not know."""
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import ibis
@@ -20,9 +21,10 @@ def leaks(
 ) -> list[str]:
     """Returns a sentence for each column that by itself tells a binary label too well.
 
-    That is with an AUC above `TOO_GOOD`, or `ABOVE_IDS` above the better of user and
-    item. Numbers are ranked as they are, or the other way round, missing ones below all
-    others. Categories are ranked by the mean of the label in the training rows.
+    That is with an AUC above `TOO_GOOD`, or by more than `ABOVE_IDS`, and what is by
+    chance, above the better of user and item. Numbers are ranked as they are, or the
+    other way round, missing ones below all others. Categories are ranked by the mean of
+    the label in the training rows.
 
     Args:
         train: Training rows, which rank the categories.
@@ -46,13 +48,15 @@ def leaks(
     by_itself = {
         column.source: _auc_of(train, known, column, engine) for column in columns
     }
-    best = max((by_itself[c.source] for c in columns if c.is_id), default=None)
+    ids = [by_itself[column.source] for column in columns if column.is_id]
+    ones, zeros = found["1"], found["0"]
+    chance = 2 * sqrt((ones + zeros + 1) / (12 * ones * zeros))
     told = []
     for column in columns:
         auc = by_itself[column.source]
-        above = best is not None and auc > best + ABOVE_IDS
+        above = bool(ids) and auc > max(0.5, *ids) + ABOVE_IDS + chance
         if not column.is_id and (auc > TOO_GOOD or above):
-            beside = "" if best is None else f" (the better of the ids: {best:.3f})"
+            beside = f" (the better of the ids: {max(ids):.3f})" if ids else ""
             told.append(
                 f"{column.who} by itself has an AUC of {auc:.3f} on label "
                 f"{label.name!r}{beside}: it may be known only afterwards."
