@@ -12,7 +12,7 @@ from recsys.data.layout import ROW
 from recsys.data.vocabulary import text_hash
 from recsys.data.writing import whole_folder
 from recsys.feature.schema.schema import Schema
-from recsys.runs.config import Config
+from recsys.runs.config import Config, Negatives
 from recsys.runs.samples.catalogue import catalogue, pool
 from recsys.runs.samples.engine import Engine, embedded
 from recsys.runs.samples.events import Events, read_events
@@ -92,19 +92,19 @@ def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
     keys, notes = kept_events(events, wanted, engine)
     keys, left_out = with_parts(keys, config.split, events.rows, engine)
     notes = [*notes, *left_out]
-    negatives = None
-    if config.samples.negatives is not None:
+    options = config.samples.negatives
+    if options is not None:
         items, fewer = catalogue(events, keys, wanted, engine)
-        negatives, short = _negatives(events, keys, items, wanted, engine)
+        negatives, short = _negatives(events, keys, items, wanted, options, engine)
         notes += [*fewer, *short]
     tables = {}
     for place, name in enumerate(PARTS):
         part = keys.filter(keys[PART] == place).select(ROW)
         rows = events.table.inner_join(part, ROW)
-        if negatives is None:
+        if options is None:
             rows = rows.mutate(**{NUMBER: ibis.literal(0, "int64")})
         else:
-            rows = _with_negatives(rows, negatives, items, wanted)
+            rows = _with_negatives(rows, negatives, items, wanted, options.label)
         if name == "train":
             rows = _with_less_negatives(rows, wanted)
         tables[name] = rows.order_by(ROW, NUMBER).drop(ROW, NUMBER)
@@ -129,12 +129,13 @@ def _with_less_negatives(rows: Any, wanted: Wanted) -> Any:
 
 
 def _negatives(
-    events: Events, keys: Any, items: Any, wanted: Wanted, engine: Engine
+    events: Events,
+    keys: Any,
+    items: Any,
+    wanted: Wanted,
+    options: Negatives,
+    engine: Engine,
 ) -> tuple[Any, list[str]]:
-    samples = wanted.config.samples
-    options = samples.negatives
-    if options is None:
-        raise ValueError("samples.negatives must be given. Received: none")
     named = key_columns(events.table, wanted)
     chosen = events.table.select(**{key: named[key] for key in (USER, ITEM)})
     return drawn(
@@ -142,17 +143,18 @@ def _negatives(
         engine.keep(chosen.distinct()),
         pool(items, keys, options.by),
         options.per_event,
-        samples.seed,
+        wanted.config.samples.seed,
         engine,
     )
 
 
-def _with_negatives(rows: Any, negatives: Any, items: Any, wanted: Wanted) -> Any:
+def _with_negatives(
+    rows: Any, negatives: Any, items: Any, wanted: Wanted, label: str
+) -> Any:
     """Events and, for each, its negatives: the same but for item and labels.
 
     What other labels are of an item that was not chosen, nobody knows.
     """
-    options = wanted.config.samples.negatives
     own = [name for name in items.columns if name in rows.columns]
     labels = {label.source for label in wanted.schema.labels} | {*wanted.made}
     unknown = {
@@ -161,6 +163,6 @@ def _with_negatives(rows: Any, negatives: Any, items: Any, wanted: Wanted) -> An
         if name in labels and name not in own
     }
     others = rows.drop(*own).inner_join(negatives, ROW).inner_join(items, ITEM)
-    others = others.mutate(**{**unknown, options.label: ibis.literal(0.0)})
+    others = others.mutate(**{**unknown, label: ibis.literal(0.0)})
     rows = rows.mutate(**{NUMBER: ibis.literal(0, "int64")})
     return rows.union(others.select(*rows.columns))
