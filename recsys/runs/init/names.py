@@ -100,6 +100,22 @@ def has(name: str, words: Collection[str]) -> bool:
     return any(_is_one(token, words) for token in tokens(name))
 
 
+def ends_with(name: str, words: Collection[str]) -> bool:
+    """Whether a name ends in one of some words, numbers behind it aside (`cat_1`)."""
+    last = [token for token in tokens(name) if not token.isdigit()][-1:]
+    return bool(last) and _is_one(last[0], words)
+
+
+def plain_name(name: str) -> str:
+    """Returns a name without what names of the schema must not have.
+
+    Example:
+    >>> plain_name("user.id")
+    'user_id'
+    """
+    return "".join("_" if each in "/.\0" else each for each in name)
+
+
 def free(name: str, taken: Iterable[str], ending: str) -> str:
     """Returns a name that no other has, capitals aside, by adding an ending."""
     folded = {each.lower() for each in taken}

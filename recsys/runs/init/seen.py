@@ -10,7 +10,7 @@ from recsys.runs.init.roles import Home
 from recsys.runs.init.rows import Rows
 from recsys.runs.init.texts import Texts, shown, texts_of
 
-SHARES = (0.01, 0.5, 0.8, 0.9, 0.95, 0.99)
+SHARES = (0.01, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Seen:
         missing: Rows without a value.
         distinct: How many values there are, one for lists; `None` where not counted.
         least, most: The smallest and largest value; of lists the lengths.
-        quantiles: Share -> number, or length of a list.
+        quantiles: Share -> number, seconds of a time, or length of a list.
         examples: Frequent values, of texts and lists.
         is_row_number: Whether it rises by one from row to row.
         texts: Of a column of strings, what they are like.
@@ -101,11 +101,14 @@ def _wanted(rows: Rows, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if family in (*CATEGORIES, *NUMBERS, *TIMES):
         exact = value.nunique() if rows.is_all else value.approx_nunique()
         of_all |= {"distinct": exact, "least": value.min(), "most": value.max()}
-    elif family == "array":
+    if family == "array":
         lengths = value.length()
         of_all |= {"least": lengths.min(), "most": lengths.max()}
         of_some["quantiles"] = close.length().quantile(SHARES)
         of_some["example"] = close.first()
+    if family in ("timestamp", "date"):
+        seconds = close.cast("timestamp").epoch_seconds()
+        of_some["quantiles"] = seconds.quantile(SHARES)
     if family in NUMBERS and family != "boolean":
         of_some["quantiles"] = close.cast("float64").quantile(SHARES)
     if family == "floating":
