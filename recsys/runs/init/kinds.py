@@ -19,7 +19,10 @@ from recsys.runs.init.seen import Seen
 from recsys.runs.init.who import Who, time_reading
 
 FEW_INTEGERS = 20  # integers of at most so many values are taken for categories
-MANY, MOST = 1000, 1_000_000  # texts of more values are hashed, if they hardly come again
+MANY, MOST = (
+    1000,
+    1_000_000,
+)  # texts of more values are hashed, if they hardly come again
 TIMES_EACH = 10
 UNIQUE = 0.95  # share of different values that says that none comes again
 LEAST_BUCKETS = 1024
@@ -137,8 +140,8 @@ def _kind_of(seen: Seen, is_who: bool) -> Column:
         return Column(
             seen,
             "time",
-            left_out="a time beside that of the events: it may be that of the answer, "
-            "and those of tomorrow are in no training row",
+            left_out="a further time: perhaps that of the answer, and no row that "
+            "trains has tomorrow's",
         )
     if seen.family == "string":
         return _of_texts(seen, is_who)
@@ -167,13 +170,12 @@ def _of_texts(seen: Seen, is_who: bool) -> Column:
     texts = seen.texts
     if is_who or texts is None or is_id(seen.name):
         return Column(seen, "id", _of_ids())
-    if has(seen.name, TIME):
+    if has(seen.name, TIME) and texts.has_digits:
         left_out = "a time that is not written as in ISO 8601, 2020-12-31 23:59:59"
         return Column(seen, "time", left_out=left_out)
     if texts.in_brackets:
         left_out = (
-            "lists in brackets; kind multivalue reads lists of a parquet file, or values "
-            "with a separator between them and nothing around"
+            "lists in brackets: multivalue reads a|b, or the lists of a parquet file"
         )
         return Column(seen, "text list", left_out=left_out)
     if texts.separator is not None:

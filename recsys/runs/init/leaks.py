@@ -50,13 +50,13 @@ def leaks_of(
         answers: The labels.
         who: The ids, with which others are compared.
     """
-    labels = {
-        answer.source: _label(rows.sample, answer) for answer in answers
-    }
+    labels = {answer.source: _label(rows.sample, answer) for answer in answers}
     if not labels:
         return {}
     ids = [alone(rows, name, False, labels) for name in (who.user, who.item) if name]
-    best = {label: max((each[label].auc for each in ids), default=1) for label in labels}
+    best = {
+        label: max((each[label].auc for each in ids), default=1) for label in labels
+    }
     leaks = {}
     for name, is_number in inputs.items():
         if name in (who.user, who.item):

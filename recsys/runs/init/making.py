@@ -31,7 +31,7 @@ def init(files: Sequence[str], output: Path) -> Draft:
         What was found and written.
 
     Raises:
-        OSError: If a file is missing, or the YAML is there already or cannot be written.
+        OSError: If a file is missing, or the YAML is there or cannot be written.
         ValueError: If a file is unreadable, or they are not what is described above.
     """
     output = Path(output)
@@ -46,9 +46,7 @@ def init(files: Sequence[str], output: Path) -> Draft:
         answers = answers_of(rows, seen, who)
         columns = columns_of(seen, who, answers)
         inputs = {
-            column.seen.name: column.is_number
-            for column in columns
-            if column.is_input
+            column.seen.name: column.is_number for column in columns if column.is_input
         }
         report("Looking for columns that know the answer")
         leaks = leaks_of(rows, inputs, answers, who)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+IDS = {"uid", "iid", "pid", "gid", "mid", "sku", "asin", "isbn"}
 ID = {"id", "ids", "idx", "key", "hash", "uuid", "guid"}
 FLAG = {"is", "has", "did", "was"}
 RATING = {"rating", "rate", "stars", "star", "score", "grade", "overall"}
@@ -90,9 +91,7 @@ def id_score(name: str, words: Sequence[str]) -> float:
 
 def is_id(name: str) -> bool:
     """Whether a name says that there are ids, of whatever."""
-    return bool(ID & {*tokens(name)}) or bool(
-        id_score(name, USER) or id_score(name, ITEM)
-    )
+    return bool((ID | IDS) & {*tokens(name)})
 
 
 def has(name: str, words: Collection[str]) -> bool:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import has_magic
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,7 +140,10 @@ def _parts(
 
 def _part_of(path: str) -> str | None:
     """Which part of a split the name of a file, or a folder, says that it is."""
-    words = {*re.split(r"[^a-z]+", Path(path).name.lower())}
+    place = Path(path)
+    if has_magic(place.name):  # as of `train/*.parquet`
+        place = place.parent
+    words = {*re.split(r"[^a-z]+", place.name.lower())}
     found = [part for part, names in PARTS.items() if words & names]
     return found[0] if len(found) == 1 else None
 
@@ -202,9 +206,7 @@ def _home_of(table: Table, key: str) -> Home:
     return "users" if of_user > of_item else "items"
 
 
-def _check_join(
-    events: Table, table: Table, key: str, others: Sequence[Table]
-) -> None:
+def _check_join(events: Table, table: Table, key: str, others: Sequence[Table]) -> None:
     """Raises `ValueError` if a table cannot be joined to events."""
     kinds = [family_of(each.source.table[key].type()) for each in (events, table)]
     if kinds[0] != kinds[1]:

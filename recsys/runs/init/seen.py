@@ -20,8 +20,8 @@ class Seen:
     Args:
         name: Its name.
         dtype: Its type, of Ibis.
-        family: What kind of type that is; floating numbers that are integers with gaps,
-            as pandas writes them, are integers.
+        family: What kind of type that is; floating numbers that are all integers, as
+            pandas writes those with gaps, are integers.
         home: The files that have it.
         rows: Rows of the events.
         missing: Rows without a value.
@@ -55,11 +55,9 @@ class Seen:
     @property
     def is_flag(self) -> bool:
         """Whether its values are 0 and 1, or true and false."""
-        return self.family in NUMBERS and (self.distinct, self.least, self.most) == (
-            2,
-            0,
-            1,
-        )
+        by_range = self.family in ("integer", "boolean") or self.distinct == 2
+        is_number = self.family in NUMBERS and self.known
+        return bool(is_number and by_range and (self.least, self.most) == (0, 1))
 
 
 def look(rows: Rows) -> list[Seen]:
@@ -123,8 +121,9 @@ def _seen(rows: Rows, name: str, found: dict[str, Any], close: dict[str, Any]) -
     dtype = rows.table[name].type()
     family = family_of(dtype)
     missing = rows.total - found["known"]
-    if family == "floating" and missing and found["known"] and not found["fractions"]:
+    if family == "floating" and found["known"] and not found["fractions"]:
         family = "integer"
+    distinct = found.get("distinct")
     quantiles = dict(zip(SHARES, close.get("quantiles") or [], strict=False))
     texts = texts_of(rows, name) if family == "string" else None
     examples = texts.examples if texts else ()
@@ -137,7 +136,7 @@ def _seen(rows: Rows, name: str, found: dict[str, Any], close: dict[str, Any]) -
         rows.homes[name],
         rows.total,
         missing,
-        found.get("distinct"),
+        None if distinct is None else min(distinct, found["known"]),
         found.get("least"),
         found.get("most"),
         quantiles,
@@ -145,4 +144,3 @@ def _seen(rows: Rows, name: str, found: dict[str, Any], close: dict[str, Any]) -
         close.get("first") is not None and close["first"] == close["last"],
         texts,
     )
-

@@ -125,14 +125,15 @@ def _samples(
     if rules:
         shares = [f"{a.rate:.1%} of {a.source}" for a in labels if a.rule]
         return {"labels": rules}, (
-            "A guess, the upper quarter of the scale: " + ", ".join(shares)
+            "A guess, by the upper quarter of the scale: " + ", ".join(shares)
         )
     if labels or who.item is None:
         return {}, ""
     label = free("chosen", taken, "_item")
     return {"negatives": {"label": label, "per_event": 4}}, (
         "No column looks like an answer, so each event is one that the user chose; of "
-        "the items that he did not choose some are drawn beside it"
+        "the items that the user did not choose some are drawn beside it. Whether a "
+        "column knows the answer could not be looked at"
     )
 
 
@@ -144,8 +145,8 @@ def _split(
     shares = {"valid": 0.1, "test": 0.1}
     if who.time is None:
         return {"by": "ratio", **shares}, (
-            "Rows at random, as no column looks like a time; where there is one, a split "
-            "by time says more of use"
+            "Rows at random, as no column looks like a time; where there is one, a cut "
+            "in it says more of use"
         )
     seen = next(c.seen for c in columns if c.seen.name == who.time)
     cuts = [seen.quantiles.get(share, 0) for share in (0.8, 0.9, 1.0)]

@@ -27,6 +27,7 @@ class Texts:
         length: 95 of 100 lists are not longer.
         in_brackets: Whether they are lists as Python writes them.
         is_prose: Whether they are sentences.
+        has_digits: Whether there are digits in all of them.
     """
 
     examples: Sequence[str]
@@ -35,6 +36,7 @@ class Texts:
     length: int = 0
     in_brackets: bool = False
     is_prose: bool = False
+    has_digits: bool = False
 
 
 def texts_of(rows: Rows, name: str) -> Texts:
@@ -52,6 +54,7 @@ def texts_of(rows: Rows, name: str) -> Texts:
             texts=words.count(),
             brackets=(text.startswith("[") & text.endswith("]")).mean(),
             blanks=(text.length() - text.replace(" ", "").length()).mean(),
+            digits=text.re_search(r"\d").mean(),
             numeric=text.re_search(NUMERIC).mean(),
             **{of: text.contains(each).mean() for each, of in SEPARATORS.items()},
         )
@@ -69,7 +72,9 @@ def texts_of(rows: Rows, name: str) -> Texts:
         if num_values < found["texts"]:
             long = rows.first(values.aggregate(n=values.each.length().quantile(0.95)))
             return Texts(examples, separator, num_values, max(2, round(long["n"])))
-    return Texts(examples, is_prose=found["blanks"] >= PROSE)
+    return Texts(
+        examples, is_prose=found["blanks"] >= PROSE, has_digits=found["digits"] == 1
+    )
 
 
 def shown(value: Any) -> str:

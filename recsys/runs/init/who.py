@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recsys.data.raw import CATEGORIES, NUMBERS, TIMES
-from recsys.runs.init.names import ANSWER, ITEM, TIME, USER, has, id_score, tokens
+from recsys.runs.init.names import (
+    ANSWER,
+    ITEM,
+    TIME,
+    USER,
+    has,
+    id_score,
+    is_id,
+    tokens,
+)
 from recsys.runs.init.roles import Home
 from recsys.runs.init.rows import Rows
 from recsys.runs.init.seen import Seen
@@ -23,6 +32,7 @@ UNITS = {
     "nanoseconds since 1970": (3e17, 5e18),
 }
 OWN_UNIT = "numbers of a unit of their own"
+FEW = 20  # what has no more values, and no `id` in its name, is a category
 PLAIN_TIMES = ("timestamp", "time", "ts", "datetime")
 
 
@@ -52,25 +62,19 @@ def who_of(rows: Rows, columns: Sequence[Seen], keys: Mapping[Home, str]) -> Who
         keys: Columns that items and users are joined by.
     """
     why: dict[str, str] = {}
-    user = keys.get("users") or _id_of(columns, USER, keys.values())
+    user = keys.get("users") or _id_of(columns, USER, [*keys.values()])
     item = keys.get("items") or _id_of(columns, ITEM, [*keys.values(), user])
     for home, name in (("users", user), ("items", item)):
         if name is not None:
             joined = home in keys
             why[name] = f"the key of the file of {home}" if joined else "by its name"
     owners = owners_of(rows, columns, user, item)
-    times = [(_time_score(seen), seen.name) for seen in columns]
-    score, time = max(
-        ((s, n) for s, n in times if n not in (*owners, user, item)),
-        default=(0, None),
-        key=lambda pair: pair[0],
-    )
-    if score <= 0:
-        time = None
-    if time is not None:
-        seen = next(each for each in columns if each.name == time)
-        why[time] = f"by its name and values, {time_reading(seen)}"
-    return Who(user, item, time, why, owners)
+    others = [seen for seen in columns if seen.name not in (*owners, user, item)]
+    last = max(others, key=_time_score, default=None)
+    if last is None or _time_score(last) <= 0:
+        return Who(user, item, None, why, owners)
+    why[last.name] = f"by its name and values, {time_reading(last)}"
+    return Who(user, item, last.name, why, owners)
 
 
 def _id_of(
@@ -83,7 +87,7 @@ def _id_of(
         if seen.name not in others
         and seen.home == "events"
         and seen.family in ("integer", "string")
-        and 2 <= (seen.distinct or 0) < seen.known
+        and (1 if is_id(seen.name) else FEW) < (seen.distinct or 0) < seen.known
         and not seen.is_flag
     ]
     score, _, name = max(scores, default=(0, 0, None))
@@ -135,7 +139,9 @@ def _proofs(rows: Rows, names: Sequence[str], column: str) -> dict[str, int]:
     groups = table.group_by(column).aggregate(**made)
     again, asked = groups["//times"] > 1, {}
     for place, name in enumerate(names):
-        least, most, known = (groups[f"{place}/{of}"] for of in ("least", "most", "known"))
+        least, most, known = (
+            groups[f"{place}/{of}"] for of in ("least", "most", "known")
+        )
         partly = (known > 0) & (known < groups["//times"])
         asked[f"{place}/broken"] = ((least != most).fill_null(False) | partly).sum()
         asked[f"{place}/proof"] = (again & (least != usual[name])).sum()

@@ -43,23 +43,23 @@ def _head(draft: Draft, name: str) -> list[str]:
     if draft.sampled < draft.total:
         said += (
             " Ranges and missing values are of all rows, numbers of different values "
-            f"are approximate, and all else is of {draft.sampled:,} rows drawn at random."
+            f"about; all else is of {draft.sampled:,} rows, drawn at random."
         )
     return [
         *_comment(said),
         "#",
         f"#   recsys train {name}",
         "#   recsys config show    tells all keys and their defaults",
-        "#   recsys models         lists the models, and `recsys models din` tells of one",
+        "#   recsys models         lists the models, `recsys models din` tells of one",
     ]
 
 
 def _data(draft: Draft, folder: Path) -> list[str]:
     roles, who = draft.roles, draft.who
     lines = ["data:"]
-    for key, home in (("files", "events"), ("items", "items"), ("users", "users")):
-        if home in roles.tables:
-            lines.append(f"  {key}: {_files(roles.tables[home].paths, folder)}")
+    for home, table in roles.tables.items():
+        of = _files(table.paths, folder)
+        lines.append(f"  {'files' if home == 'events' else home}: {of}")
     for path, why in roles.left_out.items():
         lines += _comment(f"{_from(path, folder)} is left out: {why}.", "  ")
     for key, column in (("user", who.user), ("item", who.item), ("time", who.time)):
@@ -127,7 +127,7 @@ def _labels(draft: Draft) -> list[str]:
         entry = answer.name if same else {"name": answer.name, "source": answer.source}
         lines.append(
             f"  {'# ' if rare else ''}- {_flow(entry)}  # a guess, {answer.why}; "
-            f"{answer.rate:.3g} of the rows are 1"
+            f"{answer.rate:.1%} of the rows are 1"
             + (f", {answer.positives:,} are too few to begin with" if rare else "")
         )
     groups = [f"  groups: {_flow(start.groups)}  # for metrics within users"]
@@ -136,9 +136,7 @@ def _labels(draft: Draft) -> list[str]:
 
 def _samples(draft: Draft) -> list[str]:
     section, why = draft.start.samples
-    lines = [
-        "# Further keys: where, min_user_events and min_item_events, which leave out rows.",
-    ]
+    lines = ["# Further keys: where, min_user_events, min_item_events leave out rows."]
     if not section:
         return [*lines, "samples: {}"]
     return [
@@ -163,7 +161,8 @@ def _model(draft: Draft) -> list[str]:
     (name, why), training = draft.start.model, Training()
     kept = ("epochs", "batch_size", "optimizer", "patience")
     given = training.model_dump()
-    evaluation = [f"  metrics: {_flow([*draft.start.metrics])}  # the first one chooses"]
+    metrics = _flow([*draft.start.metrics])
+    evaluation = [f"  metrics: {metrics}  # the first chooses the epoch"]
     if draft.start.groups:
         evaluation.append(f"  group: {_flow(next(iter(draft.start.groups)))}")
     return [
@@ -194,15 +193,15 @@ def _said(column: Column) -> str:
     share = seen.missing / seen.rows
     parts.append(f"{share:.2%} missing" if seen.missing else "none missing")
     if seen.examples:
-        parts.append(f"such as {', '.join(map(_line, seen.examples))}")
+        parts.append(f"such as {', '.join(seen.examples)}")
     elif seen.least is not None:
         of = "lengths " if seen.family == "array" else ""
         parts.append(f"{of}{_number(seen.least)} to {_number(seen.most)}")
-    return "; ".join(parts)
+    return _line("; ".join(parts))
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else _line(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _comment(text: str, before: str = "") -> list[str]:
