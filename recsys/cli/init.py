@@ -40,7 +40,7 @@ def summary(draft: Draft, output: Path) -> list[str]:
         f"  split: {start.split[0]['by']}",
         f"  model: {start.model[0]}, {start.model[1]}",
     ]
-    left_out = {c.seen.name: c.left_out for c in draft.columns if c.left_out}
+    left_out = {column.seen.name: column.left_out for column in draft.left_out}
     rare = {a.source: f"{a.positives:,} rows of 1 are too few" for a in start.rare}
     reasons = {**draft.roles.left_out, **left_out, **rare}
     if reasons:

@@ -8,6 +8,8 @@ from recsys.runs.init.roles import Roles
 from recsys.runs.init.starting import Start
 from recsys.runs.init.who import Who
 
+LEAK = "LEAK: "
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -27,3 +29,9 @@ class Draft:
     who: Who
     columns: Sequence[Column]
     start: Start
+
+    @property
+    def left_out(self) -> list[Column]:
+        """What is neither an input nor a label, leaks first."""
+        left_out = [column for column in self.columns if column.left_out]
+        return sorted(left_out, key=lambda column: not column.left_out.startswith(LEAK))

@@ -8,7 +8,7 @@ from pathlib import Path
 from recsys.data.progress import working
 from recsys.data.writing import whole_file
 from recsys.runs.init.answers import answers_of
-from recsys.runs.init.draft import Draft
+from recsys.runs.init.draft import LEAK, Draft
 from recsys.runs.init.kinds import columns_of
 from recsys.runs.init.leaks import leaks_of
 from recsys.runs.init.roles import roles_of
@@ -51,7 +51,7 @@ def init(files: Sequence[str], output: Path) -> Draft:
         report("Looking for columns that know the answer")
         leaks = leaks_of(rows, inputs, answers, who)
     columns = [
-        replace(column, left_out=f"LEAK: {leaks[column.seen.name]}")
+        replace(column, left_out=LEAK + leaks[column.seen.name])
         if column.seen.name in leaks
         else column
         for column in columns

@@ -103,7 +103,7 @@ def _wanted(rows: Rows, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         lengths = value.length()
         of_all |= {"least": lengths.min(), "most": lengths.max()}
         of_some["quantiles"] = close.length().quantile(SHARES)
-        of_some["example"] = close.first()
+        of_some["example"] = close.max()
     if family in ("timestamp", "date"):
         seconds = close.cast("timestamp").epoch_seconds()
         of_some["quantiles"] = seconds.quantile(SHARES)
@@ -123,7 +123,7 @@ def _seen(rows: Rows, name: str, found: dict[str, Any], close: dict[str, Any]) -
     missing = rows.total - found["known"]
     if family == "floating" and found["known"] and not found["fractions"]:
         family = "integer"
-    distinct = found.get("distinct")
+    distinct = _distinct(rows, family, found)
     quantiles = dict(zip(SHARES, close.get("quantiles") or [], strict=False))
     texts = texts_of(rows, name) if family == "string" else None
     examples = texts.examples if texts else ()
@@ -136,7 +136,7 @@ def _seen(rows: Rows, name: str, found: dict[str, Any], close: dict[str, Any]) -
         rows.homes[name],
         rows.total,
         missing,
-        None if distinct is None else min(distinct, found["known"]),
+        distinct,
         found.get("least"),
         found.get("most"),
         quantiles,
@@ -144,3 +144,14 @@ def _seen(rows: Rows, name: str, found: dict[str, Any], close: dict[str, Any]) -
         close.get("first") is not None and close["first"] == close["last"],
         texts,
     )
+
+
+def _distinct(rows: Rows, family: str, found: Mapping[str, Any]) -> int | None:
+    """The number of values; an approximate one is at most what can be."""
+    distinct: int | None = found.get("distinct")
+    if distinct is None or rows.is_all or not found["known"]:
+        return distinct
+    most = found["known"]
+    if family in ("integer", "boolean"):
+        most = min(most, int(found["most"]) - int(found["least"]) + 1)
+    return min(distinct, most)

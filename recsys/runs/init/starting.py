@@ -113,8 +113,8 @@ def _history(
     good = [*main.good]
     entry["where"] = {main.source: good if main.rule else good[0]}
     return entry, (
-        "Of events that the user answered well alone: what was only shown says little. "
-        "Earlier events alone, so that no row sees its own answer."
+        "Only events that the user answered well, as what was but shown says little; "
+        "and only those before the row, so that none sees its own answer."
     )
 
 

@@ -16,6 +16,18 @@ WIDTH = 88
 MOST_UP = 2  # folders that a relative name climbs
 
 
+class _Dumper(yaml.SafeDumper):
+    """Of a text with a line break, PyYAML would make several lines."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def written(draft: Draft, output: Path) -> str:
     """Returns the text of a draft.
 
@@ -93,10 +105,9 @@ def _history(draft: Draft) -> list[str]:
 
 
 def _left_out(draft: Draft) -> list[str]:
-    left_out = [column for column in draft.columns if column.left_out]
+    left_out = draft.left_out
     if not left_out:
         return []
-    left_out.sort(key=lambda column: not column.left_out.startswith("LEAK"))
     lines = _comment("Left out; without its # a column is read all the same:", "  ")
     for column in left_out:
         if column.entry is None:
@@ -234,8 +245,9 @@ def _from(path: str, folder: Path) -> str:
 def _flow(value: Any) -> str:
     """A value as YAML on one line."""
     plain = dict(value) if isinstance(value, Mapping) else value
-    text = yaml.safe_dump(
+    text = yaml.dump(
         [plain],
+        Dumper=_Dumper,
         default_flow_style=True,
         sort_keys=False,
         allow_unicode=True,
