@@ -47,6 +47,16 @@ class Column:
     left_out: str = ""
 
     @property
+    def name(self) -> str:
+        """Name of what a model reads."""
+        return str((self.entry or {}).get("name", self.seen.name))
+
+    @property
+    def belong(self) -> str:
+        """Whose it is."""
+        return str((self.entry or {}).get("belong", "user"))
+
+    @property
     def is_input(self) -> bool:
         """Whether a model reads it."""
         return self.entry is not None and not self.left_out

@@ -154,4 +154,4 @@ def _distinct(rows: Rows, family: str, found: Mapping[str, Any]) -> int | None:
     most = found["known"]
     if family in ("integer", "boolean"):
         most = min(most, int(found["most"]) - int(found["least"]) + 1)
-    return min(distinct, most)
+    return int(min(distinct, most))

@@ -51,7 +51,7 @@ def start_of(
     rare = rare if len(rare) < len(answers) else []
     labels = [answer for answer in answers if answer not in rare]
     inputs = [column for column in columns if column.is_input]
-    taken = [str(column.entry["name"]) for column in inputs if column.entry]
+    taken = [column.name for column in inputs]
     taken += [answer.name for answer in answers]
     history = _history(who, labels, inputs, taken)
     if history:
@@ -77,21 +77,14 @@ def _history(
     who: Who, labels: Sequence[Answer], inputs: Sequence[Column], taken: Sequence[str]
 ) -> tuple[dict[str, Any], str] | None:
     """What the user did before, of the item and its attributes."""
-    items = [
-        str(column.entry["name"])
-        for column in inputs
-        if column.entry and column.is_one_id and column.entry.get("belong") == "item"
-    ]
-    item = [
-        str(column.entry["name"])
-        for column in inputs
-        if column.entry and column.seen.name == who.item
-    ]
+    ids = [c for c in inputs if c.is_one_id and c.belong == "item"]
+    item = [column.name for column in ids if column.seen.name == who.item]
     if not item or who.user is None or who.time is None:
         return None
-    of = [*item, *(name for name in items if name not in item)][:MOST_OF]
+    of = [*item, *(c.name for c in ids if c.name not in item)][:MOST_OF]
     name = HISTORY
-    while {name, *(f"{name}_{each}" for each in of)} & {each.lower() for each in taken}:
+    others = {each.lower() for each in taken}
+    while {name, *(f"{name}_{each}".lower() for each in of)} & others:
         name += "_before"
     entry = {
         "kind": "history",
