@@ -19,6 +19,7 @@ from recsys.runs.init.who import Who
 MOST_AUC = 0.9
 MOST_ABOVE = 0.1  # the best id
 LEAST_ID_AUC = 0.6  # below, the ids say too little to compare with
+HALVES = 2048  # bits of a hash that do not draw the sample
 CHANCE = 1e-6  # that all rows with a value have one label by chance
 
 
@@ -50,6 +51,7 @@ def leaks_of(
         answers: The labels.
         who: The ids, with which others are compared.
     """
+    rates = {answer.source: answer.rate for answer in answers}
     labels = {answer.source: _label(rows.sample, answer) for answer in answers}
     if not labels:
         return {}
@@ -62,19 +64,20 @@ def leaks_of(
         if name in (who.user, who.item):
             continue
         found = alone(rows, name, is_number, labels)
-        label = max(found, key=lambda label: found[label].auc)
+        by_auc = sorted(found, key=lambda label: -found[label].auc)
+        label = by_auc[0]
         auc, limit = found[label].auc, max(best[label], LEAST_ID_AUC) + MOST_ABOVE
         if auc > MOST_AUC:
             leaks[name] = f"alone it tells {label!r} with an AUC of {auc:.3f}"
         elif name in who.owners:
             continue
+        elif filled := _filled(found, {label: rates[label] for label in by_auc}):
+            leaks[name] = filled
         elif auc > limit:
             leaks[name] = (
                 f"alone it tells {label!r} with an AUC of {auc:.3f}, the best id with "
                 f"one of {best[label]:.3f}"
             )
-        else:
-            leaks |= _filled(name, found, answers)
     return leaks
 
 
@@ -90,7 +93,7 @@ def alone(
         labels: Name -> expression of 0 and 1.
     """
     table, value = rows.sample, rows.sample[name]
-    half = (table[ROW].hash().abs() // 1024) % 2
+    half = (table[ROW].hash().abs() % HALVES >= HALVES // 2).cast("int8")
     named = {f"//{place}": label for place, label in enumerate(labels.values())}
     long = table.select(value=value, half=half, **named)
     long = long.pivot_longer(list(named), names_to="label", values_to="one")
@@ -149,22 +152,20 @@ def _alone(found: Mapping[str, Any], is_number: bool) -> Alone:
     )
 
 
-def _filled(
-    name: str, found: Mapping[str, Alone], answers: Sequence[Answer]
-) -> dict[str, str]:
-    """A column whose values are there for one answer alone, and the reason."""
-    for answer in answers:
-        of = found[answer.source]
+def _filled(found: Mapping[str, Alone], rates: Mapping[str, float]) -> str:
+    """Says of which label alone there are values, `""` if of both."""
+    for label, rate in rates.items():
+        of = found[label]
         for one, there, others, share in (
-            (1, of.positives, of.negatives, answer.rate),
-            (0, of.negatives, of.positives, 1 - answer.rate),
+            (1, of.positives, of.negatives, rate),
+            (0, of.negatives, of.positives, 1 - rate),
         ):
             if not others and share**there < CHANCE:
-                return {
-                    name: f"it has a value other than 0 only where {answer.source!r} "
-                    f"is {one}, in {there:,} rows"
-                }
-    return {}
+                return (
+                    f"it has a value other than 0 only where {label!r} is {one}, in "
+                    f"{there:,} rows"
+                )
+    return ""
 
 
 def _label(table: Any, answer: Answer) -> Any:

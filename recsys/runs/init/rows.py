@@ -87,7 +87,7 @@ def rows_of(roles: Roles, connection: Any, most: int = MOST_ROWS) -> Rows:
     every = -(-total // most)
     drawn = table
     if every > 1:
-        drawn = table.filter(table[ROW].hash().abs() % every == 0)
+        drawn = table.filter(table[ROW].hash() % every == 0)
     with events.source.reading():
         sample = connection.create_table("sample", drawn, temp=True)
         sampled = run(sample.aggregate(n=sample.count()))["n"][0].as_py()

@@ -7,7 +7,7 @@ from typing import Any
 
 from recsys.runs.init.rows import Rows
 
-SEPARATORS = {"|": "bar", ";": "semicolon", ",": "comma", "\t": "tab", " ": "blank"}
+SEPARATORS = ("|", "; ", ";", ", ", ",", "\t", " ")
 LEAST_LISTS = 0.1  # share of different texts with a separator in them, to be lists
 PROSE = 6  # blanks of a text, on average, from which on it is no name
 NUM_EXAMPLES, MOST_SHOWN = 3, 30
@@ -56,14 +56,14 @@ def texts_of(rows: Rows, name: str) -> Texts:
             blanks=(text.length() - text.replace(" ", "").length()).mean(),
             digits=text.re_search(r"\d").mean(),
             numeric=text.re_search(NUMERIC).mean(),
-            **{of: text.contains(each).mean() for each, of in SEPARATORS.items()},
+            **{each: text.contains(each).mean() for each in SEPARATORS},
         )
     )
     if found["brackets"] > 1 - LEAST_LISTS:
         return Texts(examples, in_brackets=True)
-    for separator, of in SEPARATORS.items():
-        ambiguous = separator in ", " and found["numeric"] > 1 - LEAST_LISTS
-        if found[of] < LEAST_LISTS or ambiguous:
+    for separator in SEPARATORS:
+        ambiguous = separator in (",", " ") and found["numeric"] > 1 - LEAST_LISTS
+        if found[separator] < LEAST_LISTS or ambiguous:
             continue
         values = known.select(each=known.text.re_split(re.escape(separator)))
         each = values.select(each=values.each.unnest()).each
