@@ -56,27 +56,24 @@ def leaks_of(
     if not labels:
         return {}
     ids = [alone(rows, name, False, labels) for name in (who.user, who.item) if name]
-    best = {
-        label: max((each[label].auc for each in ids), default=1) for label in labels
-    }
+    best = {name: max((each[name].auc for each in ids), default=1) for name in labels}
+    limits = {name: max(best[name], LEAST_ID_AUC) + MOST_ABOVE for name in labels}
     leaks = {}
     for name, is_number in inputs.items():
         if name in (who.user, who.item):
             continue
         found = alone(rows, name, is_number, labels)
         by_auc = sorted(found, key=lambda label: -found[label].auc)
-        label = by_auc[0]
-        auc, limit = found[label].auc, max(best[label], LEAST_ID_AUC) + MOST_ABOVE
-        if auc > MOST_AUC:
-            leaks[name] = f"alone it tells {label!r} with an AUC of {auc:.3f}"
+        far = max(found, key=lambda label: found[label].auc - limits[label])
+        if found[by_auc[0]].auc > MOST_AUC:
+            leaks[name] = _told(by_auc[0], found)
         elif name in who.owners:
             continue
         elif filled := _filled(found, {label: rates[label] for label in by_auc}):
             leaks[name] = filled
-        elif auc > limit:
+        elif found[far].auc > limits[far]:
             leaks[name] = (
-                f"alone it tells {label!r} with an AUC of {auc:.3f}, the best id with "
-                f"one of {best[label]:.3f}"
+                f"{_told(far, found)}, the best id with one of {best[far]:.3f}"
             )
     return leaks
 
@@ -150,6 +147,10 @@ def _alone(found: Mapping[str, Any], is_number: bool) -> Alone:
         positives,
         int(found["filled"]) - positives,
     )
+
+
+def _told(label: str, found: Mapping[str, Alone]) -> str:
+    return f"alone it tells {label!r} with an AUC of {found[label].auc:.3f}"
 
 
 def _filled(found: Mapping[str, Alone], rates: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from recsys.runs.init.rows import Rows
 
 SEPARATORS = ("|", "; ", ";", ", ", ",", "\t", " ")
+SURE = ("|", "; ", ";")  # not to be found in names
 LEAST_LISTS = 0.1  # share of different texts with a separator in them, to be lists
 PROSE = 6  # blanks of a text, on average, from which on it is no name
 NUM_EXAMPLES, MOST_SHOWN = 3, 30
@@ -69,7 +70,7 @@ def texts_of(rows: Rows, name: str) -> Texts:
         each = values.select(each=values.each.unnest()).each
         num_values = rows.first(each.as_table().aggregate(n=each.nunique()))["n"]
         # Words of names are more than the names; values of lists come again in others.
-        if num_values < found["texts"]:
+        if num_values < found["texts"] + (separator in SURE):
             long = rows.first(values.aggregate(n=values.each.length().quantile(0.95)))
             return Texts(examples, separator, num_values, max(2, round(long["n"])))
     return Texts(

@@ -31,6 +31,7 @@ UNITS = {
     "microseconds since 1970": (3e14, 5e15),
     "nanoseconds since 1970": (3e17, 5e18),
 }
+DAYS = "days as 20001231"
 OWN_UNIT = "numbers of a unit of their own"
 FEW = 20  # what has no more values, and no `id` in its name, is a category
 PLAIN_TIMES = ("timestamp", "time", "ts", "datetime")
@@ -166,7 +167,7 @@ def time_reading(seen: Seen) -> str:
         if least <= seen.least and seen.most <= most:
             return unit
     if 19000101 <= seen.least and seen.most <= 21001231 and seen.family == "integer":
-        return "days as 20001231"
+        return DAYS
     plain = seen.name.lower() in PLAIN_TIMES
     return OWN_UNIT if plain and (seen.distinct or 0) > 2 else ""
 
@@ -176,7 +177,7 @@ def _time_score(seen: Seen) -> float:
     reading = time_reading(seen)
     if not reading or seen.home != "events" or not seen.known:
         return 0
-    coarse = seen.family == "date" or reading.startswith("days")
+    coarse = seen.family == "date" or reading in (DAYS, OWN_UNIT)
     by_type = 4 if seen.family == "timestamp" else 2 if coarse else 3
     by_name = (seen.name.lower() in PLAIN_TIMES) + bool(TIME & {*tokens(seen.name)})
     of_answer = 3 * has(seen.name, ANSWER)  # as `click_time`

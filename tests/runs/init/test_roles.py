@@ -83,8 +83,5 @@ def test_what_is_no_set_of_events_is_one_error(tmp_path):
         roles(str(tmp_path / "none.csv"))
     empty = tmp_path / "empty.csv"
     empty.write_text("user_id,item_id\n")
-    with (
-        pytest.raises(ValueError, match=r"empty.csv must have rows"),
-        opened(str(empty)),
-    ):
-        pass
+    with pytest.raises(ValueError, match=r"empty.csv must have rows. Received: none"):
+        opened(str(empty)).__enter__()
