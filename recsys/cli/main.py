@@ -61,6 +61,24 @@ def models(
     typer.echo(about(names[0]).text() if one else table(names))
 
 
+@app.command()
+def init(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Events: CSV, TSV (also .gz), parquet, or a folder of parquet; beside "
+            "them files of items and users, or the parts train, valid and test."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("run.yaml"),
+) -> None:
+    """Look at files, and write the commented file of a first run."""
+    with refusing("init"):
+        from recsys.cli.init import run
+
+        run(files, output)
+
+
 class Scale(enum.StrEnum):
     """What the scores of a file are."""
 

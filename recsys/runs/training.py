@@ -25,6 +25,7 @@ from recsys.runs.progress import TrainingProgress
 from recsys.runs.reading import Read, read_config
 from recsys.runs.report import of_test_rows, write_report
 from recsys.runs.run import Run
+from recsys.runs.samples.checks import check_samples
 from recsys.runs.samples.split import PARTS
 from recsys.runs.samples.write import write_samples
 from recsys.runs.shown import as_yaml
@@ -101,7 +102,7 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
             console.print(f"{part}: {rows:,} rows", highlight=False)
         for note in written.notes:
             console.print(note, highlight=False, markup=False)
-    warnings: list[str] = []
+    warnings = check_samples(read.config, samples)
     for warning in warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
     if not (here / places.PIPELINE).is_dir():
