@@ -64,6 +64,15 @@ def build(read: Read, pipeline: FeaturePipeline) -> Model:
     return model
 
 
+def check_names(read: Read) -> None:
+    """Raises `ValueError` if a model or metric is unknown, before any work is done."""
+    metrics_of(read)
+    try:
+        about(read.config.model.name)
+    except ValueError as error:
+        raise ValueError(f"{read.origin.where('model', 'name')}: {error}") from error
+
+
 def metrics_of(read: Read) -> Any:
     """Returns the metrics of `compile`: for every task alike, or by task."""
     names, group = read.config.evaluation.metrics, group_of(read)

@@ -82,7 +82,7 @@ def of_test_rows(read: Read, found: Sequence[Mapping[str, Any]]) -> Grid:
         name.removeprefix(f"{task}_"): None
         for task in tasks
         for name in logs[0]
-        if name.startswith(f"{task}_")
+        if name.startswith(f"{task}_") and name != f"{task}_loss"
     }
     rows = [
         [

@@ -16,7 +16,7 @@ from recsys.data.pipeline import FeaturePipeline
 from recsys.data.progress import working
 from recsys.feature.schema.history import History
 from recsys.runs import folder as places
-from recsys.runs.building import build, compile_model, metrics_of
+from recsys.runs.building import build, check_names, compile_model, metrics_of
 from recsys.runs.config import Config
 from recsys.runs.evaluation.evaluating import print_block
 from recsys.runs.measures import direction_of
@@ -70,7 +70,7 @@ def run(
     """
     console = console or Console()
     read = read_config(source, settings)
-    metrics_of(read)  # refused now, not when the samples are made
+    check_names(read)
     here = _placed(read, name, Path(runs), resume)
     try:
         with places.held(here):

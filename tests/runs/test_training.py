@@ -155,7 +155,7 @@ def test_a_name_is_taken_once(made):
     [
         (["model.name=deepfmm"], "There is no model 'deepfmm'; .*deepfm"),
         (["model.arguments.dropuot=0.1"], "lr has no argument 'dropuot'"),
-        (["model.name=din"], "din needs a field with belong='history'"),
+        (["model.name=star"], "star needs exactly one field of ids.*domain"),
         (["evaluation.metrics=[acu]"], "a metric must be one of"),
         (["evaluation.group=item"], "evaluation.group must be one of schema.groups"),
         (["training.monitor=val_pcoc"], "of which more, or less, is better"),
@@ -166,7 +166,10 @@ def test_a_name_is_taken_once(made):
         (["data.files=nowhere.csv"], "nowhere.csv"),
         (["split.valid=0.00001"], "each part must have rows"),
         (["schema.labels=[bought]"], "the data must have a column 'bought'"),
-        (["schema.labels=[clicked, {name: cheap, source: price}]"], "binary|one task"),
+        (
+            ["schema.labels=[clicked, again]", "samples.labels.again=price > 0"],
+            "one task",
+        ),
         (["schema.labels=[]", "schema.columns=[]"], "at least one column"),
     ],
 )
@@ -227,7 +230,12 @@ def test_predictions_are_rates_of_all_rows_where_negatives_were_left_out(tmp_pat
     columns = write_log(tmp_path / "log.csv", rows=40_000, shift=-3.0)
     entries = config(
         tmp_path / "log.csv",
-        training={"keep_negatives": 0.1, "epochs": 3, "learning_rate": 0.02},
+        training={
+            "keep_negatives": 0.1,
+            "epochs": 8,
+            "batch_size": 128,
+            "monitor": "val_log_loss",
+        },
     )
     done = run(entries, name="down", runs=tmp_path, console=QUIET)
     train = columns["clicked"][:32_000]
@@ -247,6 +255,6 @@ def test_predictions_are_rates_of_all_rows_where_negatives_were_left_out(tmp_pat
     import tensorflow as tf
 
     served = tf.saved_model.load(str(tmp_path / "saved")).serve(
-        {name: values[:, None] for name, values in table.items()}
+        table
     )
     close(served["clicked"].numpy()[:, 0], outer, terms=20)
