@@ -63,12 +63,16 @@ class TrainingProgress(keras.callbacks.Callback):
                 "training.monitor must be one of the logs, "
                 f"{', '.join(sorted(logs))}. Received: {self._monitor!r}"
             )
-        shown = {name: value for name, value in logs.items() if _is_shown(name, logs)}
-        values = ", ".join(f"{name} {float(v):.4f}" for name, v in shown.items())
+        valid = [
+            f"{name.removeprefix('val_').removesuffix(MEAN)} {float(value):.4f}"
+            for name, value in logs.items()
+            if _is_shown(name, logs)
+        ]
         self._console.print(
-            f"epoch {epoch + 1}/{self.params['epochs']}: {values} "
-            f"({self._trained:,} rows/s)",
+            f"epoch {epoch + 1}/{self.params['epochs']}: loss {logs['loss']:.4f}; "
+            f"validation: {', '.join(valid)} ({self._trained:,} rows/s)",
             highlight=False,
+            soft_wrap=True,
         )
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -86,9 +90,8 @@ class TrainingProgress(keras.callbacks.Callback):
 
 
 def _is_shown(name: str, logs: dict[str, Any]) -> bool:
-    """The losses, and what is known of the validation rows; of tasks the mean."""
-    if name in ("loss", "val_loss"):
-        return True
-    if any(each.endswith(MEAN) for each in logs):
-        return name.startswith("val_") and name.endswith(MEAN)
-    return name.startswith("val_") or f"val_{name}" not in logs
+    """The metrics of the validation rows; of several tasks their mean."""
+    if name == "val_loss":  # of one task often a metric, too
+        return "val_log_loss" not in logs
+    ends = MEAN if any(each.endswith(MEAN) for each in logs) else ""
+    return name.startswith("val_") and name.endswith(ends)

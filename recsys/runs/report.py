@@ -77,7 +77,8 @@ def of_test_rows(read: Read, found: Sequence[Mapping[str, Any]]) -> Grid:
     logs = [each["test"] for each in found]
     tasks = [label.name for label in read.schema.labels]
     if not tasks[1:]:
-        return Grid(["", *tasks], [[name, _spread(logs, name)] for name in logs[0]])
+        shown = [n for n in logs[0] if n != "loss" or "log_loss" not in logs[0]]
+        return Grid(["", *tasks], [[name, _spread(logs, name)] for name in shown])
     own = {
         name.removeprefix(f"{task}_"): None
         for task in tasks

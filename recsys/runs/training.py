@@ -101,10 +101,11 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
         for part, rows in written.rows.items():
             console.print(f"{part}: {rows:,} rows", highlight=False)
         for note in written.notes:
-            console.print(note, highlight=False, markup=False)
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
     warnings = check_samples(read.config, samples)
     for warning in warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        text = f"Warning: {warning}"
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
     if not (here / places.PIPELINE).is_dir():
         schema = read.schema
         pipeline = FeaturePipeline(
