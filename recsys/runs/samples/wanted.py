@@ -41,6 +41,12 @@ class Wanted:
     def __post_init__(self) -> None:
         self._check_split()
         self._check_keys()
+        samples = self.config.samples
+        if samples.negatives and samples.negatives.label in samples.labels:
+            raise ValueError(
+                "samples.negatives: label must be made by no rule of samples.labels. "
+                f"Received: {samples.negatives.label!r}"
+            )
         read = {name for name, _ in self._readers()}
         for name in self.made:
             if name not in read:
