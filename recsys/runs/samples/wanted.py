@@ -48,6 +48,12 @@ class Wanted:
                 "training.keep_negatives must be 1 but for one binary label. Received: "
                 f"labels {[label.name for label in self.schema.labels]}"
             )
+        samples = self.config.samples
+        if samples.negatives and samples.negatives.label in samples.labels:
+            raise ValueError(
+                "samples.negatives: label must be made by no rule of samples.labels. "
+                f"Received: {samples.negatives.label!r}"
+            )
         read = {name for name, _ in self._readers()}
         for name in self.made:
             if name not in read:

@@ -139,6 +139,15 @@ def test_a_label_that_is_there_is_not_made(tmp_path, engine):
         ({"split": {"by": "ratio", "gap": 3.0}}, "split.gap must be left out.*'ratio'"),
         ({"split": {"valid_files": "x"}}, "split.valid_files must be left out"),
         ({"split": {"by": "files", "test_files": "x"}}, "split.valid_files must name"),
+        (
+            {
+                "samples": {
+                    "labels": {"click": "t > 1"},
+                    "negatives": {"label": "click"},
+                }
+            },
+            "label must be made by no rule of samples.labels. Received: 'click'",
+        ),
         ({"split": {"valid": 0.5, "test": 0.5}}, "sum to less than 1. Received: 0.5"),
         ({"data": {"time": None}}, "data.time must name .* for split.by 'time'"),
         ({"data": {"user": None}, "split": {"by": "users"}}, "data.user must name"),

@@ -52,10 +52,11 @@ def test_ties_stay_together_in_the_earlier_part(engine):
 
 def test_leave_one_out_as_numpy_does_it(engine):
     users, times = log(2, span=8)  # ties
-    users[:2] = [77, 88]  # of one event each
+    users[:7] = [77, 88, 99, 99, 66, 66, 66]  # of one event, of two and of three
     got, _ = parts(keys_of(users, times, engine), engine, by="leave_one_out")
     assert got == dict(enumerate(leave_one_out(users, times).tolist()))
-    assert got[0] == got[1] == 0
+    assert [got[row] for row in range(4)] == [0] * 4
+    assert sorted(got[row] for row in range(4, 7)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("by", ["ratio", "users"])
