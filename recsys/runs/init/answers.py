@@ -35,8 +35,8 @@ class Answer:
         rule: What makes a label of a rating, as in `samples.labels`; else `""`.
         good: Values of the raw column for which it is 1.
         why: The reason of the guess.
-        positives: Rows that are looked at where it is 1.
-        known: Those where it is 0 or 1.
+        rate: Share of 1 among those of the rows that are looked at.
+        known: Rows that have it.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Answer:
     rule: str
     good: Sequence[Any]
     why: str
-    positives: int
+    rate: float
     known: int
 
     @property
-    def rate(self) -> float:
-        """Share of 1."""
-        return self.positives / max(self.known, 1)
+    def positives(self) -> int:
+        """Rows where it is 1."""
+        return round(self.rate * self.known)
 
     @property
     def is_rare(self) -> bool:
@@ -85,7 +85,7 @@ def answers_of(rows: Rows, columns: Sequence[Seen], who: Who) -> list[Answer]:
             why = f"a rating of {scale[0]:g} to {scale[-1]:g}, by its name and values"
             name = free("liked", taken, f"_{plain_name(seen.name)}")
             found.append(_answer(rows, seen, name, rule, good, why))
-    return [answer for answer in found if 0 < answer.positives < answer.known]
+    return [answer for answer in found if 0 < answer.rate < 1]
 
 
 def main_of(answers: Sequence[Answer]) -> Answer | None:
@@ -119,10 +119,8 @@ def _answer(
     rows: Rows, seen: Seen, name: str, rule: str, good: Sequence[Any], why: str
 ) -> Answer:
     value = rows.sample[seen.name].cast("float64")
-    found = rows.first(
-        rows.sample.aggregate(good=(value >= good[0]).sum(), known=value.count())
-    )
-    return Answer(name, seen.name, rule, good, why, found["good"] or 0, found["known"])
+    rate = rows.first(rows.sample.aggregate(rate=(value >= good[0]).mean()))["rate"]
+    return Answer(name, seen.name, rule, good, why, rate or 0.0, seen.known)
 
 
 def _plain(value: float) -> int | float:

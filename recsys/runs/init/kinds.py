@@ -15,15 +15,12 @@ from recsys.runs.init.names import (
     is_id,
     plain_name,
 )
-from recsys.runs.init.seen import Seen
+from recsys.runs.init.seen import FEW, Seen
 from recsys.runs.init.who import Who, time_reading
 
-FEW_INTEGERS = 20  # integers of at most so many values are taken for categories
-MANY, MOST = (
-    1000,
-    1_000_000,
-)  # texts of more values are hashed, if they hardly come again
-TIMES_EACH = 10
+# Texts of more than `MOST` values are hashed, and those of more than `MANY` that come
+# less than `TIMES_EACH` times each.
+MANY, MOST, TIMES_EACH = 1000, 1_000_000, 10
 UNIQUE = 0.95  # share of different values that says that none comes again
 LEAST_BUCKETS = 1024
 TAIL = 5  # times as far above the median as below it
@@ -136,10 +133,10 @@ def _column(seen: Seen, who: Who, num_ids: Mapping[str, int | None]) -> Column:
     owner = who.owners.get(seen.name)
     few = num_ids.get(owner or "")
     if column.is_one_id and seen.distinct:
-        if owner and few and seen.distinct >= UNIQUE * few > FEW_INTEGERS:
+        if owner and few and seen.distinct >= UNIQUE * few > FEW:
             left_out = f"almost each {owner} has its own, so it tells what the id tells"
             return replace(column, left_out=left_out)
-        if not owner and seen.distinct >= UNIQUE * seen.known > FEW_INTEGERS:
+        if not owner and seen.distinct >= UNIQUE * seen.known > FEW:
             return replace(column, left_out="almost each row has its own")
     return column
 
@@ -161,7 +158,7 @@ def _kind_of(seen: Seen, is_who: bool) -> Column:
         return Column(seen, "other", left_out=f"nothing reads its type, {seen.dtype}")
     if is_who or (is_id(seen.name) and seen.family == "integer" and not seen.is_flag):
         return Column(seen, "id", _of_ids())
-    few = (seen.distinct or 0) <= FEW_INTEGERS
+    few = (seen.distinct or 0) <= FEW
     if seen.family == "boolean" or seen.is_flag and seen.family == "integer":
         return Column(seen, "category, of yes and no", {"kind": "categorical"})
     if seen.family == "integer" and ends_with(seen.name, CATEGORY):
@@ -209,10 +206,11 @@ def _of_lists(seen: Seen) -> Column:
     if family_of(seen.dtype.value_type) in CATEGORIES:
         length = max(2, round(seen.quantiles.get(0.95) or 0))
         return Column(seen, "list", {"kind": "multivalue", "length": length})
-    if seen.least == seen.most and seen.least:
+    if seen.least == seen.most and family_of(seen.dtype.value_type) == "floating":
         kind = f"vector of {seen.least} numbers"
         return Column(seen, kind, left_out="no kind reads vectors")
-    return Column(seen, "list of numbers", left_out="no kind reads lists of numbers")
+    left_out = f"no kind reads lists of {seen.dtype.value_type}"
+    return Column(seen, "list", left_out=left_out)
 
 
 def _of_numbers(seen: Seen) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from recsys.runs.init.roles import Home
 from recsys.runs.init.rows import Rows
 from recsys.runs.init.texts import Texts, shown, texts_of
 
+FEW = 20  # integers, and texts, of no more values are taken for categories
 SHARES = (0.01, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 

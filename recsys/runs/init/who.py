@@ -17,7 +17,7 @@ from recsys.runs.init.names import (
 )
 from recsys.runs.init.roles import Home
 from recsys.runs.init.rows import Rows
-from recsys.runs.init.seen import Seen
+from recsys.runs.init.seen import FEW, Seen
 
 Owner = Literal["user", "item"]
 
@@ -33,7 +33,6 @@ UNITS = {
 }
 DAYS = "days as 20001231"
 OWN_UNIT = "numbers of a unit of their own"
-FEW = 20  # what has no more values, and no `id` in its name, is a category
 PLAIN_TIMES = ("timestamp", "time", "ts", "datetime")
 
 

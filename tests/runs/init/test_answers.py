@@ -74,3 +74,12 @@ def test_the_main_one_and_rare_ones(tmp_path):
     assert main_of(found[1:2]).source == "share"
     unclear = answers(tmp_path, {"follow": FLAG, "share": FLAG})
     assert len(unclear) == 2 and main_of(unclear) is None
+
+
+def test_of_many_rows_the_rate_is_that_of_the_sample(tmp_path):
+    path = write(tmp_path / "log.parquet", {"click": FLAG})
+    with opened(path, most=1000) as rows:
+        (found,) = answers_of(rows, seen := look(rows), who_of(rows, seen, {}))
+        drawn = rows.run(rows.sample)["click"].to_numpy()
+    assert len(drawn) < NUM and found.rate == pytest.approx(drawn.mean())
+    assert found.positives == round(NUM * drawn.mean())

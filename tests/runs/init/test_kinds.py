@@ -91,7 +91,7 @@ def test_numbers_and_categories(tmp_path):
     kinds = {name: (c.entry or {}).get("kind") for name, c in found.items()}
     assert kinds == {
         "few": "categorical",
-        "level": "categorical",
+        "level": "numeric",
         "shop_code": "categorical",
         "session_id": "categorical",
         "even": "numeric",

@@ -17,7 +17,7 @@ from recsys.runs.init import init, making
 from recsys.runs.init.rows import rows_of
 from tests.runs.init.log import NUM, click_log, write
 
-ODD = {"x\ny": "a", "#": "b", "null": "c", "ü: {": "d", "e'\"": "e"}
+ODD = {"x\ny", "#", "null", "ü: {", "e'\""}
 
 
 def read(output):
@@ -48,9 +48,7 @@ def test_a_whole_yaml(folder):
     assert not names & {"play_ms", "outcome", "refund", "row", "title", "click_time"}
     assert "recsys train run.yaml" in text and "recsys config show" in text
     assert re.search(r"# - \{.*name: play_ms,.*# LEAK: alone it tells 'is_click'", text)
-    assert re.search(
-        r"name: price,.*# number; [\d,]+ different; 9.\d+% missing; 0", text
-    )
+    assert re.search(r"price,.*# number; [\d,]+ different; \d+\.\d\d% missing; 0", text)
     assert re.search(r"name: brand,.*; 9 different; none missing; such as brand", text)
     assert f"{NUM:,} rows and {len(click_log())} columns" in text
     assert "user: user_id  # a guess, by its name" in text
@@ -89,10 +87,8 @@ def test_items_users_and_parts(tmp_path):
     files = [write(tmp_path / f"{n}.csv", events) for n in ("train", "valid", "test")]
     users = {"user_id": range(80), "age": [20 + u % 50 for u in range(80)]}
     video = {"video_id": [f"v{i:03d}" for i in range(120)], "kind": ["a", "b"] * 60}
-    users, items = (
-        write(tmp_path / "u.csv", users),
-        write(tmp_path / "i.parquet", video),
-    )
+    users = write(tmp_path / "u.csv", users)
+    items = write(tmp_path / "i.parquet", video)
     init([*files, users, items], tmp_path / "run.yaml")
     _, config, schema = read(tmp_path / "run.yaml")
     assert config.data.files == ["train.csv"] and config.split.by == "files"
@@ -100,29 +96,24 @@ def test_items_users_and_parts(tmp_path):
     assert config.split.test_files == ["test.csv"]
     assert (config.data.items, config.data.users) == (["i.parquet"], ["u.csv"])
     belong = {column.name: column.belong for column in schema.columns}
-    assert (belong["age"], belong["kind"], belong["hour"]) == (
-        "user",
-        "item",
-        "context",
-    )
+    assert (belong["age"], belong["kind"]) == ("user", "item")
+    assert belong["hour"] == "context"
 
 
 def test_no_label_and_odd_names(tmp_path):
-    rng = np.random.default_rng(0)
-    log = {
-        name: [f"{v}{k}" for k in rng.integers(0, 9, NUM)] for name, v in ODD.items()
-    }
+    rng = np.random.default_rng(7)
+    log = {name: [f"b{k}" for k in rng.integers(0, 9, NUM)] for name in ODD}
     log |= {name: click_log()[name] for name in ("user_id", "video_id", "event_time")}
     draft = init([write(tmp_path / "log.parquet", log)], tmp_path / "run.yaml")
     _, config, schema = read(tmp_path / "run.yaml")
-    assert {*ODD} <= {column.name for column in schema.columns}
+    assert ODD <= {column.name for column in schema.columns}
     assert config.samples.negatives.label == "chosen" == schema.labels[0].name
     assert draft.left_out == []
     gone = {name: ["one\nvalue"] * NUM for name in ODD}
     draft = init([write(tmp_path / "b.parquet", {**log, **gone})], tmp_path / "b.yaml")
     _, _, schema = read(tmp_path / "b.yaml")
-    assert {column.seen.name for column in draft.left_out} == {*ODD}
-    assert not {*ODD} & {column.name for column in schema.columns}
+    assert {column.seen.name for column in draft.left_out} == ODD
+    assert not ODD & {column.name for column in schema.columns}
 
 
 def test_of_many_rows_the_yaml_says_how_many_were_looked_at(tmp_path, monkeypatch):
