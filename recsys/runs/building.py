@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import keras
 
-import recsys
 from recsys.about import about
 from recsys.data.pipeline import FeaturePipeline
 from recsys.feature import Task
+from recsys.registry import create_model
 from recsys.runs import measures
-from recsys.runs.config import Schedule
+from recsys.runs.config import Schedule, Training
 from recsys.runs.reading import Read
 from recsys.train import optimizers
 from recsys.train.model import Model
@@ -47,7 +47,7 @@ def build(read: Read, pipeline: FeaturePipeline) -> Model:
             {"task": tasks[0]} if known.tasks == "one" else {"task_list": tasks}
         )
         fields = pipeline.fields(chosen.dim)
-        made = recsys.create_model(chosen.name, fields, **asked, **chosen.arguments)
+        made = create_model(chosen.name, fields, **asked, **chosen.arguments)
         model = cast(Model, made)
     except (TypeError, ValueError) as error:
         keys = ("model", "arguments") if "argument" in str(error) else ("model", "name")
@@ -136,7 +136,7 @@ def compile_model(model: Model, read: Read, steps: int) -> None:
         raise ValueError(f"{read.origin.where('training')}: {error}") from error
 
 
-def _optimizer(training: Any, steps: int) -> keras.optimizers.Optimizer:
+def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:
     if isinstance(training.optimizer, Mapping):
         return optimizers.get(
             {
@@ -147,7 +147,9 @@ def _optimizer(training: Any, steps: int) -> keras.optimizers.Optimizer:
     return _of_rate(optimizers.get(training.optimizer), training, steps)
 
 
-def _of_rate(optimizer: Any, training: Any, steps: int) -> Any:
+def _of_rate(
+    optimizer: Any, training: Training, steps: int
+) -> keras.optimizers.Optimizer:
     config = optimizer.get_config()
     if training.learning_rate is not None:
         config["learning_rate"] = training.learning_rate
@@ -155,7 +157,8 @@ def _of_rate(optimizer: Any, training: Any, steps: int) -> Any:
         config["learning_rate"] = _schedule(
             training.schedule, config["learning_rate"], steps
         )
-    return type(optimizer).from_config(config)
+    made: keras.optimizers.Optimizer = type(optimizer).from_config(config)
+    return made
 
 
 def _schedule(schedule: Schedule, rate: float, steps: int) -> Any:

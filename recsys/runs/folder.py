@@ -13,9 +13,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-import recsys
 from recsys.data.writing import whole_file
 
+OURS = version("deep-rec-kit")
 RUNS, LATEST = Path("runs"), "latest"
 RECORD, CONFIG, REPORT, METRICS = (
     "run.json",
@@ -33,7 +33,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "duckdb", "ibis-framework", "pyarro
 def versions() -> dict[str, str]:
     """Returns what a run was made with."""
     found = {name: version(name) for name in _PACKAGES}
-    return {"recsys": recsys.__version__, "python": platform.python_version(), **found}
+    return {"recsys": OURS, "python": platform.python_version(), **found}
 
 
 def read_record(folder: Path) -> dict[str, Any]:

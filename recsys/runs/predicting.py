@@ -107,7 +107,8 @@ def predict_files(run: Run, files: Sequence[str | Path], output: Path) -> None:
     with _rows(run, files, labelled=False) as (rows, dataset):
         predicted = by_task(run.read, run.model.predict(dataset, verbose=0))
         there = pq.read_schema(rows).names
-        names = [n for n in (data.user, data.item, data.time) if n in there]
+        named = (data.user, data.item, data.time)
+        names = [name for name in named if name is not None and name in there]
         table = pq.read_table(rows, columns=names)
     taken = {name.lower() for name in names}
     for name, scores in predicted.items():

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-import recsys
 from recsys.runs import folder as places
 from recsys.runs.evaluation.evaluating import show
 from recsys.runs.evaluation.findings import by_task, evaluate, names_of
@@ -61,7 +60,7 @@ def write_report(
             blocks += show(part, calibrated=True, intervals=resamples > 0)
     blocks.append(_others(here))
     record = places.read_record(here)
-    made = f"Made by deep-rec-kit {recsys.__version__}, {record['begun']}."
+    made = f"Made by deep-rec-kit {places.OURS}, {record['begun']}."
     blocks.append(Text(made))
     write_html(here / places.REPORT, here.name, blocks)
     return found

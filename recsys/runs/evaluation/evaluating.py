@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Cell
 
-import recsys
 from recsys import metrics
 from recsys.metrics.named import sigmoid
 from recsys.runs.evaluation.findings import Findings, by_task, evaluate, names_of
 from recsys.runs.evaluation.predictions import Array, Predictions, check_files, read
+from recsys.runs.folder import OURS
 from recsys.runs.page import Block, Grid, Heading, Plot, Text, write_html
 
 MOST_POINTS, MOST_COLUMNS = 200, 10_000
@@ -102,7 +102,7 @@ def run(
         text = json.dumps(as_json(paths, parts, resamples, seed), indent=2)
         json_path.write_text(text + "\n")
     if html_path is not None:
-        made = Text(f"Made by `recsys evaluate` of deep-rec-kit {recsys.__version__}.")
+        made = Text(f"Made by `recsys evaluate` of deep-rec-kit {OURS}.")
         title = " against ".join(path.name for path in paths)
         write_html(html_path, title, [*blocks, made])
 
