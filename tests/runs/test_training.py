@@ -254,5 +254,6 @@ def test_predictions_are_rates_of_all_rows_where_negatives_were_left_out(tmp_pat
     done.model.export(tmp_path / "saved", verbose=False)
     import tensorflow as tf
 
-    served = tf.saved_model.load(str(tmp_path / "saved")).serve(table)
+    saved = tf.saved_model.load(str(tmp_path / "saved"))  # `serve` does not hold it
+    served = saved.serve(table)
     close(served["clicked"].numpy()[:, 0], outer, terms=20)
