@@ -120,8 +120,8 @@ def evaluate(
             paths = [Path(file) for file in files]
             evaluate_files(paths, scale, k, resamples, seed, json, html)
             return
+        from recsys.runs.finished import Run
         from recsys.runs.predicting import predicted_rows
-        from recsys.runs.run import Run
 
         with predicted_rows(Run(files[0], runs), files[1:]) as path:
             evaluate_files([path], scale, k, resamples, seed, json, html)

@@ -13,8 +13,8 @@ from recsys import metrics
 from recsys.runs import folder as places
 from recsys.runs.evaluation.findings import by_task
 from recsys.runs.evaluation.predictions import Predictions, check_files, read
+from recsys.runs.finished import Run
 from recsys.runs.page import Block, Grid, Heading, Text
-from recsys.runs.run import Run
 
 METRICS = ("auc", "log_loss")
 WITHIN_GROUPS = ("gauc",)

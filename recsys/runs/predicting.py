@@ -14,8 +14,8 @@ from recsys.data.writing import temporary_folder, whole_file
 from recsys.feature.schema.columns import RawColumn
 from recsys.runs import folder as places
 from recsys.runs.building import group_of
+from recsys.runs.finished import Run
 from recsys.runs.reading import Read
-from recsys.runs.run import Run
 from recsys.runs.samples.raw_rows import write_raw_rows
 from recsys.train.model import Model
 

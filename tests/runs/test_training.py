@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from recsys import metrics
 from recsys.cli.main import app
-from recsys.runs.run import Run
-from recsys.runs.training import run
+from recsys.runs.finished import Run
+from recsys.runs.running import run
 from tests.close import close
 from tests.runs.planted import config, write_log
 

@@ -3,13 +3,15 @@
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from recsys.data.pipeline import FeaturePipeline
 from recsys.registry import load_model
 from recsys.runs import folder as places
 from recsys.runs.reading import Read, read_config
-from recsys.train.model import Model
+
+if TYPE_CHECKING:
+    from recsys.train.model import Model
 
 
 class Run:
@@ -40,9 +42,9 @@ class Run:
         return FeaturePipeline.load(self.folder / places.PIPELINE)
 
     @cached_property
-    def model(self) -> Model:
+    def model(self) -> "Model":
         """The best model of the first seed."""
-        return cast(Model, load_model(self.folder / places.MODEL))
+        return cast("Model", load_model(self.folder / places.MODEL))
 
     @property
     def metrics(self) -> dict[str, Any]:
