@@ -131,7 +131,8 @@ def wrong_axis() -> None:
 
     def make(softmax: Any) -> Any:
         def broken(x: Any, axis: int = -1) -> Any:
-            _mark()
+            if axis != 0:
+                _mark()
             return softmax(x, axis=0)
 
         return broken
