@@ -137,7 +137,8 @@ def _numbers_in_texts(source: Source, connection: Any) -> list[str]:
         text = source.table[name]
         if text.type().is_string():
             number = text.re_search(NUMBER) & text.try_cast("float64").notnull()
-            looks[name] = number.all() & text.re_search(EXPONENT).any()
+            good = text.isnull() | number
+            looks[name] = good.all() & text.re_search(EXPONENT).any()
     if not looks:
         return []
     with source.reading():
