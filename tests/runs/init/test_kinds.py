@@ -112,6 +112,22 @@ def test_numbers_and_categories(tmp_path):
     assert "ISO 8601" in found["when_date"].left_out
 
 
+def test_whose_it_is_by_its_name_where_nobody_is_known(tmp_path):
+    rng = np.random.default_rng(0)
+    names = ("user_group", "item_brand", "hour")
+    values = {name: rng.random(NUM) < 0.5 for name in names}
+    found = columns(tmp_path, values)
+    assert [column.belong for column in found.values()] == ["user", "item", "user"]
+    found = columns(tmp_path, {**values, "user_id": rng.integers(0, 50, NUM)})
+    belong = {name: column.belong for name, column in found.items()}
+    assert belong == {
+        "user_group": "context",  # it changes
+        "item_brand": "item",
+        "hour": "context",
+        "user_id": "user",
+    }
+
+
 def test_names_that_a_schema_has_not(tmp_path):
     value = np.random.default_rng(0).random(NUM)
     found = columns(tmp_path, {"a.b": value, "a/b": value, "a_b": value})
