@@ -78,7 +78,9 @@ def test_numbers_and_categories(tmp_path):
             "shop_code": rng.integers(0, 500, NUM),
             "session_id": rng.integers(0, 500, NUM),
             "even": rng.random(NUM) * 100,
-            "below": np.where(rng.random(NUM) < 0.1, -1, 2.5 ** rng.normal(size=NUM)),
+            "below": np.where(
+                rng.random(NUM) < 0.1, -1, np.exp(2 * rng.normal(size=NUM))
+            ),
             "long": rng.integers(0, 3, NUM) ** rng.integers(0, 9, NUM) + 0.5,
             "part": np.exp(rng.normal(size=NUM)) / 100,
             "many": [f"m{value}" for value in many],
