@@ -10,6 +10,7 @@ import typer
 import recsys
 from recsys.cli import config
 from recsys.cli.compare import bench, compare
+from recsys.cli.explain import explain
 from recsys.cli.predict import predict
 from recsys.cli.refusing import refusing
 from recsys.cli.train import train
@@ -24,6 +25,7 @@ app.command()(train)
 app.command()(predict)
 app.command()(compare)
 app.command()(bench)
+app.command()(explain)
 
 
 @app.callback(invoke_without_command=True)
