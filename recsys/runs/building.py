@@ -73,18 +73,28 @@ def check_names(read: Read) -> None:
         raise ValueError(f"{read.origin.where('model', 'name')}: {error}") from error
 
 
-def metrics_of(read: Read) -> Any:
-    """Returns the metrics of `compile`: for every task alike, or by task."""
+def metrics_of(read: Read, rows: int = 1) -> Any:
+    """Returns the metrics of `compile`: for every task alike, or by task.
+
+    Args:
+        read: The configuration.
+        rows: Most rows that a metric is to hold. Of very many, the default are none
+            within groups, which would hold all of them.
+
+    Raises:
+        ValueError: If there is no such metric; with the line.
+    """
     names, group = read.config.evaluation.metrics, group_of(read)
 
     def made(names: Sequence[str]) -> list[keras.metrics.Metric]:
-        return [measures.metric_of(name, group) for name in names]
+        return [measures.metric_of(name, group, rows) for name in names]
 
     try:
         kinds = {label.name: label.belong for label in read.schema.labels}
         if names:
             return made(names)
-        within = [measures.WITHIN_GROUPS] if group is not None else []
+        few = group is not None and rows <= measures.MOST_ROWS
+        within = [measures.WITHIN_GROUPS] if few else []
         chosen = {
             kind: [*measures.OF_KIND[kind], *(within if kind == "binary" else ())]
             for kind in kinds.values()
@@ -114,13 +124,14 @@ def group_of(read: Read) -> str | None:
     return chosen
 
 
-def compile_model(model: Model, read: Read, steps: int) -> None:
+def compile_model(model: Model, read: Read, steps: int, rows: int) -> None:
     """Compiles a model as a configuration says.
 
     Args:
         model: The model.
         read: The configuration.
         steps: Steps of all epochs.
+        rows: Rows of the largest part.
 
     Raises:
         ValueError: If an optimizer, loss or metric is unknown; with the line.
@@ -129,7 +140,7 @@ def compile_model(model: Model, read: Read, steps: int) -> None:
     given = training.loss
     losses = {label.name: measures.LOSSES[label.belong] for label in read.schema.labels}
     loss: Any = {**losses, **given} if isinstance(given, Mapping) else given or losses
-    metrics = metrics_of(read)
+    metrics = metrics_of(read, rows)
     try:
         model.compile(_optimizer(training, steps), loss=loss, metrics=metrics)
     except (TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ import keras
 from recsys import metrics
 from recsys.feature.task import Kind
 from recsys.metrics import streaming
+from recsys.metrics.streaming.exact import RowMetric
 
 OF_KIND: dict[Kind, Sequence[str]] = {
     "binary": ("auc", "log_loss", "pcoc"),
@@ -17,6 +18,7 @@ OF_KIND: dict[Kind, Sequence[str]] = {
     "regression": ("root_mean_squared_error",),
 }
 WITHIN_GROUPS = "gauc"
+MOST_ROWS = 2**23  # 100 MB of an exact metric
 LOSSES: dict[Kind, str] = {
     "binary": "binary_crossentropy",
     "multiclass": "sparse_categorical_crossentropy",
@@ -39,12 +41,14 @@ _SMALLER = {"loss", "root_mean_squared_error", "mean_absolute_error"} | {
 _NEITHER = {"pcoc", "copc", "calibration_bias"}  # of these 1, or 0, is best
 
 
-def metric_of(name: str, group: str | None) -> keras.metrics.Metric:
+def metric_of(name: str, group: str | None, rows: int) -> keras.metrics.Metric:
     """Returns the metric of a name, such as `auc` or `ndcg@10`.
 
     Args:
         name: Of a function of `recsys.metrics`, or one of Keras' for regression.
         group: Key of the groups, for metrics within them.
+        rows: Most rows that it is to hold. The AUC of more than `MOST_ROWS` is that of
+            bins (`recsys.metrics.BinnedAUC`).
 
     Raises:
         ValueError: If there is no such metric, or it needs groups and there are none.
@@ -76,6 +80,10 @@ def metric_of(name: str, group: str | None) -> keras.metrics.Metric:
                 "as {user: user_id}. Received: none"
             )
         options["group"] = group
+    if made is metrics.AUC and rows > MOST_ROWS:
+        made = metrics.BinnedAUC
+    elif issubclass(made, RowMetric):
+        options["capacity"] = rows
     metric: keras.metrics.Metric = made(**options, name=name)
     return metric
 

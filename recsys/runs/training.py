@@ -49,7 +49,9 @@ def train(
         for part in PARTS
     )
     model = build(read, pipeline)
-    compile_model(model, read, int(train.cardinality()) * training.epochs)
+    steps = [int(each.cardinality()) for each in (train, valid, test)]
+    rows = max(steps) * training.batch_size
+    compile_model(model, read, steps[0] * training.epochs, rows)
     monitor = _monitor(read)
     progress = TrainingProgress(training.batch_size, monitor, console)
     console.print(
