@@ -83,13 +83,14 @@ def shapes_of_layers(model: keras.Model) -> Counter[Shape]:
 def shapes_in_file(path: Path) -> Counter[Shape]:
     """Returns how many weights of layers a file has, by shape.
 
-    Those of layers are numbered; what else a model has is stored by name.
+    Those of layers are numbered, as are those of optimizers, which models inside it may
+    have, too; what else a model has is stored by name.
     """
     found: Counter[Shape] = Counter()
 
     def count(name: str, node: Any) -> None:
         numbered = name.rpartition("/")[2].isdigit() and isinstance(node, h5py.Dataset)
-        if numbered and not name.startswith("optimizer/"):
+        if numbered and "optimizer" not in name.split("/"):
             found[node.shape] += 1
 
     if path.suffix == ".keras":

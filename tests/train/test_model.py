@@ -758,6 +758,27 @@ def test_weights_of_another_optimizer_or_of_some_layers(x, y, tmp_path):
     smaller.load_weights(path, skip_mismatch=True)
 
 
+def test_weights_of_a_model_with_a_trained_model_in_it(x, y, tmp_path):
+    def made():
+        inputs = keras.Input((1,))
+        inner = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+        adam = keras.optimizers.Adam()
+        inner.compile(keras.optimizers.LossScaleOptimizer(adam), "mse", metrics=["mae"])
+        inner.fit(np.zeros((2, 1)), np.zeros((2, 3)), verbose=0)
+        columns = {"f": keras.Input((1,), name="f")}
+        logit = keras.layers.Dense(1)(inner(columns["f"]))
+        return Model(inputs=columns, outputs=predict(A, logit))
+
+    model, twin = made(), made()
+    for ending in (".weights.h5", ".keras"):
+        path = tmp_path / f"m{ending}"
+        model.save(path) if ending == ".keras" else model.save_weights(path)
+        for each in (model, twin):
+            each.load_weights(path)
+    for one, two in zip(model.weights, twin.weights, strict=True):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
+
+
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     model = _model(A)
     path = tmp_path / "m.keras"
