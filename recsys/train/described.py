@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from recsys.train._keras import rates_apart
+from recsys.train._keras import schedules, without_rates
 from recsys.train.columns import all_layers
 from recsys.train.meaning import is_installed, meaning_of, unnamed
 
@@ -48,8 +48,8 @@ def layers_of(model: Any) -> dict[str, str]:
 
 def optimizer_of(model: keras.Model) -> dict[str, str]:
     """What the optimizer was made with."""
-    with rates_apart(model.optimizer) as rates:
-        config = keras.saving.serialize_keras_object(model.optimizer)
+    rates = schedules(model.optimizer)
+    config = keras.saving.serialize_keras_object(without_rates(model.optimizer))
     found = options_of(config)
     keys = [key for key in found if key.endswith(" learning_rate")]
     if len(keys) != len(rates):  # it is written in a way of its own
