@@ -774,6 +774,50 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
         run(name, {"learning_rate": maker(0.1)})
 
 
+calls = 0
+
+
+def _counts(y, p):
+    global calls
+    calls += 1
+    return (y - p) ** 2
+
+
+class _Remembers(keras.losses.Loss):
+    last = None
+
+    def call(self, y, p):
+        self.last = p
+        return (y - p) ** 2
+
+
+@pytest.mark.parametrize("loss", [_counts, _Remembers()])
+def test_what_training_changes_in_a_loss_is_no_other_loss(loss, tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+    model = _model(pipeline)
+    model.compile("sgd", loss)
+    model.fit(x, y, **options)
+    for epochs in (1, 2):
+        model.fit(x, y, epochs=epochs, callbacks=[Resume(tmp_path)], **options)
+
+
+def test_a_schedule_without_a_config_goes_on_in_a_scaled_optimizer(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+
+    def run(start, epochs):
+        model = _model(pipeline)
+        adam = keras.optimizers.Adam(Falling(start))
+        model.compile(keras.optimizers.LossScaleOptimizer(adam), "mse")
+        model.fit(x, y, epochs=epochs, callbacks=[Resume(tmp_path)], **options)
+
+    run(0.1, 1)
+    run(0.1, 2)
+    with pytest.raises(ValueError, match="learning_rate: Falling .*Received: Falling"):
+        run(0.2, 3)
+
+
 class Others(keras.callbacks.Callback):
     """Keeps what a state holds and what it does not."""
 
