@@ -170,7 +170,8 @@ def _labels(
         return None, None
     names = routing.tasks(reads.heads)
     y = as_columns(y) if is_frame(y) else y
-    if rows == 1 and len(names) == 1 and isinstance(y, (list, tuple)):
+    listed = isinstance(y, (list, tuple)) and np.ndim(y[:1]) < 3  # not of one array
+    if rows == 1 and len(names) == 1 and listed:
         y = {names[0]: y}  # of classes it may be a list of one label for each
     found = routing.labels_of_tasks(y, reads.heads)
     given = y if isinstance(y, Mapping) else found  # also those of no output

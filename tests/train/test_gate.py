@@ -475,6 +475,19 @@ def test_a_label_of_one_row_may_stand_in_a_list(one, x, label):
     close(one.evaluate(row, label, verbose=0), one.evaluate(row, np.ones(1), verbose=0))
 
 
+def test_a_list_of_one_array_may_be_of_one_row(one, x, y):
+    label = y["b_task"][:, None]
+    rows = [{name: value[i : i + 1] for name, value in x.items()} for i in range(N)]
+    each = [
+        one.evaluate(row, [label[i : i + 1]], verbose=0) for i, row in enumerate(rows)
+    ]
+    close(np.mean(each), one.evaluate(x, label, verbose=0), terms=100)
+    cut = slice(0, 4), slice(4, 8), slice(8, 9)
+    parts = [({n: v[s] for n, v in x.items()}, [label[s]]) for s in cut]
+    one.fit(Batches(parts), verbose=0)
+    one.train_on_batch(rows[0], [tf.constant(label[:1])])
+
+
 @pytest.mark.filterwarnings(ENDS)
 def test_lists_of_several_tasks_are_in_their_order(two, x, y):
     listed = x, [each.tolist() for each in y.values()]
