@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 from keras import ops
+from tensorflow.python.eager import context
 
 from recsys import Field, Task, create_model, load_model, metrics
 from recsys.inputs.embedder import FieldEmbedder
@@ -23,6 +24,7 @@ from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.train.model import Model
+from recsys.train.step import one_order_of_sums
 from tests import oracle, zoo
 from tests.close import close
 
@@ -83,6 +85,42 @@ def test_trainings_of_one_seed_have_the_same_digits(name):
         found.append(model.get_weights())
         for one, other in zip(found[0], found[-1], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def _sums(*_):
+    """Whether TensorFlow changes sums in this thread: 0 unsaid, 1 it does, 2 not."""
+    options = context.context().function_call_options
+    config = tf.compat.v1.ConfigProto()
+    config.ParseFromString(options.config_proto_serialized)
+    return config.graph_options.rewrite_options.arithmetic_optimization
+
+
+RUNS = {
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "predict": lambda model, x, y: model.predict(x, verbose=0),
+    "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "test_on_batch": lambda model, x, y: model.test_on_batch(x, y),
+    "predict_on_batch": lambda model, x, y: model.predict_on_batch(x),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_sums_have_one_order_in_every_thread(x, y, run, monkeypatch):
+    of_all = context.context()
+    monkeypatch.setattr(of_all, "_optimizer_experimental_options", {})
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(_sums).result() == 0
+        model = _model(A)
+        model.compile("sgd", "mse")
+        thread.submit(run, model, x, y[A.name]).result()
+        assert thread.submit(_sums).result() == _sums() == 2
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
+        thread.submit(run, model, x, y[A.name]).result()
+        _model(A)
+        assert thread.submit(_sums).result() == _sums() == 1
+    monkeypatch.undo()
+    one_order_of_sums()
 
 
 def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
