@@ -63,7 +63,16 @@ class Layer(keras.layers.Layer):
             by_name = argument.kind is not argument.POSITIONAL_ONLY
             if by_name and hasattr(self, held):
                 value = getattr(self, held)
-                config[argument.name] = keras.saving.serialize_keras_object(value)
+                try:
+                    written = keras.saving.serialize_keras_object(value)
+                except (TypeError, NotImplementedError, UnicodeError) as error:
+                    raise ValueError(
+                        f"Layer {self.name!r}: argument {argument.name!r} must be what "
+                        "Keras writes to files: numbers, strings, lists and dicts of "
+                        "them, arrays, or objects with a `get_config`. "
+                        f"Received: {value!r}"
+                    ) from error
+                config[argument.name] = written
             elif type(self).get_config is Layer.get_config:  # nobody else gives it
                 lacking = f"no attribute {held!r}" if by_name else "positional-only"
                 raise ValueError(

@@ -154,6 +154,14 @@ def test_an_argument_that_no_file_would_hold_is_named(make, what, tmp_path):
         model.save(tmp_path / "model.keras")
 
 
+@pytest.mark.parametrize("of", [object(), [object()], {"a"}, {"a": {1.0}}, b"\xff"])
+def test_an_argument_that_keras_cannot_write_is_named(of, tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Around(Given(of, name="l"))])
+    wanted = "^Layer 'l': argument 'of' must be .*Received: .*(object|{|xff)"
+    with pytest.raises(ValueError, match=wanted):
+        model.save(tmp_path / "model.keras")
+
+
 @pytest.mark.parametrize(
     ("numbers", "plain"),
     [

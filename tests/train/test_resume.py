@@ -14,10 +14,12 @@ import tensorflow as tf
 
 from recsys import Task, load_model, metrics
 from recsys.data import FeaturePipeline
+from recsys.layers import Layer, predict
 from recsys.multitask.mmoe import mmoe
 from recsys.rank.deepfm import deepfm
 from recsys.train.balance import DWA
 from recsys.train.callbacks import Resume
+from recsys.train.model import Model
 
 ENDS = "ignore:Your input ran out of data"  # which Keras says where it has no length
 ROWS, BATCH, EPOCHS = 90, 16, 3
@@ -816,6 +818,33 @@ def test_a_schedule_without_a_config_goes_on_in_a_scaled_optimizer(tmp_path):
     run(0.1, 2)
     with pytest.raises(ValueError, match="learning_rate: Falling .*Received: Falling"):
         run(0.2, 3)
+
+
+class _Holds(Layer):
+    def __init__(self, of, **kwargs):
+        super().__init__(**kwargs)
+        self.of = of
+
+    def call(self, inputs):
+        return inputs
+
+
+def test_a_layer_that_no_file_holds_is_trained(tmp_path):
+    def run(*more):
+        x = keras.Input((1,), name="x")
+        hidden = keras.layers.Dense(3)(_Holds(object())(x))
+        for layer in more:
+            hidden = layer(hidden)
+        model = Model({"x": x}, predict(Task("y"), keras.layers.Dense(1)(hidden)))
+        model.compile("sgd", "mse")
+        rows = {"x": np.ones(4)}, np.ones(4)
+        model.fit(*rows, epochs=2, verbose=0, callbacks=[Resume(tmp_path)])
+
+    run()
+    with pytest.warns(UserWarning, match="had ended after 2 epochs"):
+        run()
+    with pytest.raises(ValueError, match="with the layer 4 .*Received: "):
+        run(keras.layers.ReLU())
 
 
 class Others(keras.callbacks.Callback):
