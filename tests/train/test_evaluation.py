@@ -148,6 +148,7 @@ def test_a_match_model(name):
         interests[..., None], vectors @ model.item_matrix().T, -np.inf
     ).max(axis=1)
     wanted = oracle(scores, relevant, seen, 20, model.reserved)
+    users["unread"] = [[1], [2, 3]] * 6  # of whatever form
     found = evaluate(model, relevant, users=users, exclude=seen, k=20, block=5)
     close(found, wanted)
 

@@ -149,7 +149,20 @@ def test_columns_that_nobody_reads_may_be_of_any_form(one, x, y):
     given = {**x, "day": 3, "notes": np.ones(2 * N)}
     one.fit(given, y["b_task"], verbose=0)
     assert one.predict(given, verbose=0).shape == (N, 1)
-    ragged = tf.ragged.constant([[1], [2, 3, 4]] * (N // 2))
+    lists = [[1], [2, 3, 4]] * (N // 2)
+    frame = pd.DataFrame({**x, "past": [*x["past"]], "tags": lists})
+    labels = pd.DataFrame({"b_task": y["b_task"], "tags": lists})
+    tables = pl.from_pandas(frame), {**x, "tags": lists}
+    rows = [{n: v[i] for n, v in tables[1].items()} for i in range(N)]
+    frame["any"] = [*["text", 3, object()] * (N // 3)]
+    for table in (frame, *tables, tables[0].to_arrow(), rows):
+        one.fit(table, labels, verbose=0)
+        for validate in (True, False):
+            batches = Batches([(table, y["b_task"])])
+            one.fit(batches, validate=validate, verbose=0)
+    error = r"Column 'f' is missing. Received: columns \['any', 'past', 'tags', 'u'\]"
+    refused(one, error, lambda: one.predict(frame.drop(columns="f")))
+    ragged = tf.ragged.constant(lists)
     one.fit(_as_tensors(({**x, "notes": ragged}, y["b_task"])), verbose=0)
 
 
