@@ -917,6 +917,14 @@ def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
             *parts, class_weight=weights, batch_size=4, shuffle=False, verbose=0
         )
         close(fit.history["loss"][0], wanted, terms=100)
+    none = SOURCES["dataset"]((x, label)).map(lambda *batch: (*batch, None))
+    fit = model.fit(none, class_weight=weights, verbose=0)
+    close(fit.history["loss"][0], wanted, terms=100)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    given = SOURCES["dataset"]((x, label))
+    shared = strategy.experimental_distribute_dataset(given)
+    error = "class_weight must be given with a dataset before .*: DistributedDataset"
+    refused(model, error, lambda: model.fit(shared, class_weight=weights, verbose=0))
     both = SOURCES["generator"]((x, label, weight))
     error = "fit, batch 0: class_weight and sample_weight must not be given together"
     refused(model, error, lambda: model.fit(both, class_weight=weights, verbose=0))
