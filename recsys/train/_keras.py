@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,21 @@ def shapes_of_layers(model: keras.Model) -> Counter[Shape]:
     return found
 
 
+def files_of_weights(path: Path) -> set[Path]:
+    """Returns the files that hold the weights: those that a `.json` names, or itself.
+
+    Raises:
+        OSError: If it is a `.json` that names none.
+    """
+    if path.suffix != ".json":
+        return {path}
+    with suppress(ValueError, KeyError, TypeError):
+        names = keras.tree.flatten(json.loads(path.read_text())["weight_map"])
+        if names:
+            return {path.parent / name for name in names}
+    raise OSError("a .json that names no files")
+
+
 def shapes_in_file(path: Path) -> Counter[Shape]:
     """Returns how many weights of layers a file has, by shape.
 
@@ -97,11 +113,7 @@ def shapes_in_file(path: Path) -> Counter[Shape]:
             with h5py.File(part) as file:
                 file.visititems(count)
         return found
-    paths = {path}
-    if path.suffix == ".json":  # which names the files that it is made of
-        names = keras.tree.flatten(json.loads(path.read_text())["weight_map"])
-        paths = {path.parent / name for name in names}
-    for each in paths:
+    for each in files_of_weights(path):
         with h5py.File(each) as file:
             file.visititems(count)
     return found

@@ -721,6 +721,7 @@ def _zip_of_text(path):
         file.writestr("items.npy", "no weights")
 
 
+NO_INDEX = ["", "{", "{}", "[]", "3", '{"weight_map": {}}', '{"weight_map": 3}']
 WEIGHTS = {
     "none.weights.h5": (lambda path: None, FileNotFoundError, "no file of that name"),
     "folder.weights.h5": (Path.mkdir, FileNotFoundError, "a folder"),
@@ -733,6 +734,19 @@ WEIGHTS = {
         OSError,
         "no archive, or cut",
     ),
+    **{
+        f"{place}.weights.json": (
+            lambda path, text=text: path.write_text(text),
+            OSError,
+            found,
+        )
+        for place, (text, found) in enumerate(
+            [
+                *((text, "a .json that names no files") for text in NO_INDEX),
+                ('{"weight_map": {"a": "no.weights.h5"}}', ".*No such file"),
+            ]
+        )
+    },
 }
 
 
@@ -740,8 +754,10 @@ WEIGHTS = {
 def test_files_that_are_no_weights(tmp_path, name):
     make, kind, found = WEIGHTS[name]
     make(tmp_path / name)
-    with pytest.raises(kind, match=f"{name} must be a whole file .*Received: {found}"):
-        _model(A).load_weights(tmp_path / name)
+    for options in ({}, {"skip_mismatch": True}):
+        wanted = f"{name} must be a whole file .*Received: {found}"
+        with pytest.raises(kind, match=wanted):
+            _model(A).load_weights(tmp_path / name, **options)
 
 
 OTHERS = {
