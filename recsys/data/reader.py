@@ -1,7 +1,7 @@
 """Frames of any kind as Arrow tables and as NumPy columns."""
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ def fingerprint_of(data: Any) -> str | None:
     return getattr(data, FINGERPRINT, None) if not is_frame(data) else None
 
 
-def as_columns(frame: Any) -> dict[str, np.ndarray]:
+def as_columns(
+    frame: Any, only: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
     """Returns the columns of a frame as raw arrays, nothing filled or rounded.
 
     Missing numbers become NaN, so an integer column with gaps becomes floating. What a
@@ -32,6 +34,8 @@ def as_columns(frame: Any) -> dict[str, np.ndarray]:
     Args:
         frame: A pandas, polars or Arrow table, a mapping of names to arrays, or a list
             of rows, each a dict. List columns must hold lists of one length.
+        only: Columns to read, if not all: of the others, of whatever form, the array is
+            empty.
 
     Returns:
         Name -> `(rows,)`, or `(rows, length)` for a list column.
@@ -46,14 +50,23 @@ def as_columns(frame: Any) -> dict[str, np.ndarray]:
     """
     if is_rows(frame):
         frame = _turned(frame)
+    unread = np.empty(0)
     if isinstance(frame, Mapping):
         _refuse_other_names(frame)
-        return {name: _as_array(name, values) for name, values in frame.items()}
+        return {
+            name: _as_array(name, values) if only is None or name in only else unread
+            for name, values in frame.items()
+        }
+    found = {}
+    objects = type(frame).__module__.partition(".")[0] in ("pandas", "polars")
+    if only is not None and objects:  # of which Arrow need not know
+        found = dict.fromkeys(map(str, frame.columns), unread)
+        frame = frame[[name for name in frame.columns if name in only]]
     table = as_arrow(frame)
-    return {
-        name: _to_numpy(name, column.combine_chunks())
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        read = only is None or name in only
+        found[name] = _to_numpy(name, column.combine_chunks()) if read else unread
+    return found
 
 
 def is_frame(data: Any) -> bool:

@@ -12,6 +12,8 @@ from recsys.feature._names import new_names
 from recsys.saving import saved
 
 _OF_KERAS = ("name", "dtype", "trainable")
+_WRITTEN = {"module", "class_name", "config", "registered_name"}
+"""The keys of an object that Keras has serialized."""
 
 
 class Layer(keras.layers.Layer):
@@ -61,7 +63,16 @@ class Layer(keras.layers.Layer):
             by_name = argument.kind is not argument.POSITIONAL_ONLY
             if by_name and hasattr(self, held):
                 value = getattr(self, held)
-                config[argument.name] = keras.saving.serialize_keras_object(value)
+                try:
+                    written = keras.saving.serialize_keras_object(value)
+                except (TypeError, NotImplementedError, UnicodeError) as error:
+                    raise ValueError(
+                        f"Layer {self.name!r}: argument {argument.name!r} must be what "
+                        "Keras writes to files: numbers, strings, lists and dicts of "
+                        "them, arrays, or objects with a `get_config`. "
+                        f"Received: {value!r}"
+                    ) from error
+                config[argument.name] = written
             elif type(self).get_config is Layer.get_config:  # nobody else gives it
                 lacking = f"no attribute {held!r}" if by_name else "positional-only"
                 raise ValueError(
@@ -80,11 +91,12 @@ class Layer(keras.layers.Layer):
 
 def _made(value: Any) -> Any:
     """Undoes `serialize_keras_object`, where that is not done yet."""
-    if isinstance(value, list):
-        return [*map(_made, value)]
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_made, value))
     if not isinstance(value, dict):
         return value
-    if {"class_name", "config"} <= value.keys():
+    name = value.get("class_name")  # of arrays and the like there are no further keys
+    if value.keys() >= _WRITTEN or (isinstance(name, str) and name.startswith("__")):
         return keras.saving.deserialize_keras_object(value)
     return {key: _made(each) for key, each in value.items()}
 

@@ -1,6 +1,6 @@
 """From logits to predictions of tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import keras
@@ -106,7 +106,7 @@ def predict(
 ) -> Tensor | dict[str, Tensor]: ...
 @overload
 def predict(
-    task: Sequence[Task], logits: Sequence[Tensor | Sequence[Tensor]]
+    task: Sequence[Task], logits: Iterable[Tensor | Sequence[Tensor]]
 ) -> dict[str, Tensor]: ...
 def predict(task: Task | Sequence[Task], logits: Any) -> Tensor | dict[str, Tensor]:
     """Ends a model: from logits to the outputs of its tasks.
@@ -114,7 +114,7 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Tensor | dict[str, Tens
     Args:
         task: The task, or several.
         logits: The logit of the task, `(batch, num_classes)`, or a list of logits to
-            be summed. For several tasks, one such entry for each.
+            be summed. For several tasks, an iterable of one such entry for each.
 
     Returns:
         For one task its prediction, or with `return_logit` the dict `{task.name:
@@ -131,12 +131,14 @@ def predict(task: Task | Sequence[Task], logits: Any) -> Tensor | dict[str, Tens
         logit = PredictLayer(task.belong, as_logit=True, name="logit")(logits)
         return {task.name: head(logit), "logit": logit}
     check_tasks(task)
-    if not isinstance(logits, Sequence) or len(logits) != len(task):
+    other = hasattr(logits, "shape") or isinstance(logits, (str, Mapping))
+    listed = [*logits] if isinstance(logits, Iterable) and not other else []
+    if len(listed) != len(task):
         raise ValueError(
             "predict: logits must be a list, one for each task. "
             f"Received: tasks {[t.name for t in task]}, logits={logits!r}"
         )
-    return {t.name: _head(t)(logit) for t, logit in zip(task, logits, strict=True)}
+    return {t.name: _head(t)(logit) for t, logit in zip(task, listed, strict=True)}
 
 
 def _head(task: Task) -> PredictLayer:

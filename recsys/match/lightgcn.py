@@ -256,5 +256,6 @@ def _distinct(
                 f"Field {field.name!r}: ids of interactions must be in [{first}, "
                 f"{field.vocabulary_size}). Received: {ids.min()} to {ids.max()}"
             )
-    pairs = np.unique(users.astype("int64") * item.vocabulary_size + items)
+    users, items = users.astype("int64"), items.astype("int64")
+    pairs = np.unique(users * item.vocabulary_size + items)
     return pairs // item.vocabulary_size, pairs % item.vocabulary_size

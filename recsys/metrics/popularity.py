@@ -144,7 +144,7 @@ def popularity_lifts(
     """Lift of each list, `(num_users,)`; NaN where it is undefined."""
     ids = cut_lists(ranked, k)
     check_integers("ids of history", history[1])
-    offsets, past = np.asarray(history[0]), np.asarray(history[1], np.int64)
+    offsets, past = (np.asarray(each, np.int64) for each in history)
     if len(offsets) != len(ids) + 1 or offsets[-1] != len(past):
         raise ValueError(
             "history must be (offsets, ids), one history for each list. "

@@ -36,7 +36,7 @@ class Relevance:
             )
         check_judged(*relevant[1:])
         check_integers("offsets of relevant items", relevant[0])
-        offsets, ids = np.asarray(relevant[0]), np.asarray(relevant[1], np.int64)
+        offsets, ids = (np.asarray(each, np.int64) for each in relevant[:2])
         if (offsets.ndim, ids.ndim) != (1, 1):
             raise ValueError(
                 "relevant must be (offsets, ids), arrays of one axis. "

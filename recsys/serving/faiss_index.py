@@ -41,7 +41,8 @@ class FaissIndex(Index):
     Raises:
         ImportError: If faiss is not installed.
         ValueError: If items are not `(num_items, dim)`, finite, and more than
-            `reserved`, or faiss does not know the factory or parameters.
+            `reserved`, or faiss does not know the factory or parameters, or cannot
+            build that of so few items.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class FaissIndex(Index):
         kind = faiss.METRIC_INNER_PRODUCT
         with _said("factory", factory):
             self._index = faiss.index_factory(items.shape[1], factory, kind)
-        self._index.train(real)
+            self._index.train(real)
         self._index.add(real)
         if parameters is not None:
             self.set_parameters(parameters)
@@ -167,15 +168,15 @@ class FaissIndex(Index):
 
 @contextmanager
 def _said(what: str, words: Any) -> Iterator[None]:
-    """Raises `ValueError` for words that faiss does not know."""
+    """Raises `ValueError` for words that faiss does not know, or that do not fit."""
     try:
         if not isinstance(words, str):  # it takes numbers, as those of other things
             raise TypeError
         yield
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ValueError(
-            f"FaissIndex: {what} must be in the words of faiss, and fit the index. "
-            f"Received: {what}={words!r}"
+            f"FaissIndex: {what} must be in the words of faiss, and fit the items and "
+            f"their number. Received: {what}={words!r}"
         ) from error
 
 

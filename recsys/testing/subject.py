@@ -50,7 +50,8 @@ class Subject:
         self.factory = factory
         self.takes = [*inspect.signature(factory).parameters]
         given = columns.fields(dim, domain) if fields is None else fields
-        self.fields = copy.deepcopy(given)
+        # At once: a field in both is one field.
+        self.fields, kwargs = copy.deepcopy((given, kwargs))
         self._named = [(field.name, field) for field in self.fields]
         self.draw = rows or columns.rows
         self.seed = seed

@@ -8,7 +8,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +80,32 @@ def shapes_of_layers(model: keras.Model) -> Counter[Shape]:
     return found
 
 
+def files_of_weights(path: Path) -> set[Path]:
+    """Returns the files that hold the weights: those that a `.json` names, or itself.
+
+    Raises:
+        OSError: If it is a `.json` that names none.
+    """
+    if path.suffix != ".json":
+        return {path}
+    with suppress(ValueError, KeyError, TypeError):
+        names = keras.tree.flatten(json.loads(path.read_text())["weight_map"])
+        if names:
+            return {path.parent / name for name in names}
+    raise OSError("a .json that names no files")
+
+
 def shapes_in_file(path: Path) -> Counter[Shape]:
     """Returns how many weights of layers a file has, by shape.
 
-    Those of layers are numbered; what else a model has is stored by name.
+    Those of layers are numbered, as are those of optimizers, which models inside it may
+    have, too; what else a model has is stored by name.
     """
     found: Counter[Shape] = Counter()
 
     def count(name: str, node: Any) -> None:
         numbered = name.rpartition("/")[2].isdigit() and isinstance(node, h5py.Dataset)
-        if numbered and not name.startswith("optimizer/"):
+        if numbered and "optimizer" not in name.split("/"):
             found[node.shape] += 1
 
     if path.suffix == ".keras":
@@ -97,11 +113,7 @@ def shapes_in_file(path: Path) -> Counter[Shape]:
             with h5py.File(part) as file:
                 file.visititems(count)
         return found
-    paths = {path}
-    if path.suffix == ".json":  # which names the files that it is made of
-        names = keras.tree.flatten(json.loads(path.read_text())["weight_map"])
-        paths = {path.parent / name for name in names}
-    for each in paths:
+    for each in files_of_weights(path):
         with h5py.File(each) as file:
             file.visititems(count)
     return found
@@ -224,32 +236,36 @@ class PartedOptimizer(keras.optimizers.MultiOptimizer):
 
 def parts(optimizer: keras.optimizers.Optimizer) -> Sequence[Any]:
     """Returns the optimizers that one is made of, which may be itself alone."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return parts(optimizer.inner_optimizer)
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        return optimizer._inner_optimizers
+        return [part for each in optimizer._inner_optimizers for part in parts(each)]
     return [optimizer]
 
 
-@contextmanager
-def rates_apart(optimizer: keras.optimizers.Optimizer) -> Iterator[list[Any]]:
-    """Yields what computes the learning rate of each part, or none.
-
-    Meanwhile configs have a number in its place: they cannot hold everything that
-    Keras trains with.
-    """
+def schedules(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """Returns what computes the learning rate of each part, or none."""
     given = [getattr(part, "_learning_rate", None) for part in parts(optimizer)]
-    rates = [rate if callable(rate) else None for rate in given]
-    computed = [
-        (part, rate)
-        for part, rate in zip(parts(optimizer), rates, strict=True)
-        if rate is not None
-    ]
-    for part, _ in computed:
-        part._learning_rate = 0.0
-    try:
-        yield rates
-    finally:
-        for part, rate in computed:
-            part._learning_rate = rate
+    return [rate if callable(rate) else None for rate in given]
+
+
+def without_rates(value: Any) -> Any:
+    """Returns an optimizer as it is, but for numbers in place of what computes rates.
+
+    Its config cannot hold everything that Keras trains with. The optimizer itself,
+    which other threads may train with or save, is not written to.
+    """
+    if isinstance(value, (list, tuple)):
+        return [without_rates(each) for each in value]
+    if isinstance(value, dict):
+        return {key: without_rates(each) for key, each in value.items()}
+    if not isinstance(value, keras.optimizers.Optimizer):
+        return value
+    found = object.__new__(type(value))
+    vars(found).update(without_rates(vars(value)))
+    if callable(vars(found).get("_learning_rate")):
+        vars(found)["_learning_rate"] = 0.0
+    return found
 
 
 def exempt_from_decay(

@@ -87,10 +87,20 @@ def on_dataset(
     """Returns a dataset of `(x, y)` with the weights of the labels' classes.
 
     Keras' own fails where a label is missing, or the class of one has no weight.
+
+    Raises:
+        ValueError: If a strategy has shared the dataset out.
     """
     import tensorflow as tf
 
-    def weighed(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    if not hasattr(dataset, "map"):
+        raise ValueError(
+            "class_weight must be given with a dataset before a strategy shares it "
+            "out, or be a part of its batches, (x, y, sample_weight). "
+            f"Received: {type(dataset).__name__}"
+        )
+
+    def weighed(x: Any, y: Any, *_: None) -> tuple[Any, Any, Any]:
         of = next(iter(routing.labels_by_output(y, heads).values()))
         of = tf.reshape(tf.cast(of, "float64"), [tf.shape(of)[0], -1])
         one_hot = tf.shape(of)[1] > 1

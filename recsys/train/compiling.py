@@ -18,6 +18,7 @@ from recsys.train import optimizers, routing, task_metrics
 from recsys.train._keras import OwnModel, exempt_from_decay, maker
 from recsys.train.balance.base import Balance, Recorded
 from recsys.train.columns import ColumnSpec, all_layers, columns_of
+from recsys.train.described import loss_of, rates_of
 from recsys.train.optimizers.choice import warn_if_slow
 from recsys.types import Loss
 
@@ -37,6 +38,8 @@ class Plan:
     valid: dict[str, SumMetric] = field(default_factory=dict)  # rows with a label
     order: list[str] = field(default_factory=list)  # of the names in the last logs
     rows: dict[tuple[str, bool], SumMetric] = field(default_factory=dict)
+    loss: str = ""  # what it is, and computes the rates, before training changes it
+    rates: list[str | None] = field(default_factory=list)
 
     @property
     def sums(self) -> list[SumMetric]:
@@ -166,6 +169,7 @@ class Compiled(OwnModel):
             task_metrics.check_logs(losses, entries)
         weights = {n: 1.0 if weights.get(n) is None else weights[n] for n in losses}
         self._plan = Plan(losses, entries, config, balancing, recorded, weights)
+        self._plan.loss, self._plan.rates = loss_of(config), rates_of(optimizer)
         self._plan.means = {name: SumMetric(4, name="mean") for name in losses}
         self._plan.layer_means = [SumMetric(4, name="mean") for _ in layers]
         self._plan.valid = {name: SumMetric(1, name="valid") for name in losses}

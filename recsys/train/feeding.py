@@ -87,8 +87,8 @@ def checked(
     Raises:
         ValueError: If the model would not take a column, label or weight as it is.
     """
-    columns = as_columns(x)
     read = {**reads.columns, **(reads.of_losses if for_loss else {})}
+    columns = as_columns(x, {*read, *(reads.groups if for_loss else ())})
     check_columns(read, columns, values)
     count = len(columns[next(iter(reads.columns))])
     labels, weights, ids = None, None, set[str]()
@@ -169,8 +169,9 @@ def _labels(
             )
         return None, None
     names = routing.tasks(reads.heads)
-    y = as_columns(y) if is_frame(y) else y
-    if rows == 1 and len(names) == 1 and isinstance(y, (list, tuple)):
+    y = as_columns(y, names) if is_frame(y) else y
+    listed = isinstance(y, (list, tuple)) and np.ndim(y[:1]) < 3  # not of one array
+    if rows == 1 and len(names) == 1 and listed:
         y = {names[0]: y}  # of classes it may be a list of one label for each
     found = routing.labels_of_tasks(y, reads.heads)
     given = y if isinstance(y, Mapping) else found  # also those of no output

@@ -11,7 +11,12 @@ import keras
 from recsys.data.writing import checked_path, whole_file, whole_folder
 from recsys.feature._names import signature_names
 from recsys.saving import damage
-from recsys.train._keras import LITERT, shapes_in_file, shapes_of_layers
+from recsys.train._keras import (
+    LITERT,
+    files_of_weights,
+    shapes_in_file,
+    shapes_of_layers,
+)
 from recsys.train.logs import Logging
 from recsys.train.order import ModelOrder
 
@@ -107,6 +112,7 @@ class Stored(Logging):
         before = [keras.ops.convert_to_numpy(each).copy() for each in held]
         alike = path.name.endswith(CURRENT) and not (skip_mismatch or kwargs)
         try:
+            files_of_weights(path)
             more = alike and shapes_in_file(path) - shapes_of_layers(self)
             if more:
                 raise ValueError(
@@ -170,7 +176,8 @@ class Stored(Logging):
             **kw: Further arguments of Keras.
 
         Raises:
-            FileExistsError: If there is anything else.
+            FileExistsError: If there is anything else, also a file in `assets/`: nobody
+                knows whether it is a user's.
             ImportError: If a package that the format needs is not installed.
             ValueError: If it is another format, or a file has another ending.
         """

@@ -30,7 +30,7 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
 
     Args:
         ids: The list; or `(offsets, ids)` or `(offsets, ids, grades)`, which are
-            returned as they are.
+            returned as arrays.
 
     Raises:
         ValueError: If it is neither, ids are no integers, or a grade is negative, NaN
@@ -42,6 +42,8 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
     """
     if isinstance(ids, tuple):
         parts = [as_numbers("Offsets and ids of users", each) for each in ids]
+        # Differences of unsigned ones would wrap, and sums of both be floating.
+        parts = [p.astype("int64") if p.dtype.kind == "u" else p for p in parts]
         others = parts[1:]
         if (
             len(others) not in (1, 2)
@@ -57,7 +59,7 @@ def as_csr(ids: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
                 f"{[other.size for other in others]} ids"
             )
         check_judged(*others)
-        return ids
+        return tuple(parts)
     if not isinstance(ids, (list, np.ndarray)):
         raise ValueError(
             "Ids of users must be a list with one array of integers for each user, or "

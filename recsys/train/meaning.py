@@ -1,54 +1,52 @@
-"""What a value computes, as a text that is the same in every process."""
+"""What a value was made of, as a text that is the same in every process."""
 
-import copyreg
-import dis
+import enum
 import functools
 import hashlib
-import inspect
-import pickle
+import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from types import (
-    BuiltinFunctionType,
-    ClassMethodDescriptorType,
-    CodeType,
-    FunctionType,
-    MethodDescriptorType,
-    MethodType,
-    MethodWrapperType,
-    ModuleType,
-    WrapperDescriptorType,
-)
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 import keras
 import numpy as np
 
-_PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...)}
-_OF_C = (
-    BuiltinFunctionType,
-    ClassMethodDescriptorType,
-    MethodDescriptorType,
-    MethodWrapperType,
-    WrapperDescriptorType,
-)
-_Seen = dict[int, tuple[int, Any]]  # by id: which one it is, and what keeps the id
+DEEPEST, MOST, LONGEST = 10, 20_000, 1_000  # levels; values; elements of a container
+_PLAIN = {type(None), bool, int, float, complex, str}
+_IN_PROCESS = {"name", "seed", "keras_history", "input_layers", "output_layers"}
 
 
 def meaning_of(value: Any) -> str:
-    """Returns a text that differs for values that compute something else.
+    """Returns a text that differs for values that were made otherwise.
 
-    What a user wrote is followed: the code, constants, defaults and closures of
-    functions, the globals that they read, and the methods and state of objects. What
-    is of a package is known by its name; a variable or layer, which training changes,
-    by its form.
-
-    Raises:
-        ValueError: If there is something in it that no other process can have, such as
-            a lock or an open file.
+    A function is told by its name, code, defaults and closure; an object that Keras
+    knows by its config; another one by its class and its attributes. Of what is
+    installed the name counts, not the code. What is no number, text, array or container
+    counts by its class alone, and so does what is too deep inside or too much. What a
+    function reads elsewhere, as globals, does not count.
     """
-    return _told(value, {})
+    known: dict[int, tuple[Any, str]] = {}  # by id, with what keeps the id
+    left = MOST
+
+    def told(value: Any, depth: int = 0) -> str:
+        nonlocal left
+        left -= 1
+        if id(value) not in known and left >= 0 and depth <= DEEPEST:
+            known[id(value)] = value, type(value).__name__  # what is in itself
+            with suppress(Exception):  # which the code of any class may raise
+                text = _parts(value, lambda each: told(each, depth + 1))
+                if not isinstance(text, str):
+                    name = getattr(value, "__name__", type(value).__name__)
+                    whole = hashlib.sha256(str([*text]).encode())
+                    text = f"{name} {whole.hexdigest()[:16]}"
+                known[id(value)] = value, text
+        return known.get(id(value), (value, type(value).__name__))[1]
+
+    return told(value)
 
 
 def is_installed(module: str | None) -> bool:
@@ -57,142 +55,83 @@ def is_installed(module: str | None) -> bool:
     Those of the standard library are, and of this one.
     """
     name = module or "builtins"
-    if name.partition(".")[0] in {"recsys", *sys.stdlib_module_names}:
+    top = name.partition(".")[0]
+    if top == "recsys" or top in sys.stdlib_module_names:
         return True
     parts = Path(getattr(sys.modules.get(name), "__file__", None) or "").parts
     return not {"site-packages", "dist-packages"}.isdisjoint(parts)
 
 
-def _told(value: Any, seen: _Seen) -> str:
-    if type(value) in _PLAIN:
-        return repr(value)
-    if isinstance(value, ModuleType):
-        return value.__name__
-    if type(value) is tuple:
-        return f"({', '.join(_told(each, seen) for each in value)})"
-    if isinstance(value, (set, frozenset)):
-        return f"{{{', '.join(sorted(_told(each, {**seen}) for each in value))}}}"
-    if id(value) in seen:
-        return f"#{seen[id(value)][0]}"
-    seen[id(value)] = len(seen), value
-    if type(value) is list:
-        return f"[{', '.join(_told(each, seen) for each in value)}]"
-    if type(value) is dict:
-        pairs = sorted(
-            ((_told(k, {**seen}), k) for k in value), key=lambda each: each[0]
-        )
-        return f"{{{', '.join(f'{k}: {_told(value[key], seen)}' for k, key in pairs)}}}"
-    told = ", ".join(_told(part, seen) for part in _parts(value))
-    name = getattr(value, "__name__", type(value).__name__)
-    return f"{name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    """Yields what decides what a value computes."""
-    if isinstance(value, CodeType):
-        yield from (value.co_code, value.co_names, value.co_consts)
-    elif isinstance(value, FunctionType):
-        yield from (value.__defaults__, value.__kwdefaults__, _cells(value))
-        known = value.__globals__
-        if is_installed(module := known.get("__name__", "")):
-            yield from (module, value.__qualname__)
-        else:
-            yield from (value.__code__, _globals(value.__code__, known))
-    elif isinstance(value, MethodType):
-        yield from (value.__self__, value.__func__)
-    elif isinstance(value, type):
-        if is_installed(value.__module__):
-            yield from (value.__module__, value.__qualname__)
-        else:
-            yield from (value.__bases__, _members(value))
-    elif isinstance(value, _OF_C):
-        yield from (value.__qualname__, getattr(value, "__self__", None))
-    elif isinstance(value, keras.Variable):
-        yield from (value.dtype, tuple(value.shape))
-    elif isinstance(value, (np.ndarray, np.generic)) or keras.ops.is_tensor(value):
-        array = np.asarray(keras.ops.convert_to_numpy(value))
-        content = array.tolist() if array.dtype.hasobject else array.tobytes()
-        yield from (array.dtype.str, array.shape, content)
-    else:
-        yield from (type(value), *_state(value))
-
-
-def _cells(function: FunctionType) -> list[Any]:
-    cells = []
-    for cell in function.__closure__ or ():
-        try:
-            cells.append(cell.cell_contents)
-        except ValueError:  # it is empty yet
-            cells.append("an empty cell")
-    return cells
-
-
-def _globals(code: CodeType, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The globals that a code reads, and of a user's modules the names in them."""
-    found: dict[str, Any] = {}
-    path, value = "", None
-    for each in dis.get_instructions(code):
-        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            path = each.argval
-            value = known.get(path)
-        elif each.opname in ("LOAD_ATTR", "LOAD_METHOD") and _is_own_module(value):
-            path = f"{path}.{each.argval}"
-            value = getattr(value, each.argval, None)
-        else:
-            continue
-        found[path] = value
-    for inner in filter(inspect.iscode, code.co_consts):
-        found |= _globals(inner, known)
-    return found
-
-
-def _is_own_module(value: Any) -> bool:
-    return isinstance(value, ModuleType) and not is_installed(value.__name__)
-
-
-def _members(owner: type) -> dict[str, Any]:
-    """What a user's class does and has; not what Python keeps in it."""
-    found = {}
-    for name, member in vars(owner).items():
-        if isinstance(member, (staticmethod, classmethod)):
-            member = member.__func__
-        elif isinstance(member, functools.cached_property):
-            member = member.func
-        elif isinstance(member, property):
-            member = member.fget, member.fset
-        special = name.startswith("__") and not isinstance(member, FunctionType)
-        if not special and name != "_abc_impl" and not inspect.isdatadescriptor(member):
-            found[name] = member
-    return found
-
-
-def _state(value: Any) -> Any:
-    """What an object has, besides its class."""
-    if isinstance(value, keras.Model):
-        return value.layers
-    if hasattr(value, "__wrapped__"):  # a function that is run otherwise
-        return [value.__wrapped__]
-    if isinstance(value, keras.losses.Loss):  # its config need not have it all
-        return [{k: v for k, v in vars(value).items() if k != "name"}]
-    installed = is_installed(type(value).__module__)
-    by_config = installed or isinstance(value, keras.layers.Layer)
-    try:
-        if by_config and hasattr(value, "get_config"):
-            return [unnamed(value.get_config())]
-        reduce = copyreg.dispatch_table.get(type(value))
-        reduced: Any = reduce(value) if reduce else value.__reduce_ex__(2)
-    except (TypeError, NotImplementedError, pickle.PicklingError) as error:
-        raise ValueError(
-            "Resume: a loss or rate must hold what another process can have, too. "
-            f"Received: {value!r}, of which {error}"
-        ) from error
-    reduced = [reduced] if isinstance(reduced, str) else [*reduced]
-    # The items of a list and of a dict.
-    return reduced[:3] + [[*(items or ())] for items in reduced[3:5]]
-
-
 def unnamed(config: Any) -> Any:
     """Returns a config without what is another one in each process."""
     if isinstance(config, dict):
-        return {k: unnamed(v) for k, v in config.items() if k not in ("name", "seed")}
+        return {k: unnamed(v) for k, v in config.items() if k not in _IN_PROCESS}
     return [*map(unnamed, config)] if isinstance(config, (list, tuple)) else config
+
+
+def _parts(value: Any, told: Callable[[Any], str]) -> str | Iterable[str]:
+    """What a value is made of, or a text that says it."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return repr(value)
+    if isinstance(value, enum.Enum):
+        return f"{kind.__name__}.{value.name}"
+    if isinstance(value, (list, tuple)):
+        return [str(len(value)), *map(told, islice(value, LONGEST))]
+    if isinstance(value, (set, frozenset)):  # of which any could be the first ones
+        few = value if len(value) <= LONGEST else ()
+        return [str(len(value)), *sorted(map(told, few))]
+    if isinstance(value, dict):
+        pairs = islice(value.items(), LONGEST)
+        return [str(len(value)), *sorted(f"{told(k)}: {told(v)}" for k, v in pairs)]
+    if isinstance(value, bytes):
+        value = np.frombuffer(value, "uint8")
+    if keras.ops.is_tensor(value) and not hasattr(value, "assign"):
+        value = keras.ops.convert_to_numpy(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        by_value = value.dtype.hasobject
+        content = told(value.tolist()).encode() if by_value else value.tobytes()
+        form = str(value.dtype), str(value.shape)
+        return [*form, hashlib.sha256(content).hexdigest()]
+    if isinstance(value, CodeType):
+        return [value.co_code.hex(), *value.co_names, *map(told, value.co_consts)]
+    if isinstance(value, FunctionType):
+        cells = [c.cell_contents for c in value.__closure__ or () if c != CellType()]
+        return map(told, (value.__module__, value.__qualname__, cells, *_code(value)))
+    if isinstance(value, type):
+        if is_installed(value.__module__):
+            return value.__name__
+        members = {
+            name: _code(member)
+            for name, member in vars(value).items()
+            if callable(member) or not name.startswith("__")
+        }
+        return map(told, (value.__qualname__, value.__bases__, members))
+    if isinstance(value, functools.partial):
+        return map(told, (value.func, value.args, value.keywords))
+    if hasattr(value, "__wrapped__"):  # a function that is run otherwise
+        return [told(value.__wrapped__)]
+    own = not is_installed(kind.__module__)
+    layer = isinstance(value, keras.layers.Layer)
+    known = not own or keras.saving.get_registered_name(kind) != kind.__name__
+    if layer or (known and not isinstance(value, keras.losses.Loss)):  # Huber has more
+        with suppress(Exception):
+            config = unnamed(value.get_config())
+            return f"{told(kind)} {json.dumps(config, default=told)}"
+    state: Any = None
+    if (own or callable(value)) and not layer:
+        state = object.__getstate__(value)
+    if isinstance(state, dict):
+        state = {k: v for k, v in state.items() if k not in ("name", "_name")}
+    names = (getattr(value, n, None) for n in ("__name__", "__self__", "__func__"))
+    return map(told, (kind, *names, state))
+
+
+def _code(value: Any) -> list[Any]:
+    """The code and defaults of a function, in a class maybe; or what else it is."""
+    for name in ("__func__", "fget", "func"):
+        value = getattr(value, name, None) or value
+    if not isinstance(value, FunctionType):
+        return [value]
+    code = None if is_installed(value.__module__) else value.__code__
+    return [code, value.__defaults__, value.__kwdefaults__]

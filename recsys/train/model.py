@@ -70,7 +70,7 @@ class Model(Stored):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         check_names(**dict(zip(("inputs", "outputs"), args, strict=False), **kwargs))
-        one_order_of_sums()
+        one_order_of_sums()  # of loops of one's own, too
         super().__init__(*args, **kwargs)
         self._plan = Plan()
         made_by = [maker(tensor) for tensor in self.outputs]
@@ -324,6 +324,7 @@ class Model(Stored):
         self, who: str, *parts: Any, classes: Any = None, **options: Any
     ) -> tuple[Any, ...]:
         """Returns columns, labels and weights as Keras takes them, after checks."""
+        one_order_of_sums()  # here: this is the thread that will run
         metrics = {entry.name: entry.metric for entry in self._plan.metrics}
         shapes: dict[str, Any] = {}
         for layer in self._loss_layers():

@@ -45,6 +45,11 @@ class Resume(keras.callbacks.Callback):
     FeaturePipeline's dataset, or a dataset whose passes are all alike. A run that goes
     on in an epoch reads, and leaves out, the batches before its step.
 
+    Losses and what computes learning rates are compared as `compile` was given them: a
+    function's code, defaults and closure, an object's class and what it was made with.
+    What they read elsewhere, as globals and imports, is not compared, nor is in objects
+    what is no number, text, array or container of them.
+
     Args:
         folder: Made if it is not there.
         save_freq: `"epoch"`, or the number of steps between two files; there is also
@@ -56,10 +61,9 @@ class Resume(keras.callbacks.Callback):
             before `initial_epoch`, or of other data: with other columns, labels or
             weights, rows or batch size (of what the rows hold, a thousand are
             compared); if the data's order is not known in another process
-            (`shuffle()`, `cache()`); if the loss holds what only one process has, such
-            as a lock; if the folder cannot be made or none of its files can be read;
-            or if `fit` has `steps_per_epoch`, with which an epoch may begin anywhere
-            in the data.
+            (`shuffle()`, `cache()`); if the folder cannot be made or none of its files
+            can be read; or if `fit` has `steps_per_epoch`, with which an epoch may
+            begin anywhere in the data.
     """
 
     def __init__(self, folder: Any, save_freq: Any = "epoch") -> None:

@@ -16,9 +16,8 @@ from recsys.data.writing import whole_file
 from recsys.train._keras import OwnModel, finish
 from recsys.train.described import (
     layers_of,
-    loss_of,
+    numbers_of_rates,
     optimizer_of,
-    rates_of,
     shapes_of,
 )
 from recsys.train.order import Epochs
@@ -77,10 +76,11 @@ class Callbacks(CallbackList):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._metrics = len(self.model.metrics_variables)
-        self._rates = rates_of(self.model)
-        self._loss = loss_of(self.model)
-        self._options = optimizer_of(self.model)
-        self._layers = layers_of(self.model)
+        model: Any = self.model
+        self._rates = numbers_of_rates(model)
+        self._loss = model._plan.loss
+        self._options = optimizer_of(model)
+        self._layers = layers_of(model)
         self._state = None if self._resume is None else self._resume.read()
         if self._resume is not None and self._state is not None:
             self._check(self._state[0], self._resume.folder)

@@ -91,7 +91,7 @@ def source_of(scores: Any, users: Any, reserved: int) -> _Vectors | _Table:
         )
     if is_model:
         check_fingerprint(scores.fingerprints, users)
-        columns = as_columns(users)
+        columns = as_columns(users, scores.columns)
 
         def of_model(rows: slice) -> Any:
             return scores.user_vectors({n: c[rows] for n, c in columns.items()})

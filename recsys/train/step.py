@@ -239,13 +239,15 @@ def one_order_of_sums() -> None:
 
     It would make one operation of `a + b + c`, and that adds into whichever of the
     three nobody else reads at the moment, so that a training has other last digits
-    each time.
+    each time. What a user has chosen before stays. Each thread keeps the options that
+    it has seen first, so this is to be called in the one that runs.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        plain = {"arithmetic_optimization": False}
-        tf.config.optimizer.set_experimental_options(plain)
+        name, options = "arithmetic_optimization", tf.config.optimizer
+        chosen = options.get_experimental_options().get(name, False)
+        options.set_experimental_options({name: chosen})
 
 
 def _add(mean: SumMetric, value: Tensor | float, rows: Tensor, counted: Tensor) -> None:

@@ -213,14 +213,14 @@ def test_names_of_two_files_may_be_of_two_types(tmp_path, names):
     texts = [str(name) for name in names]
     a = write(tmp_path / "a.parquet", data)
     b = write(tmp_path / "b.csv", {**data, "domain": texts})
-    c = write(tmp_path / "c.csv", {**data, "domain": [texts[0], "c"]})
+    c = write(tmp_path / "c.csv", {**data, "domain": [texts[0], texts[0]]})
     for files in ([a, b], [b, a]):
         run = call(*files, "--resamples", 0)
         assert run.exit_code == 0, run.output
     for files in ([a, c], [b, c]):
         run = call(*files, "--resamples", 0)
-        shown = texts[1].replace("False", "false")
-        wanted = f"'domain' is {shown} in row 1 in {files[0]}, c in {c}"
+        shown = [each.lower() if each in ("True", "False") else each for each in texts]
+        wanted = f"'domain' is {shown[1]} in row 1 in {files[0]}, {shown[0]} in {c}"
         assert run.exit_code == 2 and wanted in run.output
 
 
@@ -230,12 +230,28 @@ def test_names_beyond_the_integers_of_floats_are_told_apart(tmp_path):
     other = write(tmp_path / "b.parquet", {**data, "group": [2.0**53, 1.0]})
     run = call(one, other, "--resamples", 0)
     assert run.exit_code == 2 and f"is {2**53 + 1} in row 0" in run.output
-    scores = {"label": [1, 0], "score": [2**53 + 1, 0]}
-    run = call(write(tmp_path / "c.parquet", scores), "--scale", "any")
-    wanted = (
-        f"column 'score' must hold integers that float64 holds. Received: {2**53 + 1}"
-    )
-    assert run.exit_code == 2 and wanted in " ".join(run.output.split())
+    for least, most in ((0, 2**53 + 1), (-(2**63), 0), (0, 2**60), (0, 2**64 - 1)):
+        kind = pa.uint64() if most > 2**62 else pa.int64()
+        scores = {"label": [1, 0], "score": pa.array([least, most], kind)}
+        run = call(write(tmp_path / "c.parquet", scores), "--scale", "any")
+        wanted = "column 'score' must hold integers from -2^53 to 2^53. "
+        wanted += f"Received: {least} to {most}"
+        assert run.exit_code == 2 and wanted in " ".join(run.output.split())
+
+
+def test_flags_are_one_however_they_are_written_but_not_among_names(tmp_path):
+    path = tmp_path / "m.csv"
+    for texts, wanted in (
+        (["True", "False"], ["true", "false"]),
+        (["true", "false"], ["true", "false"]),
+        (["True", "true"], ["True", "true"]),
+        (["True", "TRUE"], ["True", "TRUE"]),
+        (["True", "other"], ["True", "other"]),
+        (["TRUE", "TRUE"], ["true", "true"]),
+    ):
+        lines = ["label,score,group", *(f"1,.5,{text}" for text in texts)]
+        path.write_text("\n".join(lines))
+        assert predictions.read(path).group.tolist() == wanted
 
 
 @pytest.mark.parametrize("name", ["m.CSV.GZ", "m.tsv.Gz"])

@@ -90,6 +90,44 @@ def test_a_layer_of_a_users_own_is_the_same_from_a_file(make, tmp_path):
     assert configs[0] == configs[1]
 
 
+class Given(Layer):
+    """An argument of any kind, as it is."""
+
+    def __init__(self, of, **kwargs):
+        super().__init__(**kwargs)
+        self.of = of
+
+    def call(self, inputs):
+        for each in self.of if isinstance(self.of, tuple) else ():
+            inputs = each(inputs)
+        return inputs
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"class_name": "A", "config": {"x": 1}},
+        {"class_name": ["A"], "config": 1, "module": None},
+        [{"class_name": 3}, []],
+    ],
+)
+def test_what_only_looks_like_an_object_of_keras_stays(of, tmp_path):
+    layer = Given(of)
+    assert Given.from_config(layer.get_config()).of == of
+    keras.Sequential([keras.Input((4,)), layer]).save(tmp_path / "model.keras")
+    known = {"Given": Given}
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=known)
+    assert loaded.layers[0].of == of
+
+
+def test_what_keras_wrote_is_made_in_tuples_too():
+    given = keras.layers.Dense(3), slice(1, 2), np.arange(2)
+    dense, part, array = Given.from_config(Given(given).get_config()).of
+    assert dense.units == 3 and part == slice(1, 2) and list(array) == [0, 1]
+    model = keras.Sequential([keras.Input((4,)), Given((keras.layers.Dense(3),))])
+    assert keras.models.clone_model(model).output_shape == (None, 3)
+
+
 class Lost(Layer):
     def __init__(self, width, power=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -112,6 +150,14 @@ class Placed(Layer):
 def test_an_argument_that_no_file_would_hold_is_named(make, what, tmp_path):
     model = keras.Sequential([keras.Input((4,)), make()])
     wanted = f"^Layer 'l': a file .*`held`.* `get_config`.*Received: argument {what}"
+    with pytest.raises(ValueError, match=wanted):
+        model.save(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("of", [object(), [object()], {"a"}, {"a": {1.0}}, b"\xff"])
+def test_an_argument_that_keras_cannot_write_is_named(of, tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Around(Given(of, name="l"))])
+    wanted = "^Layer 'l': argument 'of' must be .*Received: .*(object|{|xff)"
     with pytest.raises(ValueError, match=wanted):
         model.save(tmp_path / "model.keras")
 

@@ -145,7 +145,10 @@ def test_a_head_makes_a_logit_of_a_wider_input_as_in_version_1():
     assert [w.path for w in head.weights] == ["p/logit/kernel", "p/logit/bias"]
 
 
-@pytest.mark.parametrize("logits", [keras.Input((1,)), [keras.Input((1,))], None])
+@pytest.mark.parametrize(
+    "logits",
+    [keras.Input((1,)), [keras.Input((1,))], None, "ab", np.ones((2, 1)), {1: 2, 3: 4}],
+)
 def test_several_tasks_have_a_logit_each(logits):
     wanted = r"^predict: logits must be a list, one for .*Received: tasks \['a', 'b'\]"
     with pytest.raises(ValueError, match=wanted):
@@ -159,6 +162,8 @@ def test_outputs_of_one_and_of_several_tasks():
     assert list(both) == ["ctr", "logit"]
     several = predict([Task("b"), Task("a")], [logit, logit])
     assert list(several) == ["b", "a"]
+    for logits in (dict(b=logit, a=logit).values(), map(keras.ops.abs, [logit] * 2)):
+        assert list(predict([Task("b"), Task("a")], logits)) == ["b", "a"]
     with pytest.raises(ValueError, match="num_classes must be 2 or more"):
         PredictLayer("multiclass", 1)
     with pytest.raises(ValueError, match="belong must be one of"):

@@ -132,6 +132,15 @@ def test_an_edge_that_is_repeated_counts_once_and_a_lone_node_keeps_its_share():
     close(_all(model), _vectors(model, edges)[1], terms=1_000)
 
 
+def test_interactions_are_integers_of_any_type():
+    edges, found = [np.asarray(each) for each in zoo.INTERACTIONS], []
+    for users, items in (("int64", "int64"), ("int32", "uint64"), ("uint64", "uint8")):
+        keras.utils.set_random_seed(0)
+        given = edges[0].astype(users), edges[1].astype(items)
+        found.append(_all(_model(given)))
+        np.testing.assert_array_equal(found[-1], found[0])
+
+
 def test_a_gradient_reaches_as_far_as_there_are_layers():
     """A path: user 0, item 1, user 1, item 2, user 2, ..."""
     edges = np.repeat(np.arange(9), 2)[1:], np.repeat(np.arange(1, 10), 2)[:-1]

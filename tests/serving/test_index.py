@@ -152,6 +152,14 @@ def test_words_that_faiss_does_not_know_are_refused(words):
         FaissIndex(ITEMS, parameters=words)
 
 
+@pytest.mark.parametrize("factory", ["IVF100,PQ4", "IVF4,PQ4x8", "PCA16,Flat", "OPQ3"])
+def test_a_factory_that_needs_more_items_is_refused(factory):
+    pytest.importorskip("faiss")
+    wanted = f"factory must .* fit the items .*Received: factory='{factory}'"
+    with pytest.raises(ValueError, match=wanted):
+        FaissIndex(ITEMS[:50], factory=factory)
+
+
 @pytest.mark.parametrize("path", [None, 3, ""])
 def test_what_is_no_path_is_refused(path):
     for call in (load_index, ExactIndex([[1.0]]).save):

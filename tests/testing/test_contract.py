@@ -235,6 +235,14 @@ def test_an_empty_history_that_is_nan():
         contract.an_empty_history_is_finite(Subject(nan, fields, rows))
 
 
+def test_fields_in_other_arguments_are_those_of_the_fields():
+    def mine(fields, other=None):
+        assert any(other is field for field in fields)
+        return model(fields)
+
+    Subject(mine, IDS, _ids, other=IDS[1]).build()
+
+
 def test_a_factory_of_a_users_own_passes():
     def mine(fields, hidden_units=()):
         return model([replace(field) for field in fields], name="end")

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from recsys.metrics import expected_sampled
+from recsys.metrics import expected_sampled, popularity_lift, recall
 from recsys.train.evaluation import METRICS, evaluate, evaluate_sampled
 from tests import zoo
 from tests.close import close
@@ -148,6 +148,7 @@ def test_a_match_model(name):
         interests[..., None], vectors @ model.item_matrix().T, -np.inf
     ).max(axis=1)
     wanted = oracle(scores, relevant, seen, 20, model.reserved)
+    users["unread"] = [[1], [2, 3]] * 6  # of whatever form
     found = evaluate(model, relevant, users=users, exclude=seen, k=20, block=5)
     close(found, wanted)
 
@@ -259,6 +260,22 @@ def test_a_user_with_nothing_to_draw_is_named_behind_the_first_block():
         evaluate_sampled(
             lambda _, ids: ids, [[3]] * users, exclude=seen, num_items=ITEMS
         )
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "uint32", "uint64"])
+def test_ids_are_integers_of_any_type(kind):
+    ranked, history = np.array([[3, 4], [5, 6]]), ([0, 2, 3], [3, 4, 5])
+    counts = np.arange(1, ITEMS + 1)
+    of = np.arange(USERS + 1), np.arange(2, USERS + 2)
+    for call in (
+        lambda *ids: evaluate(SCORES, ids, exclude=[[]] * USERS),
+        lambda *ids: evaluate_sampled(SCORES, ids, num_negatives=5),
+        lambda *ids: recall(ids, SCORES.argsort()[:, ::-1], k=5),
+    ):
+        assert call(*(each.astype(kind) for each in of)) == call(*of)
+    typed = [np.array(each, kind) for each in history]
+    lift = popularity_lift(ranked.astype(kind), typed, counts=counts)
+    assert lift == popularity_lift(ranked, history, counts=counts)
 
 
 def test_a_length_or_a_metric_given_twice_counts_once():

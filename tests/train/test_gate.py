@@ -149,7 +149,20 @@ def test_columns_that_nobody_reads_may_be_of_any_form(one, x, y):
     given = {**x, "day": 3, "notes": np.ones(2 * N)}
     one.fit(given, y["b_task"], verbose=0)
     assert one.predict(given, verbose=0).shape == (N, 1)
-    ragged = tf.ragged.constant([[1], [2, 3, 4]] * (N // 2))
+    lists = [[1], [2, 3, 4]] * (N // 2)
+    frame = pd.DataFrame({**x, "past": [*x["past"]], "tags": lists})
+    labels = pd.DataFrame({"b_task": y["b_task"], "tags": lists})
+    tables = pl.from_pandas(frame), {**x, "tags": lists}
+    rows = [{n: v[i] for n, v in tables[1].items()} for i in range(N)]
+    frame["any"] = [*["text", 3, object()] * (N // 3)]
+    for table in (frame, *tables, tables[0].to_arrow(), rows):
+        one.fit(table, labels, verbose=0)
+        for validate in (True, False):
+            batches = Batches([(table, y["b_task"])])
+            one.fit(batches, validate=validate, verbose=0)
+    error = r"Column 'f' is missing. Received: columns \['any', 'past', 'tags', 'u'\]"
+    refused(one, error, lambda: one.predict(frame.drop(columns="f")))
+    ragged = tf.ragged.constant(lists)
     one.fit(_as_tensors(({**x, "notes": ragged}, y["b_task"])), verbose=0)
 
 
@@ -473,6 +486,19 @@ def test_what_is_masked_in_a_batch_is_missing(one, x, y, validate):
 def test_a_label_of_one_row_may_stand_in_a_list(one, x, label):
     row = {name: value[:1] for name, value in x.items()}
     close(one.evaluate(row, label, verbose=0), one.evaluate(row, np.ones(1), verbose=0))
+
+
+def test_a_list_of_one_array_may_be_of_one_row(one, x, y):
+    label = y["b_task"][:, None]
+    rows = [{name: value[i : i + 1] for name, value in x.items()} for i in range(N)]
+    each = [
+        one.evaluate(row, [label[i : i + 1]], verbose=0) for i, row in enumerate(rows)
+    ]
+    close(np.mean(each), one.evaluate(x, label, verbose=0), terms=100)
+    cut = slice(0, 4), slice(4, 8), slice(8, 9)
+    parts = [({n: v[s] for n, v in x.items()}, [label[s]]) for s in cut]
+    one.fit(Batches(parts), verbose=0)
+    one.train_on_batch(rows[0], [tf.constant(label[:1])])
 
 
 @pytest.mark.filterwarnings(ENDS)
@@ -891,6 +917,14 @@ def test_weights_of_classes_as_a_list_or_of_some(x, y, weights):
             *parts, class_weight=weights, batch_size=4, shuffle=False, verbose=0
         )
         close(fit.history["loss"][0], wanted, terms=100)
+    none = SOURCES["dataset"]((x, label)).map(lambda *batch: (*batch, None))
+    fit = model.fit(none, class_weight=weights, verbose=0)
+    close(fit.history["loss"][0], wanted, terms=100)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    given = SOURCES["dataset"]((x, label))
+    shared = strategy.experimental_distribute_dataset(given)
+    error = "class_weight must be given with a dataset before .*: DistributedDataset"
+    refused(model, error, lambda: model.fit(shared, class_weight=weights, verbose=0))
     both = SOURCES["generator"]((x, label, weight))
     error = "fit, batch 0: class_weight and sample_weight must not be given together"
     refused(model, error, lambda: model.fit(both, class_weight=weights, verbose=0))

@@ -225,8 +225,10 @@ def test_what_computes_rates_is_set_apart():
     both = optimizers.get(
         {"embedding": keras.optimizers.Adam(schedule), "default": "sgd"}
     )
-    with _keras.rates_apart(both) as rates:
-        assert rates == [schedule, None]
-        found = both.get_config()["optimizers"]
-        assert isinstance(found["embedding"]["config"]["learning_rate"], float)
+    scaled = keras.optimizers.LossScaleOptimizer(both)
+    for optimizer in (both, scaled):
+        assert _keras.schedules(optimizer) == [schedule, None]
+    found = _keras.without_rates(scaled).get_config()["inner_optimizer"]["config"]
+    found = found["optimizers"]["embedding"]["config"]
+    assert isinstance(found["learning_rate"], float)
     assert both["embedding"]._learning_rate is schedule

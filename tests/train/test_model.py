@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 from keras import ops
+from tensorflow.python.eager import context
 
 from recsys import Field, Task, create_model, load_model, metrics
 from recsys.inputs.embedder import FieldEmbedder
@@ -23,6 +24,7 @@ from recsys.layers.losses import LossLayer
 from recsys.layers.mlp import Tower
 from recsys.match.youtube_dnn import youtube_dnn
 from recsys.train.model import Model
+from recsys.train.step import one_order_of_sums
 from tests import oracle, zoo
 from tests.close import close
 
@@ -83,6 +85,42 @@ def test_trainings_of_one_seed_have_the_same_digits(name):
         found.append(model.get_weights())
         for one, other in zip(found[0], found[-1], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def _sums(*_):
+    """Whether TensorFlow changes sums in this thread: 0 unsaid, 1 it does, 2 not."""
+    options = context.context().function_call_options
+    config = tf.compat.v1.ConfigProto()
+    config.ParseFromString(options.config_proto_serialized)
+    return config.graph_options.rewrite_options.arithmetic_optimization
+
+
+RUNS = {
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "predict": lambda model, x, y: model.predict(x, verbose=0),
+    "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "test_on_batch": lambda model, x, y: model.test_on_batch(x, y),
+    "predict_on_batch": lambda model, x, y: model.predict_on_batch(x),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_sums_have_one_order_in_every_thread(x, y, run, monkeypatch):
+    of_all = context.context()
+    monkeypatch.setattr(of_all, "_optimizer_experimental_options", {})
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(_sums).result() == 0
+        model = _model(A)
+        model.compile("sgd", "mse")
+        thread.submit(run, model, x, y[A.name]).result()
+        assert thread.submit(_sums).result() == _sums() == 2
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
+        thread.submit(run, model, x, y[A.name]).result()
+        _model(A)
+        assert thread.submit(_sums).result() == _sums() == 1
+    monkeypatch.undo()
+    one_order_of_sums()
 
 
 def test_labels_of_one_task_may_be_an_array_a_dict_or_a_list(x, y):
@@ -683,6 +721,7 @@ def _zip_of_text(path):
         file.writestr("items.npy", "no weights")
 
 
+NO_INDEX = ["", "{", "{}", "[]", "3", '{"weight_map": {}}', '{"weight_map": 3}']
 WEIGHTS = {
     "none.weights.h5": (lambda path: None, FileNotFoundError, "no file of that name"),
     "folder.weights.h5": (Path.mkdir, FileNotFoundError, "a folder"),
@@ -695,6 +734,19 @@ WEIGHTS = {
         OSError,
         "no archive, or cut",
     ),
+    **{
+        f"{place}.weights.json": (
+            lambda path, text=text: path.write_text(text),
+            OSError,
+            found,
+        )
+        for place, (text, found) in enumerate(
+            [
+                *((text, "a .json that names no files") for text in NO_INDEX),
+                ('{"weight_map": {"a": "no.weights.h5"}}', ".*No such file"),
+            ]
+        )
+    },
 }
 
 
@@ -702,8 +754,10 @@ WEIGHTS = {
 def test_files_that_are_no_weights(tmp_path, name):
     make, kind, found = WEIGHTS[name]
     make(tmp_path / name)
-    with pytest.raises(kind, match=f"{name} must be a whole file .*Received: {found}"):
-        _model(A).load_weights(tmp_path / name)
+    for options in ({}, {"skip_mismatch": True}):
+        wanted = f"{name} must be a whole file .*Received: {found}"
+        with pytest.raises(kind, match=wanted):
+            _model(A).load_weights(tmp_path / name, **options)
 
 
 OTHERS = {
@@ -756,6 +810,27 @@ def test_weights_of_another_optimizer_or_of_some_layers(x, y, tmp_path):
     smaller = create_model("deepfm", zoo.fields(4), hidden_units=(8, 4))
     create_model("deepfm", zoo.fields(4), hidden_units=(8, 4, 4)).save_weights(path)
     smaller.load_weights(path, skip_mismatch=True)
+
+
+def test_weights_of_a_model_with_a_trained_model_in_it(x, y, tmp_path):
+    def made():
+        inputs = keras.Input((1,))
+        inner = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+        adam = keras.optimizers.Adam()
+        inner.compile(keras.optimizers.LossScaleOptimizer(adam), "mse", metrics=["mae"])
+        inner.fit(np.zeros((2, 1)), np.zeros((2, 3)), verbose=0)
+        columns = {"f": keras.Input((1,), name="f")}
+        logit = keras.layers.Dense(1)(inner(columns["f"]))
+        return Model(inputs=columns, outputs=predict(A, logit))
+
+    model, twin = made(), made()
+    for ending in (".weights.h5", ".keras"):
+        path = tmp_path / f"m{ending}"
+        model.save(path) if ending == ".keras" else model.save_weights(path)
+        for each in (model, twin):
+            each.load_weights(path)
+    for one, two in zip(model.weights, twin.weights, strict=True):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

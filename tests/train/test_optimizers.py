@@ -1,5 +1,8 @@
 """Row-wise optimizers against dense ones, and the dict of several."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -305,3 +308,16 @@ def test_a_vector_has_no_rows(name):
             optimizer.apply([gradient], [weight])
         found.append(weight.numpy())
     close(*found, terms=10)
+
+
+def test_threads_that_compile_one_optimizer_keep_its_schedule():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    adam = keras.optimizers.Adam(schedule)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            twins = [*threads.map(optimizers.get, [adam] * 800)]
+    finally:
+        sys.setswitchinterval(before)
+    assert {id(twin._learning_rate) for twin in twins} == {id(schedule)}

@@ -14,10 +14,12 @@ import tensorflow as tf
 
 from recsys import Task, load_model, metrics
 from recsys.data import FeaturePipeline
+from recsys.layers import Layer, predict
 from recsys.multitask.mmoe import mmoe
 from recsys.rank.deepfm import deepfm
 from recsys.train.balance import DWA
 from recsys.train.callbacks import Resume
+from recsys.train.model import Model
 
 ENDS = "ignore:Your input ran out of data"  # which Keras says where it has no length
 ROWS, BATCH, EPOCHS = 90, 16, 3
@@ -772,6 +774,77 @@ def test_another_optimizer_class_weight_or_kind_of_order_is_refused(tmp_path):
         with pytest.raises(ValueError, match="learning_rate: .*Received: .*"):
             run(name, {"learning_rate": maker(0.2)})
         run(name, {"learning_rate": maker(0.1)})
+
+
+calls = 0
+
+
+def _counts(y, p):
+    global calls
+    calls += 1
+    return (y - p) ** 2
+
+
+class _Remembers(keras.losses.Loss):
+    last = None
+
+    def call(self, y, p):
+        self.last = p
+        return (y - p) ** 2
+
+
+@pytest.mark.parametrize("loss", [_counts, _Remembers()])
+def test_what_training_changes_in_a_loss_is_no_other_loss(loss, tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+    model = _model(pipeline)
+    model.compile("sgd", loss)
+    model.fit(x, y, **options)
+    for epochs in (1, 2):
+        model.fit(x, y, epochs=epochs, callbacks=[Resume(tmp_path)], **options)
+
+
+def test_a_schedule_without_a_config_goes_on_in_a_scaled_optimizer(tmp_path):
+    pipeline = _pipeline(["click"])
+    x, y, options = _data("arrays", pipeline)
+
+    def run(start, epochs):
+        model = _model(pipeline)
+        adam = keras.optimizers.Adam(Falling(start))
+        model.compile(keras.optimizers.LossScaleOptimizer(adam), "mse")
+        model.fit(x, y, epochs=epochs, callbacks=[Resume(tmp_path)], **options)
+
+    run(0.1, 1)
+    run(0.1, 2)
+    with pytest.raises(ValueError, match="learning_rate: Falling .*Received: Falling"):
+        run(0.2, 3)
+
+
+class _Holds(Layer):
+    def __init__(self, of, **kwargs):
+        super().__init__(**kwargs)
+        self.of = of
+
+    def call(self, inputs):
+        return inputs
+
+
+def test_a_layer_that_no_file_holds_is_trained(tmp_path):
+    def run(*more):
+        x = keras.Input((1,), name="x")
+        hidden = keras.layers.Dense(3)(_Holds(object())(x))
+        for layer in more:
+            hidden = layer(hidden)
+        model = Model({"x": x}, predict(Task("y"), keras.layers.Dense(1)(hidden)))
+        model.compile("sgd", "mse")
+        rows = {"x": np.ones(4)}, np.ones(4)
+        model.fit(*rows, epochs=2, verbose=0, callbacks=[Resume(tmp_path)])
+
+    run()
+    with pytest.warns(UserWarning, match="had ended after 2 epochs"):
+        run()
+    with pytest.raises(ValueError, match="with the layer 4 .*Received: "):
+        run(keras.layers.ReLU())
 
 
 class Others(keras.callbacks.Callback):

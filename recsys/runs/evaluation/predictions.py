@@ -123,9 +123,10 @@ def _as_numbers(who: str, column: pa.ChunkedArray) -> Array:
             raise pa.ArrowTypeError("times are no numbers")
         numbers: Array = column.cast(pa.float64()).to_numpy()
     except pa.ArrowException as error:
-        wide = pa.types.is_integer(column.type)  # which a float would round
-        what = "integers that float64 holds" if wide else "numbers"
-        found = pc.max(pc.abs_checked(column)) if wide else column.type
+        what, found = "numbers", column.type
+        if pa.types.is_integer(column.type):  # beyond, float64 does not have them all
+            what = "integers from -2^53 to 2^53"
+            found = "{min} to {max}".format(**pc.min_max(column).as_py())
         raise ValueError(f"{who} must hold {what}. Received: {found}") from error
     return numbers
 
@@ -147,8 +148,10 @@ def _as_names(who: str, column: pa.ChunkedArray) -> Array:
     if pa.types.is_floating(column.type):
         numbers: Array = column.to_numpy()
         return numbers
-    flags = pc.utf8_lower(texts)  # pandas writes True, others true
-    texts = pc.if_else(pc.is_in(flags, pa.array(["true", "false"])), flags, texts)
+    found = {*texts.unique().to_pylist()[:3]}
+    flags = {name.lower() for name in found}
+    if flags <= {"true", "false"} and len(flags) == len(found):
+        texts = pc.utf8_lower(texts)  # pandas writes True, others true
     with suppress(pa.ArrowException):  # so that 9 is before 10
         integers = texts.cast("int64")
         texts = integers if integers.cast("string").equals(texts) else texts

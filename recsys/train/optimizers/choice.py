@@ -9,7 +9,7 @@ import keras
 from recsys.feature._names import layer_name
 from recsys.protocols import Table
 from recsys.saving import saved
-from recsys.train._keras import PartedOptimizer, parts, rates_apart
+from recsys.train._keras import PartedOptimizer, parts, schedules, without_rates
 from recsys.train.optimizers.adagrad import Adagrad, RowWiseAdagrad
 from recsys.train.optimizers.adam import Adam
 from recsys.train.optimizers.ftrl import FTRL
@@ -66,8 +66,7 @@ def get(identifier: Any) -> keras.optimizers.Optimizer:
     twin = _TWINS.get(type(optimizer))
     if twin is None:
         return optimizer
-    with rates_apart(optimizer) as (rate,):
-        config = optimizer.get_config()
+    (rate,), config = schedules(optimizer), without_rates(optimizer).get_config()
     config = config if rate is None else {**config, "learning_rate": rate}
     ours: keras.optimizers.Optimizer = twin.from_config(config)
     return ours

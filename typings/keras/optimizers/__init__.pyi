@@ -71,5 +71,8 @@ class Ftrl(Optimizer):
 class MultiOptimizer(Optimizer):
     _inner_optimizers: list[Optimizer]
 
+class LossScaleOptimizer(Optimizer):
+    inner_optimizer: Optimizer
+
 def get(identifier: Any) -> Optimizer: ...
 def deserialize(config: dict[str, Any]) -> Optimizer: ...
