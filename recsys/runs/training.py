@@ -50,8 +50,8 @@ def train(
     )
     model = build(read, pipeline)
     steps = [int(each.cardinality()) for each in (train, valid, test)]
-    rows = max(steps) * training.batch_size
-    compile_model(model, read, steps[0] * training.epochs, rows)
+    most = max(steps) * training.batch_size
+    compile_model(model, read, steps[0] * training.epochs, most)
     monitor = _monitor(read)
     progress = TrainingProgress(training.batch_size, monitor, console)
     console.print(
