@@ -159,14 +159,16 @@ def test_an_interest_that_a_user_has_not_counts_nothing(monkeypatch):
     vectors, mask = rng.standard_normal((USERS, 3, DIM)), rng.random((USERS, 3)) < 0.6
     mask[:, 0] = True
 
+    row = next(iter(model.columns))  # others are not read
+
     def user_vectors(_, users):
-        return vectors[users["row"]], mask[users["row"]]
+        return vectors[users[row]], mask[users[row]]
 
     monkeypatch.setattr(type(model), "user_vectors", user_vectors)
     monkeypatch.setattr(type(model), "item_matrix", lambda _: MATRIX)
     scores = np.where(mask[..., None], vectors @ MATRIX.T, -np.inf).max(axis=1)
     options = {"exclude": SEEN, "k": 10}
-    rows = {"row": np.arange(USERS)}
+    rows = {row: np.arange(USERS)}
     found = evaluate(model, RELEVANT, users=rows, **options)
     wanted = oracle(scores, RELEVANT, SEEN, 10, model.reserved)
     close(found, wanted)
