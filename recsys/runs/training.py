@@ -14,21 +14,23 @@ from rich.console import Console
 from recsys.data.files.paths import find_files
 from recsys.data.pipeline import FeaturePipeline
 from recsys.data.progress import working
-from recsys.feature.schema.history import History
 from recsys.runs import folder as places
-from recsys.runs.building import build, check_names, compile_model, metrics_of
+from recsys.runs.building import check_names, compile_model
 from recsys.runs.config import Config
 from recsys.runs.evaluation.evaluating import print_block
+from recsys.runs.inputs import dataset_of
+from recsys.runs.matching.kept import keep
+from recsys.runs.matching.kind import is_match
+from recsys.runs.matching.lists import Lists
 from recsys.runs.measures import direction_of
-from recsys.runs.predicting import write_test_predictions
 from recsys.runs.progress import TrainingProgress
 from recsys.runs.reading import Read, read_config
 from recsys.runs.report import of_test_rows, write_report
 from recsys.runs.run import Run
 from recsys.runs.samples.checks import check_samples
-from recsys.runs.samples.split import PARTS
 from recsys.runs.samples.write import write_samples
 from recsys.runs.shown import as_yaml
+from recsys.runs.tasks import Tasks
 from recsys.train.callbacks import Resume
 
 SAVE_STEPS = 1000  # between two states, of an epoch that is longer
@@ -111,13 +113,14 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
         pipeline = FeaturePipeline(
             schema.columns, schema.labels, schema.sample_weight, schema.groups
         )
-        pipeline.fit(str(_file(samples, "train"))).save(here / places.PIPELINE)
+        pipeline.fit(str(samples / "train.parquet")).save(here / places.PIPELINE)
     begun = time.perf_counter()
     for place, seed in enumerate(read.config.training.seeds):
         at = here if not place else here / f"seed-{seed}"
         if not (at / places.METRICS).is_file():
             _train(read, samples, here, at, seed, console)
-    found = write_report(here, read, warnings)
+    shown = keep(read, samples, here) if is_match(read.config) else []
+    found = write_report(here, read, warnings, shown)
     console.print("Test rows:")
     print_block(of_test_rows(read, found), console)
     events = samples / places.EVENTS
@@ -229,19 +232,12 @@ def _train(
     keras.utils.set_random_seed(seed)
     at.mkdir(exist_ok=True)
     pipeline = FeaturePipeline.load(here / places.PIPELINE)
-    train, valid, test = (
-        pipeline.dataset(
-            str(_file(samples, part)),
-            training.batch_size,
-            events=_events(read, samples),
-            shuffle=part == "train",
-            seed=seed,
-        )
-        for part in PARTS
-    )
-    model = build(read, pipeline)
+    train = dataset_of(read, pipeline, samples, "train", seed)
+    judge = Lists if is_match(read.config) else Tasks
+    judged = judge(read, pipeline, samples, console)
+    model = judged.model()
     compile_model(model, read, int(train.cardinality()) * training.epochs)
-    monitor = _monitor(read)
+    monitor = judged.monitor
     progress = TrainingProgress(training.batch_size, monitor, console)
     console.print(
         f"{read.config.model.name}, seed {seed}: {model.count_params():,} parameters, "
@@ -252,10 +248,11 @@ def _train(
     try:
         history = model.fit(
             train,
-            validation_data=valid,
+            validation_data=judged.validation,
             epochs=training.epochs,
             verbose=0,
             callbacks=[
+                *judged.callbacks,
                 progress,
                 keras.callbacks.ModelCheckpoint(str(at / places.LAST)),
                 keras.callbacks.EarlyStopping(
@@ -273,14 +270,11 @@ def _train(
     model.save(at / places.MODEL)
     logs = {name: list(map(float, line)) for name, line in history.history.items()}
     places.write_json(at / places.EPOCHS, logs)
-    tested = model.evaluate(test, verbose=0, return_dict=True)
-    rows = _file(samples, "test")
-    write_test_predictions(read, rows, model, test, at / places.PREDICTIONS)
     best = min if direction_of(monitor) == "min" else max
     places.write_json(
         at / places.METRICS,
         {
-            "test": {name: float(value) for name, value in tested.items()},
+            **judged.tested(model, at),
             "monitor": monitor,
             "best_epoch": logs[monitor].index(best(logs[monitor])) + 1,
             "epochs": len(logs[monitor]),
@@ -288,31 +282,6 @@ def _train(
             "seconds": round(seconds, 1),
         },
     )
-
-
-def _events(read: Read, samples: Path) -> str | None:
-    histories = any(isinstance(each, History) for each in read.schema.columns)
-    return str(samples / places.EVENTS) if histories else None
-
-
-def _file(samples: Path, part: str) -> Path:
-    return samples / f"{part}.parquet"
-
-
-def _monitor(read: Read) -> str:
-    """What chooses the epoch: as given, or the first metric of all tasks."""
-    name, metrics = read.config.training.monitor, metrics_of(read)
-    if name is None and isinstance(metrics, Mapping):
-        name = "val_loss"
-    if name is None:
-        several = "_task_macro" if len(read.schema.labels) > 1 else ""
-        name = f"val_{metrics[0].name}{several}"
-    try:
-        direction_of(name)
-        return name
-    except ValueError as error:
-        where = read.origin.where("training", "monitor")
-        raise ValueError(f"{where}: {error}") from error
 
 
 def _finish(here: Path, seconds: float) -> None:
