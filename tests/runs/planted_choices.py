@@ -29,6 +29,7 @@ def write_choices(folder: Path) -> dict[str, np.ndarray]:
         "who": np.char.add("u", user.astype(str)),
         "what": 100 + item,
         "when": START + minute.astype("timedelta64[m]"),
+        "mood": np.array(["calm", "keen"])[rng.integers(0, 2, len(user))],
         "action": np.where(rng.random(len(user)) < 0.1, "view", "buy"),
     }
     mixed = rng.permutation(len(user))
@@ -58,6 +59,7 @@ def choices(folder: Path, **sections: dict) -> dict:
             "columns": [
                 {"kind": "categorical", "name": "who"},
                 {"kind": "categorical", "name": "what", "belong": "item"},
+                {"kind": "categorical", "name": "mood", "belong": "context"},
                 {"kind": "categorical", "name": "kind", "belong": "item"},
                 {
                     "kind": "history",

@@ -88,9 +88,10 @@ def expected(done, columns, part):
     for user in np.unique(columns["who"][here]):
         rows = here[columns["who"][here] == user]
         had = {*columns["what"][before[columns["who"][before] == user]]}
-        first = columns["when"][rows].min()
+        first = rows[np.argmin(columns["when"][rows])]
+        mood = columns["mood"][first]
         found[str(user)] = (
-            past_of(done, columns, user, first),
+            (*past_of(done, columns, user, columns["when"][first]), mood),
             sorted(ids_of(done, {*columns["what"][rows]} - had)),
             sorted(ids_of(done, had)),
         )
@@ -112,6 +113,9 @@ def test_users_are_asked_about_what_they_do_next(made, part):
     assert table["past_kind"] == [past[1] for past, *_ in wanted.values()]
     words = done.pipeline.vocabulary("who").to_pydict()
     ids = dict(zip(words["value"], words["id"], strict=True))
+    moods = done.pipeline.vocabulary("mood").to_pydict()
+    mood = dict(zip(moods["value"], moods["id"], strict=True))
+    assert table["mood"] == [mood[past[2]] for past, *_ in wanted.values()]
     assert table["who"] == [ids.get(user, 1) for user in wanted]
     assert rows_of(asked.relevant) == [relevant for _, relevant, _ in wanted.values()]
     assert rows_of(asked.excluded) == [excluded for *_, excluded in wanted.values()]
@@ -158,10 +162,13 @@ def best_of(scores, excluded, k):
 def vectors_of(done, users, pasts):
     words = done.pipeline.vocabulary("who").to_pydict()
     ids = dict(zip(words["value"], words["id"], strict=True))
+    moods = done.pipeline.vocabulary("mood").to_pydict()
+    mood = dict(zip(moods["value"], moods["id"], strict=True))
     columns = {
         "who": np.array([ids.get(user, 1) for user in users], "int32"),
         "past_what": np.array([past[0] for past in pasts], "int32"),
         "past_kind": np.array([past[1] for past in pasts], "int32"),
+        "mood": np.array([mood[past[2]] for past in pasts], "int32"),
     }
     return done.model.user_model.predict(columns, verbose=0)
 
@@ -230,9 +237,13 @@ def test_recommended_is_the_best_of_what_was_not_seen(made, include_seen):
     assert table["user"] == [user for user in users for _ in range(4)]
     assert table["rank"] == [1, 2, 3, 4] * len(users)
     over = np.datetime64(when_over(columns))
-    vectors = vectors_of(
-        done, users, [past_of(done, columns, user, over) for user in users]
-    )
+    asked = []
+    for user in users:
+        rows = np.flatnonzero(buys & (columns["who"] == user))
+        latest = columns["when"][rows] == columns["when"][rows].max()
+        mood = columns["mood"][rows[latest][-1]]
+        asked.append((*past_of(done, columns, user, over), mood))
+    vectors = vectors_of(done, users, asked)
     items = done.model.item_matrix()
     words = done.pipeline.vocabulary("what")["value"].to_pylist()
     seen_again = 0
@@ -306,7 +317,7 @@ def test_a_run_of_tasks_recommends_nothing(tmp_path):
 
 def test_predictions_are_scores_of_users_and_items(made, tmp_path):
     columns, folder, done = made
-    raw = {name: columns[name][:50] for name in ("what", "who", "when")}
+    raw = {name: columns[name][:50] for name in ("what", "who", "when", "mood")}
     pyarrow.csv.write_csv(pa.table(raw), tmp_path / "raw.csv")
     output = tmp_path / "scores.parquet"
     runs = ["--runs", str(folder / "runs")]
@@ -316,8 +327,8 @@ def test_predictions_are_scores_of_users_and_items(made, tmp_path):
     table = pq.read_table(output)
     assert table.column_names == ["who", "what", "when", "score"]
     pasts = [
-        past_of(done, columns, user, time)
-        for user, time in zip(raw["who"], raw["when"], strict=True)
+        (*past_of(done, columns, user, time), mood)
+        for user, time, mood in zip(raw["who"], raw["when"], raw["mood"], strict=True)
     ]
     vectors = vectors_of(done, raw["who"], pasts)
     ids = np.array(ids_of(done, raw["what"]))
