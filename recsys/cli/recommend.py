@@ -45,11 +45,11 @@ def recommend(
             write_recommended(found, users, k, include_seen, output)
             return
         table = found.recommend(users, k, include_seen=include_seen)
-        rows = [
-            [
-                f"{value:.4f}" if isinstance(value, float) else str(value)
-                for value in row
-            ]
-            for row in zip(*table.to_pydict().values(), strict=True)
-        ]
+        rows = [[*map(_cell, row.values())] for row in table.to_pylist()]
         print_block(Grid(table.column_names, rows), Console())
+
+
+def _cell(value: object) -> str:
+    if value is None:  # a title that is not known
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

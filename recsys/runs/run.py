@@ -80,8 +80,8 @@ class Run:
             `score`; raw ids, users in their order.
 
         Raises:
-            ValueError: If the run is of no match model, has no rows of a user, or `k`
-                is less than 1.
+            ValueError: If the run is of no match model or has no rows of a user, `users` is
+                no list of one or more, or `k` is less than 1.
         """
         from recsys.runs.matching.recommending import recommend
 

@@ -1,4 +1,4 @@
-"""Training of a model that answers tasks: it is judged by labelled rows."""
+"""What a model that answers tasks is judged by: labelled rows."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,8 +17,8 @@ from recsys.runs.reading import Read
 from recsys.train.model import Model
 
 
-class Tasks:
-    """What training asks of a model of tasks.
+class TaskJudge:
+    """Judges a model by labelled rows.
 
     Args:
         read: The configuration.

@@ -21,7 +21,7 @@ from recsys.runs.evaluation.evaluating import print_block
 from recsys.runs.inputs import dataset_of
 from recsys.runs.matching.kept import keep
 from recsys.runs.matching.kind import is_match
-from recsys.runs.matching.lists import Lists
+from recsys.runs.matching.lists import ListJudge
 from recsys.runs.measures import direction_of
 from recsys.runs.progress import TrainingProgress
 from recsys.runs.reading import Read, read_config
@@ -30,7 +30,7 @@ from recsys.runs.run import Run
 from recsys.runs.samples.checks import check_samples
 from recsys.runs.samples.write import write_samples
 from recsys.runs.shown import as_yaml
-from recsys.runs.tasks import Tasks
+from recsys.runs.tasks import TaskJudge
 from recsys.train.callbacks import Resume
 
 SAVE_STEPS = 1000  # between two states, of an epoch that is longer
@@ -233,11 +233,11 @@ def _train(
     at.mkdir(exist_ok=True)
     pipeline = FeaturePipeline.load(here / places.PIPELINE)
     train = dataset_of(read, pipeline, samples, "train", seed)
-    judge = Lists if is_match(read.config) else Tasks
-    judged = judge(read, pipeline, samples, console)
-    model = judged.model()
+    kind = ListJudge if is_match(read.config) else TaskJudge
+    judge = kind(read, pipeline, samples, console)
+    model = judge.model()
     compile_model(model, read, int(train.cardinality()) * training.epochs)
-    monitor = judged.monitor
+    monitor = judge.monitor
     progress = TrainingProgress(training.batch_size, monitor, console)
     console.print(
         f"{read.config.model.name}, seed {seed}: {model.count_params():,} parameters, "
@@ -248,11 +248,11 @@ def _train(
     try:
         history = model.fit(
             train,
-            validation_data=judged.validation,
+            validation_data=judge.validation,
             epochs=training.epochs,
             verbose=0,
             callbacks=[
-                *judged.callbacks,
+                *judge.callbacks,
                 progress,
                 keras.callbacks.ModelCheckpoint(str(at / places.LAST)),
                 keras.callbacks.EarlyStopping(
@@ -274,7 +274,7 @@ def _train(
     places.write_json(
         at / places.METRICS,
         {
-            **judged.tested(model, at),
+            **judge.tested(model, at),
             "monitor": monitor,
             "best_epoch": logs[monitor].index(best(logs[monitor])) + 1,
             "epochs": len(logs[monitor]),

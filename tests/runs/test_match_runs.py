@@ -19,10 +19,11 @@ from recsys.layers.graph import GRAPH
 from recsys.runs import training
 from recsys.runs.config import Config
 from recsys.runs.matching.building import build_match
-from recsys.runs.matching.kept import _next
+from recsys.runs.matching.kept import _next, _over
 from recsys.runs.matching.queries import queries_of
 from recsys.runs.reading import read_config
 from recsys.runs.run import Run
+from recsys.runs.samples.engine import embedded
 from recsys.runs.samples.split import PARTS
 from recsys.runs.shown import as_yaml
 from recsys.runs.training import run
@@ -306,6 +307,12 @@ def test_what_cannot_be_recommended(made, arguments, said):
     assert told.exit_code == 2 and said in told.output
 
 
+@pytest.mark.parametrize("users", ["u3", []])
+def test_users_are_a_list(made, users):
+    with pytest.raises(ValueError, match="users must be a list of one id or more"):
+        made[2].recommend(users)
+
+
 def test_a_run_of_tasks_recommends_nothing(tmp_path):
     entries = Config.model_validate(planted.config(tmp_path / "log.csv"))
     (tmp_path / "a").mkdir()
@@ -438,6 +445,33 @@ def test_a_graph_has_the_pairs_of_the_training_rows(made, tmp_path):
 )
 def test_the_next_time_is_later_and_of_its_kind(time):
     assert _next(time) > time and type(_next(time)) is type(time)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([5, 9], "int32"),
+        pa.array([5.5, 9.25]),
+        pa.array([Decimal("5.50"), Decimal("9.25")], pa.decimal128(10, 2)),
+        pa.array([5, 9], pa.date32()),
+        pa.array([5, 9], pa.timestamp("s")),
+        pa.array([5, 9_000_000_001], pa.timestamp("ns")),
+        pa.array([5, 9], pa.timestamp("us", "UTC")),
+    ],
+    ids=lambda times: str(times.type),
+)
+def test_users_are_asked_when_all_events_are_over(tmp_path, times):
+    entries = choices(tmp_path)
+    read = read_config(entries)
+    table = pa.table({"who": ["a", "b"], "what": [1, 2], "when": times})
+    pq.write_table(table, tmp_path / "events.parquet")
+    with embedded(tmp_path / "engine") as engine:
+        users = engine.connection.read_parquet(tmp_path / "events.parquet")
+        made = users.mutate(**_over(read, tmp_path, users, engine))
+        over = engine.run(made)["when"].to_pylist()
+        dtype = made["when"].type()
+        assert engine.run(made.filter(made["when"] > users["when"])).num_rows == 2
+    assert over[0] == over[1] and dtype == users["when"].type()
 
 
 def fake_run(folder, model, recalls, k=10):

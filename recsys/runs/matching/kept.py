@@ -100,8 +100,14 @@ def _examples(read: Read, samples: Path, here: Path) -> list[Block]:
     model = cast(MatchModel, load_model(here / places.MODEL))
     found, _ = model.recommend(asked.columns.take(chosen), SHOWN, exclude=seen)
     blocks: list[Block] = [
-        Heading("Some test users"),
-        Text("Of those with the most to find; ✓: was in their test rows."),
+        Heading("Test users"),
+        Text(
+            f"Each of {len(asked.users):,} is asked for at the time of the first test "
+            f"row, and gets the {read.config.candidates.k} best of all items that "
+            "trained and that the user did not have before; wanted are those of the "
+            "test rows. " + " ".join(asked.notes)
+        ),
+        Text("Of those with the most to find (✓: was in their test rows):"),
     ]
     for place, user in enumerate(chosen):
         best = found[place][found[place] >= 0]

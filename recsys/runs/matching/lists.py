@@ -1,8 +1,8 @@
-"""Training of a match model: what it is judged by are its lists for held-out users."""
+"""What a match model is judged by: its lists for users, out of all items."""
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -15,10 +15,11 @@ from recsys.runs.reading import Read
 from recsys.train.callbacks import CatalogueMetrics
 from recsys.train.evaluation import evaluate
 from recsys.train.match_model import MatchModel
+from recsys.train.model import Model
 
 
-class Lists:
-    """What training asks of a match model.
+class ListJudge:
+    """Judges a match model by its lists.
 
     Args:
         read: The configuration.
@@ -59,7 +60,7 @@ class Lists:
             )
         ]
 
-    def tested(self, model: MatchModel, at: Path) -> dict[str, Any]:
+    def tested(self, model: Model, at: Path) -> dict[str, Any]:
         """Returns the metrics of the test users, and those of the most popular items.
 
         Args:
@@ -67,8 +68,9 @@ class Lists:
             at: Folder of its seed.
         """
         asked = self._queries("test")
+        lists = cast(MatchModel, model)
         train = item_ids(self._read, self._pipeline, self._samples / "train.parquet")
-        counts = np.bincount(train, minlength=len(model.item_matrix()))
+        counts = np.bincount(train, minlength=len(lists.item_matrix()))
         popular = np.ones((len(asked.users), 1)), counts[:, None].astype(float)
         common: dict[str, Any] = {
             "exclude": asked.excluded,
@@ -76,7 +78,7 @@ class Lists:
             "metrics": ("recall", "ndcg"),
         }
         return {
-            "test": evaluate(model, asked.relevant, users=asked.columns, **common),
+            "test": evaluate(lists, asked.relevant, users=asked.columns, **common),
             "baseline": evaluate(popular, asked.relevant, **common),
         }
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ibis
 import numpy as np
@@ -121,8 +120,8 @@ def queries_of(
 def item_ids(read: Read, pipeline: FeaturePipeline, path: Path) -> NDArray[np.int64]:
     """Returns the id of the item of each row of a file."""
     name = str(item_of(read.schema))
-    ids: Any = pipeline.transform(str(path), columns=[name])[name].to_numpy()
-    return ids.astype(np.int64)
+    ids = pipeline.transform(str(path), columns=[name])[name]
+    return np.asarray(ids, np.int64)
 
 
 def offsets_of(numbers: NDArray[np.int64], size: int) -> NDArray[np.int64]:

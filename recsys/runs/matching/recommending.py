@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.feature._constraints import Flag, Integer, checked
+from recsys.feature._constraints import Integer, checked
 from recsys.retrieval.search import top_k
 from recsys.runs import folder as places
 from recsys.runs.matching.checks import item_of
@@ -62,6 +62,10 @@ def _users(run: "Run", users: Sequence[Any] | None) -> pa.Table:
     table = pq.read_table(run.folder / places.USERS)
     if users is None:
         return table
+    if isinstance(users, str) or not len(users):
+        raise ValueError(
+            f"recommend: users must be a list of one id or more. Received: {users!r}"
+        )
     known = table[str(run.read.config.data.user)]
     texts = pa.array([*dict.fromkeys(map(str, users))], "string")
     place = pc.index_in(texts, known.cast("string"))
@@ -78,13 +82,12 @@ def _users(run: "Run", users: Sequence[Any] | None) -> pa.Table:
 def _recommended(
     run: "Run", users: pa.Table, k: int, include_seen: bool
 ) -> Iterator[pa.Table]:
-    given = {"k": k, "include_seen": include_seen}
-    checked("recommend", given, {"k": Integer(1), "include_seen": Flag()})
+    checked("recommend", {"k": k}, {"k": Integer(1)})
     model = cast(MatchModel, run.model)
     items = Items.of(run.read, run.pipeline, run.folder / places.ITEMS)
     matrix = model.item_matrix()
     own = users[str(run.read.config.data.user)]
-    for start in range(0, len(users), BATCH) or [0]:
+    for start in range(0, len(users), BATCH):
         rows = users.slice(start, BATCH)
         columns = run.pipeline.transform(
             rows,
