@@ -64,11 +64,13 @@ class Run:
         self,
         users: Sequence[Any] | None = None,
         k: int = 10,
+        *,
         include_seen: bool = False,
     ) -> "pa.Table":
         """Returns the best items for users, of a run of a match model.
 
-        Histories end with the last event that the run has seen.
+        Histories end with the last event that they may hold: of a split by ratio those
+        that trained, else all.
 
         Args:
             users: Raw ids; default: all that have rows.
@@ -80,8 +82,8 @@ class Run:
             `score`; raw ids, users in their order.
 
         Raises:
-            ValueError: If the run is of no match model or has no rows of a user, `users` is
-                no list of one or more, or `k` is less than 1.
+            ValueError: If the run is of no match model or has no rows of a user,
+                `users` is no list of one or more, or `k` is less than 1.
         """
         from recsys.runs.matching.recommending import recommend
 
