@@ -102,9 +102,9 @@ def _examples(read: Read, samples: Path, here: Path) -> list[Block]:
     blocks: list[Block] = [
         Heading("Test users"),
         Text(
-            f"Each of {len(asked.users):,} gets, at the time of the first test row, the "
-            f"{read.config.candidates.k} best of all items that trained and that the "
-            "user did not have before; wanted are those of the test rows. "
+            f"Each of {len(asked.users):,} gets, at the time of the first test row, "
+            f"the {read.config.candidates.k} best of all items that trained and that "
+            "the user did not have before; wanted are those of the test rows. "
             + " ".join(asked.notes)
         ),
         Text("Of those with the most to find (✓: was in their test rows):"),
