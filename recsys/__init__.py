@@ -19,12 +19,14 @@ if TYPE_CHECKING:
         multitask,
         rank,
         retrieval,
+        runs,
         serving,
         testing,
         train,
     )
     from recsys.feature import Field, Task
     from recsys.registry import create_model, list_models, load_model
+    from recsys.runs.running import run
 
 __version__ = "2.0.0.dev0"
 
@@ -45,6 +47,8 @@ __all__ = [
     "multitask",
     "rank",
     "retrieval",
+    "run",
+    "runs",
     "serving",
     "testing",
     "train",
@@ -55,6 +59,7 @@ public_face(
     {
         "recsys.feature": ["Field", "Task"],
         "recsys.registry": ["create_model", "list_models", "load_model"],
+        "recsys.runs.running": ["run"],
     },
     modules=[
         "data",
@@ -67,6 +72,7 @@ public_face(
         "multitask",
         "rank",
         "retrieval",
+        "runs",
         "serving",
         "testing",
         "train",

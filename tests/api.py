@@ -25,6 +25,7 @@ PACKAGES = (
     "recsys.multitask",
     "recsys.rank",
     "recsys.retrieval",
+    "recsys.runs",
     "recsys.serving",
     "recsys.testing",
     "recsys.train",
@@ -93,8 +94,8 @@ def _members(owner: type, others: set[type]) -> set[str]:
             for name in _attributes(base):
                 found.setdefault(name, name)
             for name, value in vars(base).items():
-                if inspect.isroutine(value):
-                    function = getattr(value, "__func__", value)
+                function = getattr(value, "__func__", value)
+                if callable(function) and inspect.isroutine(value):
                     found.setdefault(name, f"{name}{_signature(function)}")
                 else:
                     found.setdefault(name, name)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.close import close
+
 Array = np.ndarray
 
 
@@ -69,6 +71,15 @@ def weights(model: Any) -> Weights:
 def values(model: Any) -> dict[str, Array]:
     """Weights by path, in float64, to look at some."""
     return {w.path: np.asarray(w.numpy(), "float64") for w in model.weights}
+
+
+def logit(model: Any, x: Any) -> Array:
+    """The logit that a model of one binary task returns, whose sigmoid it predicts."""
+    out = model.predict(x, verbose=0)
+    (prediction,) = (values for name, values in out.items() if name != "logit")
+    close(prediction, sigmoid(out["logit"].astype("float64")))
+    returned: Array = out["logit"]
+    return returned
 
 
 def sigmoid(z: Array) -> Array:

@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from recsys import load_model
 from recsys.cli.main import app
+from recsys.data import click_log
 
 README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_programs_of_the_readme_run(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     program = tmp_path / "program.py"
     program.write_text("\n".join(blocks))
     run = subprocess.run(
@@ -38,7 +39,7 @@ def test_training_killed_at_any_step_ends_with_the_digits_of_one_that_was_not(tm
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     (use,) = re.findall(r"`(callbacks=\[recsys.*?\])`", README.read_text())
     fit = "model.fit(train, validation_data=valid, epochs=2"
-    program = "\n".join(blocks[:2])
+    program = "\n".join(blocks[1:3])
     assert program.count(fit) == 1 and "save_freq=1000" in use
     program = program.replace(fit, f"{fit}, {use.replace('1000', '7')}")
     dying = program.replace("callbacks=[", "callbacks=[Die(), ")
@@ -82,6 +83,34 @@ class Die(keras.callbacks.Callback):
 """
 
 
+def test_the_first_commands_of_the_readme_run_and_print_what_it_says(
+    tmp_path, monkeypatch
+):
+    text = README.read_text()
+    block = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)[0]
+    commands = [line.partition(" #")[0].split() for line in block.splitlines()]
+    assert {command[0] for command in commands} == {"recsys"}
+    monkeypatch.chdir(tmp_path)
+    log = pa.table(click_log(20_000))
+    pq.write_table(log.slice(0, 18_000), "log.parquet")
+    pq.write_table(log.slice(18_000), "later.parquet")
+    pq.write_table(log.slice(18_000).drop_columns(["label", "logit"]), "new.parquet")
+    (said,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    for place, (_, *command) in enumerate(commands):
+        if place == 1:  # fewer rows for what takes long
+            pq.write_table(log.slice(0, 3_000), "log.parquet")
+        run = CliRunner().invoke(app, command)
+        assert run.exit_code == 0, f"{command}: {run.output}"
+        if not place:
+            assert run.output == said
+    assert pq.read_table("scores.parquet").column_names == [
+        "user_id",
+        "item_id",
+        "timestamp",
+        "label",
+    ]
+
+
 def test_the_schema_of_the_readme_is_one(tmp_path):
     from recsys.data import FeaturePipeline
 
@@ -120,7 +149,7 @@ def test_the_commands_of_the_readme_exist(tmp_path, monkeypatch):
     for target in re.findall(r"\bmake ([\w-]+)", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
-    (command,) = re.findall(r"^recsys (evaluate .*)$", text, re.MULTILINE)
+    (command,) = re.findall(r"^recsys (evaluate mine.*)$", text, re.MULTILINE)
     rng = np.random.default_rng(0)
     label, score = rng.integers(0, 2, 200), rng.random((2, 200))
     monkeypatch.chdir(tmp_path)

@@ -32,7 +32,7 @@ def compare(
     """Compare the test rows of runs, seed by seed and user by user."""
     with refusing("compare"):
         from recsys.runs.comparing import compare
-        from recsys.runs.run import Run
+        from recsys.runs.finished import Run
 
         found = compare([Run(name, runs) for name in names], resamples)
         _tell(found, as_json, html)

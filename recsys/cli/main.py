@@ -10,6 +10,7 @@ import typer
 import recsys
 from recsys.cli import config
 from recsys.cli.compare import bench, compare
+from recsys.cli.explain import explain
 from recsys.cli.predict import predict
 from recsys.cli.recommend import recommend
 from recsys.cli.refusing import refusing
@@ -26,6 +27,7 @@ app.command()(predict)
 app.command()(recommend)
 app.command()(compare)
 app.command()(bench)
+app.command()(explain)
 
 
 @app.callback(invoke_without_command=True)
@@ -122,8 +124,8 @@ def evaluate(
             paths = [Path(file) for file in files]
             evaluate_files(paths, scale, k, resamples, seed, json, html)
             return
+        from recsys.runs.finished import Run
         from recsys.runs.predicting import predicted_rows
-        from recsys.runs.run import Run
 
         with predicted_rows(Run(files[0], runs), files[1:]) as path:
             evaluate_files([path], scale, k, resamples, seed, json, html)

@@ -22,7 +22,7 @@ def predict(
 ) -> None:
     """Write the predictions of each row of files, in their order."""
     with refusing("predict"):
+        from recsys.runs.finished import Run
         from recsys.runs.predicting import predict_files
-        from recsys.runs.run import Run
 
         predict_files(Run(run, runs), files, output)

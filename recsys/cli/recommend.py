@@ -36,9 +36,9 @@ def recommend(
         from rich.console import Console
 
         from recsys.runs.evaluation.evaluating import print_block
+        from recsys.runs.finished import Run
         from recsys.runs.matching.recommending import write_recommended
         from recsys.runs.page import Grid
-        from recsys.runs.run import Run
 
         found = Run(run, runs)
         if output is not None:

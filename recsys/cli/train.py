@@ -20,7 +20,7 @@ Settings = Annotated[
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Ends a run that Ctrl-C stopped with how to go on."""
-    from recsys.runs.training import Stopped
+    from recsys.runs.running import Stopped
 
     try:
         yield
@@ -43,6 +43,6 @@ def train(
 ) -> None:
     """Make the rows, train, test, and write a report, into a folder of its own."""
     with refusing("train"), stoppable():
-        from recsys.runs.training import run
+        from recsys.runs.running import run
 
         run(file, name=name, settings=settings or [], resume=resume, runs=runs)

@@ -1,1 +1,29 @@
-"""From one YAML file to a folder: samples, training, evaluation, report."""
+"""From one YAML file to a folder: samples, training, evaluation, report.
+
+`init` writes the file, `run` makes the folder, a `Run` is what is in it; `bench` trains
+several models on the same rows and `compare` holds runs side by side.
+"""
+
+from typing import TYPE_CHECKING
+
+from recsys._face import public_face
+
+if TYPE_CHECKING:
+    from recsys.runs.bench import bench
+    from recsys.runs.comparing import Compared, Comparison, compare
+    from recsys.runs.finished import Run
+    from recsys.runs.init import init
+    from recsys.runs.running import run
+
+__all__ = ["Compared", "Comparison", "Run", "bench", "compare", "init", "run"]
+
+public_face(
+    __name__,
+    {
+        "recsys.runs.bench": ["bench"],
+        "recsys.runs.comparing": ["Compared", "Comparison", "compare"],
+        "recsys.runs.init": ["init"],
+        "recsys.runs.finished": ["Run"],
+        "recsys.runs.running": ["run"],
+    },
+)

@@ -9,9 +9,9 @@ from rich.console import Console
 from recsys.registry import list_models
 from recsys.runs import folder as places
 from recsys.runs.comparing import Comparison, compare
+from recsys.runs.finished import Run
 from recsys.runs.reading import read_config
-from recsys.runs.run import Run
-from recsys.runs.training import run
+from recsys.runs.running import run
 
 
 def bench(

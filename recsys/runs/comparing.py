@@ -13,11 +13,11 @@ from recsys import metrics
 from recsys.runs import folder as places
 from recsys.runs.evaluation.findings import by_task
 from recsys.runs.evaluation.predictions import Predictions, check_files, read
+from recsys.runs.finished import Run
 from recsys.runs.matching.comparing import NOTE as OF_LISTS
 from recsys.runs.matching.comparing import TASK, check_lists, metrics_of
 from recsys.runs.matching.kind import is_match
 from recsys.runs.page import Block, Grid, Heading, Text
-from recsys.runs.run import Run
 
 Draws = Mapping[str, NDArray[np.float64]]
 METRICS = ("auc", "log_loss")

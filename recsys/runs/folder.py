@@ -63,6 +63,11 @@ def is_finished(folder: Path) -> bool:
     return (folder / RECORD).is_file() and bool(read_record(folder).get("finished"))
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a folder is what a process left that was killed as it began a run."""
+    return {each.name for each in folder.iterdir()} <= {CONFIG, _LOCK}
+
+
 def find_run(name: str | Path, runs: Path = RUNS) -> Path:
     """Returns the folder of a finished run.
 

@@ -13,9 +13,9 @@ from recsys.data.writing import temporary_folder, whole_file
 from recsys.feature.schema.columns import RawColumn
 from recsys.runs import folder as places
 from recsys.runs.building import group_of
+from recsys.runs.finished import Run
 from recsys.runs.output import check_output, writing
 from recsys.runs.reading import Read
-from recsys.runs.run import Run
 from recsys.runs.samples.raw_rows import write_raw_rows
 from recsys.train.model import Model
 
@@ -148,23 +148,24 @@ def predicted_rows(run: Run, files: Sequence[str | Path]) -> Iterator[Path]:
 
 
 @contextmanager
+def raw_rows(run: Run, files: Sequence[str | Path], labelled: bool) -> Iterator[Path]:
+    """Yields the raw rows of files, joined as those of a run, in one file."""
+    read = run.read
+    with temporary_folder() as scratch:
+        rows = Path(scratch) / "rows.parquet"
+        paths = [str(file) for file in files]
+        write_raw_rows(read.config, read.schema, paths, rows, labelled)
+        yield rows
+
+
+@contextmanager
 def _rows(
     run: Run, files: Sequence[str | Path], labelled: bool
 ) -> Iterator[tuple[Path, Any]]:
     """The raw rows of files in one file, and as input of the model."""
-    read, scratch = run.read, temporary_folder()
-    try:
-        rows = Path(scratch.name) / "rows.parquet"
-        paths = [str(file) for file in files]
-        write_raw_rows(read.config, read.schema, paths, rows, labelled)
-        yield (
-            rows,
-            run.pipeline.dataset(
-                str(rows), read.config.training.batch_size, events=run.events
-            ),
-        )
-    finally:
-        scratch.cleanup()
+    with raw_rows(run, files, labelled) as rows:
+        batch_size = run.read.config.training.batch_size
+        yield rows, run.pipeline.dataset(str(rows), batch_size, events=run.events)
 
 
 def _column(scores: np.ndarray[Any, Any]) -> pa.Array:

@@ -51,7 +51,7 @@ def test_it_computes_the_paper(share, single_layer):
     refined = _refined(w, x, share, single_layer)
     by_field = (refined * w["dnn_contributions/kernel"]).sum(-1)  # eq. 14
     rest = oracle.tower(x["scores"], w, "dnn_raw", (), bias=False) + w["dnn_bias/bias"]
-    out = model.predict(x, verbose=0)["logit"]
+    out = oracle.logit(model, x)
     close(out, by_field.sum(-1, keepdims=True) + rest, terms=1_000)
     found = feature_contributions(model, x)
     assert list(found) == [*COLUMNS, "seen", "seen_category"]

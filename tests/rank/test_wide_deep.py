@@ -51,7 +51,7 @@ def test_it_computes_the_paper():
 def test_without_hidden_units_it_is_logistic_regression():
     model, x = _model(hidden_units=(), task=LOGIT), zoo.rows(9)
     logit = _wide(oracle.weights(model), x)
-    out = model.predict(x, verbose=0)["logit"]
+    out = oracle.logit(model, x)
     close(out, logit, terms=100)
 
 
@@ -63,7 +63,7 @@ def test_without_wide_weights_it_is_an_mlp():
     w = oracle.weights(model)
     logit = _deep(w, x)
     w.beside("embedding_linear__", "dnn_bias")  # zeros
-    out = model.predict(x, verbose=0)["logit"]
+    out = oracle.logit(model, x)
     close(out, logit, terms=100)
 
 

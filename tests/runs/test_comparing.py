@@ -12,7 +12,7 @@ from recsys import metrics
 from recsys.cli.main import app
 from recsys.runs.comparing import compare
 from recsys.runs.config import Config
-from recsys.runs.run import Run
+from recsys.runs.finished import Run
 from recsys.runs.shown import as_yaml
 from tests.close import close
 from tests.runs.planted import config

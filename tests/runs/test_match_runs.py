@@ -18,15 +18,15 @@ from recsys.cli.main import app
 from recsys.layers.graph import GRAPH
 from recsys.runs import training
 from recsys.runs.config import Config
+from recsys.runs.finished import Run
 from recsys.runs.matching.building import build_match
 from recsys.runs.matching.kept import _next, _over
 from recsys.runs.matching.queries import queries_of
 from recsys.runs.reading import read_config
-from recsys.runs.run import Run
+from recsys.runs.running import Stopped, run
 from recsys.runs.samples.engine import embedded
 from recsys.runs.samples.split import PARTS
 from recsys.runs.shown import as_yaml
-from recsys.runs.training import run
 from tests.close import close
 from tests.runs import planted
 from tests.runs.planted_choices import choices, write_choices
@@ -396,7 +396,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_digits(made, tmp_path, monke
     path = tmp_path / "run.yaml"
     entries = choices(folder, training={"epochs": 2})
     path.write_text(yaml.safe_dump(entries))
-    with monkeypatch.context() as patched, pytest.raises(training.Stopped):
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(training, "TrainingProgress", Dies)
         patched.setattr(training, "SAVE_STEPS", 3)
         run(path, name="a", runs=tmp_path, console=QUIET)

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from recsys import metrics
 from recsys.cli.main import app
-from recsys.runs.run import Run
-from recsys.runs.training import run
+from recsys.runs.finished import Run
+from recsys.runs.running import run
 from tests.close import close
 from tests.runs.planted import config, write_log
 
@@ -257,3 +257,21 @@ def test_predictions_are_rates_of_all_rows_where_negatives_were_left_out(tmp_pat
     saved = tf.saved_model.load(str(tmp_path / "saved"))  # `serve` does not hold it
     served = saved.serve(table)
     close(served["clicked"].numpy()[:, 0], outer, terms=20)
+
+
+def test_a_run_is_explained_by_its_columns(made, tmp_path):
+    columns, path, _ = made
+    rows = {name: values[2000:] for name, values in columns.items()}
+    pyarrow.csv.write_csv(pa.table(rows), tmp_path / "rows.csv")
+    files = [str(tmp_path / "rows.csv"), "--json", str(tmp_path / "e.json")]
+    options = ["--row", "5", "--repeats", "2", "--html", str(tmp_path / "e.html")]
+    runs = ["--runs", str(path.parent / "runs")]
+    result = CliRunner().invoke(app, ["explain", "first", *files, *options, *runs])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "e.json").read_text())
+    order = [each["name"] for each in found["importance"]["clicked"]]
+    assert set(order[:2]) == {"item", "price"} and len(order) == 4  # as planted
+    assert found["rows"] == [1000, 1000]
+    one = found["one"]["clicked"]
+    close(sum(one["columns"].values()), one["logit"] - one["start"], terms=1_000)
+    assert "integrated gradients" in (tmp_path / "e.html").read_text()

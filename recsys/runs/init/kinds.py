@@ -8,7 +8,9 @@ from recsys.data.raw import CATEGORIES, family_of
 from recsys.runs.init.answers import Answer
 from recsys.runs.init.names import (
     CATEGORY,
+    ITEM,
     TIME,
+    USER,
     ends_with,
     free,
     has,
@@ -111,6 +113,10 @@ def _belong(seen: Seen, who: Who) -> str:
         return "user" if seen.name == who.user else "item"
     if seen.name in who.owners:
         return who.owners[seen.name]
+    if who.user is None and has(seen.name, USER):
+        return "user"
+    if who.item is None and has(seen.name, ITEM):
+        return "item"
     return "context" if who.user or who.item else "user"
 
 

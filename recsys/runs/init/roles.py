@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from recsys.data.files.paths import named
+from recsys.data.files.paths import CSV, named
 from recsys.data.raw import family_of
 from recsys.data.source import Source, open_source
 from recsys.runs.init.names import ITEM, USER, id_score, tokens
@@ -21,6 +21,8 @@ PARTS = {
     "valid": {"valid", "validation", "val", "dev"},
     "test": {"test", "testing"},
 }
+NUMBER = r"^-?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?$"  # 007 is a name
+EXPONENT = r"\d\.?[eE][+-]?\d"
 MOST_REPEATED = 0.9  # an approximate count of ids that are all different is above
 
 
@@ -42,7 +44,12 @@ class Table:
     def of(cls, paths: Sequence[str], connection: Any) -> "Table":
         """Opens files, all columns of them."""
         columns = open_source([*paths], connection, {}).table.columns
-        source = open_source([*paths], connection, dict.fromkeys(columns, ""))
+        wanted = dict.fromkeys(columns, "")
+        source = open_source([*paths], connection, wanted)
+        numbers = _numbers_in_texts(source, connection)
+        if numbers:
+            wanted |= dict.fromkeys(numbers, "float64")
+            source = open_source([*paths], connection, wanted)
         return cls(paths, source, columns)
 
     @property
@@ -116,6 +123,27 @@ def roles_of(
         _check_join(events, table, key, [*sides.values()])
         sides[home], by[home] = table, key
     return Roles(sides, by, valid, test, left_out)
+
+
+def _numbers_in_texts(source: Source, connection: Any) -> list[str]:
+    """Columns of CSV files that are text for a number such as 1e-05 in them.
+
+    Read as a number where the schema says that they are, but not otherwise.
+    """
+    if not source.files[0].endswith(CSV):
+        return []
+    looks = {}
+    for name in source.table.columns:
+        text = source.table[name]
+        if text.type().is_string():
+            number = text.re_search(NUMBER) & text.try_cast("float64").notnull()
+            good = text.isnull() | number
+            looks[name] = good.all() & text.re_search(EXPONENT).any()
+    if not looks:
+        return []
+    with source.reading():
+        found = connection.to_pyarrow(source.table.aggregate(**looks)).to_pylist()[0]
+    return [name for name in looks if found[name]]
 
 
 def _parts(

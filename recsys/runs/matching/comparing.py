@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.runs import folder as places
+from recsys.runs.finished import Run
 from recsys.runs.matching.kind import is_match
-from recsys.runs.run import Run
 
 TASK = "test users"
 NOTE = (

@@ -21,7 +21,7 @@ from recsys.runs.output import check_output, writing
 from recsys.train.match_model import MatchModel
 
 if TYPE_CHECKING:
-    from recsys.runs.run import Run
+    from recsys.runs.finished import Run
 
 BATCH = 2**15
 MOST_NAMED = 5

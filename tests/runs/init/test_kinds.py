@@ -78,7 +78,9 @@ def test_numbers_and_categories(tmp_path):
             "shop_code": rng.integers(0, 500, NUM),
             "session_id": rng.integers(0, 500, NUM),
             "even": rng.random(NUM) * 100,
-            "below": np.where(rng.random(NUM) < 0.1, -1, 2.5 ** rng.normal(size=NUM)),
+            "below": np.where(
+                rng.random(NUM) < 0.1, -1, np.exp(2 * rng.normal(size=NUM))
+            ),
             "long": rng.integers(0, 3, NUM) ** rng.integers(0, 9, NUM) + 0.5,
             "part": np.exp(rng.normal(size=NUM)) / 100,
             "many": [f"m{value}" for value in many],
@@ -110,6 +112,22 @@ def test_numbers_and_categories(tmp_path):
     logs = {n for n, c in found.items() if c.is_number and c.entry.get("log1p")}
     assert logs == {"long"}  # not below 0, not of small numbers, not of an even spread
     assert "ISO 8601" in found["when_date"].left_out
+
+
+def test_whose_it_is_by_its_name_where_nobody_is_known(tmp_path):
+    rng = np.random.default_rng(0)
+    names = ("user_group", "item_brand", "hour")
+    values = {name: rng.random(NUM) < 0.5 for name in names}
+    found = columns(tmp_path, values)
+    assert [column.belong for column in found.values()] == ["user", "item", "user"]
+    found = columns(tmp_path, {**values, "user_id": rng.integers(0, 50, NUM)})
+    belong = {name: column.belong for name, column in found.items()}
+    assert belong == {
+        "user_group": "context",  # it changes
+        "item_brand": "item",
+        "hour": "context",
+        "user_id": "user",
+    }
 
 
 def test_names_that_a_schema_has_not(tmp_path):

@@ -55,5 +55,6 @@ def test_words_in_any_form():
 
 def test_a_free_name_is_nobodys_in_capitals_either():
     assert free("user", ["User", "user_key"], "_key") == "user_key_key"
+    assert free("User", ["user"], "_key") == "User_key"
     assert free("user", ["users"], "_key") == "user"
     assert plain_name("a/b.c\0d") == "a_b_c_d"

@@ -85,3 +85,20 @@ def test_what_is_no_set_of_events_is_one_error(tmp_path):
     empty.write_text("user_id,item_id\n")
     with pytest.raises(ValueError, match=r"empty.csv must have rows. Received: none"):
         opened(str(empty)).__enter__()
+
+
+def test_numbers_that_csv_has_as_texts(tmp_path):
+    columns = {
+        "rate": ["1e-05", "0.5", None, "-2.5E+3"],
+        "hash": ["1e5", "007", "3", "4"],
+        "code": ["1e5", "x", "3", "4"],
+        "plain": ["0.5", "1.5", "2", "3"],
+    }
+    for name, rate in (("a.csv", "float64"), ("a.parquet", "string")):
+        with opened(write(tmp_path / name, columns)) as rows:
+            types = {name: str(rows.table[name].type()) for name in columns}
+            values = rows.run(rows.table)["rate"].to_pylist()
+        assert types["rate"] == rate and types["hash"] == types["code"] == "string"
+        if rate == "float64":
+            assert values == [1e-05, 0.5, None, -2500.0]
+            assert types["plain"] == "float64"

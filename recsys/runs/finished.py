@@ -10,10 +10,11 @@ from recsys.data.pipeline import FeaturePipeline
 from recsys.registry import load_model
 from recsys.runs import folder as places
 from recsys.runs.reading import Read, read_config
-from recsys.train.model import Model
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from recsys.train.model import Model
 
 
 class Run:
@@ -44,9 +45,9 @@ class Run:
         return FeaturePipeline.load(self.folder / places.PIPELINE)
 
     @cached_property
-    def model(self) -> Model:
+    def model(self) -> "Model":
         """The best model of the first seed."""
-        return cast(Model, load_model(self.folder / places.MODEL))
+        return cast("Model", load_model(self.folder / places.MODEL))
 
     @property
     def metrics(self) -> dict[str, Any]:

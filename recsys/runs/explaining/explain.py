@@ -1,0 +1,218 @@
+"""A run's model explained on labelled rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import metrics
+from recsys.data.reader import as_columns
+from recsys.feature.schema.schema import Schema
+from recsys.layers.gates import gate_values
+from recsys.runs.building import group_of
+from recsys.runs.explaining.collapse import TableShape, tables_of
+from recsys.runs.explaining.gradients import Attribution, integrated_gradients
+from recsys.runs.explaining.importance import Importance, permutation_importance
+from recsys.runs.finished import Run
+from recsys.runs.measures import direction_of
+from recsys.runs.page import Block, Grid, Heading, Text
+from recsys.runs.predicting import by_task, raw_rows
+
+MOST_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the predictions of a run rest on.
+
+    Attributes:
+        metric: Whose loss importances are.
+        rows: How many were looked at, and of how many.
+        base: Task -> the metric.
+        importance: Task -> importance of each column of the schema.
+        tables: The embedding tables.
+        gates: Layer -> mean share of each expert.
+        one: Task -> what one prediction is made of, if one was asked for.
+    """
+
+    metric: str
+    rows: tuple[int, int]
+    base: Mapping[str, float]
+    importance: Mapping[str, Sequence[Importance]]
+    tables: Sequence[TableShape]
+    gates: Mapping[str, Sequence[float]]
+    one: Mapping[str, Attribution]
+
+    def blocks(self) -> list[Block]:
+        """Returns it as tables."""
+        looked, there = self.rows
+        blocks: list[Block] = [
+            Text(
+                f"{looked:,} of {there:,} rows. Importance: how much worse "
+                f"{self.metric} is where the rows of a column are in another order, "
+                "mean ± deviation."
+            )
+        ]
+        for task, found in self.importance.items():
+            rows = [
+                [each.name, f"{each.loss:+.4f} ± {each.deviation:.4f}"]
+                for each in found
+            ]
+            blocks += [
+                Heading(f"{task}: {self.metric} {self.base[task]:.4f}"),
+                Grid(["column", "importance"], rows),
+            ]
+        for task, one in self.one.items():
+            shares = sorted(one.columns.items(), key=lambda each: -abs(each[1]))
+            blocks += [
+                Heading(f"{task}: one prediction, logit {one.logit:.4f}"),
+                Text(
+                    f"From {one.start:.4f}, where all embeddings and numbers are 0 "
+                    "(integrated gradients)."
+                ),
+                Grid(["column", "adds"], [[n, f"{v:+.4f}"] for n, v in shares]),
+            ]
+        if self.tables:
+            header = ["table", "rows", "dim", "mean norm", "information abundance"]
+            rows = [
+                [
+                    t.name,
+                    f"{t.rows:,}",
+                    str(t.dim),
+                    f"{t.norm:.4f}",
+                    f"{t.abundance:.2f}",
+                ]
+                for t in self.tables
+            ]
+            note = (
+                "Information abundance is the width where a table uses all directions "
+                "alike, and 1 where all its rows lie on a line."
+            )
+            blocks += [Heading("Embeddings"), Text(note), Grid(header, rows)]
+        for name, of_experts in self.gates.items():
+            cells = [f"{share:.3f}" for share in of_experts]
+            header = ["gate", *(f"expert {place}" for place in range(len(cells)))]
+            blocks += [Grid(header, [[name, *cells]])]
+        return blocks
+
+    def plain(self) -> dict[str, Any]:
+        """Returns it as JSON holds it."""
+        return {
+            "metric": self.metric,
+            "rows": [*self.rows],
+            "base": {**self.base},
+            "importance": {
+                task: [vars(each) for each in found]
+                for task, found in self.importance.items()
+            },
+            "tables": [vars(each) for each in self.tables],
+            "gates": {name: [*shares] for name, shares in self.gates.items()},
+            "one": {
+                task: {
+                    "columns": {**one.columns},
+                    "start": one.start,
+                    "logit": one.logit,
+                }
+                for task, one in self.one.items()
+            },
+        }
+
+
+def explain(
+    run: Run,
+    files: Sequence[str | Path],
+    *,
+    metric: str = "auc",
+    repeats: int = 5,
+    row: int | None = None,
+    seed: int = 0,
+) -> Explanation:
+    """Explains a run's model on labelled rows.
+
+    Args:
+        run: The run, of at least one binary task.
+        files: Raw rows, labels included; of more than `MOST_ROWS` so many are drawn.
+        metric: Name of a metric of binary tasks, such as `auc` or `gauc`.
+        repeats: Orders for each column.
+        row: Place of a row whose prediction is taken apart; default: none.
+        seed: Of what is drawn.
+
+    Raises:
+        FileNotFoundError, ValueError: If the rows are not as the run's schema says, the
+            run has no binary task, or there is no such metric or row.
+    """
+    named, read = metrics.NamedMetric(metric), run.read
+    larger = direction_of(metric) == "max"
+    tasks = [each for each in read.schema.labels if each.belong == "binary"]
+    if not tasks:
+        raise ValueError(
+            f"{run.folder} must have a binary task to be explained. Received: "
+            f"{[(label.name, label.belong) for label in read.schema.labels]}"
+        )
+    with raw_rows(run, files, labelled=True) as path:
+        table = run.pipeline.transform(str(path), events=run.events)
+    there = len(table)
+    if row is not None and not 0 <= row < there:
+        raise ValueError(f"--row must be in [0, {there}). Received: {row}")
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(there, min(there, MOST_ROWS), replace=False))
+    every = as_columns(table.take(drawn))
+    model, group = run.model, group_of(read)
+    inputs = {name: every[name] for name in model.input}
+    groups = {} if group is None else {"groups": every[group]}
+    if named.grouped and not groups:
+        raise ValueError(
+            f"{metric} is a metric within groups: schema.groups must have one. "
+            "Received: none"
+        )
+    options: dict[str, Any] = groups if named.grouped else {}
+    base, importance = {}, {}
+    for task in tasks:
+
+        def predict(columns: Any, name: str = task.name) -> NDArray[np.float64]:
+            found = model.predict(columns, batch_size=4096, verbose=0)
+            scores: NDArray[np.float64] = by_task(read, found)[name]
+            return scores
+
+        def value(scores: Any, name: str = task.name) -> float:
+            return float(named(every[name], scores, **options))
+
+        base[task.name] = value(predict(inputs))
+        importance[task.name] = permutation_importance(
+            predict,
+            value,
+            inputs,
+            _columns(read.schema, inputs),
+            larger_is_better=larger,
+            repeats=repeats,
+            seed=seed,
+        )
+    gates = {}
+    try:
+        shares = gate_values(model, inputs)
+        gates = {name: each.mean(0).tolist() for name, each in shares.items()}
+    except ValueError:  # it has none
+        pass
+    one = {}
+    if row is not None:
+        of_row = as_columns(table.slice(row, 1))
+        one = {
+            task.name: integrated_gradients(
+                model, task.name, {name: of_row[name] for name in model.input}
+            )
+            for task in tasks
+        }
+    looked = (len(drawn), there)
+    return Explanation(metric, looked, base, importance, tables_of(model), gates, one)
+
+
+def _columns(schema: Schema, inputs: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Columns of the schema -> columns of the model that are made of each."""
+    made = {
+        column.name: [name for name in column.outputs if name in inputs]
+        for column in schema.columns
+    }
+    return {name: outputs for name, outputs in made.items() if outputs}
