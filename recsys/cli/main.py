@@ -12,6 +12,7 @@ from recsys.cli import config
 from recsys.cli.compare import bench, compare
 from recsys.cli.explain import explain
 from recsys.cli.predict import predict
+from recsys.cli.recommend import recommend
 from recsys.cli.refusing import refusing
 from recsys.cli.train import train
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.command()(train)
 app.command()(predict)
+app.command()(recommend)
 app.command()(compare)
 app.command()(bench)
 app.command()(explain)

@@ -12,6 +12,8 @@ from recsys.feature import Task
 from recsys.registry import create_model
 from recsys.runs import measures
 from recsys.runs.config import Schedule, Training
+from recsys.runs.matching.checks import check_match, check_no_match
+from recsys.runs.matching.kind import is_match
 from recsys.runs.reading import Read
 from recsys.train import optimizers
 from recsys.train.model import Model
@@ -65,12 +67,19 @@ def build(read: Read, pipeline: FeaturePipeline) -> Model:
 
 
 def check_names(read: Read) -> None:
-    """Raises `ValueError` if a model or metric is unknown, before any work is done."""
-    metrics_of(read)
+    """Raises `ValueError` if a model or metric is unknown, before any work is done.
+
+    Or if a section is none for this model.
+    """
     try:
         about(read.config.model.name)
     except ValueError as error:
         raise ValueError(f"{read.origin.where('model', 'name')}: {error}") from error
+    if is_match(read.config):
+        check_match(read)
+    else:
+        check_no_match(read)
+        metrics_of(read)
 
 
 def metrics_of(read: Read, rows: int = 1) -> Any:
@@ -140,9 +149,11 @@ def compile_model(model: Model, read: Read, steps: int, rows: int) -> None:
     given = training.loss
     losses = {label.name: measures.LOSSES[label.belong] for label in read.schema.labels}
     loss: Any = {**losses, **given} if isinstance(given, Mapping) else given or losses
-    metrics = metrics_of(read, rows)
+    told: dict[str, Any] = {}
+    if not is_match(read.config):
+        told = {"loss": loss, "metrics": metrics_of(read, rows)}
     try:
-        model.compile(_optimizer(training, steps), loss=loss, metrics=metrics)
+        model.compile(_optimizer(training, steps), **told)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{read.origin.where('training')}: {error}") from error
 

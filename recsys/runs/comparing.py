@@ -14,10 +14,19 @@ from recsys.runs import folder as places
 from recsys.runs.evaluation.findings import by_task
 from recsys.runs.evaluation.predictions import Predictions, check_files, read
 from recsys.runs.finished import Run
+from recsys.runs.matching.comparing import NOTE as OF_LISTS
+from recsys.runs.matching.comparing import TASK, check_lists, metrics_of
+from recsys.runs.matching.kind import is_match
 from recsys.runs.page import Block, Grid, Heading, Text
 
+Draws = Mapping[str, NDArray[np.float64]]
 METRICS = ("auc", "log_loss")
 WITHIN_GROUPS = ("gauc",)
+NOTE = (
+    "Mean ± deviation over seeds of the test rows; differences are those to {first}, "
+    "with 95 % intervals of resampled users (of rows, where there are no groups) in "
+    "all seeds."
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Comparison:
         parameters, seconds: Of one seed of each, seconds as mean over the seeds.
         seeds: How many each has.
         tasks: By task and metric, one of each run.
+        note: What the numbers are, in whole sentences.
     """
 
     runs: Sequence[str]
@@ -57,16 +67,11 @@ class Comparison:
     seconds: Sequence[float]
     seeds: Sequence[int]
     tasks: Mapping[str, Mapping[str, Sequence[Compared]]]
+    note: str
 
     def blocks(self) -> list[Block]:
         """Returns it as tables, best of the first metric first below the first run."""
-        blocks: list[Block] = [
-            Text(
-                "Mean ± deviation over seeds of the test rows; differences are those "
-                f"to {self.runs[0]}, with 95 % intervals of resampled users (of rows, "
-                "where there are no groups) in all seeds."
-            )
-        ]
+        blocks: list[Block] = [Text(self.note)]
         for task, of_metrics in self.tasks.items():
             header = ["run", "model", "parameters", "seconds", "seeds"]
             for name in of_metrics:
@@ -133,34 +138,24 @@ def compare(
         runs: Two or more.
         resamples, seed: As in `recsys.metrics.bootstrap`.
         names: Metrics; default: `METRICS`, and `WITHIN_GROUPS` if the rows have groups.
+            Of match models those of their lists are told, by seed alone.
 
     Raises:
         ValueError: If there are less than two, their test rows differ, or one has no
-            predictions of a binary task.
+            predictions of a binary task; or only some are of match models.
     """
     if len(runs) < 2:
         raise ValueError(
             f"There must be two runs or more to compare. Received: {len(runs)}"
         )
-    files = [[_predictions(folder, run) for folder in _seeds(run)] for run in runs]
-    check_files([file for of_run in files for file in of_run])
-    if not names:
-        grouped = files[0][0].group is not None
-        names = [*METRICS, *(WITHIN_GROUPS if grouped else ())]
-    tasks: dict[str, dict[str, list[Compared]]] = {}
-    parts = [[dict(by_task([file])) for file in of_run] for of_run in files]
-    for task in parts[0][0]:
-        draws = [
-            [_draws(names, part[task][0], resamples, seed) for part in of_run]
-            for of_run in parts
-        ]
-        tasks[task] = {
-            name: [
-                _compared([d[name] for d in of_run], [d[name] for d in draws[0]], place)
-                for place, of_run in enumerate(draws)
-            ]
-            for name in names
-        }
+    if any(is_match(run.read.config) for run in runs):
+        check_lists(runs)
+        note = OF_LISTS
+        draws = {TASK: [[metrics_of(at) for at in _seeds(run)] for run in runs]}
+    else:
+        note = NOTE
+        draws = _of_rows(runs, resamples, seed, names)
+    tasks = {task: _beside(of_task) for task, of_task in draws.items()}
     found = [
         [json.loads((folder / places.METRICS).read_text()) for folder in _seeds(run)]
         for run in runs
@@ -172,7 +167,38 @@ def compare(
         [float(np.mean([one["seconds"] for one in each])) for each in found],
         [len(each) for each in found],
         tasks,
+        note.format(first=runs[0].folder.name),
     )
+
+
+def _of_rows(
+    runs: Sequence[Run], resamples: int, seed: int, names: Sequence[str]
+) -> dict[str, list[list[Draws]]]:
+    """By task, the metrics of each run and seed, and those of their resamples."""
+    files = [[_predictions(folder, run) for folder in _seeds(run)] for run in runs]
+    check_files([file for of_run in files for file in of_run])
+    if not names:
+        grouped = files[0][0].group is not None
+        names = [*METRICS, *(WITHIN_GROUPS if grouped else ())]
+    parts = [[dict(by_task([file])) for file in of_run] for of_run in files]
+    return {
+        task: [
+            [_draws(names, part[task][0], resamples, seed) for part in of_run]
+            for of_run in parts
+        ]
+        for task in parts[0][0]
+    }
+
+
+def _beside(runs: Sequence[Sequence[Draws]]) -> dict[str, list[Compared]]:
+    """By metric, that of each run beside that of the first."""
+    return {
+        name: [
+            _compared([d[name] for d in of_run], [d[name] for d in runs[0]], place)
+            for place, of_run in enumerate(runs)
+        ]
+        for name in runs[0][0]
+    }
 
 
 def _seeds(run: Run) -> list[Path]:
@@ -191,9 +217,7 @@ def _predictions(folder: Path, run: Run) -> Predictions:
     return read(path)
 
 
-def _draws(
-    names: Sequence[str], file: Predictions, resamples: int, seed: int
-) -> Mapping[str, NDArray[np.float64]]:
+def _draws(names: Sequence[str], file: Predictions, resamples: int, seed: int) -> Draws:
     return metrics.bootstrap(
         names, file.label, file.score, **file.rows(), resamples=resamples, seed=seed
     )

@@ -152,6 +152,13 @@ class Evaluation(Section):
     """Of the bootstrap, behind the intervals."""
 
 
+class Candidates(Section):
+    """What is told of the lists of a match model."""
+
+    k: Count = 50
+    """Where lists are cut: `recall@k` and `ndcg@k` of the whole catalogue."""
+
+
 class Config(Section):
     """A run: `recsys train FILE` makes a folder of it."""
 
@@ -163,6 +170,7 @@ class Config(Section):
     model: Model
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    candidates: Candidates = Candidates()
 
     def plain(self) -> dict[str, Any]:
         """Returns it as a YAML file has it, with all defaults."""

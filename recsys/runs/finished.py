@@ -1,6 +1,7 @@
 """A run that has ended, as Python has it."""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,8 @@ from recsys.runs import folder as places
 from recsys.runs.reading import Read, read_config
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from recsys.train.model import Model
 
 
@@ -57,3 +60,32 @@ class Run:
         """The file of the events that histories are taken from, if there are any."""
         path = self.folder / places.EVENTS
         return str(path) if path.exists() else None
+
+    def recommend(
+        self,
+        users: Sequence[Any] | None = None,
+        k: int = 10,
+        *,
+        include_seen: bool = False,
+    ) -> "pa.Table":
+        """Returns the best items for users, of a run of a match model.
+
+        Histories end with the last event that they may hold: of a split by ratio those
+        that trained, else all.
+
+        Args:
+            users: Raw ids; default: all that have rows.
+            k: Most items of each.
+            include_seen: Whether items of a user's own rows may be among them.
+
+        Returns:
+            Table of `user`, `rank` from 1, `item`, `title`, if items have any, and
+            `score`; raw ids, users in their order.
+
+        Raises:
+            ValueError: If the run is of no match model or has no rows of a user,
+                `users` is no list of one or more, or `k` is less than 1.
+        """
+        from recsys.runs.matching.recommending import recommend
+
+        return recommend(self, users, k, include_seen)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from recsys.data.writing import temporary_folder, whole_file
@@ -15,6 +14,7 @@ from recsys.feature.schema.columns import RawColumn
 from recsys.runs import folder as places
 from recsys.runs.building import group_of
 from recsys.runs.finished import Run
+from recsys.runs.output import check_output, writing
 from recsys.runs.reading import Read
 from recsys.runs.samples.raw_rows import write_raw_rows
 from recsys.train.model import Model
@@ -73,7 +73,12 @@ def write_test_predictions(
 
 
 def by_task(read: Read, predicted: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """Returns predictions by name of task, `(rows,)`, or `(rows, num_classes)`."""
+    """Returns predictions by name of task, `(rows,)`, or `(rows, num_classes)`.
+
+    Those of a match model, which has no task, are called `score`.
+    """
+    if not read.schema.labels:
+        return {"score": predicted[:, 0]}
     if not isinstance(predicted, Mapping):
         predicted = {read.schema.labels[0].name: predicted}
     return {
@@ -93,16 +98,13 @@ def predict_files(run: Run, files: Sequence[str | Path], output: Path) -> None:
         run: The run.
         files: Raw rows, with the columns of those that trained but for the labels.
         output: A parquet or CSV file: user, item and time of each row, where the run
-            has them, and a column for each task.
+            has them, and a column for each task, or the `score` of a match model.
 
     Raises:
         FileNotFoundError, ValueError: If the rows are not as the run's schema says, or
             `output` is no such file.
     """
-    if output.suffix not in (".parquet", ".csv"):
-        raise ValueError(
-            f"--output must end in .parquet or .csv. Received: {str(output)!r}"
-        )
+    check_output(output)
     data = run.read.config.data
     with _rows(run, files, labelled=False) as (rows, dataset):
         predicted = by_task(run.read, run.model.predict(dataset, verbose=0))
@@ -114,11 +116,8 @@ def predict_files(run: Run, files: Sequence[str | Path], output: Path) -> None:
     for name, scores in predicted.items():
         column = f"score_{name}" if name.lower() in taken else name
         table = table.append_column(column, _column(scores))
-    with whole_file(output) as part:
-        if output.suffix == ".csv":
-            pyarrow.csv.write_csv(table, part)
-        else:
-            pq.write_table(table, part)
+    with writing(output) as write:
+        write(table)
 
 
 @contextmanager

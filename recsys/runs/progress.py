@@ -30,7 +30,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._bar: Progress | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._begun, self._steps = time.perf_counter(), 0
+        self._begun, self._steps, self._trained = time.perf_counter(), 0, 0
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -49,11 +49,9 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._steps += 1
+        self._trained = self._rate()
         if self._bar is not None:
-            self._bar.update(self._task, completed=batch + 1, rate=f"{self._rate():,}")
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        self._trained = self._rate() if self._steps else 0
+            self._bar.update(self._task, completed=batch + 1, rate=f"{self._trained:,}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.close()

@@ -21,7 +21,7 @@ K = 10
 
 
 def write_report(
-    here: Path, read: Read, warnings: Sequence[str]
+    here: Path, read: Read, warnings: Sequence[str], more: Sequence[Block] = ()
 ) -> list[dict[str, Any]]:
     """Writes the report of a run whose models are trained.
 
@@ -29,6 +29,7 @@ def write_report(
         here: Folder of the run.
         read: Its configuration.
         warnings: What was found in the rows.
+        more: What is shown behind the epochs.
 
     Returns:
         What the metrics' file of each seed holds.
@@ -50,6 +51,7 @@ def write_report(
     blocks += [Heading("Test rows"), of_test_rows(read, found), Heading("Epochs")]
     tasks = [label.name for label in read.schema.labels]
     blocks += _curves(_read_json(here / places.EPOCHS), tasks)
+    blocks += more
     predictions = here / places.PREDICTIONS
     if predictions.is_file():
         resamples = read.config.evaluation.resamples
@@ -69,11 +71,18 @@ def write_report(
 def of_test_rows(read: Read, found: Sequence[Mapping[str, Any]]) -> Grid:
     """Returns the metrics of the test rows by task; of several seeds mean ± deviation.
 
+    Those of a match model stand beside those of the most popular items.
+
     Args:
         read: The configuration.
         found: What the metrics' file of each seed holds.
     """
     logs = [each["test"] for each in found]
+    if "baseline" in found[0]:
+        header = ["", read.config.model.name, "most popular"]
+        most = found[0]["baseline"]
+        both = [[name, _spread(logs, name), f"{most[name]:.4f}"] for name in most]
+        return Grid(header, both)
     tasks = [label.name for label in read.schema.labels]
     if not tasks[1:]:
         shown = [n for n in logs[0] if n != "loss" or "log_loss" not in logs[0]]
@@ -109,7 +118,9 @@ def _curves(logs: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> list[B
     """The loss, and each metric: by task, if there are several."""
     charts = {"loss": {"training": "loss", "validation": "val_loss"}}
     for name in logs:
-        if tasks[1:]:
+        if not tasks and name != "loss":
+            charts[name.removeprefix("val_")] = {"validation": name}
+        elif tasks[1:]:
             base = name.removesuffix(MEAN)
             if name.endswith(MEAN) and not name.startswith("val_"):
                 lines = {task: f"val_{task}_{base}" for task in tasks}
@@ -121,7 +132,7 @@ def _curves(logs: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> list[B
         drawn = {
             line: logs[name]
             for line, name in names.items()
-            if all(map(math.isfinite, logs[name]))
+            if all(map(math.isfinite, logs.get(name, [math.nan])))
         }
         blocks += [Chart(title, drawn)] if drawn else []
     return blocks

@@ -85,6 +85,8 @@ def run(
 
 def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
     from recsys.runs.evaluation.evaluating import print_block
+    from recsys.runs.matching.kept import keep
+    from recsys.runs.matching.kind import is_match
     from recsys.runs.report import of_test_rows, write_report
     from recsys.runs.samples.checks import check_samples
     from recsys.runs.samples.write import write_samples
@@ -114,7 +116,8 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
         at = here if not place else here / f"seed-{seed}"
         if not (at / places.METRICS).is_file():
             train(read, samples, at, here / places.PIPELINE, seed, console)
-    found = write_report(here, read, warnings)
+    shown = keep(read, samples, here) if is_match(read.config) else []
+    found = write_report(here, read, warnings, shown)
     console.print("Test rows:")
     print_block(of_test_rows(read, found), console)
     events = samples / places.EVENTS

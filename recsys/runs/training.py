@@ -1,21 +1,23 @@
 """Training of a run's model, for one seed, and what is told of the test rows."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+import pyarrow.parquet as pq
 from rich.console import Console
 
 from recsys.data.pipeline import FeaturePipeline
-from recsys.feature.schema.history import History
 from recsys.runs import folder as places
-from recsys.runs.building import build, compile_model, metrics_of
+from recsys.runs.building import compile_model
+from recsys.runs.inputs import dataset_of
+from recsys.runs.matching.kind import is_match
+from recsys.runs.matching.lists import ListJudge
 from recsys.runs.measures import direction_of
-from recsys.runs.predicting import write_test_predictions
 from recsys.runs.progress import TrainingProgress
 from recsys.runs.reading import Read
 from recsys.runs.samples.split import PARTS
+from recsys.runs.tasks import TaskJudge
 from recsys.train.callbacks import Resume
 
 SAVE_STEPS = 1000  # between two states, of an epoch that is longer
@@ -38,21 +40,13 @@ def train(
     keras.utils.set_random_seed(seed)
     at.mkdir(exist_ok=True)
     pipeline = FeaturePipeline.load(fitted)
-    train, valid, test = (
-        pipeline.dataset(
-            str(_file(samples, part)),
-            training.batch_size,
-            events=_events(read, samples),
-            shuffle=part == "train",
-            seed=seed,
-        )
-        for part in PARTS
-    )
-    model = build(read, pipeline)
-    steps = [int(each.cardinality()) for each in (train, valid, test)]
-    most = max(steps) * training.batch_size
-    compile_model(model, read, steps[0] * training.epochs, most)
-    monitor = _monitor(read)
+    train = dataset_of(read, pipeline, samples, "train", seed)
+    kind = ListJudge if is_match(read.config) else TaskJudge
+    judge = kind(read, pipeline, samples, console)
+    model = judge.model()
+    rows = max(pq.read_metadata(samples / f"{part}.parquet").num_rows for part in PARTS)
+    compile_model(model, read, int(train.cardinality()) * training.epochs, rows)
+    monitor = judge.monitor
     progress = TrainingProgress(training.batch_size, monitor, console)
     console.print(
         f"{read.config.model.name}, seed {seed}: {model.count_params():,} parameters, "
@@ -63,10 +57,11 @@ def train(
     try:
         history = model.fit(
             train,
-            validation_data=valid,
+            validation_data=judge.validation,
             epochs=training.epochs,
             verbose=0,
             callbacks=[
+                *judge.callbacks,
                 progress,
                 keras.callbacks.ModelCheckpoint(str(at / places.LAST)),
                 keras.callbacks.EarlyStopping(
@@ -84,14 +79,11 @@ def train(
     model.save(at / places.MODEL)
     logs = {name: list(map(float, line)) for name, line in history.history.items()}
     places.write_json(at / places.EPOCHS, logs)
-    tested = model.evaluate(test, verbose=0, return_dict=True)
-    rows = _file(samples, "test")
-    write_test_predictions(read, rows, model, test, at / places.PREDICTIONS)
     best = min if direction_of(monitor) == "min" else max
     places.write_json(
         at / places.METRICS,
         {
-            "test": {name: float(value) for name, value in tested.items()},
+            **judge.tested(model, at),
             "monitor": monitor,
             "best_epoch": logs[monitor].index(best(logs[monitor])) + 1,
             "epochs": len(logs[monitor]),
@@ -99,28 +91,3 @@ def train(
             "seconds": round(seconds, 1),
         },
     )
-
-
-def _events(read: Read, samples: Path) -> str | None:
-    histories = any(isinstance(each, History) for each in read.schema.columns)
-    return str(samples / places.EVENTS) if histories else None
-
-
-def _file(samples: Path, part: str) -> Path:
-    return samples / f"{part}.parquet"
-
-
-def _monitor(read: Read) -> str:
-    """What chooses the epoch: as given, or the first metric of all tasks."""
-    name, metrics = read.config.training.monitor, metrics_of(read)
-    if name is None and isinstance(metrics, Mapping):
-        name = "val_loss"
-    if name is None:
-        several = "_task_macro" if len(read.schema.labels) > 1 else ""
-        name = f"val_{metrics[0].name}{several}"
-    try:
-        direction_of(name)
-        return name
-    except ValueError as error:
-        where = read.origin.where("training", "monitor")
-        raise ValueError(f"{where}: {error}") from error

@@ -48,7 +48,7 @@ def read_events(wanted: Wanted, base: Path, engine: Engine) -> Events:
     """
     data, split = wanted.config.data, wanted.config.split
     parts = [data.files, *filter(None, (split.valid_files, split.test_files))]
-    source = _opened(wanted, base, [f for files in parts for f in files], engine)
+    source = opened(wanted, base, [f for files in parts for f in files], engine)
     table, joined = source.table.mutate(**{ROW: ibis.row_number()}), []
     items = None
     for what, files, key in (
@@ -56,7 +56,7 @@ def read_events(wanted: Wanted, base: Path, engine: Engine) -> Events:
         ("users", data.users, data.user),
     ):
         if files and key:
-            other = _opened(wanted, base, files, engine)
+            other = opened(wanted, base, files, engine)
             _check_sides(source, other, what, key)
             _check_ids(other, what, key, engine)
             joined.append((other, key))
@@ -83,14 +83,30 @@ def read_events(wanted: Wanted, base: Path, engine: Engine) -> Events:
     return Events(table, [engine.rows(table) - sum(rows), *rows], items)
 
 
-def _opened(wanted: Wanted, base: Path, files: Sequence[str], engine: Engine) -> Source:
+def opened(
+    wanted: Wanted,
+    base: Path,
+    files: Sequence[str],
+    engine: Engine,
+    texts: Sequence[str] = (),
+) -> Source:
+    """Opens files, with the columns that are read alone.
+
+    Args:
+        wanted: What is read.
+        base: The folder that relative files are seen from.
+        files: The files.
+        engine: What reads them.
+        texts: Further columns, of text.
+    """
     paths = [str(base / file) for file in files]
-    source = open_source(paths, engine.connection, wanted.kinds)
+    kinds = {**dict.fromkeys(texts, "string"), **wanted.kinds}
+    source = open_source(paths, engine.connection, kinds)
     with source.reading():
         part = Selection.of(wanted.schema)
         table = settled(source.table, part, {}, engine.run)
     # What nobody reads is not joined, and never in the way.
-    kinds, made = wanted.kinds, [name.lower() for name in wanted.made]
+    made = [name.lower() for name in wanted.made]
     names = [n for n in table.columns if n in kinds or n.lower() in made]
     return Source(table.select(*names), source.files, source.zoned, source.alone)
 

@@ -6,6 +6,7 @@ from typing import Any
 from recsys.data.history import TIME, USER
 from recsys.data.layout import ROW
 from recsys.data.raw import as_category, as_time, such
+from recsys.runs.matching.kind import is_match
 from recsys.runs.samples.engine import Engine
 from recsys.runs.samples.events import Events
 from recsys.runs.samples.wanted import Wanted
@@ -38,12 +39,14 @@ def kept_events(
     notes = []
     if left < total:
         notes.append(f"samples.where left out {total - left:,} of {total:,} events.")
-    if samples.negatives is not None:
+    needed_by = "negatives" if samples.negatives is not None else None
+    needed_by = "match models" if is_match(wanted.config) else needed_by
+    if needed_by is not None:
         keys, missing = without_missing(keys, [USER, ITEM], engine)
         if missing:
             notes.append(
                 f"{missing:,} of {left:,} events have no {wanted.config.data.user!r} "
-                f"or no {wanted.config.data.item!r}, which negatives need, and were "
+                f"or no {wanted.config.data.item!r}, which {needed_by} need, and were "
                 "left out."
             )
     least = {USER: samples.min_user_events, ITEM: samples.min_item_events}

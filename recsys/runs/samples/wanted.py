@@ -102,7 +102,7 @@ class Wanted:
         for history in self.histories:
             names |= dict.fromkeys((history.user, history.time, *history.where))
             for column in map(self.schema.column, history.of):
-                names |= dict.fromkeys(_sources(column))
+                names |= dict.fromkeys(sources(column))
         return [*names]
 
     def of_items(self, joined: Iterable[str]) -> list[str]:
@@ -115,7 +115,7 @@ class Wanted:
             source
             for column in self.schema.columns
             if isinstance(column, RawColumn) and column.belong == "item"
-            for source in _sources(column)
+            for source in sources(column)
         ]
         names = dict.fromkeys([str(self.config.data.item), *own, *joined])
         return [name for name in names if name not in self.made]
@@ -135,7 +135,7 @@ class Wanted:
             if isinstance(column, History):
                 for name in (column.user, column.time, *column.where):
                     yield name, who_is(column)
-            for name in _sources(column):
+            for name in sources(column):
                 yield name, who_is(column)
         for label in self.schema.labels:
             yield label.source, who_is(label)
@@ -200,7 +200,7 @@ class Wanted:
                     )
 
 
-def _sources(column: object) -> list[str]:
+def sources(column: object) -> list[str]:
     """Raw columns of a column that is made from its own row."""
     if not isinstance(column, RawColumn):
         return []

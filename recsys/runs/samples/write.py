@@ -13,15 +13,17 @@ from recsys.data.vocabulary import text_hash
 from recsys.data.writing import whole_folder
 from recsys.feature.schema.schema import Schema
 from recsys.runs.config import Config, Negatives
+from recsys.runs.matching.kind import is_match
 from recsys.runs.samples.catalogue import catalogue, pool
 from recsys.runs.samples.engine import Engine, embedded
 from recsys.runs.samples.events import Events, read_events
 from recsys.runs.samples.kept import ITEM, kept_events, key_columns
 from recsys.runs.samples.negatives import NUMBER, drawn
 from recsys.runs.samples.split import DIGITS, PART, PARTS, with_parts
+from recsys.runs.samples.titles import with_titles
 from recsys.runs.samples.wanted import Wanted
 
-EVENTS = "events"
+EVENTS, ITEMS = "events", "items"
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Samples:
     """Samples that are not yet written.
 
     Args:
-        tables: Of each part, and `EVENTS` if the schema has histories, an Ibis table in
-            the order of the files.
+        tables: Of each part, `EVENTS` if the schema has histories, and `ITEMS` for a
+            match model: an Ibis table in the order of the files, or of the items.
         notes: As in `Written`.
     """
 
@@ -71,7 +73,7 @@ def write_samples(config: Config, base: Path, folder: Path) -> Written:
         OSError: If the disk is full.
         ValueError: If the data are not as the run says, or a part has no rows.
     """
-    names = [f"{name}.parquet" for name in (*PARTS, EVENTS)]
+    names = [f"{name}.parquet" for name in (*PARTS, EVENTS, ITEMS)]
     with (
         whole_folder(folder, names) as whole,
         embedded(whole.with_name(f"{whole.name}-scratch")) as engine,
@@ -113,6 +115,10 @@ def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
         if config.split.by == "ratio":
             log = log.semi_join(keys.filter(keys[PART] == 0), ROW)
         tables[EVENTS] = log.order_by(ROW).select(*wanted.of_events)
+    if is_match(config):
+        items, _ = catalogue(events, keys, wanted, engine)  # the others are not known
+        items = with_titles(items, wanted, base, engine)
+        tables[ITEMS] = items.order_by(ITEM).drop(ITEM)
     return Samples(tables, notes)
 
 
