@@ -73,13 +73,14 @@ def _all_kinds(monkeypatch):
     """The same scores from all that may give them, with their other arguments."""
     (entry,) = (e for e in zoo.ENTRIES if e.name == "two_tower")
     model = entry.compiled()
+    row = next(iter(model.columns))  # others are not read
     monkeypatch.setattr(
-        type(model), "user_vectors", lambda _, users: (VECTORS[users["row"]], None)
+        type(model), "user_vectors", lambda _, users: (VECTORS[users[row]], None)
     )
     monkeypatch.setattr(type(model), "item_matrix", lambda _: MATRIX)
     monkeypatch.setattr(type(model), "reserved", 2)
     return {
-        "model": (model, {"users": {"row": np.arange(USERS)}}),
+        "model": (model, {"users": {row: np.arange(USERS)}}),
         "vectors": ((VECTORS, MATRIX), {}),
         "table": (SCORES, {}),
         "function": (lambda rows: SCORES[rows], {}),
