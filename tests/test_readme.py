@@ -107,7 +107,7 @@ def test_the_first_commands_of_the_readme_run_and_print_what_it_says(
         "user_id",
         "item_id",
         "timestamp",
-        "label",
+        "score",
     ]
 
 

@@ -25,4 +25,6 @@ def predict(
         from recsys.runs.finished import Run
         from recsys.runs.predicting import predict_files
 
-        predict_files(Run(run, runs), files, output)
+        made_by = Run(run, runs)
+        predict_files(made_by, files, output)
+        typer.echo(f"Wrote {output}, by {made_by.folder}")

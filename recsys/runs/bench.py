@@ -11,7 +11,7 @@ from recsys.runs import folder as places
 from recsys.runs.comparing import Comparison, compare
 from recsys.runs.finished import Run
 from recsys.runs.reading import read_config
-from recsys.runs.running import run
+from recsys.runs.running import as_used, check_same, run
 
 
 def bench(
@@ -38,13 +38,13 @@ def bench(
 
     Raises:
         FileNotFoundError, ValueError: As in `run` and `compare`; or a model is unknown
-            or there twice.
+            or there twice; or a run is there that was made otherwise.
     """
     for model in models:
-        if list_models(model) != [model] or [*models].count(model) > 1:
+        if model not in list_models() or [*models].count(model) > 1:
             raise ValueError(
-                "bench: models must be names of `recsys models`, each once. "
-                f"Received: {model!r}"
+                "bench: models must be names of `recsys models` with commas between "
+                f"them, each once. Received: {model!r}"
             )
     if len(models) < 2 or seeds < 1:
         raise ValueError(
@@ -61,6 +61,8 @@ def bench(
             own = [f"model.name={model}", f"training.seeds={[*range(seeds)]}"]
             folder = here / model
             if (folder / places.RECORD).is_file() and places.is_finished(folder):
+                read = read_config(source, [*settings, *own])
+                check_same(folder / places.CONFIG, as_used(read))
                 found.append(Run(folder))
                 continue
             found.append(

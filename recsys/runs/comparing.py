@@ -36,9 +36,9 @@ class Compared:
     Attributes:
         mean: Mean over the seeds.
         deviation: Standard deviation over the seeds, NaN of one.
-        difference: To the first run, with the interval that holds 95 % of resamples of
-            users (of rows, where there are no groups) in all seeds; `None` of the first
-            run.
+        difference: To the first run, over as many seeds as both have, with the interval
+            that holds 95 % of resamples of users (of rows, where there are no groups)
+            in all of them; `None` of the first run.
         p: Chance of as large a difference if there were none; NaN of the first run.
     """
 
@@ -234,10 +234,10 @@ def _compared(
     mean = float(values.mean())
     if not place:
         return Compared(mean, deviation, None, float("nan"))
-    base = np.array([draw[0] for draw in first]).mean()
-    pairs = zip(own, first, strict=False)  # of seeds that both have
-    resampled = [draw[1:] - beside[1:] for draw, beside in pairs]
-    differences = np.concatenate([[mean - base], *resampled])
+    # Of as many seeds as both have, in order.
+    apart = [draw - beside for draw, beside in zip(own, first, strict=False)]
+    difference = np.mean([each[0] for each in apart])
+    differences = np.concatenate([[difference], *(each[1:] for each in apart)])
     return Compared(
         mean, deviation, metrics.interval(differences), metrics.p_value(differences)
     )

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Files = Annotated[
     list[str],
@@ -10,6 +11,12 @@ Files = Annotated[
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _once(values: list[int]) -> list[int]:
+    if len({*values}) < len(values):
+        raise PydanticCustomError("twice", "must have each number once")
+    return values
 
 
 class Section(BaseModel):
@@ -136,7 +143,7 @@ class Training(Section):
     keep_negatives: Annotated[float, Field(gt=0, le=1)] = 1
     """Share of the training rows of label 0 that are kept; the logit is shifted by its
     logarithm in use, so that predictions are rates of all rows."""
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    seeds: Annotated[list[int], Field(min_length=1), AfterValidator(_once)] = [0]
     """A model is trained for each; the first is the run's own."""
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys.data.files.paths import named
 from recsys.data.writing import temporary_folder, whole_file
 from recsys.feature.schema.columns import RawColumn
-from recsys.runs import folder as places
 from recsys.runs.building import group_of
 from recsys.runs.finished import Run
 from recsys.runs.output import check_output, writing
@@ -75,7 +75,7 @@ def write_test_predictions(
 def by_task(read: Read, predicted: Any) -> dict[str, np.ndarray[Any, Any]]:
     """Returns predictions by name of task, `(rows,)`, or `(rows, num_classes)`.
 
-    Those of a match model, which has no task, are called `score`.
+    That of a match model, which has no task, is called `score`.
     """
     if not read.schema.labels:
         return {"score": predicted[:, 0]}
@@ -98,13 +98,19 @@ def predict_files(run: Run, files: Sequence[str | Path], output: Path) -> None:
         run: The run.
         files: Raw rows, with the columns of those that trained but for the labels.
         output: A parquet or CSV file: user, item and time of each row, where the run
-            has them, and a column for each task, or the `score` of a match model.
+            has them, and `score`, of several tasks a `score_TASK` for each.
 
     Raises:
         FileNotFoundError, ValueError: If the rows are not as the run's schema says, or
             `output` is no such file.
     """
     check_output(output)
+    for file in map(Path, files):
+        if output.exists() and file.exists() and output.samefile(file):
+            raise ValueError(
+                "--output must not be a file that is read, as it would be lost. "
+                f"Received: {output}"
+            )
     data = run.read.config.data
     with _rows(run, files, labelled=False) as (rows, dataset):
         predicted = by_task(run.read, run.model.predict(dataset, verbose=0))
@@ -112,9 +118,8 @@ def predict_files(run: Run, files: Sequence[str | Path], output: Path) -> None:
         named = (data.user, data.item, data.time)
         names = [name for name in named if name is not None and name in there]
         table = pq.read_table(rows, columns=names)
-    taken = {name.lower() for name in names}
     for name, scores in predicted.items():
-        column = f"score_{name}" if name.lower() in taken else name
+        column = f"score_{name}" if len(predicted) > 1 else "score"
         table = table.append_column(column, _column(scores))
     with writing(output) as write:
         write(table)
@@ -142,7 +147,7 @@ def predicted_rows(run: Run, files: Sequence[str | Path]) -> Iterator[Path]:
             f"{[(label.name, label.belong) for label in run.read.schema.labels]}"
         )
     with _rows(run, files, labelled=True) as (rows, dataset):
-        path = rows.with_name(places.PREDICTIONS)
+        path = rows.with_name(f"{run.folder.name}.parquet")  # its title in tables
         write_test_predictions(run.read, rows, run.model, dataset, path)
         yield path
 
@@ -154,8 +159,12 @@ def raw_rows(run: Run, files: Sequence[str | Path], labelled: bool) -> Iterator[
     with temporary_folder() as scratch:
         rows = Path(scratch) / "rows.parquet"
         paths = [str(file) for file in files]
-        write_raw_rows(read.config, read.schema, paths, rows, labelled)
-        yield rows
+        try:
+            write_raw_rows(read.config, read.schema, paths, rows, labelled)
+            yield rows
+        except ValueError as error:  # of the pipeline, which reads what was written
+            text = str(error).replace(str(rows), named(paths))
+            raise ValueError(text) from error
 
 
 @contextmanager

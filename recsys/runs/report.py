@@ -141,6 +141,7 @@ def _curves(logs: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> list[B
 def _others(here: Path) -> Block:
     """Beside the test metrics of earlier runs, the newest first."""
     names = [*_read_json(here / places.METRICS)["test"]]
+    names = [n for n in names if n.endswith(MEAN)] or names  # of several tasks
     rows = [[here.name, *_cells(here, names)]]
     others = [
         each.parent
@@ -149,7 +150,7 @@ def _others(here: Path) -> Block:
     ]
     records = [(places.read_record(each)["begun"], each) for each in others]
     rows += [[each.name, *_cells(each, names)] for _, each in sorted(records)[::-1]]
-    return Grid(["run", *names], rows)
+    return Grid(["run", *(name.removesuffix(MEAN) for name in names)], rows)
 
 
 def _cells(folder: Path, names: Sequence[str]) -> list[str]:

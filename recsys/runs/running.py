@@ -169,21 +169,11 @@ def _placed(read: Read, name: str | None, runs: Path, resume: bool) -> Path:
 
 def _begin(read: Read, here: Path, resume: bool) -> Read:
     """Writes what the run is of; names of files are whole from here on."""
-    config = read.config.model_copy(
-        update={
-            "data": _whole(read, "data", ("files", "items", "users")),
-            "split": _whole(read, "split", ("valid_files", "test_files")),
-        }
-    )
+    config = as_used(read)
     text = as_yaml(config)
     path = here / places.CONFIG
     if resume:
-        before = read_config(path).config
-        if before != config:
-            raise ValueError(
-                f"--resume goes on with {path}, and the configuration must be the "
-                f"same. Received: another one in {_difference(before, config)}"
-            )
+        check_same(path, config)
     else:
         path.write_text(text, encoding="utf-8")
         record = {
@@ -196,6 +186,27 @@ def _begin(read: Read, here: Path, resume: bool) -> Read:
         }
         places.write_json(here / places.RECORD, record)
     return Read(config, read.schema, read.origin)
+
+
+def as_used(read: Read) -> Config:
+    """Returns a configuration whose names of files are seen from anywhere."""
+    return read.config.model_copy(
+        update={
+            "data": _whole(read, "data", ("files", "items", "users")),
+            "split": _whole(read, "split", ("valid_files", "test_files")),
+        }
+    )
+
+
+def check_same(path: Path, config: Config) -> None:
+    """Raises `ValueError` if a run's file says something else; with the keys."""
+    differing = _differing(read_config(path).config.plain(), config.plain())
+    if differing:
+        raise ValueError(
+            f"{path} is of a run that is there, and the configuration must be the same "
+            f"(--set included); --name makes another. Received: other "
+            f"{', '.join(differing)}"
+        )
 
 
 def _whole(read: Read, section: str, keys: Sequence[str]) -> Any:
@@ -221,9 +232,17 @@ def _checksums(config: Config) -> dict[str, str]:
     return found
 
 
-def _difference(a: Config, b: Config) -> str:
-    one, other = a.plain(), b.plain()
-    return ", ".join(key for key in one if one[key] != other[key])
+def _differing(one: Any, other: Any, path: str = "") -> list[str]:
+    """The keys of what differs in two configurations."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return [] if one == other else [path]
+    return [
+        found
+        for key in dict.fromkeys((*one, *other))
+        for found in _differing(
+            one.get(key), other.get(key), f"{path}.{key}".lstrip(".")
+        )
+    ]
 
 
 def _finish(here: Path, seconds: float) -> None:

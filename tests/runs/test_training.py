@@ -121,10 +121,19 @@ def test_scores_of_raw_rows_are_those_of_the_model(made, tmp_path):
     result = CliRunner().invoke(app, [*arguments, *runs])
     assert result.exit_code == 0, result.output
     table = pq.read_table(output)
-    assert table.column_names == ["user", "item", "time", "clicked"]
+    assert table.column_names == ["user", "item", "time", "score"]
     assert table["time"].to_pylist() == raw["time"].tolist()
     tested = pq.read_table(done.folder / "predictions.parquet")["score"][:60]
-    close(table["clicked"].to_numpy(), tested.to_numpy(), terms=20)
+    close(table["score"].to_numpy(), tested.to_numpy(), terms=20)
+    before = (tmp_path / "raw.csv").read_bytes()
+    arguments[-1] = str(tmp_path / "raw.csv")
+    result = CliRunner().invoke(app, [*arguments, *runs])
+    assert result.exit_code == 2 and "must not be a file that is read" in result.output
+    assert (tmp_path / "raw.csv").read_bytes() == before
+    (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
+    arguments[2:] = [str(tmp_path / "odd.csv"), "--output", str(output)]
+    result = CliRunner().invoke(app, [*arguments, *runs])
+    assert result.exit_code == 2 and "odd.csv: there must be columns" in result.output
 
 
 def test_evaluating_a_run_is_evaluating_its_predictions(made, tmp_path):
@@ -212,7 +221,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_digits(tmp_path):
     with pytest.raises(ValueError, match="must be a run that has ended"):
         Run("a", folder)
     other = ["training.epochs=3"]
-    with pytest.raises(ValueError, match="another one in training"):
+    with pytest.raises(ValueError, match="Received: other training.epochs"):
         run(folder / "a/config.yaml", settings=other, resume=True, console=QUIET)
     done = run(folder / "a" / "config.yaml", resume=True, console=QUIET)
     whole = run(tmp_path / "run.yaml", name="b", runs=folder, console=QUIET)

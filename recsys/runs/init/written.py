@@ -108,7 +108,9 @@ def _left_out(draft: Draft) -> list[str]:
     left_out = draft.left_out
     if not left_out:
         return []
-    lines = _comment("Left out; without its # a column is read all the same:", "  ")
+    lines = _comment(
+        "Left out; a column in braces is read all the same without its #:", "  "
+    )
     for column in left_out:
         if column.entry is None:
             lines.append(f"  # {_line(column.seen.name)}: {_said(column)}")

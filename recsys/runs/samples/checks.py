@@ -20,6 +20,7 @@ MOST_MISSING, MISSING_APART = 0.5, 0.1
 DRIFT = 0.25  # a population that is another one, by the usual rule
 DECILES = [place / 10 for place in range(1, 10)]
 FREQUENT = 20
+LEAST_UNSEEN = 0.01
 RATES_APART = 2
 OTHERS = "//others"
 
@@ -183,7 +184,7 @@ def _unseen(parts: Mapping[str, Any], column: Looked, engine: Engine) -> list[st
     )
     unseen = engine.rows(test.anti_join(train.distinct(), VALUE))
     rows = engine.rows(test)
-    if not unseen:
+    if unseen < LEAST_UNSEEN * rows:
         return []
     return [
         f"Column {column.source!r}: {unseen / rows:.1%} of the test rows have a value "

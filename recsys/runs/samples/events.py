@@ -71,7 +71,14 @@ def read_events(wanted: Wanted, base: Path, engine: Engine) -> Events:
                     f"samples: the label {name!r} must not be made, as the data has "
                     f"it already. Received: a column {there!r}"
                 )
-    wanted.check_there(names)
+    wanted.check_there(
+        names,
+        lambda: [
+            name
+            for paths in (*parts, data.items, data.users)
+            for name in (_columns(paths, base, engine) if paths else ())
+        ],
+    )
     read = wanted.kinds
     table = table.select(ROW, *(name for name in names if name in read))
     table = table.mutate(**{rule.name: rule.label(table) for rule in wanted.rules})
@@ -108,7 +115,19 @@ def opened(
     # What nobody reads is not joined, and never in the way.
     made = [name.lower() for name in wanted.made]
     names = [n for n in table.columns if n in kinds or n.lower() in made]
+    if not names:
+        raise ValueError(
+            f"{named(source.files)}: there must be columns that the run reads, "
+            f"{', '.join(sorted(kinds))}. Received: {', '.join(table.columns)}"
+        )
     return Source(table.select(*names), source.files, source.zoned, source.alone)
+
+
+def _columns(files: Sequence[str], base: Path, engine: Engine) -> Sequence[str]:
+    """The names of all columns of files."""
+    paths = [str(base / file) for file in files]
+    names: Sequence[str] = open_source(paths, engine.connection, {}).table.columns
+    return names
 
 
 def _count(wanted: Wanted, base: Path, files: Sequence[str], engine: Engine) -> int:

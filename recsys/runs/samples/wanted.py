@@ -1,6 +1,6 @@
 """What is read of the files, and for whom."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,13 +120,20 @@ class Wanted:
         names = dict.fromkeys([str(self.config.data.item), *own, *joined])
         return [name for name in names if name not in self.made]
 
-    def check_there(self, names: Collection[str]) -> None:
-        """Raises `ValueError` unless all raw columns are among the names."""
+    def check_there(
+        self, names: Collection[str], every: Callable[[], Collection[str]]
+    ) -> None:
+        """Raises `ValueError` unless all raw columns are there.
+
+        Args:
+            names: Those that are, of what is read.
+            every: Gives those of the files, for the error.
+        """
         for name, who in self._readers():
             if name not in names and name not in self.made:
                 raise ValueError(
                     f"{who}: the data must have a column {name!r}. "
-                    f"Received: {nearest(name, names)}"
+                    f"Received: {nearest(name, {*every()})}"
                 )
 
     def _readers(self) -> Iterator[tuple[str, str]]:
@@ -165,6 +172,13 @@ class Wanted:
                 raise ValueError(
                     f"split.{name} must name files where split.by is 'files'. "
                     "Received: none"
+                )
+        several = [*self.config.data.files, *split.valid_files, *split.test_files]
+        for file in several:
+            if several.count(file) > 1:
+                raise ValueError(
+                    "data.files, split.valid_files and split.test_files must name each "
+                    f"file once. Received twice: {file!r}"
                 )
         if split.valid + split.test >= 1:
             raise ValueError(
