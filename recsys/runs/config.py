@@ -53,7 +53,8 @@ class Negatives(Section):
     per_event: Count = 4
     """Drawn for each event, with its user and time."""
     by: Literal["uniform", "popularity"] = "uniform"
-    """How: each item alike, or by its events in the training part."""
+    """How: each item alike, or by its events in the training part. Of a split by
+    `time`, items are drawn from their first part on."""
 
 
 class Samples(Section):

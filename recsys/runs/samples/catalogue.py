@@ -9,7 +9,7 @@ from recsys.data.raw import as_category
 from recsys.runs.samples.engine import Engine
 from recsys.runs.samples.events import Events
 from recsys.runs.samples.kept import ITEM
-from recsys.runs.samples.split import PART
+from recsys.runs.samples.split import PART, PARTS
 from recsys.runs.samples.wanted import Wanted
 
 PLACE = "//place"
@@ -54,6 +54,29 @@ def catalogue(
     types = {ITEM: seen[ITEM].type(), **{n: seen[n].type() for n in columns}}
     unseen = unseen.select(**{n: unseen[n].cast(dtype) for n, dtype in types.items()})
     return engine.keep(seen.select(*types).union(unseen)), []
+
+
+def items_of_parts(items: Any, keys: Any, by: str) -> list[tuple[Any, Any]]:
+    """Returns events, and the items that there were at their time.
+
+    Where the split is one cut in time, an item whose first event is in a later part was
+    not there to be left: that it is new would tell that nobody chose it.
+
+    Args:
+        items: The catalogue.
+        keys: The events that became rows, with their parts.
+        by: How they are split.
+    """
+    if by != "time":
+        return [(keys, items)]
+    first = keys.group_by(ITEM).aggregate(**{PART: keys[PART].min()})
+    return [
+        (
+            keys.filter(keys[PART] == place),
+            items.anti_join(first.filter(first[PART] > place), ITEM),
+        )
+        for place in range(len(PARTS))
+    ]
 
 
 def pool(items: Any, keys: Any, by: str) -> Any:

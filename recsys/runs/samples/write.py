@@ -14,7 +14,7 @@ from recsys.data.writing import whole_folder
 from recsys.feature.schema.schema import Schema
 from recsys.runs.config import Config, Negatives
 from recsys.runs.matching.kind import is_match
-from recsys.runs.samples.catalogue import catalogue, pool
+from recsys.runs.samples.catalogue import catalogue, items_of_parts, pool
 from recsys.runs.samples.engine import Engine, embedded
 from recsys.runs.samples.events import Events, read_events
 from recsys.runs.samples.kept import ITEM, kept_events, key_columns
@@ -144,14 +144,20 @@ def _negatives(
 ) -> tuple[Any, list[str]]:
     named = key_columns(events.table, wanted)
     chosen = events.table.select(**{key: named[key] for key in (USER, ITEM)})
-    return drawn(
-        keys,
-        engine.keep(chosen.distinct()),
-        pool(items, keys, options.by),
-        options.per_event,
-        wanted.config.samples.seed,
-        engine,
-    )
+    chosen = engine.keep(chosen.distinct())
+    parts, notes = [], []
+    for part, there in items_of_parts(items, keys, wanted.config.split.by):
+        negatives, short = drawn(
+            part,
+            chosen,
+            pool(there, keys, options.by),
+            options.per_event,
+            wanted.config.samples.seed,
+            engine,
+        )
+        parts.append(negatives)
+        notes += short
+    return ibis.union(*parts) if parts[1:] else parts[0], notes
 
 
 def _with_negatives(

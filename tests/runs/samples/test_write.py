@@ -147,6 +147,24 @@ def test_negatives_are_behind_their_event(tmp_path, by):
     ]
 
 
+def test_an_item_is_not_drawn_before_it_was_there(tmp_path):
+    """By one cut in time; where each user has a cut, nobody knows when it came."""
+    events = log()
+    events["item"] = np.where(events["time"] > 230, events["item"] + 60, events["item"])
+    write(tmp_path, events=events, items=items(120))
+    for by, wanted in (("time", False), ("user_time", True)):
+        config_ = run(by, negatives={"per_event": 5})
+        write_samples(config_, tmp_path, tmp_path / "out")
+        got = rows_of(tmp_path / "out")
+        there = {row["item"] for row in got["train"] if row["click"]}
+        others = {row["item"] for row in got["train"]} - there
+        assert bool(others) == wanted
+        for name in ("valid", "test"):
+            there |= {row["item"] for row in got[name] if row["click"]}
+            assert wanted or {row["item"] for row in got[name]} <= there
+        assert max({row["item"] for row in got["test"] if not row["click"]}) >= 60
+
+
 def test_items_without_an_event_are_drawn_where_all_is_known_of_them(tmp_path):
     events = log()
     del events["price"]
