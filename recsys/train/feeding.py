@@ -169,7 +169,7 @@ def _labels(
             )
         return None, None
     names = routing.tasks(reads.heads)
-    y = as_columns(y, names) if is_frame(y) else y
+    y = as_columns(y, reads.heads) if is_frame(y) else y
     listed = isinstance(y, (list, tuple)) and np.ndim(y[:1]) < 3  # not of one array
     if rows == 1 and len(names) == 1 and listed:
         y = {names[0]: y}  # of classes it may be a list of one label for each

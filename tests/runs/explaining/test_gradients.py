@@ -74,7 +74,7 @@ def test_a_task_that_is_none_is_refused():
 def test_information_abundance_is_that_of_the_singular_values():
     table = np.random.default_rng(0).normal(size=(50, 6)) * [1, 1, 2, 0.1, 3, 0]
     values = np.linalg.svd(table, compute_uv=False)
-    assert information_abundance(table) == pytest.approx(values.sum() / values[0])
+    close(information_abundance(table), values.sum() / values[0])
     assert np.isnan(information_abundance(np.zeros((4, 2))))
 
 
