@@ -226,4 +226,4 @@ def test_auc_with_ties_and_missing_scores(engine, seed):
     table = {"//score": pa.array(score, mask=score == 4), "//label": label}
     score[score == 4] = -1
     got = auc(ibis.memtable(pa.table(table)), engine)
-    assert got == pytest.approx(roc_auc_score(label, score), abs=1e-12)
+    close(got, roc_auc_score(label, score), terms=1_000, dtype="float64")
