@@ -62,7 +62,8 @@ def durations(folder: Path) -> dict[str, float]:
         if "end" not in times and "saving" in times and places.is_finished(here):
             times["end"] = time.monotonic()
         time.sleep(0.002)
-    assert process.returncode == 0, process.stderr and process.stderr.read()
+    told = process.communicate()[1]
+    assert process.returncode == 0, told
     ends = [times[each] for each in (*STAGES[1:], "end")]
     return {s: e - times[s] for s, e in zip(STAGES, ends, strict=True)}
 
@@ -87,7 +88,8 @@ def kill_at(folder: Path, stage: str, after: float) -> str:
     process.communicate()
     if not (here / places.RECORD).is_file():
         again = start(folder, "killed")  # the name is as good as new
-        assert again.wait() == 0, again.stderr and again.stderr.read()
+        told = again.communicate()[1]
+        assert again.returncode == 0, told
         found = "absent"
     elif places.is_finished(here):
         found = "ended"
