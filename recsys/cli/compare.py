@@ -1,16 +1,13 @@
 """`recsys compare` and `recsys bench`: runs beside each other."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from recsys.cli.refusing import refusing
+from recsys.cli.telling import tell
 from recsys.cli.train import Settings, stoppable
-
-if TYPE_CHECKING:
-    from recsys.runs.comparing import Comparison
 
 Json = Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a report here.")]
@@ -35,7 +32,8 @@ def compare(
         from recsys.runs.finished import Run
 
         found = compare([Run(name, runs) for name in names], resamples)
-        _tell(found, as_json, html)
+        title = " against ".join(found.runs)
+        tell(title, found.blocks(), found.plain(), as_json, html)
 
 
 def bench(
@@ -65,19 +63,5 @@ def bench(
             settings=settings or [],
             runs=runs,
         )
-        _tell(found, as_json, html)
-
-
-def _tell(found: "Comparison", as_json: Path | None, html: Path | None) -> None:
-    from rich.console import Console
-
-    from recsys.runs.evaluation.evaluating import print_block
-    from recsys.runs.page import write_html
-
-    blocks = found.blocks()
-    for block in blocks:
-        print_block(block, Console())
-    if as_json is not None:
-        as_json.write_text(json.dumps(found.plain(), indent=2) + "\n")
-    if html is not None:
-        write_html(html, " against ".join(found.runs), blocks)
+        title = " against ".join(found.runs)
+        tell(title, found.blocks(), found.plain(), as_json, html)

@@ -1,12 +1,12 @@
 """`recsys explain`: what the predictions of a run rest on."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from recsys.cli.refusing import refusing
+from recsys.cli.telling import tell
 
 
 def explain(
@@ -29,20 +29,10 @@ def explain(
 ) -> None:
     """Tell how much each column matters, and how tables and gates are used."""
     with refusing("explain"):
-        from rich.console import Console
-
-        from recsys.runs.evaluation.evaluating import print_block
         from recsys.runs.explaining.explain import explain
         from recsys.runs.finished import Run
-        from recsys.runs.page import write_html
 
         found = explain(
             Run(run, runs), files, metric=metric, repeats=repeats, row=row, seed=seed
         )
-        blocks = found.blocks()
-        for block in blocks:
-            print_block(block, Console())
-        if as_json is not None:
-            as_json.write_text(json.dumps(found.plain(), indent=2) + "\n")
-        if html is not None:
-            write_html(html, f"{run} explained", blocks)
+        tell(f"{run} explained", found.blocks(), found.plain(), as_json, html)

@@ -24,8 +24,8 @@ METRICS = ("auc", "log_loss")
 WITHIN_GROUPS = ("gauc",)
 NOTE = (
     "Mean ± deviation over seeds of the test rows; differences are those to {first}, "
-    "with 95 % intervals of resampled users (of rows, where there are no groups) in "
-    "all seeds."
+    "over as many seeds as both have, with 95 % intervals of resampled users (of "
+    "rows, where there are no groups)."
 )
 
 

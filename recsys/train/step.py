@@ -234,6 +234,9 @@ class Stepping(Compiled):
                 self.jax_state_sync()
 
 
+_THREAD = threading.local()
+
+
 def one_order_of_sums() -> None:
     """Has TensorFlow add numbers in the same order in each run.
 
@@ -246,8 +249,10 @@ def one_order_of_sums() -> None:
         import tensorflow as tf
 
         name, options = "arithmetic_optimization", tf.config.optimizer
-        chosen = options.get_experimental_options().get(name, False)
-        options.set_experimental_options({name: chosen})
+        found = options.get_experimental_options()
+        if getattr(_THREAD, "options", None) != found:  # setting them is not for free
+            options.set_experimental_options({name: found.get(name, False)})
+            _THREAD.options = options.get_experimental_options()
 
 
 def _add(mean: SumMetric, value: Tensor | float, rows: Tensor, counted: Tensor) -> None:

@@ -125,7 +125,8 @@ def _seen(rows: Rows, name: str, found: dict[str, Any], close: dict[str, Any]) -
     if family == "floating" and found["known"] and not found["fractions"]:
         family = "integer"
     distinct = _distinct(rows, family, found)
-    quantiles = dict(zip(SHARES, close.get("quantiles") or [], strict=False))
+    found_at = close.get("quantiles")  # of numbers
+    quantiles = dict(zip(SHARES, found_at, strict=True)) if found_at else {}
     texts = texts_of(rows, name) if family == "string" else None
     examples = texts.examples if texts else ()
     if close.get("example"):
