@@ -1,8 +1,19 @@
 """What a run is made from: one YAML file, section by section."""
 
-from typing import Annotated, Any, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 Files = Annotated[
@@ -11,6 +22,7 @@ Files = Annotated[
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _once(values: list[int]) -> list[int]:
@@ -167,6 +179,73 @@ class Candidates(Section):
     """Where lists are cut: `recall@k` and `ndcg@k` of the whole catalogue."""
 
 
+class Range(Section):
+    """Numbers from one end to another, both included."""
+
+    low: Number
+    """The least. Whole ends, and no step or a whole one, are of whole numbers."""
+    high: Number
+    """The most."""
+    log: bool = False
+    """Whether each size is as likely as ten times it."""
+    step: Number | None = None
+    """From one number to the next; none is 1 of whole numbers, and any of others."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole ones."""
+        given = [self.low, self.high, 1 if self.step is None else self.step]
+        return all(isinstance(each, int) for each in given)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.low < self.high:
+            raise PydanticCustomError("range", "must have low below high")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise PydanticCustomError(
+                "range", "must have low above 0 and no step, as log is true"
+            )
+        if self.step is not None:
+            low, high, step = (Decimal(str(n)) for n in (self.low, self.high, self.step))
+            if step <= 0 or (high - low) % step:
+                raise PydanticCustomError(
+                    "range", "must have a step that leads from low to high"
+                )
+        return self
+
+
+def _told(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """What is wrong with an entry of a space, in one sentence."""
+    try:
+        entry = check(value)
+    except ValidationError as error:
+        found = [each["msg"] for each in error.errors() if each["type"] == "range"]
+        said = found[0] if found else (
+            "must be a list of choices, or a mapping of low and high, which are "
+            "numbers, and of log (true or false) or step"
+        )
+        raise PydanticCustomError("space", said) from error  # type: ignore[arg-type]
+    if isinstance(entry, list) and len({*map(repr, entry)}) < max(2, len(entry)):
+        raise PydanticCustomError("space", "must have two choices or more, all different")
+    return entry
+
+
+class Tuning(Section):
+    """What `recsys tune` looks for; other commands do not read it."""
+
+    trials: Count = 20
+    """How many values are tried, those of earlier calls included."""
+    space: dict[str, Annotated[list[Any] | Range, WrapValidator(_told)]] = {}
+    """What is tried: a key of `model` or `training` -> a list of choices, or a range as
+    in `training.learning_rate: {low: 0.001, high: 0.1, log: true}`. YAML takes 1.0e-3
+    for a number, but not 1e-3."""
+    seed: int = 0
+    """Seed of what is tried."""
+    pruning: bool = True
+    """Whether a trial ends early whose best epoch so far is below the median of what
+    others had at this epoch."""
+
+
 class Config(Section):
     """A run: `recsys train FILE` makes a folder of it."""
 
@@ -179,6 +258,7 @@ class Config(Section):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     candidates: Candidates = Candidates()
+    tuning: Tuning = Tuning()
 
     def plain(self) -> dict[str, Any]:
         """Returns it as a YAML file has it, with all defaults."""

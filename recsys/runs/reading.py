@@ -101,7 +101,27 @@ def read_config(
             f"Received: {_short(entries)}"
         )
     entries, given = _with(entries, settings)
-    origin = Origin(origin.path, origin.lines, given)
+    return _checked(entries, Origin(origin.path, origin.lines, given))
+
+
+def with_values(read: Read, values: Mapping[str, Any], origin: Origin) -> Read:
+    """Returns a configuration with some values in place of its own.
+
+    Args:
+        read: The configuration.
+        values: Dotted key -> value.
+        origin: Where errors say that these values stand.
+
+    Raises:
+        ValueError: As in `read_config`.
+    """
+    entries = read.config.plain()
+    for name, value in values.items():
+        _set(entries, tuple(name.split(".")), value, f"{origin.where()}: {name}")
+    return _checked(entries, origin)
+
+
+def _checked(entries: Mapping[str, Any], origin: Origin) -> Read:
     try:
         config = Config.model_validate(entries)
     except ValidationError as error:
@@ -150,18 +170,21 @@ def _with(
             raise ValueError(
                 f"--set {name}: the value must be YAML. Received: {text!r}"
             ) from error
-        at = made
-        for key in keys[:-1]:
-            at[key] = {} if at.get(key) is None else at[key]
-            at = at[key]
-            if not isinstance(at, dict):
-                raise ValueError(
-                    f"--set {name}: {key} must have keys of its own. "
-                    f"Received: {_short(at)}"
-                )
-        at[keys[-1]] = value
+        _set(made, keys, value, f"--set {name}")
         given[keys] = setting
     return made, given
+
+
+def _set(entries: dict[str, Any], keys: Sequence[str], value: Any, who: str) -> None:
+    at = entries
+    for key in keys[:-1]:
+        at[key] = {} if at.get(key) is None else at[key]
+        at = at[key]
+        if not isinstance(at, dict):
+            raise ValueError(
+                f"{who}: {key} must have keys of its own. Received: {_short(at)}"
+            )
+    at[keys[-1]] = value
 
 
 def _copied(entries: Any) -> Any:

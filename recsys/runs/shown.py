@@ -23,6 +23,7 @@ def json_schema() -> str:
 
 
 def _section(section: Section, indent: str) -> Iterator[str]:
+    plain = section.model_dump(by_alias=True)
     for name, field in type(section).model_fields.items():
         value, key = getattr(section, name), field.alias or name
         yield from _comment(field.description or type(value).__doc__, indent)
@@ -30,7 +31,7 @@ def _section(section: Section, indent: str) -> Iterator[str]:
             yield f"{indent}{key}:"
             yield from _section(value, indent + "  ")
         else:
-            yield from _entry(key, value, indent)
+            yield from _entry(key, plain[key], indent)
         if not indent:
             yield ""
 
@@ -44,7 +45,8 @@ def _comment(text: str | None, indent: str) -> list[str]:
 def _entry(key: str, value: Any, indent: str) -> Iterator[str]:
     """A line, but a list of mappings, or of what is in a mapping, has one for each."""
     several = isinstance(value, list) and any(isinstance(v, Mapping) for v in value)
-    if isinstance(value, Mapping) and any(isinstance(v, list) for v in value.values()):
+    inner = value.values() if isinstance(value, Mapping) else ()
+    if any(isinstance(each, (list, Mapping)) for each in inner):
         yield f"{indent}{key}:"
         for name, each in value.items():
             yield from _entry(_in_a_line(name), each, indent + "  ")
