@@ -15,6 +15,7 @@ from recsys.cli.predict import predict
 from recsys.cli.recommend import recommend
 from recsys.cli.refusing import refusing
 from recsys.cli.train import train
+from recsys.cli.tune import tune
 
 app = typer.Typer(
     help="Recommender models on Keras: train, evaluate, recommend.",
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.command()(train)
+app.command()(tune)
 app.command()(predict)
 app.command()(recommend)
 app.command()(compare)

@@ -9,10 +9,10 @@ import typer
 
 @contextmanager
 def refusing(command: str) -> Iterator[None]:
-    """Turns an error of what was given into one line, and the exit status 2."""
+    """Turns an error of what was given, or is missing, into one line, and status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         typer.echo(f"recsys {command}: {error}", err=True)
         raise typer.Exit(2) from error

@@ -1,7 +1,8 @@
 """From one YAML file to a folder: samples, training, evaluation, report.
 
-`init` writes the file, `run` makes the folder, a `Run` is what is in it; `bench` trains
-several models on the same rows and `compare` holds runs side by side.
+`init` writes the file, `tune` finds better values for it, `run` makes the folder, a `Run`
+is what is in it; `bench` trains several models on the same rows and `compare` holds runs
+side by side.
 """
 
 from typing import TYPE_CHECKING
@@ -14,8 +15,22 @@ if TYPE_CHECKING:
     from recsys.runs.finished import Run
     from recsys.runs.init import init
     from recsys.runs.running import run
+    from recsys.runs.tuning.told import Tuned
+    from recsys.runs.tuning.trials import Trial
+    from recsys.runs.tuning.tune import tune
 
-__all__ = ["Compared", "Comparison", "Run", "bench", "compare", "init", "run"]
+__all__ = [
+    "Compared",
+    "Comparison",
+    "Run",
+    "Trial",
+    "Tuned",
+    "bench",
+    "compare",
+    "init",
+    "run",
+    "tune",
+]
 
 public_face(
     __name__,
@@ -25,5 +40,8 @@ public_face(
         "recsys.runs.init": ["init"],
         "recsys.runs.finished": ["Run"],
         "recsys.runs.running": ["run"],
+        "recsys.runs.tuning.told": ["Tuned"],
+        "recsys.runs.tuning.trials": ["Trial"],
+        "recsys.runs.tuning.tune": ["tune"],
     },
 )

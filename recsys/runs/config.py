@@ -239,7 +239,7 @@ class Tuning(Section):
     """What is tried: a key of `model` or `training` -> a list of choices, or a range as
     in `training.learning_rate: {low: 0.001, high: 0.1, log: true}`. YAML takes 1.0e-3
     for a number, but not 1e-3."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of what is tried."""
     pruning: bool = True
     """Whether a trial ends early whose best epoch so far is below the median of what

@@ -23,6 +23,7 @@ RECORD, CONFIG, REPORT, METRICS = (
     "report.html",
     "metrics.json",
 )
+STUDY, BEST = "study.db", "best.yaml"
 MODEL, LAST, EPOCHS = "model.keras", "last.keras", "epochs.json"
 PIPELINE, SAMPLES, STATE = "pipeline", "samples", "state"
 PREDICTIONS, EVENTS = "predictions.parquet", "events.parquet"
@@ -35,6 +36,15 @@ def versions() -> dict[str, str]:
     """Returns what a run was made with."""
     found = {name: version(name) for name in _PACKAGES}
     return {"recsys": OURS, "python": platform.python_version(), **found}
+
+
+def check_name(name: str | None) -> None:
+    """Raises `ValueError` if the name that is given to a run is none of a folder."""
+    if name is not None and (name == LATEST or Path(name).name != name):
+        raise ValueError(
+            "The name of a run must be that of a folder, and not 'latest'. "
+            f"Received: {name!r}"
+        )
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -65,7 +75,8 @@ def is_finished(folder: Path) -> bool:
 
 def is_begun(folder: Path) -> bool:
     """Whether a folder is what a process left that was killed as it began a run."""
-    return {each.name for each in folder.iterdir()} <= {CONFIG, _LOCK}
+    names = {each.name for each in folder.iterdir()}
+    return {name for name in names if not name.startswith(".")} <= {CONFIG}
 
 
 def find_run(name: str | Path, runs: Path = RUNS) -> Path:

@@ -17,16 +17,20 @@ class TrainingProgress(keras.callbacks.Callback):
         batch_size: Rows of a batch.
         monitor: Name in the logs of what chooses the epoch.
         console: Where to show it.
+        trial: Name of a trial among others: of its epochs there is but the bar.
 
     Raises:
         ValueError: At the end of the first epoch, if the logs do not have `monitor`.
     """
 
-    def __init__(self, batch_size: int, monitor: str, console: Console) -> None:
+    def __init__(
+        self, batch_size: int, monitor: str, console: Console, trial: str | None = None
+    ) -> None:
         super().__init__()
         self._batch_size = batch_size
         self._monitor = monitor
         self._console = console
+        self._trial = trial
         self._bar: Progress | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -41,8 +45,9 @@ class TrainingProgress(keras.callbacks.Callback):
                 transient=True,
             )
             self._bar.start()
+            name = f"epoch {epoch + 1}/{self.params['epochs']}"
             self._task = self._bar.add_task(
-                f"epoch {epoch + 1}/{self.params['epochs']}",
+                name if self._trial is None else f"{self._trial}, {name}",
                 total=self.params["steps"],
                 rate="",
             )
@@ -61,6 +66,8 @@ class TrainingProgress(keras.callbacks.Callback):
                 "training.monitor must be one of the logs, "
                 f"{', '.join(sorted(logs))}. Received: {self._monitor!r}"
             )
+        if self._trial is not None:
+            return
         valid = [
             f"{name.removeprefix('val_').removesuffix(MEAN)} {float(value):.4f}"
             for name, value in logs.items()

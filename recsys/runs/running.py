@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 
 from recsys.data.files.paths import find_files
-from recsys.data.pipeline import FeaturePipeline
 from recsys.data.progress import working
 from recsys.runs import folder as places
 from recsys.runs.config import Config
@@ -87,30 +86,13 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
     from recsys.runs.evaluation.evaluating import print_block
     from recsys.runs.matching.kept import keep
     from recsys.runs.matching.kind import is_match
+    from recsys.runs.preparing import prepare
     from recsys.runs.report import of_test_rows, write_report
-    from recsys.runs.samples.checks import check_samples
-    from recsys.runs.samples.write import write_samples
     from recsys.runs.training import train
 
     console.rule(f"{here}")
     samples = shared or here / places.SAMPLES
-    if not samples.is_dir():
-        with working("Making the rows"):
-            written = write_samples(read.config, Path(), samples)
-        for part, rows in written.rows.items():
-            console.print(f"{part}: {rows:,} rows", highlight=False)
-        for note in written.notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
-    warnings = check_samples(read.config, samples)
-    for warning in warnings:
-        text = f"Warning: {warning}"
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
-    if not (here / places.PIPELINE).is_dir():
-        schema = read.schema
-        pipeline = FeaturePipeline(
-            schema.columns, schema.labels, schema.sample_weight, schema.groups
-        )
-        pipeline.fit(str(samples / "train.parquet")).save(here / places.PIPELINE)
+    warnings = prepare(read, samples, here, console)
     begun = time.perf_counter()
     for place, seed in enumerate(read.config.training.seeds):
         at = here if not place else here / f"seed-{seed}"
@@ -129,11 +111,7 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
 def _placed(read: Read, name: str | None, runs: Path, resume: bool) -> Path:
     """The folder of the run, made if it is new."""
     stem = "run" if read.origin.path is None else read.origin.path.stem
-    if name is not None and (name == places.LATEST or Path(name).name != name):
-        raise ValueError(
-            "The name of a run must be that of a folder, and not 'latest'. "
-            f"Received: {name!r}"
-        )
+    places.check_name(name)
     if resume:
         if read.origin.path is not None and read.origin.path.name == places.CONFIG:
             here = read.origin.path.parent if name is None else runs / name
@@ -198,10 +176,16 @@ def as_used(read: Read) -> Config:
     )
 
 
-def check_same(path: Path, config: Config) -> None:
-    """Raises `ValueError` if a run's file says something else; with the keys."""
+def check_same(path: Path, config: Config, but: str = "tuning") -> None:
+    """Raises `ValueError` if a run's file says something else; with the keys.
+
+    Args:
+        path: The run's file.
+        config: What it should say.
+        but: What may be otherwise.
+    """
     differing = _differing(read_config(path).config.plain(), config.plain())
-    if differing:
+    if differing := [key for key in differing if not f"{key}.".startswith(f"{but}.")]:
         raise ValueError(
             f"{path} is of a run that is there, and the configuration must be the same "
             f"(--set included); --name makes another. Received: other "

@@ -39,7 +39,7 @@ class TaskJudge:
         self._read = read
         self._pipeline = pipeline
         self._samples = samples
-        self.monitor = _monitor(read)
+        self.monitor = monitor_of(read)
 
     def model(self) -> Model:
         """Returns the model, not yet compiled."""
@@ -64,8 +64,12 @@ class TaskJudge:
         return {"test": {name: float(value) for name, value in found.items()}}
 
 
-def _monitor(read: Read) -> str:
-    """What chooses the epoch: as given, or the first metric of all tasks."""
+def monitor_of(read: Read) -> str:
+    """Returns what chooses the epoch: as given, or the first metric of all tasks.
+
+    Raises:
+        ValueError: If neither more nor less of it is better; with the line.
+    """
     name, metrics = read.config.training.monitor, metrics_of(read)
     if name is None and isinstance(metrics, Mapping):
         name = "val_loss"

@@ -75,8 +75,13 @@ def check_match(read: Read) -> None:
 
 
 def measures_of(config: Config) -> list[str]:
-    """Returns what the logs tell of the validation users, the first by default."""
+    """Returns what the logs tell of the validation users."""
     return [f"val_{name}@{config.candidates.k}" for name in ("recall", "ndcg")]
+
+
+def monitor_of(config: Config) -> str:
+    """Returns what chooses the epoch: as given, or the first of what is told."""
+    return config.training.monitor or measures_of(config)[0]
 
 
 def item_of(schema: Schema) -> str | None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from recsys.data.pipeline import FeaturePipeline
 from recsys.runs.matching.building import build_match
-from recsys.runs.matching.checks import measures_of
+from recsys.runs.matching.checks import monitor_of
 from recsys.runs.matching.queries import Queries, item_ids, queries_of
 from recsys.runs.reading import Read
 from recsys.train.callbacks import CatalogueMetrics
@@ -41,7 +41,7 @@ class ListJudge:
         self._pipeline = pipeline
         self._samples = samples
         self._console = console
-        self.monitor = read.config.training.monitor or measures_of(read.config)[0]
+        self.monitor = monitor_of(read.config)
 
     def model(self) -> MatchModel:
         """Returns the model, not yet compiled."""

@@ -1,0 +1,1 @@
+"""Looking for better values: trials of one space, on the same rows."""
