@@ -42,6 +42,10 @@ def bench(
         str, typer.Option(help="Names with commas between them, the first to compare.")
     ],
     seeds: Annotated[int, typer.Option(min=1, help="How often each is trained.")] = 3,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of `tune` for each. Default: none is tuned."),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(help="Of the folder. Default: that of the file, -bench."),
@@ -59,6 +63,7 @@ def bench(
             file,
             [each.strip() for each in models.split(",")],
             seeds=seeds,
+            trials=trials,
             name=name,
             settings=settings or [],
             runs=runs,

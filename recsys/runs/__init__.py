@@ -1,8 +1,8 @@
 """From one YAML file to a folder: samples, training, evaluation, report.
 
-`init` writes the file, `tune` finds better values for it, `run` makes the folder, a `Run`
-is what is in it; `bench` trains several models on the same rows and `compare` holds runs
-side by side.
+`init` writes the file, `tune` finds better values for it, `run` makes the folder, a
+`Run` is what is in it; `bench` trains several models on the same rows and `compare`
+holds runs side by side.
 """
 
 from typing import TYPE_CHECKING

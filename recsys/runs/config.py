@@ -206,8 +206,8 @@ class Range(Section):
                 "range", "must have low above 0 and no step, as log is true"
             )
         if self.step is not None:
-            low, high, step = (Decimal(str(n)) for n in (self.low, self.high, self.step))
-            if step <= 0 or (high - low) % step:
+            low, high = Decimal(str(self.low)), Decimal(str(self.high))
+            if self.step <= 0 or (high - low) % Decimal(str(self.step)):
                 raise PydanticCustomError(
                     "range", "must have a step that leads from low to high"
                 )
@@ -220,13 +220,13 @@ def _told(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         entry = check(value)
     except ValidationError as error:
         found = [each["msg"] for each in error.errors() if each["type"] == "range"]
-        said = found[0] if found else (
+        wanted = (
             "must be a list of choices, or a mapping of low and high, which are "
             "numbers, and of log (true or false) or step"
         )
-        raise PydanticCustomError("space", said) from error  # type: ignore[arg-type]
+        raise PydanticCustomError("space", [*found, wanted][0]) from error
     if isinstance(entry, list) and len({*map(repr, entry)}) < max(2, len(entry)):
-        raise PydanticCustomError("space", "must have two choices or more, all different")
+        raise PydanticCustomError("space", "must have two different choices or more")
     return entry
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from recsys.runs.config import Training
+from recsys.runs.config import Training, Tuning
 from recsys.runs.init.draft import Draft
 from recsys.runs.init.kinds import Column
 
@@ -42,6 +42,7 @@ def written(draft: Draft, output: Path) -> str:
         _samples(draft),
         _split(draft, output.absolute().parent),
         _model(draft),
+        _tuning(output.name),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
@@ -189,6 +190,21 @@ def _model(draft: Draft) -> list[str]:
         "",
         "evaluation:",
         *evaluation,
+    ]
+
+
+def _tuning(name: str) -> list[str]:
+    space = {
+        "training.learning_rate": {"low": 0.0003, "high": 0.03, "log": True},
+        "model.dim": [8, 16, 32],
+        "model.arguments.dropout": {"low": 0.0, "high": 0.5, "step": 0.1},
+    }
+    return [
+        f"# What `recsys tune {name}` tries: a list of choices, or a range.",
+        "tuning:",
+        f"  trials: {Tuning().trials}",
+        "  space:",
+        *(f"    {key}: {_flow(entry)}" for key, entry in space.items()),
     ]
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.about import about
 from recsys.feature._names import nearest, new_names
+from recsys.runs import tasks
 from recsys.runs.config import Range
 from recsys.runs.matching import checks
 from recsys.runs.matching.kind import is_match
 from recsys.runs.reading import Origin, Read, with_values
-from recsys.runs import tasks
 from recsys.train.factory import check_arguments
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def check_space(read: Read) -> None:
     space = read.config.tuning.space
     if not space:
         raise ValueError(
-            f"{read.origin.where('tuning')}: tuning.space must have what is tried, such "
-            "as training.learning_rate: {low: 0.001, high: 0.1, log: true}. "
+            f"{read.origin.where('tuning')}: tuning.space must have what is tried, as "
+            "in training.learning_rate: {low: 0.001, high: 0.1, log: true}. "
             "Received: nothing"
         )
     for key, entry in space.items():
@@ -83,14 +83,15 @@ def distributions_of(space: Mapping[str, Entry]) -> "dict[str, BaseDistribution]
     """Returns what draws values: of a list, it draws how a choice is written."""
     from optuna import distributions as of
 
-    return {
-        key: of.CategoricalDistribution([*map(repr, entry)])
-        if not isinstance(entry, Range)
-        else of.IntDistribution(entry.low, entry.high, entry.log, entry.step or 1)
-        if entry.whole
-        else of.FloatDistribution(entry.low, entry.high, entry.log, entry.step)
-        for key, entry in space.items()
-    }
+    def of_entry(entry: Entry) -> "BaseDistribution":
+        if not isinstance(entry, Range):
+            return of.CategoricalDistribution([*map(repr, entry)])
+        if entry.whole:
+            low, high, step = int(entry.low), int(entry.high), int(entry.step or 1)
+            return of.IntDistribution(low, high, entry.log, step)
+        return of.FloatDistribution(entry.low, entry.high, entry.log, entry.step)
+
+    return {key: of_entry(entry) for key, entry in space.items()}
 
 
 def values_of(space: Mapping[str, Entry], drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,15 +112,16 @@ def _check_key(read: Read, key: str, where: str) -> None:
     section, _, rest = key.partition(".")
     if section not in SECTIONS or not rest:
         raise ValueError(
-            f"{where}: tuning.space must have keys of model and training alone, such as "
+            f"{where}: tuning.space must have keys of model and training alone, as in "
             "training.learning_rate: rows, pipeline, and what judges a model are the "
             f"same for all trials. Received: {key!r}"
         )
     if key in FIXED:
         raise ValueError(
-            f"{where}: tuning.space must not have {key}: {FIXED[key]}. Received: {key!r}"
+            f"{where}: tuning.space must not have this key: {FIXED[key]}. "
+            f"Received: {key!r}"
         )
-    inner = [other for other in read.config.tuning.space if other.startswith(f"{key}.")]
+    inner = [each for each in read.config.tuning.space if each.startswith(f"{key}.")]
     if inner:
         raise ValueError(
             f"{where}: tuning.space must not have a key and one within it. Received: "

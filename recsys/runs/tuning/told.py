@@ -46,6 +46,11 @@ class Tuned:
         )
 
     @property
+    def is_found(self) -> bool:
+        """Whether any trial has ended by itself."""
+        return any(trial.state == "whole" for trial in self.trials)
+
+    @property
     def best(self) -> Trial:
         """The best of them."""
         return self.ranked[0]
@@ -64,7 +69,7 @@ class Tuned:
         found = [trial.state for trial in self.trials]
         shown = self.ranked[:most]
         keys = [*self.best.values]
-        header = ["trial", self.monitor, "epochs", "seconds", *keys, ""]
+        header = ["trial", self.monitor, "epochs", "seconds", *keys, "ended"]
         rows = [
             [
                 str(trial.number),
@@ -72,7 +77,7 @@ class Tuned:
                 str(trial.epochs),
                 f"{trial.seconds:.1f}",
                 *(short(trial.values[key]) for key in keys),
-                trial.reason or ("pruned" if trial.state == "pruned" else ""),
+                f"failed: {trial.reason}" if trial.reason else trial.state,
             ]
             for trial in shown
         ]
@@ -111,8 +116,8 @@ def write_best(tuned: Tuned, read: Read) -> None:
     best = tuned.best
     head = [
         f"The best of {len(tuned.trials)} trials of `recsys tune`, in {tuned.folder}:",
-        f"trial {best.number}, {tuned.monitor} {best.score:.4f} of the validation rows.",
-        "It has",
+        f"trial {best.number}, {tuned.monitor} {best.score:.4f} of the validation rows",
+        "with",
         *(f"  {key}: {value}" for key, value in best.values.items()),
     ]
     text = as_yaml(with_values(read, best.values, read.origin).config)

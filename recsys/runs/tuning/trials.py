@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -71,12 +71,15 @@ def opened(path: Path, read: Read, monitor: str) -> "Iterator[optuna.Study]":
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if read.config.tuning.pruning:
         pruner = optuna.pruners.MedianPruner()
-    ways = {"min": "minimize", "max": "maximize"}
     try:
         if not path.is_file():
             with whole_file(path) as part, _storage(part) as storage:
-                way = ways[direction_of(monitor)]
-                optuna.create_study(storage=storage, study_name=NAME, direction=way)
+                is_less = direction_of(monitor) == "min"
+                optuna.create_study(
+                    storage=storage,
+                    study_name=NAME,
+                    direction="minimize" if is_less else "maximize",
+                )
         with _storage(path) as storage:
             study = optuna.load_study(study_name=NAME, storage=storage, pruner=pruner)
             for left in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
@@ -172,7 +175,7 @@ def run_trial(
 
 
 class _Reported(keras.callbacks.Callback):
-    """Tells a study of each epoch; ends a trial that is to be pruned, or has no loss."""
+    """Tells a study of each epoch, and ends a trial that is to be pruned or failed."""
 
     def __init__(self, trial: "optuna.Trial") -> None:
         super().__init__()

@@ -89,13 +89,17 @@ def search(
     read = Read(as_used(read), read.schema, read.origin)
     with places.held(here):
         try:
-            return _search(read, here, trials, console, samples or here / places.SAMPLES)
+            rows = samples or here / places.SAMPLES
+            return _search(read, here, trials, console, rows)
         except KeyboardInterrupt:
+            if not (here / places.STUDY).is_file():
+                shutil.rmtree(here)
+                raise Stopped("Stopped before anything was made.") from None
             raise Stopped(
-                f"Stopped. `recsys tune {here / places.CONFIG}` goes on where it stands."
+                f"Stopped. `recsys tune {here / places.CONFIG}` goes on."
             ) from None
         except (OSError, ValueError):
-            if is_new:
+            if is_new and not (here / places.BEST).is_file():
                 shutil.rmtree(here)  # nothing is there to go on with
             raise
 
@@ -141,26 +145,30 @@ def _search(
     with opened(here / places.STUDY, read, monitor) as study:
         prepare(read, samples, here, console)
         pipeline = FeaturePipeline.load(here / places.PIPELINE)
-        found = trials_of(study, read)
-        total, begun = trials or read.config.tuning.trials, time.perf_counter()
-        there = len(found)
+        there, total = len(trials_of(study, read)), trials or read.config.tuning.trials
         if there:
-            console.print(f"{there} trials are there, {total} are asked for")
-        while len(found) < total:
-            run_trial(study, read, pipeline, samples, len(found) + 1, console)
-            found = trials_of(study, read)
-            each = (time.perf_counter() - begun) / (len(found) - there)
-            left = _left(each * (total - len(found)))
-            said = f"{line_of(found[-1], monitor)}{left}"
-            console.print(said, highlight=False, markup=False, soft_wrap=True)
-    if all(trial.state == "failed" for trial in found):
+            said = f"{there} of {max(there, total)} trials are there"
+            console.print(said, highlight=False)
+        begun = time.perf_counter()
+        while True:
+            tuned = Tuned(here, monitor, trials_of(study, read))
+            done = len(tuned.trials)
+            if done > there:
+                each = (time.perf_counter() - begun) / (done - there)
+                line = line_of(tuned.trials[-1], monitor) + _left(each * (total - done))
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+            if tuned.is_found:  # of a study that is stopped, too
+                write_best(tuned, read)
+                write_page(tuned)
+            if done >= total:
+                break
+            run_trial(study, read, pipeline, samples, done + 1, console)
+    if not tuned.is_found:
         raise ValueError(
-            f"tuning.space must have values that can be trained. Received: {total} "
-            f"trials, all of which failed, the first of them: {found[0].reason}"
+            "tuning.space must have values with which a model can be trained. "
+            f"Received: {len(tuned.trials)} trials of {read.config.model.name}, all of "
+            f"which failed, the first of them: {tuned.trials[0].reason}"
         )
-    tuned = Tuned(here, monitor, found)
-    write_best(tuned, read)
-    write_page(tuned)
     for block in tuned.blocks():
         print_block(block, console)
     console.print(f"{here / places.REPORT}", highlight=False)
