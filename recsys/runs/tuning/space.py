@@ -50,8 +50,8 @@ def check_space(read: Read) -> None:
     space = read.config.tuning.space
     if not space:
         raise ValueError(
-            f"{read.origin.where('tuning')}: tuning.space must have what is tried, as "
-            "in training.learning_rate: {low: 0.001, high: 0.1, log: true}. "
+            f"{read.origin.where('tuning', 'space')}: tuning.space must have what is "
+            "tried, as in training.learning_rate: {low: 0.001, high: 0.1, log: true}. "
             "Received: nothing"
         )
     for key, entry in space.items():

@@ -15,6 +15,8 @@ from recsys.feature._yaml import read_yaml
 from recsys.runs.config import Config
 from recsys.runs.init import init, making
 from recsys.runs.init.rows import rows_of
+from recsys.runs.reading import read_config
+from recsys.runs.tuning.space import check_space
 from tests.runs.init.log import NUM, click_log, write
 
 ODD = {"x\ny", "#", "null", "ü: {", "e'\""}
@@ -79,6 +81,16 @@ def test_the_model_takes_what_the_schema_makes(folder):
         ("deepfm", {"task": labels[0]}),
     ):
         assert create_model(name, fields, **tasks).name == name
+
+
+def test_each_model_that_is_proposed_takes_what_is_to_be_tried(folder):
+    text = (folder / "run.yaml").read_text()
+    assert "`recsys tune run.yaml` tries" in text
+    one = "schema.labels=[buy]"
+    for own in ([], ["model.name=din", one], ["model.name=deepfm", one]):
+        read = read_config(folder / "run.yaml", own)
+        check_space(read)
+        assert len(read.config.tuning.space) == 3
 
 
 def test_items_users_and_parts(tmp_path):
