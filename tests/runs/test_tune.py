@@ -1,5 +1,6 @@
 """Trials of a space: what is known to be best is found, and a study goes on."""
 
+import gc
 import json
 import sqlite3
 import subprocess
@@ -61,6 +62,7 @@ def planted(monkeypatch):
     """
     monkeypatch.setattr(preparing, "prepare", lambda *of: [])
     monkeypatch.setattr(FeaturePipeline, "load", lambda path: None)
+    monkeypatch.setattr(gc, "collect", lambda: None)  # slow, and nothing is left
 
     def plant(scored):
         def fit(read, pipeline, samples, judge, seed, console, callbacks, trial):
