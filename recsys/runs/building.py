@@ -15,6 +15,7 @@ from recsys.runs.config import Schedule, Training
 from recsys.runs.matching.checks import check_match, check_no_match
 from recsys.runs.matching.kind import is_match
 from recsys.runs.reading import Read
+from recsys.runs.stages.first import first_stage
 from recsys.train import optimizers
 from recsys.train.model import Model
 
@@ -75,6 +76,8 @@ def check_names(read: Read) -> None:
         about(read.config.model.name)
     except ValueError as error:
         raise ValueError(f"{read.origin.where('model', 'name')}: {error}") from error
+    if read.config.match is not None:
+        first_stage(read)
     if is_match(read.config):
         check_match(read)
     else:

@@ -63,6 +63,9 @@ class Samples(Section):
     where: dict[str, Any] = {}
     """Which events become rows: raw column -> the value it has, or a list of values.
     Histories may hold the others too."""
+    positives: dict[str, Any] = {}
+    """Of a match model: which rows are the choices that it learns from, like `where`,
+    but of rows that are split already."""
     labels: dict[str, str] = {}
     """Labels by a rule: name -> "column >= number", also <, <=, >, == and !=."""
     min_user_events: Count = 1
@@ -164,7 +167,16 @@ class Candidates(Section):
     """What is told of the lists of a match model."""
 
     k: Count = 50
-    """Where lists are cut: `recall@k` and `ndcg@k` of the whole catalogue."""
+    """Where lists are cut: `recall@k` and `ndcg@k` of the whole catalogue. Of the first
+    of two stages this is also how many the second one puts in order."""
+
+
+class Match(Section):
+    """The first of two stages: a match model, whose candidates the other one ranks."""
+
+    model: Model
+    training: Training = Training()
+    candidates: Candidates = Candidates(k=100)
 
 
 class Config(Section):
@@ -175,6 +187,8 @@ class Config(Section):
     """Columns, labels and groups as in `recsys.data.Schema`."""
     samples: Samples = Samples()
     split: Split = Split()
+    match: Match | None = None
+    """A match model that chooses the items which `model` then puts in order."""
     model: Model
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

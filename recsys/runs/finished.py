@@ -49,6 +49,13 @@ class Run:
         """The best model of the first seed."""
         return cast("Model", load_model(self.folder / places.MODEL))
 
+    @cached_property
+    def match(self) -> "Run":
+        """The run that chooses items: of two stages the first, else this one."""
+        if self.read.config.match is None:
+            return self
+        return Run(self.folder / places.MATCH)
+
     @property
     def metrics(self) -> dict[str, Any]:
         """What is known of the test rows, the best epoch, parameters and seconds."""
@@ -70,7 +77,8 @@ class Run:
     ) -> "pa.Table":
         """Returns the best items for users, of a run of a match model.
 
-        Histories end with the last event that they may hold: of a split by ratio those
+        Of two stages, the second puts the candidates of the first in order. Histories
+        end with the last event that they may hold: of a split by ratio those
         that trained, else all.
 
         Args:
@@ -84,7 +92,8 @@ class Run:
 
         Raises:
             ValueError: If the run is of no match model or has no rows of a user,
-                `users` is no list of one or more, or `k` is less than 1.
+                `users` is no list of one or more, or `k` is less than 1, or of two
+                stages more than there are candidates.
         """
         from recsys.runs.matching.recommending import recommend
 

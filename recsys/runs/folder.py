@@ -26,6 +26,7 @@ RECORD, CONFIG, REPORT, METRICS = (
 MODEL, LAST, EPOCHS = "model.keras", "last.keras", "epochs.json"
 PIPELINE, SAMPLES, STATE = "pipeline", "samples", "state"
 PREDICTIONS, EVENTS = "predictions.parquet", "events.parquet"
+MATCH = "match"  # the first of two stages: a run's folder in that of the second
 USERS, ITEMS, SEEN = "users.parquet", "items.parquet", "seen.parquet"
 _LOCK = ".lock"
 _PACKAGES = ("tensorflow", "keras", "numpy", "duckdb", "ibis-framework", "pyarrow")

@@ -9,6 +9,7 @@ import ibis
 
 from recsys.data.history import USER
 from recsys.data.layout import ROW
+from recsys.data.raw import such
 from recsys.data.vocabulary import text_hash
 from recsys.data.writing import whole_folder
 from recsys.feature.schema.schema import Schema
@@ -102,7 +103,7 @@ def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
     tables = {}
     for place, name in enumerate(PARTS):
         part = keys.filter(keys[PART] == place).select(ROW)
-        rows = events.table.inner_join(part, ROW)
+        rows = _positives(events.table.inner_join(part, ROW), name, wanted, engine)
         if options is None:
             rows = rows.mutate(**{NUMBER: ibis.literal(0, "int64")})
         else:
@@ -120,6 +121,19 @@ def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
         items = with_titles(items, wanted, base, engine)
         tables[ITEMS] = items.order_by(ITEM).drop(ITEM)
     return Samples(tables, notes)
+
+
+def _positives(rows: Any, part: str, wanted: Wanted, engine: Engine) -> Any:
+    """The rows that are choices, of a match model."""
+    if not wanted.positives:
+        return rows
+    found = engine.keep(rows.filter(such(rows, "samples.positives", wanted.positives)))
+    if not engine.rows(found):
+        raise ValueError(
+            "samples.positives must leave rows of each part. Received: none of "
+            f"{engine.rows(rows):,} in {part}"
+        )
+    return found
 
 
 def _with_less_negatives(rows: Any, wanted: Wanted) -> Any:
