@@ -129,9 +129,7 @@ def _made(read: Read, here: Path, shared: Path | None, console: Console) -> _Mad
         for note in written.notes:
             console.print(note, highlight=False, markup=False, soft_wrap=True)
     warnings = check_samples(read.config, samples)
-    for warning in warnings:
-        text = f"Warning: {warning}"
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
+    _warn(warnings, console)
     if not (here / places.PIPELINE).is_dir():
         schema = read.schema
         pipeline = FeaturePipeline(
@@ -157,7 +155,7 @@ def _tell(
     from recsys.runs.evaluation.evaluating import print_block
     from recsys.runs.matching.kept import keep
     from recsys.runs.matching.kind import is_match
-    from recsys.runs.report import of_test_rows, write_report
+    from recsys.runs.report import no_better, of_test_rows, write_report
 
     shown = keep(read, made.samples, here) if is_match(read.config) else [*lists]
     found = write_report(here, read, made.warnings, shown)
@@ -165,10 +163,17 @@ def _tell(
     print_block(of_test_rows(read, found), console)
     for block in lists:
         print_block(block, console)
+    _warn(no_better(read, found[0]), console)
     events = made.samples / places.EVENTS
     if events.exists():
         shutil.copy(events, here / places.EVENTS)
     _finish(here, time.perf_counter() - begun)
+
+
+def _warn(warnings: Sequence[str], console: Console) -> None:
+    for warning in warnings:
+        text = f"Warning: {warning}"
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def _placed(read: Read, name: str | None, runs: Path, resume: bool) -> Path:
