@@ -1,18 +1,30 @@
 """How a command ends that cannot do what it is told."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
 
 @contextmanager
 def refusing(command: str) -> Iterator[None]:
-    """Turns an error of what was given into one line, and the exit status 2."""
+    """Turns an error of what was given into one line, and the exit status 2.
+
+    Warnings are lines too.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        typer.echo(f"recsys {command}: {error}", err=True)
-        raise typer.Exit(2) from error
+    with warnings.catch_warnings():
+        warnings.showwarning = _show
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            typer.echo(f"recsys {command}: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+def _show(message: Warning | str, *place: Any) -> None:
+    """Tells a warning without the place in the code, which says nothing to users."""
+    typer.echo(f"Warning: {message}", err=True)
