@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TextIO
 
 import typer
 
@@ -25,6 +25,13 @@ def refusing(command: str) -> Iterator[None]:
             raise typer.Exit(2) from error
 
 
-def _show(message: Warning | str, *place: Any) -> None:
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Tells a warning without the place in the code, which says nothing to users."""
     typer.echo(f"Warning: {message}", err=True)
