@@ -52,9 +52,10 @@ class Negatives(Section):
     """The label to make: 1 for events, 0 for what is drawn."""
     per_event: Count = 4
     """Drawn for each event, with its user and time."""
-    by: Literal["uniform", "popularity"] = "uniform"
-    """How: each item alike, or by its events in the training part. Of a split by
-    `time`, items are drawn from their first part on."""
+    by: Literal["uniform", "popularity", "candidates"] = "uniform"
+    """How: each item alike, or by its events in the training part, where of a split by
+    `time` items are drawn from their first part on; or, in a run of two stages, out of
+    the candidates that the first has for the user at that time: hard ones."""
 
 
 class Samples(Section):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -21,6 +21,9 @@ from recsys.runs.finished import Run
 from recsys.runs.page import Block
 from recsys.runs.reading import Read, read_config
 from recsys.runs.shown import as_yaml
+
+if TYPE_CHECKING:
+    from recsys.runs.stages.hard import Candidates
 
 
 class Stopped(Exception):
@@ -97,6 +100,7 @@ def run(
 def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
     """Goes on with all that is not there yet."""
     from recsys.runs.stages.first import first_stage
+    from recsys.runs.stages.hard import Candidates
     from recsys.runs.stages.lists import recommended
 
     begun = time.perf_counter()
@@ -107,13 +111,23 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
     at.mkdir(exist_ok=True)
     first = _begin(first_stage(read), at, (at / places.RECORD).is_file())
     made = _made(first, at, None, console)
-    done = _made(read, here, shared, console)
+    hard = None
+    negatives = read.config.samples.negatives
+    if negatives is not None and negatives.by == "candidates":
+        hard = Candidates(first, at, made.samples)
+    done = _made(read, here, shared, console, hard)
     lists = recommended(read, here, first, made.samples)
     _tell(first, at, made, [], begun, console)
     _tell(read, here, done, lists, begun, console)
 
 
-def _made(read: Read, here: Path, shared: Path | None, console: Console) -> _Made:
+def _made(
+    read: Read,
+    here: Path,
+    shared: Path | None,
+    console: Console,
+    hard: "Candidates | None" = None,
+) -> _Made:
     """Makes the rows and trains."""
     from recsys.runs.samples.checks import check_samples
     from recsys.runs.samples.write import write_samples
@@ -123,7 +137,7 @@ def _made(read: Read, here: Path, shared: Path | None, console: Console) -> _Mad
     samples = shared or here / places.SAMPLES
     if not samples.is_dir():
         with working("Making the rows"):
-            written = write_samples(read.config, Path(), samples)
+            written = write_samples(read.config, Path(), samples, hard)
         for part, rows in written.rows.items():
             console.print(f"{part}: {rows:,} rows", highlight=False)
         for note in written.notes:

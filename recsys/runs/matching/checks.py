@@ -21,6 +21,15 @@ def check_no_match(read: Read) -> None:
             f"candidates must be left out for {read.config.model.name}, which is no "
             f"match model. Received: k={candidates.k}",
         )
+    negatives = read.config.samples.negatives
+    hard = negatives is not None and negatives.by == "candidates"
+    if hard and read.config.match is None:
+        raise _refused(
+            read,
+            ("samples", "negatives"),
+            "samples.negatives.by must not be 'candidates' without a section match, "
+            "whose model has them. Received: by='candidates'",
+        )
     if read.config.samples.positives and read.config.match is None:
         raise _refused(
             read,
