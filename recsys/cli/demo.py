@@ -40,9 +40,10 @@ schema:
   labels: [watched]
   groups: {user: user_id}  # for metrics within people
 
-# A film that was watched stands against two that its user never rated.
+# A film that was watched stands against two of the candidates of the first stage that
+# its user never rated.
 samples:
-  negatives: {label: watched, per_event: 2}
+  negatives: {label: watched, per_event: 2, by: candidates}
 
 # The last tenth of the events of each person tests, the tenth before chooses the epoch.
 split: {by: user_time, valid: 0.1, test: 0.1}

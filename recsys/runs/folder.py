@@ -26,6 +26,7 @@ RECORD, CONFIG, REPORT, METRICS = (
 MODEL, LAST, EPOCHS = "model.keras", "last.keras", "epochs.json"
 PIPELINE, SAMPLES, STATE = "pipeline", "samples", "state"
 PREDICTIONS, EVENTS = "predictions.parquet", "events.parquet"
+LISTS = "lists.json"  # of two stages
 MATCH = "match"  # the first of two stages: a run's folder in that of the second
 USERS, ITEMS, SEEN = "users.parquet", "items.parquet", "seen.parquet"
 _LOCK = ".lock"

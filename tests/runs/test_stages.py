@@ -20,7 +20,9 @@ from recsys.runs.running import Stopped, run
 from recsys.runs.samples.split import PARTS
 from recsys.runs.samples.write import write_samples
 from recsys.runs.stages.first import first_stage
+from recsys.runs.stages.hard import Candidates
 from recsys.runs.stages.lists import recommended
+from recsys.runs.stages.ranker import Ranker
 from tests.close import close
 from tests.runs.planted_choices import choices, write_choices
 
@@ -119,10 +121,11 @@ def test_the_second_stage_ranks_the_candidates_of_the_first(made, monkeypatch):
 
 
 def test_lists_are_judged_by_what_users_chose_later(made, tmp_path, monkeypatch):
-    columns, path, done = made
+    _, _, done = made
     read = read_config(done.folder / "config.yaml")
     first = first_stage(read)
     write_samples(first.config, Path(), tmp_path / "samples")
+    monkeypatch.setattr("recsys.runs.stages.lists.places.LISTS", str(tmp_path / "new"))
     blocks = recommended(read, done.folder, first, tmp_path / "samples")
     (grid,) = [block for block in blocks if isinstance(block, Grid)]
     lists = [block for block in blocks if isinstance(block, Lists)]
@@ -160,32 +163,90 @@ def test_lists_are_judged_by_what_users_chose_later(made, tmp_path, monkeypatch)
 
 def test_recall_and_ndcg_are_those_of_the_lists(made, tmp_path, monkeypatch):
     _, _, done = made
-    read = read_config(done.folder / "config.yaml")
-    first = first_stage(read)
+    first = first_stage(read_config(done.folder / "config.yaml"))
     write_samples(first.config, Path(), tmp_path / "samples")
-    kept = {}
+    had, wanted = {}, {}
+    for part in PARTS:
+        for row in pq.read_table(tmp_path / "samples" / f"{part}.parquet").to_pylist():
+            if part != "test":
+                had.setdefault(row["who"], set()).add(row["what"])
+            elif row["what"] not in had.get(row["who"], ()):
+                wanted.setdefault(row["who"], set()).add(row["what"])
+    kept = []
+    order = Ranker.order
 
-    def judged(relevant, ids, k):
-        kept.setdefault("relevant", relevant)
-        kept.setdefault("lists", []).append(ids)
-        return 0.0
+    def judged(self, users, events, ids):
+        found = order(self, users, events, ids)
+        kept.append((users["who"].to_pylist(), ids, found[0]))
+        return found
 
-    from recsys.metrics import ndcg, recall
-
-    monkeypatch.setattr("recsys.runs.stages.lists.metrics.recall", judged)
-    recommended(read, done.folder, first, tmp_path / "samples")
-    offsets, ids = kept["relevant"]
-    for lists in kept["lists"]:
+    monkeypatch.setattr(Ranker, "order", judged)
+    again = tmp_path / "again.json"
+    monkeypatch.setattr("recsys.runs.stages.lists.places.LISTS", str(again))
+    recommended(done.read, done.folder, first, tmp_path / "samples")
+    ((users, matched, ranked),) = kept
+    words = done.match.pipeline.vocabulary("what")["value"].to_pylist()
+    found = json.loads((done.folder / "lists.json").read_text())
+    assert found == json.loads(again.read_text())
+    for stage, lists in (("match", matched), ("ranked", ranked)):
         shares, gains = [], []
-        for user, row in enumerate(lists):
-            want = {*ids[offsets[user] : offsets[user + 1]].tolist()}
-            if want:
-                hits = np.array([i in want for i in row[:10]])
+        for user, row in zip(users, lists, strict=True):
+            if want := wanted.get(user):
+                hits = np.array([words[i - 2] in want for i in row[:10]])
                 discount = 1 / np.log2(np.arange(10) + 2)
                 shares.append(hits.sum() / len(want))
                 gains.append(hits @ discount / discount[: len(want)].sum())
-        close(recall(kept["relevant"], lists, k=10), np.mean(shares), terms=300)
-        close(ndcg(kept["relevant"], lists, k=10), np.mean(gains), terms=300)
+        close(found["recall@10"][stage], np.mean(shares), terms=300)
+        close(found["ndcg@10"][stage], np.mean(gains), terms=300)
+
+
+def test_hard_negatives_are_candidates_that_their_user_did_not_choose(
+    made, tmp_path, monkeypatch
+):
+    _, _, done = made
+    settings = ["samples.negatives.by=candidates", "samples.negatives.per_event=3"]
+    read = read_config(done.folder / "config.yaml", settings)
+    first = first_stage(read)
+    write_samples(first.config, Path(), tmp_path / "first")
+    hard = Candidates(first, done.match.folder, tmp_path / "first")
+    monkeypatch.setattr("recsys.runs.stages.hard.BLOCK", 500)
+    found = {}
+    for name in ("once", "again"):
+        write_samples(read.config, Path(), tmp_path / name, hard)
+        parts = [pq.read_table(tmp_path / name / f"{part}.parquet") for part in PARTS]
+        found[name] = pa.concat_tables(parts).to_pylist()
+    assert found["once"] == found["again"]
+    rows = found["once"]
+    chosen = {}
+    for row in rows:
+        if row["bought"]:
+            chosen.setdefault(row["who"], set()).add(row["what"])
+    words = done.match.pipeline.vocabulary("what")["value"].to_pylist()
+    model, drawn = done.match.model, 0
+    for start in range(0, len(rows), 97):  # some of the events
+        event = rows[start]
+        if not event["bought"]:
+            continue
+        own = {name: event[name] for name in ("who", "when", "mood")}
+        asked = pa.Table.from_pylist([own]).cast(
+            pq.read_schema(done.match.folder / "users.parquet")
+            .remove_metadata()
+            .empty_table()
+            .select([*own])
+            .schema
+        )
+        columns = done.match.pipeline.transform(
+            asked, events=done.events, columns=["who", "mood", "past"]
+        )
+        vector = model.user_model.predict(columns, verbose=0)[0]
+        scores = model.item_matrix()[2:] @ vector
+        order = [words[i] for i in np.argsort(-scores, kind="stable")]
+        best = [item for item in order if item not in chosen[event["who"]]][:K]
+        mine = [row["what"] for row in rows[start + 1 : start + 4]]
+        assert len({*mine}) == 3 and {*mine} <= {*best}
+        assert [row["bought"] for row in rows[start + 1 : start + 4]] == [0.0] * 3
+        drawn += mine != best[:3]
+    assert drawn > 2  # at random
 
 
 def test_the_folder_has_one_of_the_first_stage(made):
@@ -230,6 +291,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_digits(
         (["match=null"], "line 35: samples.positives must be left out for din"),
         (["match.candidates.k=0"], "match.candidates.k must be greater"),
         (["match.training.loss=hinge"], "--set match.training.loss=hinge: .*left out"),
+        (
+            ["match=null", "samples.positives={}", "samples.negatives.by=candidates"],
+            "--set samples.negatives.by=candidates: .*without a section match",
+        ),
         (["candidates.k=5"], "candidates must be left out for din"),
         (["samples.positives.action=sell"], "positives must leave rows .* in train"),
         (

@@ -26,7 +26,7 @@ def check_no_match(read: Read) -> None:
     if hard and read.config.match is None:
         raise _refused(
             read,
-            ("samples", "negatives"),
+            ("samples", "negatives", "by"),
             "samples.negatives.by must not be 'candidates' without a section match, "
             "whose model has them. Received: by='candidates'",
         )

@@ -25,13 +25,16 @@ UNSEEN = 2**40  # from here on are items that training has not seen: each is mis
 
 
 def recommended(read: Read, here: Path, first: Read, samples: Path) -> list[Block]:
-    """Returns what is told of the lists of a run whose models are trained.
+    """Writes the metrics of the lists of a run whose models are trained.
 
     Args:
         read: The configuration of the run.
         here: Its folder.
         first: The configuration of its match model.
         samples: Folder of the rows of that.
+
+    Returns:
+        What is told of them.
     """
     at = here / places.MATCH
     pipeline = FeaturePipeline.load(at / places.PIPELINE)
@@ -55,9 +58,17 @@ def recommended(read: Read, here: Path, first: Read, samples: Path) -> list[Bloc
         f"recall@{SHOWN}": metrics.recall,
         f"ndcg@{SHOWN}": metrics.ndcg,
     }
-    rows = [
-        [name, *(f"{of(wanted, ids, k=SHOWN):.4f}" for ids in (matched, ranked))]
+    found = {
+        name: {
+            stage: of(wanted, ids, k=SHOWN)
+            for stage, ids in (("match", matched), ("ranked", ranked))
+        }
         for name, of in names.items()
+    }
+    places.write_json(here / places.LISTS, found)
+    rows = [
+        [name, *(f"{value:.4f}" for value in values.values())]
+        for name, values in found.items()
     ]
     chosen = most_to_find(asked)
     best = ranked[np.searchsorted(users, chosen), :SHOWN]
