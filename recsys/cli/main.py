@@ -1,7 +1,6 @@
 """The command line: `recsys --help`. Heavy imports wait for their command."""
 
 import enum
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,12 +58,12 @@ def models(
         names = recsys.list_models(pattern)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from recsys.about import about
-    from recsys.cli.models import table
+    with refusing("models"):
+        from recsys.about import about
+        from recsys.cli.models import table
 
-    one = pattern is not None and names == [pattern.lower()]
-    typer.echo(about(names[0]).text() if one else table(names))
+        one = pattern is not None and names == [pattern.lower()]
+        typer.echo(about(names[0]).text() if one else table(names))
 
 
 @app.command()

@@ -1,12 +1,15 @@
 """How a command ends that cannot do what it is told."""
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 import typer
+
+from recsys.cli.quiet import QuietTensorFlow
 
 
 @contextmanager
@@ -16,6 +19,7 @@ def refusing(command: str) -> Iterator[None]:
     Warnings are lines too.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.meta_path.insert(0, QuietTensorFlow())
     with warnings.catch_warnings():
         warnings.showwarning = _show
         try:
