@@ -47,7 +47,7 @@ def write_report(
             f"{', '.join(map(str, seeds))}."
         ),
     ]
-    warnings = [*warnings, *no_better(read, first)]
+    warnings = [*warnings, *doubts(read, first)]
     if warnings:
         blocks += [Heading("Warnings"), *map(Text, warnings)]
     blocks += [Heading("Test rows"), of_test_rows(read, found), Heading("Epochs")]
@@ -112,8 +112,10 @@ def of_test_rows(read: Read, found: Sequence[Mapping[str, Any]]) -> Grid:
     return Grid(["", *tasks, "mean"], rows)
 
 
-def no_better(read: Read, found: Mapping[str, Any]) -> list[str]:
-    """Returns what the baseline does as well as the model, in whole sentences.
+def doubts(read: Read, found: Mapping[str, Any]) -> list[str]:
+    """Returns what speaks against a trained model, in whole sentences.
+
+    That is what the baseline does as well, and that training ended too early.
 
     Args:
         read: The configuration.
@@ -128,6 +130,11 @@ def no_better(read: Read, found: Mapping[str, Any]) -> list[str]:
                 f"{name} of the test rows is {own:.4f}, and {value:.4f} of {what} "
                 "alone: this model is not worth its costs yet."
             )
+    if found["best_epoch"] == read.config.training.epochs:
+        said.append(
+            f"The last of {found['best_epoch']} epochs was the best by "
+            f"{found['monitor']}: more of them, training.epochs, may be better."
+        )
     return said
 
 

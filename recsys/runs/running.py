@@ -169,7 +169,7 @@ def _tell(
     from recsys.runs.evaluation.evaluating import print_block
     from recsys.runs.matching.kept import keep
     from recsys.runs.matching.kind import is_match
-    from recsys.runs.report import no_better, of_test_rows, write_report
+    from recsys.runs.report import doubts, of_test_rows, write_report
 
     shown = keep(read, made.samples, here) if is_match(read.config) else [*lists]
     found = write_report(here, read, made.warnings, shown)
@@ -177,7 +177,7 @@ def _tell(
     print_block(of_test_rows(read, found), console)
     for block in lists:
         print_block(block, console)
-    _warn(no_better(read, found[0]), console)
+    _warn(doubts(read, found[0]), console)
     events = made.samples / places.EVENTS
     if events.exists():
         shutil.copy(events, here / places.EVENTS)

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from recsys.runs.baseline import item_rates
 from recsys.runs.reading import read_config
-from recsys.runs.report import no_better, of_test_rows
+from recsys.runs.report import doubts, of_test_rows
 from tests.close import close
 
 TASKS = ("like", "buy")
@@ -115,17 +115,23 @@ def test_rates_are_those_of_all_rows_where_negatives_were_left_out(samples):
     close(found["auc"], wanted["auc"], terms=2000)
 
 
-def test_a_model_that_is_no_better_is_told_so():
+def test_a_model_that_is_doubts_is_told_so():
     read = config(TASKS, False, False)
     found = {
+        "best_epoch": 9,
+        "monitor": "val_auc",
         "test": {"like_auc": 0.7, "like_log_loss": 0.5, "buy_auc": 0.6, "loss": 1.0},
         "baseline": {
             "like_auc": 0.69, "like_log_loss": 0.4, "buy_auc": 0.6, "buy_gauc": 0.9,
         },
     }  # fmt: skip
-    said = no_better(read, found)
+    said = doubts(read, found)
     assert [text.partition(" ")[0] for text in said] == ["like_log_loss", "buy_auc"]
     assert "is 0.5000, and 0.4000 of the rates of items alone" in said[0]
     grid = of_test_rows(read, [found])
+    last = doubts(read, {**found, "best_epoch": 10})
+    assert (
+        last[:2] == said and "The last of 10 epochs was the best by val_auc" in last[2]
+    )
     assert ["auc, rates of items alone", "0.6900", "0.6000", ""] in grid.rows
     assert ["gauc, rates of items alone", "", "0.9000", ""] in grid.rows

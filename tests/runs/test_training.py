@@ -169,7 +169,14 @@ def test_a_name_is_taken_once(made):
         (["evaluation.group=item"], "evaluation.group must be one of schema.groups"),
         (["training.monitor=val_pcoc"], "of which more, or less, is better"),
         (["training.monitor=val_acu"], "training.monitor must be one of the logs"),
-        (["training.optimizer=adm"], "adm"),
+        (
+            ["training.optimizer=adm"],
+            "--set training.optimizer=adm: optimizer must be one of .*nearest: adam",
+        ),
+        (
+            ["training.schedule.by=exponential"],
+            r"line \d+: training.schedule.end must be above 0",
+        ),
         (["training.optimizer={tower: adam}"], "tower"),
         (["training.loss=hinje"], "hinje"),
         (["data.files=nowhere.csv"], "nowhere.csv"),
