@@ -169,7 +169,7 @@ def _optimizer_of(read: Read, steps: int) -> keras.optimizers.Optimizer:
     try:
         return _optimizer(read.config.training, steps)
     except ValueError as error:
-        key = "schedule" if "schedule" in str(error) else "optimizer"
+        key = "schedule" if "training.schedule" in str(error) else "optimizer"
         where = read.origin.where("training", key)
         raise ValueError(f"{where}: {error}") from error
 
