@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from recsys.data.pipeline import FeaturePipeline
 from recsys.registry import load_model
 from recsys.runs import folder as places
+from recsys.runs.page import in_notebook
 from recsys.runs.reading import Read, read_config
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        return in_notebook((self.folder / places.REPORT).read_text(encoding="utf-8"))
 
     @cached_property
     def read(self) -> Read:

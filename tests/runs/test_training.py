@@ -1,5 +1,6 @@
 """From a file to a run's folder, and what it says of the test rows."""
 
+import html
 import json
 import os
 import subprocess
@@ -101,6 +102,7 @@ def test_the_predictions_of_the_test_rows_are_the_models(made):
 def test_the_report_has_what_it_promises(made):
     _, _, done = made
     page = (done.folder / "report.html").read_text()
+    assert html.escape(page[-500:]) in done._repr_html_()
     both = [done.metrics["test"]["auc"]]
     both.append(
         json.loads((done.folder / "seed-5" / "metrics.json").read_text())["test"]["auc"]
