@@ -81,4 +81,4 @@ lint: setup
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .bench runs build dist
+	rm -rf .venv .bench demo runs build dist

@@ -1,7 +1,6 @@
 """The command line: `recsys --help`. Heavy imports wait for their command."""
 
 import enum
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 import recsys
 from recsys.cli import config
 from recsys.cli.compare import bench, compare
+from recsys.cli.demo import demo
 from recsys.cli.explain import explain
 from recsys.cli.predict import predict
 from recsys.cli.recommend import recommend
@@ -30,6 +30,7 @@ app.command()(recommend)
 app.command()(compare)
 app.command()(bench)
 app.command()(explain)
+app.command()(demo)
 
 
 @app.callback(invoke_without_command=True)
@@ -59,12 +60,12 @@ def models(
         names = recsys.list_models(pattern)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from recsys.about import about
-    from recsys.cli.models import table
+    with refusing("models"):
+        from recsys.about import about
+        from recsys.cli.models import table
 
-    one = pattern is not None and names == [pattern.lower()]
-    typer.echo(about(names[0]).text() if one else table(names))
+        one = pattern is not None and names == [pattern.lower()]
+        typer.echo(about(names[0]).text() if one else table(names))
 
 
 @app.command()
@@ -131,17 +132,3 @@ def evaluate(
 
         with predicted_rows(Run(files[0], runs), files[1:]) as path:
             evaluate_files([path], scale, k, resamples, seed, json, html)
-
-
-@app.command()
-def demo(
-    folder: Annotated[
-        Path, typer.Option(help="Where models and report go; replaced if there.")
-    ] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
-) -> None:
-    """Train a match and a rank model on MovieLens-100K, and write a report."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from recsys.cli.demo import run
-
-    run(folder, seed)

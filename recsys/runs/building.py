@@ -15,6 +15,7 @@ from recsys.runs.config import Schedule, Training
 from recsys.runs.matching.checks import check_match, check_no_match
 from recsys.runs.matching.kind import is_match
 from recsys.runs.reading import Read
+from recsys.runs.stages.first import first_stage
 from recsys.train import optimizers
 from recsys.train.model import Model
 
@@ -67,7 +68,9 @@ def build(read: Read, pipeline: FeaturePipeline) -> Model:
 
 
 def check_names(read: Read) -> None:
-    """Raises `ValueError` if a model or metric is unknown, before any work is done.
+    """Raises `ValueError` if a name is unknown, before any work is done.
+
+    Names are those of models, metrics and optimizers.
 
     Or if a section is none for this model.
     """
@@ -75,6 +78,9 @@ def check_names(read: Read) -> None:
         about(read.config.model.name)
     except ValueError as error:
         raise ValueError(f"{read.origin.where('model', 'name')}: {error}") from error
+    _optimizer_of(read, 1)
+    if read.config.match is not None:
+        _optimizer_of(first_stage(read), 1)
     if is_match(read.config):
         check_match(read)
     else:
@@ -152,10 +158,20 @@ def compile_model(model: Model, read: Read, steps: int, rows: int) -> None:
     told: dict[str, Any] = {}
     if not is_match(read.config):
         told = {"loss": loss, "metrics": metrics_of(read, rows)}
+    optimizer = _optimizer_of(read, steps)
     try:
-        model.compile(_optimizer(training, steps), **told)
+        model.compile(optimizer, **told)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{read.origin.where('training')}: {error}") from error
+
+
+def _optimizer_of(read: Read, steps: int) -> keras.optimizers.Optimizer:
+    try:
+        return _optimizer(read.config.training, steps)
+    except ValueError as error:
+        key = "schedule" if "training.schedule" in str(error) else "optimizer"
+        where = read.origin.where("training", key)
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:

@@ -17,7 +17,7 @@ from recsys.runs.finished import Run
 from recsys.runs.matching.comparing import NOTE as OF_LISTS
 from recsys.runs.matching.comparing import TASK, check_lists, metrics_of
 from recsys.runs.matching.kind import is_match
-from recsys.runs.page import Block, Grid, Heading, Text
+from recsys.runs.page import Block, Grid, Heading, Text, in_notebook, page_of
 
 Draws = Mapping[str, NDArray[np.float64]]
 METRICS = ("auc", "log_loss")
@@ -90,6 +90,9 @@ class Comparison:
                 rows.append(cells)
             blocks += [Heading(task), Grid(header, rows)]
         return blocks
+
+    def _repr_html_(self) -> str:
+        return in_notebook(page_of(", ".join(self.runs), self.blocks()))
 
     def _order(self, of_metrics: Mapping[str, Sequence[Compared]]) -> list[int]:
         name, found = next(iter(of_metrics.items()))

@@ -64,9 +64,10 @@ class Negatives(Section):
     """The label to make: 1 for events, 0 for what is drawn."""
     per_event: Count = 4
     """Drawn for each event, with its user and time."""
-    by: Literal["uniform", "popularity"] = "uniform"
-    """How: each item alike, or by its events in the training part. Of a split by
-    `time`, items are drawn from their first part on."""
+    by: Literal["uniform", "popularity", "candidates"] = "uniform"
+    """How: each item alike, or by its events in the training part, where of a split by
+    `time` items are drawn from their first part on; or, in a run of two stages, out of
+    the candidates that the first has for the user at that time: hard ones."""
 
 
 class Samples(Section):
@@ -75,6 +76,9 @@ class Samples(Section):
     where: dict[str, Any] = {}
     """Which events become rows: raw column -> the value it has, or a list of values.
     Histories may hold the others too."""
+    positives: dict[str, Any] = {}
+    """Of a match model: which rows are the choices that it learns from, like `where`,
+    but of rows that are split already."""
     labels: dict[str, str] = {}
     """Labels by a rule: name -> "column >= number", also <, <=, >, == and !=."""
     min_user_events: Count = 1
@@ -176,7 +180,16 @@ class Candidates(Section):
     """What is told of the lists of a match model."""
 
     k: Count = 50
-    """Where lists are cut: `recall@k` and `ndcg@k` of the whole catalogue."""
+    """Where lists are cut: `recall@k` and `ndcg@k` of the whole catalogue. Of the first
+    of two stages this is also how many the second one puts in order."""
+
+
+class Match(Section):
+    """The first of two stages: a match model, whose candidates the other one ranks."""
+
+    model: Model
+    training: Training = Training()
+    candidates: Candidates = Candidates(k=100)
 
 
 class Range(Section):
@@ -254,6 +267,8 @@ class Config(Section):
     """Columns, labels and groups as in `recsys.data.Schema`."""
     samples: Samples = Samples()
     split: Split = Split()
+    match: Match | None = None
+    """A match model that chooses the items which `model` then puts in order."""
     model: Model
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from recsys.data.pipeline import FeaturePipeline
 from recsys.registry import load_model
 from recsys.runs import folder as places
+from recsys.runs.page import in_notebook
 from recsys.runs.reading import Read, read_config
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
 
+    def _repr_html_(self) -> str:
+        return in_notebook((self.folder / places.REPORT).read_text(encoding="utf-8"))
+
     @cached_property
     def read(self) -> Read:
         """The configuration as used."""
@@ -48,6 +52,13 @@ class Run:
     def model(self) -> "Model":
         """The best model of the first seed."""
         return cast("Model", load_model(self.folder / places.MODEL))
+
+    @cached_property
+    def match(self) -> "Run":
+        """The run that chooses items: of two stages the first, else this one."""
+        if self.read.config.match is None:
+            return self
+        return Run(self.folder / places.MATCH)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -70,7 +81,8 @@ class Run:
     ) -> "pa.Table":
         """Returns the best items for users, of a run of a match model.
 
-        Histories end with the last event that they may hold: of a split by ratio those
+        Of two stages, the second puts the candidates of the first in order. Histories
+        end with the last event that they may hold: of a split by ratio those
         that trained, else all.
 
         Args:
@@ -84,7 +96,8 @@ class Run:
 
         Raises:
             ValueError: If the run is of no match model or has no rows of a user,
-                `users` is no list of one or more, or `k` is less than 1.
+                `users` is no list of one or more, or `k` is less than 1, or of two
+                stages more than there are candidates.
         """
         from recsys.runs.matching.recommending import recommend
 

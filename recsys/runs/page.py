@@ -193,10 +193,22 @@ Block = Heading | Text | Grid | Lists | Chart | Plot
 
 
 def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
-    """Writes a page.
+    """Writes a page, see `page_of`, to a file."""
+    path.write_text(page_of(title, blocks), encoding="utf-8")
+
+
+def in_notebook(page: str) -> str:
+    """Returns a page as a notebook shows it, neither's styles touching the other's."""
+    return (
+        f'<iframe srcdoc="{html.escape(page)}" '
+        'style="width: 100%; height: 32em; border: 0"></iframe>'
+    )
+
+
+def page_of(title: str, blocks: Sequence[Block]) -> str:
+    """Returns a page that loads nothing.
 
     Args:
-        path: The file.
         title: Its title.
         blocks: What is on it, from top to bottom; charts that follow each other stand
             side by side.
@@ -212,12 +224,11 @@ def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
         if block is not None:
             body.append(block.html())
     name = html.escape(title)
-    path.write_text(
+    return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name}</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>{name}</h1>{''.join(body)}</main></body></html>",
-        encoding="utf-8",
+        f"<h1>{name}</h1>{''.join(body)}</main></body></html>"
     )
 
 

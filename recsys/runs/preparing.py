@@ -1,6 +1,8 @@
 """What all models of a run share: its rows, and the pipeline fitted to them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -11,8 +13,17 @@ from recsys.runs.reading import Read
 from recsys.runs.samples.checks import check_samples
 from recsys.runs.samples.write import write_samples
 
+if TYPE_CHECKING:
+    from recsys.runs.stages.hard import Candidates
 
-def prepare(read: Read, samples: Path, here: Path, console: Console) -> list[str]:
+
+def prepare(
+    read: Read,
+    samples: Path,
+    here: Path,
+    console: Console,
+    hard: "Candidates | None" = None,
+) -> Sequence[str]:
     """Makes rows and pipeline, as far as they are not there.
 
     Args:
@@ -20,21 +31,20 @@ def prepare(read: Read, samples: Path, here: Path, console: Console) -> list[str
         samples: Folder of the rows.
         here: Folder of the pipeline's.
         console: Where to tell what goes on.
+        hard: What draws negatives out of the lists of a match model.
 
     Returns:
         What was found in the rows.
     """
     if not samples.is_dir():
         with working("Making the rows"):
-            written = write_samples(read.config, Path(), samples)
+            written = write_samples(read.config, Path(), samples, hard)
         for part, rows in written.rows.items():
             console.print(f"{part}: {rows:,} rows", highlight=False)
         for note in written.notes:
             console.print(note, highlight=False, markup=False, soft_wrap=True)
     warnings = check_samples(read.config, samples)
-    for warning in warnings:
-        text = f"Warning: {warning}"
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
+    warn(warnings, console)
     if not (here / places.PIPELINE).is_dir():
         schema = read.schema
         pipeline = FeaturePipeline(
@@ -42,3 +52,10 @@ def prepare(read: Read, samples: Path, here: Path, console: Console) -> list[str
         )
         pipeline.fit(str(samples / "train.parquet")).save(here / places.PIPELINE)
     return warnings
+
+
+def warn(warnings: Sequence[str], console: Console) -> None:
+    """Tells what looks odd."""
+    for warning in warnings:
+        text = f"Warning: {warning}"
+        console.print(text, style="yellow", markup=False, soft_wrap=True)

@@ -117,7 +117,8 @@ def with_values(read: Read, values: Mapping[str, Any], origin: Origin) -> Read:
     """
     entries = read.config.plain()
     for name, value in values.items():
-        _set(entries, tuple(name.split(".")), value, f"{origin.where()}: {name}")
+        keys = tuple(name.split("."))
+        _set(entries, keys, value, f"{origin.where(*keys)}: {name}")
     return _checked(entries, origin)
 
 

@@ -18,6 +18,7 @@ from recsys.runs.progress import MEAN
 from recsys.runs.reading import Read
 
 K = 10
+OF_RATES = ", rates of items alone"
 
 
 def write_report(
@@ -46,6 +47,7 @@ def write_report(
             f"{', '.join(map(str, seeds))}."
         ),
     ]
+    warnings = [*warnings, *doubts(read, first)]
     if warnings:
         blocks += [Heading("Warnings"), *map(Text, warnings)]
     blocks += [Heading("Test rows"), of_test_rows(read, found), Heading("Epochs")]
@@ -71,22 +73,24 @@ def write_report(
 def of_test_rows(read: Read, found: Sequence[Mapping[str, Any]]) -> Grid:
     """Returns the metrics of the test rows by task; of several seeds mean ± deviation.
 
-    Those of a match model stand beside those of the most popular items.
+    Those of a match model stand beside those of the most popular items, others above
+    those of the rates of items.
 
     Args:
         read: The configuration.
         found: What the metrics' file of each seed holds.
     """
-    logs = [each["test"] for each in found]
-    if "baseline" in found[0]:
-        header = ["", read.config.model.name, "most popular"]
-        most = found[0]["baseline"]
-        both = [[name, _spread(logs, name), f"{most[name]:.4f}"] for name in most]
-        return Grid(header, both)
+    logs, rates = [each["test"] for each in found], found[0]["baseline"]
     tasks = [label.name for label in read.schema.labels]
+    if not tasks:
+        header = ["", read.config.model.name, "most popular"]
+        both = [[name, _spread(logs, name), f"{rates[name]:.4f}"] for name in rates]
+        return Grid(header, both)
     if not tasks[1:]:
         shown = [n for n in logs[0] if n != "loss" or "log_loss" not in logs[0]]
-        return Grid(["", *tasks], [[name, _spread(logs, name)] for name in shown])
+        rows = [[name, _spread(logs, name)] for name in shown]
+        rows += [[f"{name}{OF_RATES}", f"{rates[name]:.4f}"] for name in rates]
+        return Grid(["", *tasks], rows)
     own = {
         name.removeprefix(f"{task}_"): None
         for task in tasks
@@ -101,7 +105,37 @@ def of_test_rows(read: Read, found: Sequence[Mapping[str, Any]]) -> Grid:
         ]
         for name in own
     ]
+    for name in ("auc", "gauc", "log_loss"):
+        known = [rates.get(f"{task}_{name}") for task in tasks]
+        cells = ["" if value is None else f"{value:.4f}" for value in known]
+        rows += [[f"{name}{OF_RATES}", *cells, ""]] if any(cells) else []
     return Grid(["", *tasks, "mean"], rows)
+
+
+def doubts(read: Read, found: Mapping[str, Any]) -> list[str]:
+    """Returns what speaks against a trained model, in whole sentences.
+
+    That is what the baseline does as well, and that training ended too early.
+
+    Args:
+        read: The configuration.
+        found: What the metrics' file holds.
+    """
+    what = "the rates of items" if read.schema.labels else "the most popular items"
+    said = []
+    for name, value in found["baseline"].items():
+        own = found["test"].get(name)  # those that were asked for
+        if own is not None and (own > value) == name.endswith("log_loss"):
+            said.append(
+                f"{name} of the test rows is {own:.4f}, and {value:.4f} of {what} "
+                "alone: this model is not worth its costs yet."
+            )
+    if found["best_epoch"] == read.config.training.epochs:
+        said.append(
+            f"The last of {found['best_epoch']} epochs was the best by "
+            f"{found['monitor']}: more of them, training.epochs, may be better."
+        )
+    return said
 
 
 def _spread(logs: Sequence[Mapping[str, float]], name: str) -> str:

@@ -6,8 +6,9 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -16,12 +17,24 @@ from recsys.data.progress import working
 from recsys.runs import folder as places
 from recsys.runs.config import Config
 from recsys.runs.finished import Run
+from recsys.runs.page import Block
 from recsys.runs.reading import Read, read_config
 from recsys.runs.shown import as_yaml
+
+if TYPE_CHECKING:
+    from recsys.runs.stages.hard import Candidates
 
 
 class Stopped(Exception):
     """Somebody has stopped a run; it says how to go on."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The rows of a run whose models are trained, and what is odd in them."""
+
+    samples: Path
+    warnings: Sequence[str]
 
 
 def run(
@@ -63,6 +76,7 @@ def run(
     with places.held(here):
         try:
             _run(_begin(read, here, resume), here, samples, console)
+            places.point_latest(here)
         except KeyboardInterrupt:
             if not (here / places.RECORD).is_file():
                 shutil.rmtree(here)
@@ -83,26 +97,73 @@ def run(
 
 
 def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
-    from recsys.runs.evaluation.evaluating import print_block
-    from recsys.runs.matching.kept import keep
-    from recsys.runs.matching.kind import is_match
+    """Goes on with all that is not there yet."""
+    from recsys.runs.stages.first import first_stage
+    from recsys.runs.stages.hard import Candidates
+    from recsys.runs.stages.lists import recommended
+
+    begun = time.perf_counter()
+    if read.config.match is None:
+        _tell(read, here, _made(read, here, shared, console), [], begun, console)
+        return
+    at = here / places.MATCH
+    at.mkdir(exist_ok=True)
+    first = _begin(first_stage(read), at, (at / places.RECORD).is_file())
+    made = _made(first, at, None, console)
+    hard = None
+    negatives = read.config.samples.negatives
+    if negatives is not None and negatives.by == "candidates":
+        hard = Candidates(first, at, made.samples)
+    done = _made(read, here, shared, console, hard)
+    lists = recommended(read, here, first, made.samples)
+    _tell(first, at, made, [], begun, console)
+    _tell(read, here, done, lists, begun, console)
+
+
+def _made(
+    read: Read,
+    here: Path,
+    shared: Path | None,
+    console: Console,
+    hard: "Candidates | None" = None,
+) -> _Made:
+    """Makes the rows and trains."""
     from recsys.runs.preparing import prepare
-    from recsys.runs.report import of_test_rows, write_report
     from recsys.runs.training import train
 
     console.rule(f"{here}")
     samples = shared or here / places.SAMPLES
-    warnings = prepare(read, samples, here, console)
-    begun = time.perf_counter()
+    warnings = prepare(read, samples, here, console, hard)
     for place, seed in enumerate(read.config.training.seeds):
         at = here if not place else here / f"seed-{seed}"
         if not (at / places.METRICS).is_file():
             train(read, samples, at, here / places.PIPELINE, seed, console)
-    shown = keep(read, samples, here) if is_match(read.config) else []
-    found = write_report(here, read, warnings, shown)
-    console.print("Test rows:")
+    return _Made(samples, warnings)
+
+
+def _tell(
+    read: Read,
+    here: Path,
+    made: _Made,
+    lists: Sequence[Block],
+    begun: float,
+    console: Console,
+) -> None:
+    """Writes the report, and has the run end."""
+    from recsys.runs.evaluation.evaluating import print_block
+    from recsys.runs.matching.kept import keep
+    from recsys.runs.matching.kind import is_match
+    from recsys.runs.preparing import warn
+    from recsys.runs.report import doubts, of_test_rows, write_report
+
+    shown = keep(read, made.samples, here) if is_match(read.config) else [*lists]
+    found = write_report(here, read, made.warnings, shown)
+    console.print(f"Test rows of {read.config.model.name}:", highlight=False)
     print_block(of_test_rows(read, found), console)
-    events = samples / places.EVENTS
+    for block in lists:
+        print_block(block, console)
+    warn(doubts(read, found[0]), console)
+    events = made.samples / places.EVENTS
     if events.exists():
         shutil.copy(events, here / places.EVENTS)
     _finish(here, time.perf_counter() - begun)
@@ -235,4 +296,3 @@ def _finish(here: Path, seconds: float) -> None:
     record = places.read_record(here)
     record |= {"finished": True, "seconds": round(seconds, 1)}
     places.write_json(here / places.RECORD, record)
-    places.point_latest(here)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from recsys.data.pipeline import FeaturePipeline
 from recsys.runs import folder as places
+from recsys.runs.baseline import item_rates
 from recsys.runs.building import build, metrics_of
 from recsys.runs.inputs import dataset_of
 from recsys.runs.measures import direction_of
@@ -53,6 +54,8 @@ class TaskJudge:
     def tested(self, model: Model, at: Path) -> dict[str, Any]:
         """Writes the predictions of the test rows, and returns their metrics.
 
+        Beside them are those of the rates of items.
+
         Args:
             model: The model.
             at: Folder of its seed.
@@ -61,7 +64,10 @@ class TaskJudge:
         found = model.evaluate(test, verbose=0, return_dict=True)
         rows = self._samples / "test.parquet"
         write_test_predictions(self._read, rows, model, test, at / places.PREDICTIONS)
-        return {"test": {name: float(value) for name, value in found.items()}}
+        return {
+            "test": {name: float(value) for name, value in found.items()},
+            "baseline": item_rates(self._read, self._samples),
+        }
 
 
 def monitor_of(read: Read) -> str:

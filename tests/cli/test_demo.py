@@ -4,12 +4,16 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
-from recsys import load_model
-from recsys.cli import demo, demo_data
-from recsys.data import FeaturePipeline
+from recsys.cli.main import app
+from recsys.data import movielens
 from recsys.data.movielens import MovieLens
+from recsys.runs.finished import Run
+from recsys.runs.reading import read_config
+from tests.check_demo import FILES
 
 USERS, ITEMS = 33, 40
 ONCE, LATE = 31, (32, 33)  # a user of one event, and users who come last
@@ -30,115 +34,73 @@ def _log():
     return np.array(rows).T
 
 
-@pytest.fixture(params=[False, True], ids=["cut for each user", "one cut for all"])
-def films(monkeypatch, request):
+@pytest.fixture
+def films(monkeypatch):
     user, item, time = _log()
     rng = np.random.default_rng(0)
-    if request.param:  # then the last users are known from no training row
-        cut = demo_data.split_by_time
-        monkeypatch.setattr(
-            demo_data, "split_by_time", lambda users, times: cut(None, times)
-        )
+    ratings = {"user_id": user, "item_id": item, "rating": item % 5 + 1}
+    films = {
+        "item_id": np.arange(1, ITEMS + 1),
+        "title": [f"Film {i}" for i in range(1, ITEMS + 1)],
+        "year": pa.array([None] + [1990 + i for i in range(1, ITEMS)]),
+        "genres": [["even", "drama"] if i % 2 else ["odd"] for i in range(ITEMS)],
+    }
+    people = {
+        "user_id": np.arange(1, USERS + 1),
+        "age": rng.integers(18, 60, USERS),
+        "gender": rng.choice(["F", "M"], USERS),
+        "occupation": rng.choice(["artist", "writer"], USERS),
+        "zip_code": ["0"] * USERS,
+    }
     data = MovieLens(
-        pa.table(
-            {
-                "user_id": user,
-                "item_id": item,
-                "rating": item % 5 + 1,
-                "timestamp": time,
-            }
-        ),
-        pa.table(
-            {
-                "item_id": np.arange(1, ITEMS + 1),
-                "title": [f"Film {i}" for i in range(1, ITEMS + 1)],
-                "year": pa.array([None] + [1990 + i for i in range(1, ITEMS)]),
-                "genres": [
-                    ["even", "drama"] if i % 2 else ["odd"] for i in range(ITEMS)
-                ],
-            }
-        ),
-        pa.table(
-            {
-                "user_id": np.arange(1, USERS + 1),
-                "age": rng.integers(18, 60, USERS),
-                "gender": rng.choice(["F", "M"], USERS),
-                "occupation": rng.choice(["artist", "writer"], USERS),
-                "zip_code": ["0"] * USERS,
-            }
-        ),
+        pa.table({**ratings, "timestamp": time}), pa.table(films), pa.table(people)
     )
-    monkeypatch.setattr(demo, "load_movielens_100k", lambda: data)
-    monkeypatch.setattr(demo, "K", 5)
-    return demo_data.Films(data)
+    monkeypatch.setattr(movielens, "load_movielens_100k", lambda: data)
+    return data
 
 
-def test_the_log_is_like_real_ones(films, request):
-    train, test, every = films.of(0), films.of(2), films.events
-    if "one cut" in request.node.name:
-        assert set(LATE) <= {*np.setdiff1d(test.user, train.user)}
-    else:
-        assert set(NEW) <= {*np.setdiff1d(test.item, train.item)}
-    assert np.bincount(every.user)[ONCE] == 1
-    moments = np.unique(np.stack([every.user, every.time]), axis=1)
-    assert moments.shape[1] < len(every.user)
+def demo(folder):
+    places = ["--folder", str(folder / "demo"), "--runs", str(folder / "runs")]
+    return CliRunner().invoke(app, ["demo", *places])
 
 
-def test_the_whole_job(films, request, tmp_path, capsys):
-    folder = tmp_path / "runs" / "demo"
-    demo.run(folder)
-    names = {"report.html", "metrics.json", "match.keras", "rank.keras", "pipeline"}
-    assert {path.name for path in folder.iterdir()} == names
-    assert [path.name for path in folder.parent.iterdir()] == ["demo"]
-    scores = json.loads((folder / "metrics.json").read_text())
-    assert set(scores["match"]) == {"youtube_dnn", "most popular"}
-    assert set(scores["match"]["youtube_dnn"]) == {"Recall@5", "NDCG@5"}
-    assert set(scores["rank"]["din"]) == {"AUC", "GAUC", "LogLoss"}
-    for family in scores.values():
-        for values in family.values():
-            assert all(np.isfinite(value) for value in values.values())
-    page = (folder / "report.html").read_text()
-    users = 1 if "one cut" in request.node.name else 3  # with films before and after
-    assert page.count("<svg") == 4 and page.count("<h3>User") == users
-    printed = capsys.readouterr().out
-    assert "Watched last" in printed and "Film" in printed
-
-    pipeline = FeaturePipeline.load(folder / "pipeline")
-    rows = pipeline.transform(
-        films.joined(films.of(2)), events=films.joined(films.events)
-    )
-    assert load_model(folder / "rank.keras").predict(rows, verbose=0).shape[1] == 1
-    ids, _ = load_model(folder / "match.keras").recommend(rows, k=3)
-    assert ids.min() >= 2
-
-    if users == 1:  # an earlier run is replaced
-        (folder / "report.html").write_text("old")
-        demo.run(folder)
-        assert (folder / "report.html").read_text() != "old"
+@pytest.mark.filterwarnings("ignore:youtube_dnn does not read:UserWarning")
+def test_the_whole_job(films, tmp_path):
+    told = demo(tmp_path)
+    assert told.exit_code == 0, told.output
+    for title in ("Had last", "Match, then rank", "most popular", "rates of items"):
+        assert title in told.output
+    assert "Film 2" in told.output and ".py" not in told.output
+    done = Run("demo", tmp_path / "runs")
+    for stage, names in FILES.items():
+        assert {path.name for path in (done.folder / stage).iterdir()} == names
+        found = json.loads((done.folder / stage / "metrics.json").read_text())
+        numbers = [*found["test"].values(), *found["baseline"].values()]
+        assert len(numbers) >= 4 and np.isfinite(numbers).all()
+    table = done.recommend([3], k=5)
+    assert len(table) and table["title"][0].as_py().startswith("Film ")
+    assert read_config(tmp_path / "demo" / "demo.yaml").config.match.candidates.k == 50
+    ratings = pq.read_table(tmp_path / "demo" / "ratings.parquet")
+    assert ratings.equals(films.ratings)
 
 
-def test_a_folder_of_something_else_is_left_alone(films, tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match=r"thesis\.txt"):
-        demo.run(tmp_path)
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+def test_what_a_user_edited_is_left_alone(films, tmp_path, monkeypatch):
+    monkeypatch.setattr("recsys.runs.running.run", lambda file, runs: None)
+    for _ in range(2):
+        assert demo(tmp_path).exit_code == 0
+    file = tmp_path / "demo" / "demo.yaml"
+    file.write_text(file.read_text().replace("dim: 32", "dim: 64"))
+    told = demo(tmp_path)
+    assert told.exit_code == 2 and f"recsys train {file}" in told.output
+    assert "dim: 64" in file.read_text()
 
 
-def test_negatives_were_never_rated_and_histories_are_strictly_earlier(films):
-    rows = films.labelled(films.of(1), seed=0)
-    rated = set(
-        zip(films.events.user.tolist(), films.events.item.tolist(), strict=True)
-    )
-    pairs = zip(
-        rows["user_id"].to_pylist(),
-        rows["item_id"].to_pylist(),
-        rows["watched"].to_pylist(),
-        strict=True,
-    )
-    assert all(((user, item) in rated) == bool(label) for user, item, label in pairs)
-    again = films.labelled(films.of(1), seed=0)
-    assert rows.equals(again)
-    before, after = films.of(0), films.of(1, 2)
-    for user in np.intersect1d(before.user, after.user):
-        later = after.time[after.user == user]
-        assert before.time[before.user == user].max() < later.min()
+def test_data_that_cannot_be_fetched_is_one_line(tmp_path, monkeypatch):
+    def absent():
+        raise RuntimeError("MovieLens-100K cannot be fetched")
+
+    monkeypatch.setattr(movielens, "load_movielens_100k", absent)
+    told = demo(tmp_path)
+    assert told.exit_code == 2
+    assert told.output.strip() == "recsys demo: MovieLens-100K cannot be fetched"
+    assert not (tmp_path / "demo").exists()

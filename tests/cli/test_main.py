@@ -52,6 +52,22 @@ def test_a_model_is_told_with_figure_paper_options_and_needs():
         assert each in text
 
 
+def test_a_command_writes_nothing_of_tensorflow():
+    run = [sys.executable, "-m", "recsys", "models", "deepfm"]
+    found = subprocess.run(run, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "") and "DeepFM" in found.stdout
+
+
+def test_other_words_than_notes_are_told():
+    code = (
+        "import os; from recsys.cli.quiet import _without_notes\n"
+        "with _without_notes():\n"
+        "    os.write(2, b'I0000 a note\\nE0000 an error\\n')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stderr == "E0000 an error\n"
+
+
 def test_version():
     assert CliRunner().invoke(app, ["--version"]).output.strip() == recsys.__version__
     run = [sys.executable, "-m", "recsys", "--version"]

@@ -53,6 +53,7 @@ def folder(tmp_path):
 
 def test_means_deviations_and_differences(folder):
     found = compare([Run(name, folder) for name in "abc"], resamples=50)
+    assert "&lt;h1&gt;a, b, c" in found._repr_html_()
     assert found.runs == ["a", "b", "c"] and found.models == ["lr", "fm", "deepfm"]
     assert found.seconds == [5.0, 7.0, 9.0] and found.seeds == [3, 3, 1]
     for name in ("auc", "log_loss", "gauc"):

@@ -1,5 +1,6 @@
 """The report: whole, escaped, and nothing outside the picture."""
 
+import html
 import re
 
 import pytest
@@ -14,6 +15,8 @@ from recsys.runs.page import (
     Plot,
     Text,
     _ticks,
+    in_notebook,
+    page_of,
     write_html,
 )
 
@@ -37,6 +40,13 @@ def test_everything_is_on_the_page_and_escaped(tmp_path):
         assert part in page
     assert "<auc>" not in page and "http" not in page  # self-contained
     assert page.count("<svg") == 2 and page.count('class="row"') == 1
+
+
+def test_a_notebook_has_the_page_in_a_frame():
+    page = page_of('a "b" & c', [Text("<text>")])
+    shown = in_notebook(page)
+    inside = re.fullmatch(r'<iframe srcdoc="([^"]*)" style="[^"]*"></iframe>', shown)
+    assert html.unescape(inside[1]) == page
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.9], [3.0], [5.0, 5.0], [0.0], [-2, 1e-3]])

@@ -1,5 +1,6 @@
 """From a file to a run's folder, and what it says of the test rows."""
 
+import html
 import json
 import os
 import subprocess
@@ -101,6 +102,7 @@ def test_the_predictions_of_the_test_rows_are_the_models(made):
 def test_the_report_has_what_it_promises(made):
     _, _, done = made
     page = (done.folder / "report.html").read_text()
+    assert html.escape(page[-500:]) in done._repr_html_()
     both = [done.metrics["test"]["auc"]]
     both.append(
         json.loads((done.folder / "seed-5" / "metrics.json").read_text())["test"]["auc"]
@@ -169,7 +171,14 @@ def test_a_name_is_taken_once(made):
         (["evaluation.group=item"], "evaluation.group must be one of schema.groups"),
         (["training.monitor=val_pcoc"], "of which more, or less, is better"),
         (["training.monitor=val_acu"], "training.monitor must be one of the logs"),
-        (["training.optimizer=adm"], "adm"),
+        (
+            ["training.optimizer=adm"],
+            "--set training.optimizer=adm: optimizer must be one of .*nearest: adam",
+        ),
+        (
+            ["training.schedule.by=exponential"],
+            r"line \d+: training.schedule.end must be above 0",
+        ),
         (["training.optimizer={tower: adam}"], "tower"),
         (["training.loss=hinje"], "hinje"),
         (["data.files=nowhere.csv"], "nowhere.csv"),

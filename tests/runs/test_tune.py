@@ -255,6 +255,13 @@ def test_a_space_is_not_compared_by_a_part_of_it(tmp_path):
         check_space(read_config(path, ["training.monitor=val_loss"]))
     with pytest.raises(ValueError, match="^--set .*: tuning.space must have what"):
         check_space(read_config(path, ["tuning.space={}"]))
+    with pytest.raises(
+        ValueError, match=r"^--set tuning.space=.*: training.epochs must"
+    ):
+        own = "tuning.space={training.epochs: [0, 1]}"
+        check_space(read_config(path, [own, "training.epochs=3"]))
+    both = "tuning.space={training.schedule.by: [linear, cosine], KEY: [0.0, 0.1]}"
+    check_space(read_config(path, [both.replace("KEY", "training.schedule.end")]))
     path.write_text(FILE.partition("  space")[0])
     with pytest.raises(ValueError, match=", line 9: tuning.space must have what"):
         check_space(read_config(path))
@@ -326,6 +333,13 @@ def test_models_are_tuned_by_as_many_trials_on_the_same_rows(
     )
     with pytest.raises(ValueError, match="tuning.space must have what is tried"):
         bench(log, ["lr", "fm"], settings=["tuning.space={}"], **options)
+
+
+def test_what_needs_a_trained_match_model_is_not_tuned(log, tmp_path):
+    stage = "match={model: {name: two_tower}}"
+    own = ["samples.negatives={label: clicked, by: candidates}", stage]
+    with pytest.raises(ValueError, match="^--set samples.*'candidates' to tune"):
+        tune(log, settings=own, runs=tmp_path, console=QUIET)
 
 
 def test_without_optuna_the_extra_is_named(log, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Metrics of predictions in files: values, intervals, plots, and a paired test."""
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from recsys.metrics.named import sigmoid
 from recsys.runs.evaluation.findings import Findings, by_task, evaluate, names_of
 from recsys.runs.evaluation.predictions import Array, Predictions, check_files, read
 from recsys.runs.folder import OURS
-from recsys.runs.page import Block, Grid, Heading, Plot, Text, write_html
+from recsys.runs.page import Block, Grid, Heading, Lists, Plot, Text, write_html
 
 MOST_POINTS, MOST_COLUMNS = 200, 10_000
 
@@ -292,6 +293,10 @@ def print_block(block: Block, console: Console) -> None:
         width = max(console.width, console.measure(table, options=wide).maximum)
         wide_console = Console(file=console.file, width=width, quiet=console.quiet)
         wide_console.print(table)
+    elif isinstance(block, Lists):
+        rows = itertools.zip_longest(*block.lists.values(), fillvalue="")
+        console.print(Cell(block.title))
+        print_block(Grid([*block.lists], [[*row] for row in rows]), console)
     elif isinstance(block, Heading):
         console.rule(Cell(block.text))
     elif isinstance(block, Text):

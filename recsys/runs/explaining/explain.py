@@ -18,7 +18,7 @@ from recsys.runs.explaining.gradients import Attribution, integrated_gradients
 from recsys.runs.explaining.importance import Importance, permutation_importance
 from recsys.runs.finished import Run
 from recsys.runs.measures import direction_of
-from recsys.runs.page import Block, Grid, Heading, Text
+from recsys.runs.page import Block, Grid, Heading, Text, in_notebook, page_of
 from recsys.runs.predicting import by_task, raw_rows
 
 MOST_ROWS = 20_000
@@ -45,6 +45,9 @@ class Explanation:
     tables: Sequence[TableShape]
     gates: Mapping[str, Sequence[float]]
     one: Mapping[str, Attribution]
+
+    def _repr_html_(self) -> str:
+        return in_notebook(page_of("Explained", self.blocks()))
 
     def blocks(self) -> list[Block]:
         """Returns it as tables."""

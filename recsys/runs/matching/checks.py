@@ -21,6 +21,23 @@ def check_no_match(read: Read) -> None:
             f"candidates must be left out for {read.config.model.name}, which is no "
             f"match model. Received: k={candidates.k}",
         )
+    negatives = read.config.samples.negatives
+    hard = negatives is not None and negatives.by == "candidates"
+    if hard and read.config.match is None:
+        raise _refused(
+            read,
+            ("samples", "negatives", "by"),
+            "samples.negatives.by must not be 'candidates' without a section match, "
+            "whose model has them. Received: by='candidates'",
+        )
+    if read.config.samples.positives and read.config.match is None:
+        raise _refused(
+            read,
+            ("samples", "positives"),
+            f"samples.positives must be left out for {read.config.model.name}, which "
+            "is no match model, without a section match. "
+            f"Received: {read.config.samples.positives}",
+        )
 
 
 def check_match(read: Read) -> None:
@@ -31,7 +48,7 @@ def check_match(read: Read) -> None:
             read,
             ("schema", "labels"),
             f"schema.labels must be left out for {name}, a match model, which learns "
-            "from positives alone; samples.where chooses them. Received: "
+            "from positives alone; samples.positives chooses them. Received: "
             f"{[label.name for label in schema.labels]}",
         )
     if config.samples.negatives is not None:

@@ -19,7 +19,7 @@ from recsys.runs import folder as places
 from recsys.runs.inputs import events_of
 from recsys.runs.matching.columns import asked_sources
 from recsys.runs.matching.items import Items
-from recsys.runs.matching.queries import queries_of
+from recsys.runs.matching.queries import Queries, queries_of
 from recsys.runs.matching.rows import one_of_each_user, pairs_of, rows_of, scratch
 from recsys.runs.page import Block, Heading, Lists, Text
 from recsys.runs.reading import Read
@@ -91,15 +91,11 @@ def _examples(read: Read, samples: Path, here: Path) -> list[Block]:
     pipeline = FeaturePipeline.load(here / places.PIPELINE)
     asked = queries_of(read, pipeline, samples, "test")
     items = Items.of(read, pipeline, here / places.ITEMS)
-    offsets, relevant = asked.relevant
-    many = np.add.reduceat(np.append(relevant >= FIRST_ID, False), offsets[:-1])
-    many = np.where(np.diff(offsets) > 0, many, 0)
-    chosen = np.sort(np.argsort(-many, kind="stable")[:USERS_SHOWN])
-    begins, had = asked.excluded
-    seen = [had[begins[user] : begins[user + 1]] for user in chosen]
+    chosen = most_to_find(asked)
     model = cast(MatchModel, load_model(here / places.MODEL))
+    seen = [asked.seen_by(user) for user in chosen]
     found, _ = model.recommend(asked.columns.take(chosen), SHOWN, exclude=seen)
-    blocks: list[Block] = [
+    return [
         Heading("Test users"),
         Text(
             f"Each of {len(asked.users):,} gets, at the time of the first test row, "
@@ -108,13 +104,35 @@ def _examples(read: Read, samples: Path, here: Path) -> list[Block]:
             + " ".join(asked.notes)
         ),
         Text("Of those with the most to find (✓: was in their test rows):"),
+        *lists_of(asked, items, chosen, found),
     ]
-    for place, user in enumerate(chosen):
-        best = found[place][found[place] >= 0]
+
+
+def most_to_find(asked: Queries) -> Any:
+    """Returns the places of the users with the most to find, in order."""
+    offsets, relevant = asked.relevant
+    many = np.add.reduceat(np.append(relevant >= FIRST_ID, False), offsets[:-1])
+    many = np.where(np.diff(offsets) > 0, many, 0)
+    return np.sort(np.argsort(-many, kind="stable")[:USERS_SHOWN])
+
+
+def lists_of(asked: Queries, items: Items, chosen: Any, found: Any) -> list[Lists]:
+    """Returns what users had last, and what they should get.
+
+    Args:
+        asked: All users.
+        items: What ids stand for.
+        chosen: Places of the users, `(users,)`.
+        found: Ids of what they should get, `(users, k)`.
+    """
+    offsets, relevant = asked.relevant
+    lists = []
+    for user, ids in zip(chosen, found, strict=True):
+        best, seen = ids[ids >= 0], asked.seen_by(user)
         hits = np.isin(best, relevant[offsets[user] : offsets[user + 1]])
-        last = seen[place][seen[place] >= FIRST_ID][-SHOWN:][::-1]
+        last = seen[seen >= FIRST_ID][-SHOWN:][::-1]
         names = zip(items.names_of(best), hits, strict=True)
-        blocks.append(
+        lists.append(
             Lists(
                 f"User {asked.users[int(user)]}",
                 {
@@ -123,4 +141,4 @@ def _examples(read: Read, samples: Path, here: Path) -> list[Block]:
                 },
             )
         )
-    return blocks
+    return lists

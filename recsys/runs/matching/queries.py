@@ -14,7 +14,7 @@ from recsys.data.history import USER
 from recsys.data.pipeline import FeaturePipeline
 from recsys.runs.inputs import events_of
 from recsys.runs.matching.checks import item_of
-from recsys.runs.matching.columns import asked_columns
+from recsys.runs.matching.columns import asked_columns, asked_sources
 from recsys.runs.matching.rows import (
     ORDER,
     one_of_each_user,
@@ -36,6 +36,7 @@ class Queries:
 
     Args:
         users: Their raw ids.
+        rows: Their raw columns.
         columns: Their columns, as the model takes them.
         relevant: Ids of the items that they had in this part and not before, as
             `(offsets, ids)`.
@@ -44,10 +45,16 @@ class Queries:
     """
 
     users: pa.ChunkedArray
+    rows: pa.Table
     columns: pa.Table
     relevant: Ids
     excluded: Ids
     notes: Sequence[str]
+
+    def seen_by(self, user: int) -> NDArray[np.int64]:
+        """Returns what a user had in earlier parts, the latest last."""
+        offsets, ids = self.excluded
+        return ids[offsets[user] : offsets[user + 1]]
 
 
 def queries_of(
@@ -104,8 +111,10 @@ def queries_of(
             item = {NUMBER: NUMBER, str(read.config.data.item): ITEM}
             engine.write(table.order_by(NUMBER, *ORDER).select(**item), path)
             ids[name] = _ids(read, pipeline, path, engine.rows(numbers))
+        raw = pq.read_table(asked, columns=asked_sources(read.schema, read.config.data))
         return Queries(
-            pq.read_table(asked, columns=[read.config.data.user])[0],
+            raw[str(read.config.data.user)],
+            raw,
             pipeline.transform(
                 str(asked),
                 events=events_of(read, samples),

@@ -18,6 +18,7 @@ from recsys.runs.matching.items import Items
 from recsys.runs.matching.kind import is_match
 from recsys.runs.matching.queries import offsets_of
 from recsys.runs.output import check_output, writing
+from recsys.runs.stages.ranker import Ranker
 from recsys.train.match_model import MatchModel
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ def write_recommended(
 
 def _users(run: "Run", users: Sequence[Any] | None) -> pa.Table:
     """The columns of users, in the order in which they are asked for."""
-    if not is_match(run.read.config):
+    if not is_match(run.match.read.config):
         raise ValueError(
-            f"{run.folder} must be a run of a match model to recommend (`recsys models "
-            f"match` lists them). Received: one of {run.read.config.model.name}"
+            f"{run.folder} must be a run of a match model, or of two stages, to "
+            "recommend (`recsys models match` lists them). Received: one of "
+            f"{run.read.config.model.name}"
         )
+    run = run.match
     table = pq.read_table(run.folder / places.USERS)
     if users is None:
         return table
@@ -83,10 +86,21 @@ def _recommended(
     run: "Run", users: pa.Table, k: int, include_seen: bool
 ) -> Iterator[pa.Table]:
     checked("recommend", {"k": k}, {"k": Integer(1)})
+    ranked, run = run, run.match
     model = cast(MatchModel, run.model)
     items = Items.of(run.read, run.pipeline, run.folder / places.ITEMS)
     matrix = model.item_matrix()
     own = users[str(run.read.config.data.user)]
+    ranker, wanted = None, k
+    if ranked is not run:
+        wanted = run.read.config.candidates.k
+        if k > wanted:
+            raise ValueError(
+                f"recommend: k must be at most match.candidates.k, {wanted}, of a run "
+                f"of two stages. Received: k={k}"
+            )
+        catalogue = run.folder / places.ITEMS
+        ranker = Ranker(ranked.read, ranked.folder, items, catalogue)
     for start in range(0, len(users), BATCH):
         rows = users.slice(start, BATCH)
         columns = run.pipeline.transform(
@@ -99,11 +113,14 @@ def _recommended(
         ids, scores = top_k(
             vectors,
             matrix,
-            k,
+            wanted,
             interest_mask=interests,
             exclude=None if include_seen else _seen(run, names),
             reserved=model.reserved,
         )
+        if ranker is not None:
+            ids, scores = ranker.order(rows, run.events, ids)
+            ids, scores = ids[:, :k], scores[:, :k]
         there = ids >= 0  # few have less than k left
         user, rank = np.nonzero(there)
         found = ids[there]

@@ -21,10 +21,12 @@ class Engine:
 
     Args:
         connection: The Ibis backend. DuckDB must be one of our own: tables stay in it.
+        scratch: Folder for files that are read until the end, if there is one.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, scratch: Path = Path()) -> None:
         self.connection = connection
+        self.scratch = scratch
         self._numbers = count()
 
     def run(self, table: Any) -> pa.Table:
@@ -71,7 +73,7 @@ def embedded(scratch: Path) -> Iterator[Engine]:
         temp_directory=str(scratch / "spilled"),
     )
     try:
-        yield Engine(connection)
+        yield Engine(connection, scratch)
     finally:
         connection.disconnect()
 

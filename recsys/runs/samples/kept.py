@@ -40,7 +40,8 @@ def kept_events(
     if left < total:
         notes.append(f"samples.where left out {total - left:,} of {total:,} events.")
     needed_by = "negatives" if samples.negatives is not None else None
-    needed_by = "match models" if is_match(wanted.config) else needed_by
+    if is_match(wanted.config) or wanted.config.match is not None:
+        needed_by = "match models"  # both of two stages have the same events
     if needed_by is not None:
         keys, missing = without_missing(keys, [USER, ITEM], engine)
         if missing:

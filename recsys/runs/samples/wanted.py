@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from recsys.data.raw import raw_columns, who_is
 from recsys.feature._names import nearest
@@ -10,6 +11,7 @@ from recsys.feature.schema.columns import MultiValue, RawColumn
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
 from recsys.runs.config import Config
+from recsys.runs.matching.kind import is_match
 from recsys.runs.samples.labels import Rule, rules
 
 KEYS = ("user", "item", "time")
@@ -58,7 +60,7 @@ class Wanted:
         for name in self.made:
             if name not in read:
                 raise ValueError(
-                    f"samples: a label that is made must be read by the schema or by "
+                    "samples: a label that is made must be read by the schema or by "
                     f"samples.where. Received: {name!r}, which is none of "
                     f"{nearest(name, read)}"
                 )
@@ -80,15 +82,27 @@ class Wanted:
         kinds = raw_columns(self.schema, self.schema.columns, {})
         for rule in self.rules:
             kinds.setdefault(rule.column, "float64")
-        data, where = self.config.data, self.config.samples.where
-        for name in (data.user, data.item, data.time, *where):
+        data = self.config.data
+        chosen = [each for where in self._chosen.values() for each in where.items()]
+        for name in (data.user, data.item, data.time, *(name for name, _ in chosen)):
             if name is not None and kinds.get(name, "float64") == "float64":
                 kinds[name] = ""
-        for name, wanted in where.items():
+        for name, wanted in chosen:
             texts = wanted if isinstance(wanted, list) else [wanted]
             if kinds[name] == "" and all(isinstance(text, str) for text in texts):
                 kinds[name] = "string"
         return {name: kind for name, kind in kinds.items() if name not in self.made}
+
+    @property
+    def positives(self) -> dict[str, Any]:
+        """Which rows a match model learns from; no other model reads this."""
+        return self.config.samples.positives if is_match(self.config) else {}
+
+    @property
+    def _chosen(self) -> dict[str, dict[str, Any]]:
+        """What is asked of the values of raw columns, and by whom."""
+        where = self.config.samples.where
+        return {"samples.where": where, "samples.positives": self.positives}
 
     @property
     def histories(self) -> list[History]:
@@ -150,8 +164,9 @@ class Wanted:
             yield self.schema.sample_weight, "Sample weight"
         for key, name in self.schema.groups.items():
             yield name, f"Group {key!r}"
-        for name in self.config.samples.where:
-            yield name, "samples.where"
+        for who, where in self._chosen.items():
+            for name in where:
+                yield name, who
         for rule in self.rules:
             yield rule.column, rule.who
         for key in KEYS:

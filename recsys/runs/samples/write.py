@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ibis
 
 from recsys.data.history import USER
 from recsys.data.layout import ROW
+from recsys.data.raw import such
 from recsys.data.vocabulary import text_hash
 from recsys.data.writing import whole_folder
 from recsys.feature.schema.schema import Schema
@@ -24,6 +25,20 @@ from recsys.runs.samples.titles import with_titles
 from recsys.runs.samples.wanted import Wanted
 
 EVENTS, ITEMS = "events", "items"
+
+
+class Candidates(Protocol):
+    """Draws hard negatives, see `recsys.runs.stages.hard`."""
+
+    def draw(
+        self,
+        events: Events,
+        keys: Any,
+        chosen: Any,
+        per_event: int,
+        seed: int,
+        engine: Engine,
+    ) -> tuple[Any, list[str]]: ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,9 @@ class Samples:
     notes: Sequence[str]
 
 
-def write_samples(config: Config, base: Path, folder: Path) -> Written:
+def write_samples(
+    config: Config, base: Path, folder: Path, candidates: Candidates | None = None
+) -> Written:
     """Makes the rows of each part, inside DuckDB.
 
     `train.parquet`, `valid.parquet` and `test.parquet` have the raw columns that the
@@ -66,6 +83,7 @@ def write_samples(config: Config, base: Path, folder: Path) -> Written:
         config: The run.
         base: The folder that relative files are seen from.
         folder: The folder to write, which appears whole or not at all.
+        candidates: Draws hard negatives, where the run wants them.
 
     Raises:
         FileNotFoundError: If there is no such file, or no folder for this one.
@@ -78,7 +96,7 @@ def write_samples(config: Config, base: Path, folder: Path) -> Written:
         whole_folder(folder, names) as whole,
         embedded(whole.with_name(f"{whole.name}-scratch")) as engine,
     ):
-        samples = make_samples(config, base, engine)
+        samples = make_samples(config, base, engine, candidates)
         whole.mkdir()
         rows = {
             name: engine.write(table, whole / f"{name}.parquet")
@@ -87,7 +105,9 @@ def write_samples(config: Config, base: Path, folder: Path) -> Written:
     return Written({name: rows[name] for name in PARTS}, samples.notes)
 
 
-def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
+def make_samples(
+    config: Config, base: Path, engine: Engine, candidates: Candidates | None = None
+) -> Samples:
     """Returns what `write_samples` writes, as tables of any engine."""
     wanted = Wanted(config, Schema.from_dict(config.declared))
     events = read_events(wanted, base, engine)
@@ -97,12 +117,14 @@ def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
     options = config.samples.negatives
     if options is not None:
         items, fewer = catalogue(events, keys, wanted, engine)
-        negatives, short = _negatives(events, keys, items, wanted, options, engine)
+        negatives, short = _negatives(
+            events, keys, items, wanted, options, engine, candidates
+        )
         notes += [*fewer, *short]
     tables = {}
     for place, name in enumerate(PARTS):
         part = keys.filter(keys[PART] == place).select(ROW)
-        rows = events.table.inner_join(part, ROW)
+        rows = _positives(events.table.inner_join(part, ROW), name, wanted, engine)
         if options is None:
             rows = rows.mutate(**{NUMBER: ibis.literal(0, "int64")})
         else:
@@ -120,6 +142,19 @@ def make_samples(config: Config, base: Path, engine: Engine) -> Samples:
         items = with_titles(items, wanted, base, engine)
         tables[ITEMS] = items.order_by(ITEM).drop(ITEM)
     return Samples(tables, notes)
+
+
+def _positives(rows: Any, part: str, wanted: Wanted, engine: Engine) -> Any:
+    """The rows that are choices, of a match model."""
+    if not wanted.positives:
+        return rows
+    found = engine.keep(rows.filter(such(rows, "samples.positives", wanted.positives)))
+    if not engine.rows(found):
+        raise ValueError(
+            "samples.positives must leave rows of each part. Received: none of "
+            f"{engine.rows(rows):,} in {part}"
+        )
+    return found
 
 
 def _with_less_negatives(rows: Any, wanted: Wanted) -> Any:
@@ -141,10 +176,14 @@ def _negatives(
     wanted: Wanted,
     options: Negatives,
     engine: Engine,
+    candidates: Candidates | None,
 ) -> tuple[Any, list[str]]:
     named = key_columns(events.table, wanted)
     chosen = events.table.select(**{key: named[key] for key in (USER, ITEM)})
     chosen = engine.keep(chosen.distinct())
+    seed = wanted.config.samples.seed
+    if candidates is not None:
+        return candidates.draw(events, keys, chosen, options.per_event, seed, engine)
     parts, notes = [], []
     for part, there in items_of_parts(items, keys, wanted.config.split.by):
         negatives, short = drawn(
@@ -152,7 +191,7 @@ def _negatives(
             chosen,
             pool(there, keys, options.by),
             options.per_event,
-            wanted.config.samples.seed,
+            seed,
             engine,
         )
         parts.append(negatives)

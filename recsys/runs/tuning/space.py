@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys.about import about
@@ -27,16 +26,6 @@ FIXED = {
 Entry = list[Any] | Range
 
 
-@dataclass(frozen=True)
-class _At(Origin):
-    """An origin of which everything stands at one place."""
-
-    place: str = ""
-
-    def where(self, *keys: str | int) -> str:
-        return self.place
-
-
 def check_space(read: Read) -> None:
     """Checks all that is to be tried, before anything is.
 
@@ -54,12 +43,15 @@ def check_space(read: Read) -> None:
             "tried, as in training.learning_rate: {low: 0.001, high: 0.1, log: true}. "
             "Received: nothing"
         )
+    for key in space:
+        _check_key(read, key, read.origin.where("tuning", "space", key))
+    first = {key: _ends(entry)[0] for key, entry in space.items()}
+    origin = _moved(read)
     for key, entry in space.items():
-        where = read.origin.where("tuning", "space", key)
-        _check_key(read, key, where)
         for value in _ends(entry):
-            with_values(read, {key: value}, _At(place=where))
+            with_values(read, {**first, key: value}, origin)
             if key.startswith(f"{ARGUMENTS}."):
+                where = read.origin.where("tuning", "space", key)
                 _check_argument(read, key.split(".")[2:], value, where)
 
 
@@ -102,6 +94,21 @@ def values_of(space: Mapping[str, Entry], drawn: Mapping[str, Any]) -> dict[str,
         else {repr(choice): choice for choice in entry}[drawn[key]]
         for key, entry in space.items()
     }
+
+
+def _moved(read: Read) -> Origin:
+    """Where the values stand that are tried: in the space, in place of their own."""
+    origin, space = read.origin, ("tuning", "space")
+    lines, settings = {**origin.lines}, {**origin.settings}
+    for key in read.config.tuning.space:
+        own = tuple(key.split("."))
+        settings.pop(own, None)
+        for at in (space[:1], space, (*space, key)):
+            if at in origin.lines:
+                lines[own] = origin.lines[at]
+            if at in origin.settings:
+                settings[own] = origin.settings[at]
+    return Origin(origin.path, lines, settings)
 
 
 def _ends(entry: Entry) -> list[Any]:

@@ -124,6 +124,13 @@ def check_trials(read: Read, trials: int | None) -> None:
 
     check_names(read)
     check_space(read)
+    negatives = read.config.samples.negatives
+    if negatives is not None and negatives.by == "candidates":
+        raise ValueError(
+            f"{read.origin.where('samples', 'negatives', 'by')}: samples.negatives.by "
+            "must not be 'candidates' to tune, as there is no match model yet that "
+            "draws them. Received: 'candidates'"
+        )
 
 
 def _search(
@@ -137,6 +144,9 @@ def _search(
     from recsys.runs.tuning.trials import opened, run_trial, trials_of
 
     console.rule(f"{here}")
+    if read.config.match is not None:
+        said = "The model that ranks is tuned, and that of match is left as it is."
+        console.print(said, highlight=False)
     config, monitor = here / places.CONFIG, monitor_of(read)
     if (here / places.STUDY).is_file():
         check_same(config, read.config, but="tuning.trials")

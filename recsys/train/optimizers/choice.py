@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from recsys.feature._names import layer_name
+from recsys.feature._names import layer_name, nearest
 from recsys.protocols import Table
 from recsys.saving import saved
 from recsys.train._keras import PartedOptimizer, parts, schedules, without_rates
@@ -62,6 +62,7 @@ def get(identifier: Any) -> keras.optimizers.Optimizer:
         name = identifier.lower().replace("_", "")
         if name in _NAMES:
             return _NAMES[name]()
+        _check_name(name, identifier)
     optimizer = keras.optimizers.get(identifier)
     twin = _TWINS.get(type(optimizer))
     if twin is None:
@@ -70,6 +71,20 @@ def get(identifier: Any) -> keras.optimizers.Optimizer:
     config = config if rate is None else {**config, "learning_rate": rate}
     ours: keras.optimizers.Optimizer = twin.from_config(config)
     return ours
+
+
+def _check_name(name: str, given: str) -> None:
+    """Raises `ValueError` if neither we nor Keras have an optimizer of a name."""
+    of_keras = {
+        each.lower()
+        for each, found in vars(keras.optimizers).items()
+        if isinstance(found, type) and issubclass(found, keras.optimizers.Optimizer)
+    }
+    known = sorted({*_NAMES, *of_keras} - {"optimizer"})
+    if name not in known:
+        raise ValueError(
+            f"optimizer must be one of {nearest(given, known)}. Received: {given!r}"
+        )
 
 
 def warn_if_slow(
