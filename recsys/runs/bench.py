@@ -28,7 +28,8 @@ def bench(
 ) -> Comparison:
     """Trains models with the same rows, arguments and seeds, and compares them.
 
-    Each is a run in a folder of its own in `runs/NAME`. Of a call that is repeated,
+    Each is a run in a folder of its own in `runs/NAME`; of two stages the second alone.
+    Of a call that is repeated,
     runs that have ended stay, and one that was stopped goes on. With `trials`, each
     model is tuned first, in a study of its own in `runs/NAME/MODEL-tune`, by as many
     trials of the file's `tuning.space`, and trained with the best values; keys of
@@ -61,6 +62,8 @@ def bench(
         )
     console = console or Console()
     places.check_name(name)
+    if read_config(source, settings).config.match is not None:
+        settings = [*settings, "match=null", "samples.positives={}"]
     given = {
         model: [*settings, f"model.name={model}", f"training.seeds={[*range(seeds)]}"]
         for model in models

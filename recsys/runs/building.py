@@ -16,6 +16,7 @@ from recsys.runs.matching.checks import check_match, check_no_match
 from recsys.runs.matching.kind import is_match
 from recsys.runs.reading import Read
 from recsys.runs.stages.first import first_stage
+from recsys.runs.tracking import check_tracking
 from recsys.train import optimizers
 from recsys.train.model import Model
 
@@ -78,6 +79,7 @@ def check_names(read: Read) -> None:
         about(read.config.model.name)
     except ValueError as error:
         raise ValueError(f"{read.origin.where('model', 'name')}: {error}") from error
+    check_tracking(read)
     _optimizer_of(read, 1)
     if read.config.match is not None:
         _optimizer_of(first_stage(read), 1)

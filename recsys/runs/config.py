@@ -112,6 +112,9 @@ class Split(Section):
     """Of `files`: the files that choose the epoch; `data.files` trains."""
     test_files: Files = []
     """Of `files`: the files that test."""
+    until: Annotated[float, Field(gt=0, le=1)] = 1
+    """Of `time`: the share of the rows, the earliest, that there is; what is later is
+    left out, as if it had not been yet."""
     seed: int = 0
     """Of `ratio` and `users`."""
 
@@ -259,6 +262,16 @@ class Tuning(Section):
     others had at this epoch."""
 
 
+class Tracking(Section):
+    """Where the numbers of training go beside the run's folder (extra `track`)."""
+
+    tensorboard: bool = False
+    """Whether the folder has logs for `tensorboard --logdir`."""
+    mlflow: str | None = None
+    """Name of an experiment of MLflow, which `MLFLOW_TRACKING_URI` says where to find;
+    none is not at all."""
+
+
 class Config(Section):
     """A run: `recsys train FILE` makes a folder of it."""
 
@@ -274,6 +287,7 @@ class Config(Section):
     evaluation: Evaluation = Evaluation()
     candidates: Candidates = Candidates()
     tuning: Tuning = Tuning()
+    tracking: Tracking = Tracking()
 
     def plain(self) -> dict[str, Any]:
         """Returns it as a YAML file has it, with all defaults."""

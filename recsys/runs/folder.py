@@ -27,6 +27,7 @@ STUDY, BEST = "study.db", "best.yaml"
 MODEL, LAST, EPOCHS = "model.keras", "last.keras", "epochs.json"
 PIPELINE, SAMPLES, STATE = "pipeline", "samples", "state"
 PREDICTIONS, EVENTS = "predictions.parquet", "events.parquet"
+TENSORBOARD, MLFLOW = "tensorboard", "mlflow.txt"
 LISTS = "lists.json"  # of two stages
 MATCH = "match"  # the first of two stages: a run's folder in that of the second
 USERS, ITEMS, SEEN = "users.parquet", "items.parquet", "seen.parquet"

@@ -20,6 +20,7 @@ from recsys.runs.progress import TrainingProgress
 from recsys.runs.reading import Read
 from recsys.runs.samples.split import PARTS
 from recsys.runs.tasks import TaskJudge
+from recsys.runs.tracking import track_tested, trackers
 from recsys.train.callbacks import Resume
 from recsys.train.model import Model
 
@@ -67,16 +68,19 @@ def train(
     judge = judge_of(read, pipeline, samples, console)
     callbacks = [
         keras.callbacks.ModelCheckpoint(str(at / places.LAST)),
+        *trackers(read.config, at),
         Resume(at / places.STATE, save_freq=SAVE_STEPS),
     ]
     found = fit(read, pipeline, samples, judge, seed, console, callbacks)
     found.model.save(at / places.MODEL)
     places.write_json(at / places.EPOCHS, found.logs)
     of_epochs = found.logs[found.monitor]
+    tested = judge.tested(found.model, at)
+    track_tested(at, tested["test"])
     places.write_json(
         at / places.METRICS,
         {
-            **judge.tested(found.model, at),
+            **tested,
             "monitor": found.monitor,
             "best_epoch": of_epochs.index(found.best) + 1,
             "epochs": len(of_epochs),

@@ -47,3 +47,6 @@ class BackupAndRestore(Callback):
     save_freq: Any
     delete_checkpoint: bool
     def __init__(self, backup_dir: Any, **kwargs: Any) -> None: ...
+
+class TensorBoard(Callback):
+    def __init__(self, log_dir: str, **kwargs: Any) -> None: ...
