@@ -35,20 +35,12 @@ def with_content(
         table: Start of the table's name.
         column: Ids.
         valid: Which of several count.
-
-    Raises:
-        ValueError: If the width of a concatenation is odd.
     """
     content: Content = field.content
     own = table == embed.prefix
     fuse = "sum" if content.fuse == "concat" and not own else content.fuse
     dim = field.dim
     if fuse == "concat":
-        if dim % 2:
-            raise ValueError(
-                f"Field {field.name!r}: dim must be even where content has "
-                f"fuse='concat', which gives vectors one half of it. Received: {dim}"
-            )
         dim //= 2
     name = table + field.emb
     given = {} if valid is None else {"valid": valid}

@@ -68,11 +68,18 @@ def fields_by_name(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
         else:
             keys += ["vocabulary_size", "edges"]
         _agree(owner, field, *keys)
+        content = told.get(("content", field.emb), owner).content
+        if content is not None and content.fuse == "concat" and owner.dim % 2:
+            raise ValueError(
+                f"Field {owner.name!r}: dim must be even where content has "
+                "fuse='concat', which gives vectors one half of it. "
+                f"Received: dim={owner.dim}"
+            )
         by_name[name] = replace(
             field,
             vocabulary_size=owner.vocabulary_size,
             counts=told.get(("counts", field.emb), owner).counts,
-            content=told.get(("content", field.emb), owner).content,
+            content=content,
             **{key: getattr(owner, key) for key in _DEFAULTS},
         )
     return by_name
