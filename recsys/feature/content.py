@@ -87,6 +87,17 @@ class Content:
         rows, width = self.vectors.shape
         return f"Content({rows} vectors of {width}, fuse={self.fuse!r})"
 
+    def __eq__(self, other: object) -> bool:
+        import numpy as np  # late, as above
+
+        if not isinstance(other, Content):
+            return NotImplemented
+        options = (self.fuse, self.id_dropout, self.num_rows)
+        if options != (other.fuse, other.id_dropout, other.num_rows):
+            return False
+        one, two = self.vectors, other.vectors
+        return one is two or (one.dtype == two.dtype and np.array_equal(one, two))
+
     @property
     def width(self) -> int:
         """Numbers of a vector."""
