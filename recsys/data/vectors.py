@@ -138,9 +138,6 @@ def with_vectors(
     Returns:
         Of `words` those that are either, then what does not occur, of count 0; and the
         vectors.
-
-    Raises:
-        ValueError: If float16 is too small for a number.
     """
     num = int(np.sum(words["count"].to_numpy() >= item.min_count))
     num = num if item.max_size is None else min(num, item.max_size)
@@ -173,11 +170,5 @@ def _scaled(
     scaled = np.empty(vectors.shape, column.dtype)
     for each in blocks:
         size = lengths[each, None] if unit else std
-        with np.errstate(over="ignore"):  # the next lines say so
-            scaled[each] = (vectors[each] - mean) / size
-        if not np.isfinite(scaled[each]).all():
-            raise ValueError(
-                f"{who_is(column)}: dtype must be 'float32' where a number is so far "
-                "from the mean of all. Received: dtype='float16'"
-            )
+        scaled[each] = (vectors[each] - mean) / size
     return scaled, [] if unit else mean.tolist(), std

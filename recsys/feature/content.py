@@ -11,6 +11,7 @@ from recsys.feature._constraints import (
     Maybe,
     Number,
     OneOf,
+    Same,
     check,
     refuse,
 )
@@ -105,11 +106,19 @@ class Content:
         return width
 
 
+@dataclass(frozen=True)
+class AContent(Same):
+    """Vectors of the items of a table."""
+
+    wanted: ClassVar[str] = "a Content"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, Content)
+
+
 def check_content(field: Any) -> None:
     """Raises `ValueError` if a field cannot have the vectors that it says it has."""
-    content = field.content
-    if not isinstance(content, Content):
-        refuse(field, "content", "a Content, or None")
+    content: Content = field.content
     if field.vocabulary_size != len(content.vectors):
         raise ValueError(
             f"Field {field.name!r}: content must have a vector for each id, "

@@ -18,7 +18,7 @@ from recsys.feature._constraints import (
     refuse,
 )
 from recsys.feature._repr import short_repr
-from recsys.feature.content import Content, check_content
+from recsys.feature.content import AContent, Content, check_content
 
 Belong = Literal["history", "user", "item", "domain", "context", "task"]
 Pooling = Literal["mean", "sum", "max"]
@@ -162,6 +162,7 @@ class Field:
         "regularizer": Maybe(KerasObject("regularizer")),
         "edges": Maybe(Numbers(BINS)),
         "fingerprint": Maybe(Text()),
+        "content": Maybe(AContent()),
     }
 
     def __post_init__(self) -> None:
