@@ -13,6 +13,7 @@ from rich.console import Console
 
 from recsys.data.files.paths import find_files
 from recsys.data.pipeline import FeaturePipeline
+from recsys.feature.schema.schema import Schema
 from recsys.data.progress import working
 from recsys.runs import folder as places
 from recsys.runs.config import Config
@@ -89,6 +90,7 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
     from recsys.runs.matching.kind import is_match
     from recsys.runs.report import of_test_rows, write_report
     from recsys.runs.samples.checks import check_samples
+    from recsys.runs.samples.vectors import files_of_vectors
     from recsys.runs.samples.write import write_samples
     from recsys.runs.training import train
 
@@ -106,11 +108,12 @@ def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
         text = f"Warning: {warning}"
         console.print(text, style="yellow", markup=False, soft_wrap=True)
     if not (here / places.PIPELINE).is_dir():
-        schema = read.schema
+        schema = Schema.from_dict(read.config.declared)
         pipeline = FeaturePipeline(
             schema.columns, schema.labels, schema.sample_weight, schema.groups
         )
-        pipeline.fit(str(samples / "train.parquet")).save(here / places.PIPELINE)
+        items = files_of_vectors(read, schema)
+        pipeline.fit(str(samples / "train.parquet"), items).save(here / places.PIPELINE)
     begun = time.perf_counter()
     for place, seed in enumerate(read.config.training.seeds):
         at = here if not place else here / f"seed-{seed}"
