@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import ibis
 import numpy as np
@@ -20,7 +20,13 @@ from recsys.data.settling import settled
 from recsys.data.source import Source
 from recsys.data.vectors import vectors_of, with_vectors
 from recsys.data.vocabulary import count_values
-from recsys.feature.schema.columns import Bucketed, MultiValue, Numeric, Vocabulary
+from recsys.feature.schema.columns import (
+    Bucketed,
+    Categorical,
+    MultiValue,
+    Numeric,
+    Vocabulary,
+)
 from recsys.feature.schema.schema import Schema
 
 PART = 2**30  # a number between 0 and 1 is added as two integers below it
@@ -76,11 +82,11 @@ def learn(
             words = run(count_values(values, column.min_count, column.max_size))
         else:
             report(f"Reading the vectors of {column.name}")
-            words = run(count_values(values, 1, None))
+            words, item = run(count_values(values, 1, None)), cast(Categorical, column)
             with items.reading():
                 kinds = fitted.families
-                there = vectors_of(items.table, column, vector, kinds, run)
-            words, placed[vector.name] = with_vectors(words, column, vector, *there)
+                there = vectors_of(items.table, item, vector, kinds, run)
+            words, placed[vector.name] = with_vectors(words, item, vector, *there)
         vocabularies[column.name] = words
         unseen[column.name] = total - (pc.sum(words["count"]).as_py() or 0)
     report("Measuring the numbers")

@@ -1,8 +1,8 @@
 """How columns are embedded whose ids have vectors, see `Content`."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,14 +15,31 @@ from recsys.layers.content import ContentEmbedding, ContentVectors, OwnRows
 from recsys.layers.table import Embedding, gather_rows
 from recsys.types import Tensor
 
-if TYPE_CHECKING:
-    from recsys.inputs.lookup import Lookup
-
 SAMPLE = 1000  # rows from which the scale of P is taken
 
 
+@dataclass(frozen=True)
+class Making:
+    """What an embedder makes layers with.
+
+    Attributes:
+        tables: Its layers by name.
+        once: From a key and how to make it to what is made once for a model.
+        prefix: How the names of its own tables begin.
+    """
+
+    tables: dict[str, keras.layers.Layer]
+    once: Callable[[Hashable, Callable[[], Any]], Any]
+    prefix: str
+
+
 def with_content(
-    embed: "Lookup", field: Field, table: str, column: Tensor, valid: Tensor | None
+    making: Making,
+    field: Field,
+    content: Content,
+    table: str,
+    column: Tensor,
+    valid: Tensor | None,
 ) -> Tensor:
     """Returns the embedding of a column whose ids have vectors, not pooled.
 
@@ -30,76 +47,70 @@ def with_content(
     width is not the field's to divide.
 
     Args:
-        embed: Whose tables these are.
+        making: Of the embedder.
         field: With the attributes of its table.
+        content: The vectors.
         table: Start of the table's name.
         column: Ids.
         valid: Which of several count.
     """
-    content: Content = field.content
-    own = table == embed.prefix
-    fuse = "sum" if content.fuse == "concat" and not own else content.fuse
-    dim = field.dim
-    if fuse == "concat":
-        dim //= 2
+    tables, once = making.tables, making.once
+    joined = content.fuse == "concat" and table == making.prefix
+    dim = field.dim // 2 if joined else field.dim
     name = table + field.emb
     given = {} if valid is None else {"valid": valid}
-    if fuse != "content" and name not in embed.tables:
-        half = replace(field, dim=dim, content=None)
-        embed.tables[name] = make_table(half, layer_name(name), len(column.shape) > 1)
-    projection = embed.once(
-        ("projection", name), lambda: _projection(embed, field, table, dim)
+    if content.fuse != "content" and name not in tables:
+        part = replace(field, dim=dim, content=None)
+        tables[name] = make_table(part, layer_name(name), len(column.shape) > 1)
+    beside = tables.get(name)
+    projection = once(
+        ("projection", name),
+        lambda: _projection(field.emb, content, table, dim, beside),
     )
-    vectors = embed.once(("vectors", field.emb), lambda: _frozen(field))
-    rows = embed.once(("vectors", field.emb, id(column)), lambda: vectors(column))
+    vectors = once(("vectors", field.emb), lambda: _frozen(field.emb, content))
+    rows = once(("vectors", field.emb, id(column)), lambda: vectors(column))
     u: Tensor = projection(rows, **given)
-    if fuse == "content":
-        embed.tables.setdefault(name, projection)
+    if content.fuse == "content":
+        tables.setdefault(name, projection)
         return u
-    layer: Callable[..., Tensor] = embed.tables[name]
-    e = layer(column, **given)
+    e = tables[name](column, **given)
     if content.id_dropout or content.num_rows is not None:
-        e = embed.once(("own rows", field.emb), lambda: _own_rows(field))([column, e])
-    return keras.layers.Concatenate()([e, u]) if fuse == "concat" else _sum(e, u)
+        own = once(("own rows", field.emb), lambda: _own_rows(field.emb, content))
+        e = own([column, e])
+    merge = keras.layers.Concatenate() if joined else keras.layers.Add()
+    merged: Tensor = merge([e, u])
+    return merged
 
 
-def _sum(one: Tensor, other: Tensor) -> Tensor:
-    summed: Tensor = keras.layers.Add()([one, other])
-    return summed
-
-
-def _frozen(field: Field) -> ContentVectors:
-    content: Content = field.content
-    layer = ContentVectors(
-        field.vocabulary_size,
-        content.width,
-        str(content.vectors.dtype),
-        name=layer_name(f"content_vectors_{field.emb}"),
-    )
+def _frozen(emb: str, content: Content) -> ContentVectors:
+    size, width = content.vectors.shape
+    name = layer_name(f"content_vectors_{emb}")
+    layer = ContentVectors(size, width, str(content.vectors.dtype), name=name)
     layer.build()
     layer.vectors.assign(content.vectors)
     return layer
 
 
-def _own_rows(field: Field) -> OwnRows:
-    content: Content = field.content
-    name = layer_name(f"content_own_rows_{field.emb}")
+def _own_rows(emb: str, content: Content) -> OwnRows:
+    name = layer_name(f"content_own_rows_{emb}")
     return OwnRows(content.num_rows, content.id_dropout, name=name)
 
 
 def _projection(
-    embed: "Lookup", field: Field, table: str, dim: int
+    emb: str,
+    content: Content,
+    table: str,
+    dim: int,
+    beside: keras.layers.Layer | None,
 ) -> ContentEmbedding:
     """P, b and n_0; beside a table of ids u is as large as they are."""
-    name = table.removeprefix("embedding_") + field.emb
-    layer = ContentEmbedding(dim, name=layer_name(f"dnn_content_{name}"))
-    content: Content = field.content
-    layer.build((None, content.width))
-    beside = embed.tables.get(table + field.emb)
+    name = layer_name(f"dnn_content_{table.removeprefix('embedding_')}{emb}")
+    layer = ContentEmbedding(dim, name=name)
+    layer.build((1, content.width))
     if isinstance(beside, Embedding):
         if not beside.built:
             beside.build()
-        ids = np.arange(min(SAMPLE, field.vocabulary_size))
+        ids = keras.ops.arange(min(SAMPLE, len(content.vectors)))
         e = keras.ops.convert_to_numpy(gather_rows(beside.embeddings, ids))
         some = np.flatnonzero(content.vectors.any(axis=1))[:SAMPLE]
         layer.scale(float(e.std()), content.vectors[some])

@@ -10,7 +10,7 @@ import keras
 from recsys.feature import Field
 from recsys.feature._names import layer_name
 from recsys.inputs.columns import make_input
-from recsys.inputs.content import with_content
+from recsys.inputs.content import Making, with_content
 from recsys.inputs.histories import id_column
 from recsys.inputs.tables import (
     check_same_column,
@@ -224,7 +224,8 @@ class Lookup:
         self, field: Field, table: str, column: Tensor, valid: Tensor | None
     ) -> Tensor:
         if field.content is not None:
-            return with_content(self, field, table, column, valid)
+            making = Making(self.tables, self.once, self.prefix)
+            return with_content(making, field, field.content, table, column, valid)
         name = table + field.emb
         if name not in self.tables:
             several = len(column.shape) > 1

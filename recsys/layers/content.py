@@ -88,9 +88,7 @@ class ContentEmbedding(Layer):
             initializer="glorot_uniform",
             name="kernel",
         )
-        self.bias = self.add_weight(
-            shape=(self.dim,), initializer="zeros", name="bias"
-        )
+        self.bias = self.add_weight(shape=(self.dim,), initializer="zeros", name="bias")
         self.missing = self.add_weight(
             shape=(self.dim,), initializer="zeros", name="missing"
         )

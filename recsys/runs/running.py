@@ -13,8 +13,8 @@ from rich.console import Console
 
 from recsys.data.files.paths import find_files
 from recsys.data.pipeline import FeaturePipeline
-from recsys.feature.schema.schema import Schema
 from recsys.data.progress import working
+from recsys.feature.schema.schema import Schema
 from recsys.runs import folder as places
 from recsys.runs.config import Config
 from recsys.runs.finished import Run

@@ -119,7 +119,10 @@ def test_the_options_are_those_of_the_fields() -> None:
         ([None, [1, 2, np.inf], None, None, None], "finite numbers .* inf.* item 'd'"),
         ([None] * 5, "an item at least must have a vector. Received: none"),
         ([1.0, 2.0, 3.0, 4.0, 5.0], "must be of type array. Received: float64"),
-        ([["x"], None, None, None, None], "of lists of type .* Received: array<string>"),
+        (
+            [["x"], None, None, None, None],
+            "of lists of type .*Received: array<str",
+        ),
     ],
 )
 def test_what_is_no_vector_is_an_error(image: list[Any], says: str) -> None:

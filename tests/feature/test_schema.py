@@ -295,7 +295,7 @@ def test_missing_file() -> None:
 
 
 def test_owner_and_outputs() -> None:
-    seen, clicked = WHOLE.columns[9:11]
+    seen, clicked = WHOLE.columns[11:13]
     assert WHOLE.owner(seen).name == "item_id"
     assert WHOLE.owner(WHOLE.columns[0]) is WHOLE.columns[0]
     attributes = ("clicked_item_id", "clicked_device", "clicked_tags")

@@ -1,9 +1,12 @@
 """Where the vectors of items are read, which no row has."""
 
+from typing import cast
+
 import ibis
 
 from recsys.data.source import open_source
 from recsys.feature._names import nearest
+from recsys.feature.schema.columns import RawColumn
 from recsys.feature.schema.schema import Schema
 from recsys.runs.reading import Read
 
@@ -24,7 +27,8 @@ def files_of_vectors(read: Read, schema: Schema) -> list[str] | None:
     if not schema.vectors:
         return None
     items = [schema.column(str(vector.of)) for vector in schema.vectors]
-    wanted = {column.source for column in (*schema.vectors, *items)}
+    both = [*schema.vectors, *(cast(RawColumn, item) for item in items)]
+    wanted = {column.source for column in both}
     data, split = read.config.data, read.config.split
     known: set[str] = set()
     for files in (data.items, [*data.files, *split.valid_files, *split.test_files]):
