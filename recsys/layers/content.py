@@ -107,7 +107,8 @@ class ContentEmbedding(Layer):
 
     def call(self, vectors: Tensor, valid: Tensor | None = None) -> Tensor:
         has = ops.any(ops.not_equal(vectors, 0), axis=-1, keepdims=True)
-        u = ops.where(has, ops.matmul(vectors, self.kernel) + self.bias, self.missing)
+        u = ops.matmul(vectors, self.kernel) + self.bias
+        u = ops.where(has, u, ops.convert_to_tensor(self.missing))
         return u if valid is None else ops.where(ops.expand_dims(valid, -1), u, 0)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
