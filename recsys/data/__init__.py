@@ -15,6 +15,7 @@ from recsys.feature.schema.columns import (
 )
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
+from recsys.feature.schema.vector import Vector
 
 __all__ = [
     "Bucketed",
@@ -26,6 +27,7 @@ __all__ = [
     "MultiValue",
     "Numeric",
     "Schema",
+    "Vector",
     "as_columns",
     "click_log",
     "leave_one_out",

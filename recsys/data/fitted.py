@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.data.item_vectors import ItemVectors
 from recsys.feature._constraints import Integer
 from recsys.feature.schema.columns import (
     FIRST_ID,
@@ -45,12 +46,14 @@ class Fitted:
         unseen: Column -> how many values got the id of unseen ones.
         statistics: Column -> its `mean` and `std`, and the `edges` of its buckets or
             bins in raw units.
+        vectors: Column -> the vectors of the items that it is of.
     """
 
     families: Mapping[str, str]
     vocabularies: Mapping[str, pa.Table]
     unseen: Mapping[str, int]
     statistics: Mapping[str, Mapping[str, Any]]
+    vectors: Mapping[str, ItemVectors] = field(default_factory=dict)
 
     def check(self, schema: Schema) -> None:
         """Checks that `fit` may have learned this with a schema.
@@ -75,6 +78,7 @@ class Fitted:
             _require(f"values of vocabulary {name!r}", once, "missing or equal ones")
             counts = pa.types.is_int64(count.type) and not count.null_count
             least = pc.min(count).as_py() if counts and len(count) else 1
+            least += any(vector.of == name for vector in schema.vectors)
             _require(f"counts of vocabulary {name!r}", counts and least > 0, count.type)
             _require(
                 f"unseen of {name!r}", _is_count(self.unseen[name]), self.unseen[name]
@@ -89,6 +93,10 @@ class Fitted:
                 _require(f"{key} of {name!r}", holds, value)
             given = getattr(schema.column(name), "edges", None)
             _require(f"edges of {name!r}", given in (None, (*of.get("edges", ()),)), of)
+
+        for vector in schema.vectors:
+            size = FIRST_ID + len(self.vocabularies[str(vector.of)])
+            self.vectors[vector.name].check(vector, size)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -110,6 +118,9 @@ class Fitted:
             for start in range(0, len(words), 2**16):
                 values = _listed(words["value"].slice(start, 2**16))
                 digest.update(repr(values).encode())
+        for name, of in sorted(self.vectors.items()):
+            digest.update(f"{name} {of.num_rows}".encode())
+            digest.update(of.vectors.tobytes())
         return digest.hexdigest()
 
     def vocabulary_size(self, owner: Column) -> int:

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import ibis
 import numpy as np
@@ -18,8 +18,15 @@ from recsys.data.raw import families, log1p
 from recsys.data.rules import check
 from recsys.data.settling import settled
 from recsys.data.source import Source
+from recsys.data.vectors import vectors_of, with_vectors
 from recsys.data.vocabulary import count_values
-from recsys.feature.schema.columns import Bucketed, MultiValue, Numeric, Vocabulary
+from recsys.feature.schema.columns import (
+    Bucketed,
+    Categorical,
+    MultiValue,
+    Numeric,
+    Vocabulary,
+)
 from recsys.feature.schema.schema import Schema
 
 PART = 2**30  # a number between 0 and 1 is added as two integers below it
@@ -30,6 +37,7 @@ def learn(
     source: Source,
     run: Callable[[Any], pa.Table],
     report: Callable[[str], None],
+    items: Source,
 ) -> Fitted:
     """Returns what a schema needs to know about a table.
 
@@ -38,14 +46,17 @@ def learn(
         source: The raw rows.
         run: Evaluates an Ibis table.
         report: Called with what is going on.
+        items: Where the vectors of items are.
 
     Raises:
         ValueError: If a column is missing, of a wrong type or has values that the
             schema does not allow.
     """
+    vectors = {str(each.of): each for each in schema.vectors}
+    schema = schema.of_rows
     part = Selection.of(schema)
     table = settled(source.table, part, {}, run)
-    fitted = Fitted(families(table, schema), {}, {}, {})
+    fitted = Fitted(families(table, schema), {}, {}, {}, {})
     preparation = Preparation(schema, fitted, part)
     report("Checking the data")
     rows = preparation.typed_rows(table)
@@ -56,7 +67,7 @@ def learn(
         for column in schema.columns
         if isinstance(column, Vocabulary) and column.emb == column.name
     ]
-    vocabularies, unseen = {}, {}
+    vocabularies, unseen, placed = {}, {}, {}
     for column in owners:
         report(f"Counting the values of {column.name}")
         # An expression of one column, since Ibis takes its time for many.
@@ -66,11 +77,21 @@ def learn(
             values = alone.values(values, column)
             total = run(values.aggregate(total=values.count()))["total"][0].as_py()
         values = values.select(value=f"/{column.name}")
-        counted = count_values(values, column.min_count, column.max_size)
-        vocabularies[column.name] = words = run(counted)
+        vector = vectors.get(column.name)
+        if vector is None:
+            words = run(count_values(values, column.min_count, column.max_size))
+        else:
+            report(f"Reading the vectors of {column.name}")
+            words, item = run(count_values(values, 1, None)), cast(Categorical, column)
+            with items.reading():
+                kinds = fitted.families
+                there = vectors_of(items.table, item, vector, kinds, run)
+            words, placed[vector.name] = with_vectors(words, item, vector, *there)
+        vocabularies[column.name] = words
         unseen[column.name] = total - (pc.sum(words["count"]).as_py() or 0)
     report("Measuring the numbers")
-    return Fitted(fitted.families, vocabularies, unseen, _statistics(schema, rows, run))
+    statistics = _statistics(schema, rows, run)
+    return Fitted(fitted.families, vocabularies, unseen, statistics, placed)
 
 
 def _statistics(

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from recsys.feature.schema.columns import Column, Label, MultiValue, Numeric
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
+from recsys.feature.schema.vector import Vector
 
 Kind = Literal["int32", "float32"]
 KINDS = get_args(Kind)
@@ -72,6 +73,8 @@ class Selection:
                     of = self.schema.column(column.attributes.get(name, column.name))
                     values = (of.length,) if isinstance(of, MultiValue) else ()
                     slots.append(Slot(name, "int32", (column.length, *values)))
+            elif isinstance(column, Vector):
+                slots.append(Slot(column.name, "float32", (column.length,)))
             else:
                 numeric = isinstance(column, Numeric)
                 slots.append(Slot(column.name, "float32" if numeric else "int32"))

@@ -108,11 +108,13 @@ class Learned:
         """
         write_pipeline(path, self.schema, self._learned("save"))
 
-    def fit(self, data: Any) -> Self:
+    def fit(self, data: Any, items: Any = None) -> Self:
         """Learns vocabularies, quantiles and statistics; from nothing but this data.
 
         Args:
             data: The training rows, labels and sample weights included.
+            items: Rows with the vectors of items, and their ids, if these are not in
+                `data`, see `Vector`.
 
         Returns:
             The pipeline itself.
@@ -121,19 +123,31 @@ class Learned:
             FileNotFoundError: If a path or pattern has no file.
             TypeError: If it is no data.
             ValueError: If a file or column is missing, unreadable, of a wrong type or
-                has values that the schema does not allow.
+                has values that the schema does not allow; or there are `items` and no
+                vectors of theirs.
         """
         from recsys.data.fitting import learn
         from recsys.data.raw import raw_columns
         from recsys.data.source import engine, open_source
 
-        lent = engine(self.connection, [data])
+        vectors, ours = self.schema.vectors, self.schema.of_rows
+        if items is not None and not vectors:
+            raise ValueError(
+                "fit: items must be left out of a schema without vectors of items. "
+                f"Received: columns {[column.name for column in ours.columns]}"
+            )
+        lent = engine(self.connection, [data, items])
         with working("Opening the data") as report, lent as here:
-            read = raw_columns(self.schema, self.schema.columns, {})
+            there = [self.schema.column(str(each.of)) for each in vectors]
+            of_items = raw_columns(self.schema, [*there, *vectors], {})
+            read = raw_columns(ours, ours.columns, {})
+            if items is None:
+                read = {**of_items, **read}
             source = open_source(data, here, read)
+            beside = source if items is None else open_source(items, here, of_items)
             with source.reading():
                 run = here.to_pyarrow
-                self._fitted = learn(self.schema, source, run, report)
+                self._fitted = learn(self.schema, source, run, report, beside)
         return self
 
     @classmethod
@@ -188,7 +202,8 @@ class Learned:
         from recsys.data.settling import settled
         from recsys.data.source import open_source
 
-        made: Sequence[Column] = self.schema.columns
+        schema = self.schema.of_rows
+        made: Sequence[Column] = schema.columns
         if columns is not None:
             listed = isinstance(columns, Sequence) and not isinstance(columns, str)
             if not listed or not columns:
@@ -196,18 +211,18 @@ class Learned:
                     "transform: columns must be a list of names, one or more. "
                     f"Received: columns={columns!r}"
                 )
-            made = [self.schema.column(name) for name in columns]
-        read = raw_columns(self.schema, made, fitted.families)
+            made = [schema.column(name) for name in columns]
+        read = raw_columns(schema, made, fitted.families)
         source = open_source(data, connection, read)
         log = None
         if events is not None:
             log = open_source(events, connection, read)
         if columns is not None:
-            part = Selection(self.schema, made)
+            part = Selection(schema, made)
         else:
-            raw = {label.source for label in self.schema.labels}
-            part = Selection.of(self.schema, labels=bool(raw & {*source.table.columns}))
-        preparation = Preparation(self.schema, fitted, part)
+            raw = {label.source for label in schema.labels}
+            part = Selection.of(schema, labels=bool(raw & {*source.table.columns}))
+        preparation = Preparation(schema, fitted, part)
         histories = [c for c in part.columns if isinstance(c, History)]
         both = source if log is None else source.beside(log)
         with both.reading():
@@ -257,7 +272,7 @@ class Learned:
             )
         names = [
             column.name
-            for column in self.schema.columns
+            for column in self.schema.of_rows.columns
             if isinstance(column, RawColumn) and column.belong == "item"
         ]
         found = as_columns(self.transform(data, columns=names))

@@ -17,6 +17,7 @@ from recsys.feature.schema.columns import (
     RawColumn,
 )
 from recsys.feature.schema.history import History
+from recsys.feature.schema.vector import Vector
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -53,7 +54,7 @@ class FeaturePipeline(Learned):
 
     Args:
         columns: What the model reads: `Categorical`, `Hashed`, `Numeric`, `Bucketed`,
-            `MultiValue` and `History` declarations.
+            `MultiValue`, `Vector` and `History` declarations.
         labels: What it predicts: `Label` declarations, or names of binary labels.
         sample_weight: Raw column that weighs the rows in the loss.
         groups: Integer keys in `x` that no layer reads, for metrics per user or query:
@@ -91,6 +92,11 @@ class FeaturePipeline(Learned):
         fitted = self._learned("fields")
         fingerprint = self._fingerprint(fitted)
 
+        vectors = {
+            column.of: fitted.vectors[column.name].content(column)
+            for column in self.schema.vectors
+        }
+
         def field(name: str, column: Column, **options: Any) -> Field:
             owner = self.schema.owner(column)
             size = fitted.vocabulary_size(owner)
@@ -104,16 +110,28 @@ class FeaturePipeline(Learned):
                 reserved=FIRST_ID,
                 fingerprint=fingerprint,
                 edges=fitted.bins(column),
+                content=vectors.get(owner.name),
                 **options,
             )
 
         fields = []
-        for column in self.schema.columns:
+        for column in self.schema.of_rows.columns:
             options: dict[str, Any] = {}
             if isinstance(column, MultiValue):
                 for key in ("length", "group", "pooling", "weight"):
                     options[key] = getattr(column, key)
-            if isinstance(column, RawColumn):
+            if isinstance(column, Vector):
+                fields.append(
+                    Field(
+                        column.name,
+                        vocabulary_size=0,
+                        length=column.length,
+                        belong=column.belong,
+                        dtype="float32",
+                        fingerprint=fingerprint,
+                    )
+                )
+            elif isinstance(column, RawColumn):
                 options["belong"] = column.belong
                 fields.append(field(column.name, column, **options))
             if isinstance(column, History):

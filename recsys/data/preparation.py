@@ -31,6 +31,7 @@ from recsys.feature.schema.columns import (
     RawColumn,
 )
 from recsys.feature.schema.history import History
+from recsys.feature.schema.vector import Vector
 
 
 class Preparation(Values):
@@ -100,6 +101,8 @@ class Preparation(Values):
                 made[name] = name
             if isinstance(column, Numeric):
                 made[column.name] = self.scaled(joined[f"/{column.name}"], column)
+            if isinstance(column, Vector):
+                made[column.name] = f"/{column.name}"
             if isinstance(column, MultiValue) and column.weight:
                 made[column.weight] = kept_values(joined[f"/{column.weight}"], column)
         for group in self.part.groups:

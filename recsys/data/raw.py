@@ -24,6 +24,7 @@ from recsys.feature.schema.columns import (
 )
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
+from recsys.feature.schema.vector import Vector
 
 CATEGORIES = {
     "integer": "int64",
@@ -242,6 +243,8 @@ def raw_columns(
     for column in (*columns, *attributes):
         if isinstance(column, (Numeric, Bucketed)):
             raw.setdefault(column.source, "float64")
+        elif isinstance(column, Vector):
+            raw.setdefault(column.source, "string" if column.separator else "")
         elif isinstance(column, MultiValue) and column.separator:
             raw |= dict.fromkeys(filter(None, (column.source, column.weight)), "string")
         elif isinstance(column, (Vocabulary, Hashed)):

@@ -5,12 +5,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsys.data.files.types import is_number
+from recsys.data.files.types import is_finite, is_number
 from recsys.data.layout import Selection
 from recsys.data.preparation import Preparation
 from recsys.data.raw import text_of, who_is
 from recsys.data.source import Source
 from recsys.feature.schema.columns import LARGEST, Bucketed, MultiValue, Numeric
+from recsys.feature.schema.vector import Vector
 
 WEIGHT = "Sample weight"
 
@@ -94,6 +95,8 @@ def _rules(rows: Any, preparation: Preparation) -> dict[str, tuple[Any, str, Any
             bad = ~preparation.scaled(value, column).between(-LARGEST, LARGEST)
             wanted = "values must be such as float32 holds"
             rules[f"{who_is(column)}, standardized"] = (bad, wanted, value)
+        if isinstance(column, Vector):
+            rules |= _vector_rules(rows, column)
         if isinstance(column, MultiValue) and column.weight:
             names = (f"/{column.name}", f"/{column.weight}")
             values, weights = (rows[name].length().fill_null(0) for name in names)
@@ -119,6 +122,24 @@ def _rules(rows: Any, preparation: Preparation) -> dict[str, tuple[Any, str, Any
         wanted = f"{part.sample_weight!r} must be finite and at least 0"
         rules[WEIGHT] = (bad, wanted, value)
     return rules
+
+
+def _vector_rules(rows: Any, column: Vector) -> dict[str, Any]:
+    """As `_rules`, of the vectors of rows."""
+    vector = rows[f"/{column.name}"]
+    length = vector.length().fill_null(0)
+    other = ~length.isin([0, column.length])
+    good = vector.filter(lambda each: is_finite(each) & (each.abs() <= LARGEST))
+    bad = good.length().fill_null(0) < length
+    who = who_is(column)
+    return {
+        f"{who}, length": (other, f"vectors must have {column.length} numbers", length),
+        f"{who}, numbers in a vector": (
+            bad,
+            "all must be finite numbers that float32 holds",
+            length - good.length(),
+        ),
+    }
 
 
 def _weight_rules(rows: Any, column: MultiValue, source: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from recsys.feature.schema.columns import (
     Vocabulary,
 )
 from recsys.feature.schema.history import History
+from recsys.feature.schema.vector import Vector
 
 
 def settled(
@@ -81,6 +82,9 @@ def _types(
     for column in columns:
         if isinstance(column, (Numeric, Bucketed)):
             types.setdefault(column.source, "float64")
+        if isinstance(column, Vector):
+            dtype = _list_type(table, column, column.source, "float64")
+            types.setdefault(column.source, dtype)
         if isinstance(column, MultiValue) and column.weight:
             dtype = _list_type(table, column, column.weight, "float64")
             types.setdefault(column.weight, dtype)
@@ -108,7 +112,7 @@ def _is_floating(table: Any, source: str) -> bool:
     return dtype is not None and bool(dtype.is_floating())
 
 
-def _list_type(table: Any, column: MultiValue, source: str, dtype: str) -> str:
+def _list_type(table: Any, column: MultiValue | Vector, source: str, dtype: str) -> str:
     """The type of a raw column of lists, or of strings that hold them."""
     lists = source in table.columns and table[source].type().is_array()
     return f"array<{dtype}>" if lists or column.separator is None else "string"

@@ -3,7 +3,8 @@
 pipeline.yaml                  the schema, the statistics, what is in the vocabularies,
                                and the number of their folder
 vocabulary-<n>/<name>.parquet  value and count; the first row has id 2; a name too long
-                               for a file is cut, and its hash added
+                               for a file is cut, and its hash added; of vectors of
+                               items the vectors, the first row of id 2
 
 `pipeline.yaml` is replaced last: before that the folder is what it was, after that it
 is the new one.
@@ -22,13 +23,16 @@ import yaml
 from filelock import FileLock
 
 from recsys.data.fitted import Fitted, owners
+from recsys.data.item_vectors import read_vectors
 from recsys.data.writing import LEFT, LOCK, sync, whole_file
 from recsys.feature._yaml import read_yaml
 from recsys.feature.schema.schema import Schema
 
 FORMATS = ("recsys.FeaturePipeline 1", "recsys.FeaturePipeline 2")
 MANIFEST = "pipeline.yaml"
-KEYS = {"format", "folder", "schema", "families", "vocabularies", "statistics"}
+KEYS = {
+    "format", "folder", "schema", "families", "vocabularies", "statistics", "vectors",
+}  # fmt: skip
 VERSIONS = "vocabulary-*"
 BEFORE = ".lock"  # the lock's name in the first folders of this form
 LONGEST = 255 - len(".parquet")  # bytes of a name that file systems take
@@ -103,7 +107,14 @@ def _read(path: Path, text: str) -> tuple[Schema, Fitted]:
         name: _read_vocabulary(folder, name, size) for name, size in sizes.items()
     }
     unseen = {name: words["unseen"] for name, words in saved["vocabularies"].items()}
-    fitted = Fitted(saved["families"], vocabularies, unseen, saved["statistics"])
+    vectors = {
+        column.name: read_vectors(
+            folder.absolute() / _file_of(column.name), saved["vectors"][column.name]
+        )
+        for column in schema.vectors
+    }
+    statistics = saved["statistics"]
+    fitted = Fitted(saved["families"], vocabularies, unseen, statistics, vectors)
     fitted.check(schema)
     return schema, fitted
 
@@ -163,6 +174,10 @@ def _write_vocabularies(folder: Path, fitted: Fitted) -> None:
         file = folder / _file_of(name)
         pq.write_table(words, file, write_page_checksum=True)
         sync(file)
+    for name, vectors in fitted.vectors.items():
+        file = folder / _file_of(name)
+        vectors.write(file)
+        sync(file)
     sync(folder)
 
 
@@ -178,6 +193,8 @@ def _manifest(folder: str, schema: Schema, fitted: Fitted) -> str:
         },
         "statistics": dict(fitted.statistics),
     }
+    if fitted.vectors:  # else versions that know none read it, too
+        saved["vectors"] = {n: of.told() for n, of in fitted.vectors.items()}
     text: str = yaml.safe_dump(saved, sort_keys=False, allow_unicode=True)
     return text
 
@@ -215,10 +232,11 @@ def _check_replaceable(path: Path) -> None:
     current = _current(path)
     if MANIFEST in names:
         try:
-            words = read_pipeline(path)[1].vocabularies
+            fitted = read_pipeline(path)[1]
         except ValueError:
             raise error from None
-        known |= {str(current), *(f"{current}/{_file_of(name)}" for name in words)}
+        files = map(_file_of, (*fitted.vocabularies, *fitted.vectors))
+        known |= {str(current), *(f"{current}/{file}" for file in files)}
     left = re.compile(rf"vocabulary-\d+/[^/]+\.parquet|\.{MANIFEST}{LEFT}.*")
     for name in names:
         of_writer = left.fullmatch(name) or (

@@ -18,6 +18,7 @@ from recsys.data.raw import (
     such,
     who_is,
 )
+from recsys.data.vectors import as_vector
 from recsys.data.vocabulary import bucketed, hashed, with_ids
 from recsys.feature.schema.columns import (
     UNSEEN,
@@ -32,6 +33,7 @@ from recsys.feature.schema.columns import (
 )
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
+from recsys.feature.schema.vector import Vector
 
 ONE_ID = (Categorical, Hashed, Bucketed)
 
@@ -67,6 +69,8 @@ class Values:
     def _value(self, table: Any, column: RawColumn) -> Any:
         if isinstance(column, (Numeric, Bucketed)):
             return as_number(table, column, column.source)
+        if isinstance(column, Vector):
+            return as_vector(table, column)
         value, found = category_of(table, column)
         wanted = self.fitted.families[column.name]
         if found != wanted and not is_text(table, column):

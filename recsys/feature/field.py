@@ -18,6 +18,7 @@ from recsys.feature._constraints import (
     refuse,
 )
 from recsys.feature._repr import short_repr
+from recsys.feature.content import AContent, Content, check_content
 
 Belong = Literal["history", "user", "item", "domain", "context", "task"]
 Pooling = Literal["mean", "sum", "max"]
@@ -106,6 +107,8 @@ class Field:
             see `PiecewiseLinear`.
         fingerprint: Of the fitted pipeline that makes the column. A model refuses data
             that it knows to be of another one.
+        content: Vectors of the ids' items, which the embedding is also made of, see
+            `Content`. One field of a table says it for all.
 
     Raises:
         ValueError: If an argument is outside the values above.
@@ -137,6 +140,7 @@ class Field:
     regularizer: Any = None
     edges: Sequence[float] | None = None
     fingerprint: str | None = field(default=None, repr=False, compare=False)
+    content: Content | None = field(default=None, compare=False)
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
         "name": NAME,
@@ -158,6 +162,7 @@ class Field:
         "regularizer": Maybe(KerasObject("regularizer")),
         "edges": Maybe(Numbers(BINS)),
         "fingerprint": Maybe(Text()),
+        "content": Maybe(AContent()),
     }
 
     def __post_init__(self) -> None:
@@ -196,3 +201,5 @@ class Field:
                 f"Field {self.name!r}: counts must be of length "
                 f"{self.vocabulary_size}. Received: {len(self.counts)} counts"
             )
+        if self.content is not None:
+            check_content(self)

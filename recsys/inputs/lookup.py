@@ -10,6 +10,7 @@ import keras
 from recsys.feature import Field
 from recsys.feature._names import layer_name
 from recsys.inputs.columns import make_input
+from recsys.inputs.content import Making, with_content
 from recsys.inputs.histories import id_column
 from recsys.inputs.tables import (
     check_same_column,
@@ -204,18 +205,13 @@ class Lookup:
         self, field: Field, table: str, column: Tensor, valid: Tensor | None
     ) -> Tensor:
         """Returns the rows of a table for a column; those of one behaviour pooled."""
-        name = table + field.emb
-        if name not in self.tables:
-            several = len(column.shape) > 1
-            self.tables[name] = make_table(field, layer_name(name), several)
-        layer: Callable[..., Tensor] = self.tables[name]
         if valid is None or not field.is_table:
-            return layer(column)
+            return self._rows(field, table, column, None)
         if field.values == 1:
-            return layer(column, valid=valid)
+            return self._rows(field, table, column, valid)
         each = ValidPositions()(column)
         pool: Callable[..., Tensor] = get_agg_layer(f"{field.pooling}_pooling")
-        return pool(layer(column, valid=each), valid=each)
+        return pool(self._rows(field, table, column, each), valid=each)
 
     def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """Returns what `make` returned when it was first called for a key."""
@@ -223,6 +219,19 @@ class Lookup:
             self._made[key] = make()
         made: _Made = self._made[key]
         return made
+
+    def _rows(
+        self, field: Field, table: str, column: Tensor, valid: Tensor | None
+    ) -> Tensor:
+        if field.content is not None:
+            making = Making(self.tables, self.once, self.prefix)
+            return with_content(making, field, field.content, table, column, valid)
+        name = table + field.emb
+        if name not in self.tables:
+            several = len(column.shape) > 1
+            self.tables[name] = make_table(field, layer_name(name), several)
+        layer: Callable[..., Tensor] = self.tables[name]
+        return layer(column) if valid is None else layer(column, valid=valid)
 
     def _other(self, field: Field, dim: int, initializer: Any) -> Field:
         (known,) = self.resolve([field])

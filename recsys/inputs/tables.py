@@ -23,7 +23,7 @@ def fields_by_name(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
     """
     by_name: dict[str, Field] = {}
     owners: dict[str, Field] = {}
-    counted: dict[str, Field] = {}
+    told: dict[tuple[str, str], Field] = {}
     for fields in field_lists:
         check_fields(fields)
         names = [field.name for field in fields]
@@ -41,8 +41,9 @@ def fields_by_name(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
                 )
             if field.is_table:
                 owners.setdefault(field.emb, field)
-            if field.counts is not None:
-                _agree(counted.setdefault(field.emb, field), field, "counts")
+            for key in ("counts", "content"):
+                if getattr(field, key) is not None:
+                    _agree(told.setdefault((key, field.emb), field), field, key)
     for field in list(by_name.values()):
         if field.weight:  # a column of its own, that no table embeds
             weight = Field(field.weight, vocabulary_size=0, length=field.length)
@@ -67,10 +68,18 @@ def fields_by_name(field_lists: Sequence[Sequence[Field]]) -> dict[str, Field]:
         else:
             keys += ["vocabulary_size", "edges"]
         _agree(owner, field, *keys)
+        content = told.get(("content", field.emb), owner).content
+        if content is not None and content.fuse == "concat" and owner.dim % 2:
+            raise ValueError(
+                f"Field {owner.name!r}: dim must be even where content has "
+                "fuse='concat', which gives vectors one half of it. "
+                f"Received: dim={owner.dim}"
+            )
         by_name[name] = replace(
             field,
             vocabulary_size=owner.vocabulary_size,
-            counts=counted.get(field.emb, owner).counts,
+            counts=told.get(("counts", field.emb), owner).counts,
+            content=content,
             **{key: getattr(owner, key) for key in _DEFAULTS},
         )
     return by_name

@@ -8,9 +8,11 @@ from rich.console import Console
 
 from recsys.data.pipeline import FeaturePipeline
 from recsys.data.progress import working
+from recsys.feature.schema.schema import Schema
 from recsys.runs import folder as places
 from recsys.runs.reading import Read
 from recsys.runs.samples.checks import check_samples
+from recsys.runs.samples.vectors import files_of_vectors
 from recsys.runs.samples.write import write_samples
 
 if TYPE_CHECKING:
@@ -46,11 +48,12 @@ def prepare(
     warnings = check_samples(read.config, samples)
     warn(warnings, console)
     if not (here / places.PIPELINE).is_dir():
-        schema = read.schema
+        schema = Schema.from_dict(read.config.declared)
         pipeline = FeaturePipeline(
             schema.columns, schema.labels, schema.sample_weight, schema.groups
         )
-        pipeline.fit(str(samples / "train.parquet")).save(here / places.PIPELINE)
+        items = files_of_vectors(read, schema)
+        pipeline.fit(str(samples / "train.parquet"), items).save(here / places.PIPELINE)
     return warnings
 
 

@@ -57,7 +57,8 @@ class Read:
 
     Attributes:
         config: What it says.
-        schema: What its section `schema` declares.
+        schema: What its section `schema` declares of rows; of vectors of items, which
+            no row has, it says nothing.
         origin: Where it says so.
     """
 
@@ -146,7 +147,7 @@ def _schema(declared: Mapping[str, Any], origin: Origin) -> Schema:
                 made.append(build(entry))
             entries[key] = made if isinstance(listed, list) else listed
         keys = ("schema",)
-        return Schema.from_dict(entries)
+        return Schema.from_dict(entries).of_rows
     except ValueError as error:
         raise ValueError(f"{origin.where(*keys)}: {error}") from error
 

@@ -9,6 +9,7 @@ import keras
 from recsys.feature._constraints import Number
 from recsys.feature._names import layer_name
 from recsys.layers.column import InputColumn
+from recsys.layers.content import OwnRows
 from recsys.layers.heads import PredictLayer
 from recsys.layers.losses import Derived, LossLayer
 from recsys.layers.table import Embedding
@@ -225,6 +226,9 @@ class Compiled(OwnModel):
 
     def _tables(self) -> list[Embedding]:
         return [each for each in all_layers(self) if isinstance(each, Embedding)]
+
+    def _own_rows(self) -> list[OwnRows]:
+        return [each for each in all_layers(self) if isinstance(each, OwnRows)]
 
 
 def by_layer(of_outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from recsys.feature import Field, Task
 from recsys.feature._constraints import Constraint, Integer, Number, OneOf
-from recsys.feature._names import new_names
+from recsys.feature._names import layer_name, new_names
 from recsys.feature.needs import NEEDS, NeedName
 from recsys.layers.activation import KnownActivation
 from recsys.layers.aggregation import AGGREGATIONS
@@ -241,6 +241,15 @@ def _warn_of_unread(name: str, model: Model, fields: Sequence[Field]) -> None:
             reads |= layer.values.keys()
     columns = {f.name for f in fields} | {f.weight for f in fields if f.weight}
     unread = columns - reads
+    layers = {layer.name for layer in model.layers}
+    vectors = {f.emb for f in fields if f.content is not None}
+    deaf = {e for e in vectors if layer_name(f"content_vectors_{e}") not in layers}
+    if deaf:
+        warnings.warn(
+            f"{name} does not read the vectors of {sorted(deaf)}: what they tell has "
+            "no effect on it",
+            stacklevel=3,
+        )
     if unread:
         warnings.warn(
             f"{name} does not read the columns {sorted(unread)}: what they tell has no "

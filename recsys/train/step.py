@@ -36,6 +36,8 @@ class Stepping(Compiled):
                 return super().call(inputs, training=training, mask=mask, **kwargs)
             for table in self._tables():
                 table.touched.take()  # what a failed step left is not of this one
+            for layer in self._own_rows():
+                layer.salt.take()  # this step draws its own
             with for_xla(self.jit_compile):
                 return super().call(inputs, training=training, mask=mask, **kwargs)
 

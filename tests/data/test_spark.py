@@ -13,6 +13,7 @@ from recsys.data import (
     History,
     MultiValue,
     Numeric,
+    Vector,
 )
 from recsys.data.reader import as_arrow, as_columns
 from recsys.data.synthetic import click_log
@@ -35,7 +36,15 @@ def test_spark_gives_the_same_input(tmp_path) -> None:
     tags = ["|".join("abcdef"[: i % 5]) for i in range(1000)]
     scores = [[float(j) for j in range(i % 4)] for i in range(1000)]
     names = [[f"n{j}" for j in range(i % 4)] for i in range(1000)]
-    for name, values in (("tags", tags), ("scores", scores), ("names", names)):
+    vectors = [[i % 5, 0.5, 2.0] if i % 9 else None for i in range(1000)]
+    images = [[float(i % 7), 1.0, i / 3] for i in log["item_id"].to_pylist()]
+    for name, values in (
+        ("tags", tags),
+        ("scores", scores),
+        ("names", names),
+        ("vector", vectors),
+        ("image", images),
+    ):
         log = log.append_column(name, [values])
     for i in range(2):
         pq.write_table(log.slice(500 * i, 500), tmp_path / f"{i}.parquet")
@@ -47,6 +56,8 @@ def test_spark_gives_the_same_input(tmp_path) -> None:
         Bucketed("price_bucket", source="price", num_buckets=4),
         MultiValue("tags", length=3, separator="|"),
         MultiValue("names", length=2, weight="scores", belong="history"),
+        Vector("vector", 3),
+        Vector("image", 3, of="item_id"),
         History(
             "clicked",
             of=["item_id", "price_bucket", "tags"],
@@ -59,12 +70,15 @@ def test_spark_gives_the_same_input(tmp_path) -> None:
         ),
     ]
     files = tmp_path / "*.parquet"
-    on_duckdb, on_spark = (
-        FeaturePipeline(columns, ["label"], groups={"user": "user_id"}, connection=c)
-        .fit(files)
-        .transform(files)
+    fitted = [
+        FeaturePipeline(
+            columns, ["label"], groups={"user": "user_id"}, connection=c
+        ).fit(files)
         for c in (None, connection)
-    )
+    ]
+    item, other = (pipeline.fields()[1].content for pipeline in fitted)
+    assert item == other and item.vectors.any()
+    on_duckdb, on_spark = (pipeline.transform(files) for pipeline in fitted)
     assert on_spark.column_names == on_duckdb.column_names
     got = as_columns(on_spark)
     for name, wanted in as_columns(on_duckdb).items():

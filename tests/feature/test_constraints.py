@@ -8,6 +8,7 @@ import pytest
 
 from recsys import Field, Task
 from recsys.feature import _constraints as constraints
+from recsys.feature.content import AContent
 from recsys.feature.schema.columns import (
     Bucketed,
     Categorical,
@@ -18,6 +19,7 @@ from recsys.feature.schema.columns import (
 )
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
+from recsys.feature.schema.vector import Vector
 
 NAN, INF = float("nan"), float("inf")
 DECLARATIONS: list[tuple[Any, dict[str, Any]]] = [
@@ -29,6 +31,7 @@ DECLARATIONS: list[tuple[Any, dict[str, Any]]] = [
     (Bucketed, {"name": "a", "num_buckets": 5}),
     (MultiValue, {"name": "a", "length": 3}),
     (History, {"name": "a", "of": ["b"], "length": 2, "user": "u", "time": "t"}),
+    (Vector, {"name": "a", "length": 3, "of": "b"}),
     (Label, {"name": "a"}),
     (Schema, {"columns": [Categorical("a")]}),
 ]
@@ -75,6 +78,8 @@ def bad_values(constraint: Any) -> list[Any]:
         case constraints.MapOf(each):
             near = [{"a": x} for x in bad_values(each)]
             return [*anything, *near, None, True, 3, "a", ["a"]]
+        case AContent():
+            return [*anything, True, 3, "", [[1.0]], np.zeros((1, 1))]
         case constraints.Maybe(options):
             found = [x for option in options for x in bad_values(option)]
             return [x for x in found if not constraint.accepts(x)]

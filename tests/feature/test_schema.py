@@ -22,6 +22,7 @@ from recsys.feature.schema.columns import (
 )
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import KINDS, Schema
+from recsys.feature.schema.vector import Vector
 
 WHOLE = Schema(
     columns=[
@@ -34,6 +35,8 @@ WHOLE = Schema(
         Bucketed("age_bucket", source="age", num_buckets=4),
         Bucketed("age_group", source="age", edges=[18, 65.5]),
         MultiValue("tags", length=3, separator="|", weight="tag_weights"),
+        Vector("text", 8, separator=" "),
+        Vector("image", 4, of="user_id", fuse="concat", id_dropout=0.2),
         MultiValue("seen", emb="item_id", length=5, belong="history", group="seen"),
         History(
             "clicked",
@@ -292,7 +295,7 @@ def test_missing_file() -> None:
 
 
 def test_owner_and_outputs() -> None:
-    seen, clicked = WHOLE.columns[9:11]
+    seen, clicked = WHOLE.columns[11:13]
     assert WHOLE.owner(seen).name == "item_id"
     assert WHOLE.owner(WHOLE.columns[0]) is WHOLE.columns[0]
     attributes = ("clicked_item_id", "clicked_device", "clicked_tags")

@@ -11,6 +11,7 @@
       length: 50
       user: user_id
       time: timestamp
+    - {kind: vector, name: image, length: 512, of: item_id, id_dropout: 0.2}
     labels: [label]
     groups: {user: user_id}
 
@@ -29,6 +30,7 @@ from recsys.feature.schema.columns import (
 )
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import KINDS, Schema
+from recsys.feature.schema.vector import Vector
 
 __all__ = [
     "KINDS",
@@ -41,6 +43,7 @@ __all__ = [
     "MultiValue",
     "Numeric",
     "Schema",
+    "Vector",
 ]
 
 public_face(__name__)

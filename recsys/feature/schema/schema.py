@@ -1,7 +1,7 @@
 """A schema: columns, labels, weight and groups, and its file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -22,6 +22,7 @@ from recsys.feature.schema.columns import (
     Vocabulary,
 )
 from recsys.feature.schema.history import History
+from recsys.feature.schema.vector import Vector
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,6 +81,18 @@ class Schema:
             )
         return column
 
+    @property
+    def vectors(self) -> list[Vector]:
+        """The vectors of items by their ids."""
+        vectors = [column for column in self.columns if isinstance(column, Vector)]
+        return [column for column in vectors if column.of is not None]
+
+    @property
+    def of_rows(self) -> "Schema":
+        """The schema without `vectors`, which are no columns of rows."""
+        ours = [column for column in self.columns if column not in self.vectors]
+        return replace(self, columns=ours) if self.vectors else self
+
     def column(self, name: str, who: str = "Schema: a column") -> Column:
         """Returns the column of a name; `who` begins the error if there is none."""
         for column in self.columns:
@@ -124,6 +137,8 @@ class Schema:
                     "that owns a vocabulary or hashes. "
                     f"Received: emb={owner.name!r}"
                 )
+            if isinstance(column, Vector) and column.of is not None:
+                self._check_vector(column, column.of)
             if isinstance(column, History):
                 for name in column.of:
                     of = self.column(name, f"History {column.name!r}: of")
@@ -136,6 +151,20 @@ class Schema:
                             f"{name!r}, which is "
                             f"{'a history' if past else type(of).__name__}"
                         )
+
+    def _check_vector(self, vector: Vector, of: str) -> None:
+        item = self.column(of, f"Vector {vector.name!r}: of")
+        if not isinstance(item, Categorical) or item.emb != item.name:
+            raise ValueError(
+                f"Vector {vector.name!r}: of must name a Categorical column that owns "
+                f"its vocabulary. Received: {item!r}"
+            )
+        both = [each.name for each in self.vectors if each.of == of]
+        if both[1:]:
+            raise ValueError(
+                f"Vector {vector.name!r}: {of!r} must have one vector; put several "
+                f"side by side into one column. Received: {both}"
+            )
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Schema":
@@ -172,7 +201,7 @@ class Schema:
         Args:
             path: A YAML file with the arguments of `Schema` as keys; each column is a
                 mapping of `kind` (`categorical`, `hashed`, `numeric`, `bucketed`,
-                `multivalue`, `history`) and the arguments of that class.
+                `multivalue`, `history`, `vector`) and the arguments of that class.
 
         Raises:
             ValueError: If the file is missing, is no YAML or describes no schema.
@@ -204,6 +233,7 @@ KINDS: Mapping[str, type[Column]] = {
     "bucketed": Bucketed,
     "multivalue": MultiValue,
     "history": History,
+    "vector": Vector,
 }
 
 

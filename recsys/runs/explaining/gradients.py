@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from recsys.layers.content import ContentEmbedding
 from recsys.layers.table import Embedding
 from recsys.train._keras import node_of, nodes_behind
 from recsys.train.model import Model
@@ -85,13 +86,13 @@ def integrated_gradients(
 
 
 def _embedded(model: Model) -> list[tuple[str, keras.KerasTensor]]:
-    """What tables give, each with the column that is looked up."""
+    """What tables and vectors give, each with the column that is looked up."""
     names = {id(tensor): name for name, tensor in model.input.items()}
     found = []
     for node in nodes_behind(model.outputs):
-        if isinstance(node.operation, Embedding):
+        if isinstance(node.operation, (Embedding, ContentEmbedding)):
             ids = node.input_tensors[0]
-            while id(ids) not in names:  # unknown ids have become one
+            while id(ids) not in names:  # unknown ids are one, or ids have vectors
                 ids = node_of(ids).input_tensors[0]
             found.append((names[id(ids)], node.outputs[0]))
     return found

@@ -26,6 +26,7 @@ MANY, MOST, TIMES_EACH = 1000, 1_000_000, 10
 UNIQUE = 0.95  # share of different values that says that none comes again
 LEAST_BUCKETS = 1024
 TAIL = 5  # times as far above the median as below it
+ID_DROPOUT = 0.2  # what ids alone tell, new items lack
 LEAST_LONG = 10  # the largest number of a long tail; a logarithm bends no smaller ones
 
 
@@ -105,7 +106,18 @@ def columns_of(
                 entry["belong"] = belong
             column = replace(column, entry=_in_order(entry))
         found.append(column)
-    return found
+    item = next((c for c in found if c.seen.name == who.item and c.is_one_id), None)
+    return [column if item is None else _by_item(column, item) for column in found]
+
+
+def _by_item(column: Column, item: Column) -> Column:
+    """A column; vectors of items are read by their ids."""
+    if column.entry is None or column.entry["kind"] != "vector":
+        return column
+    if column.belong != "item":
+        return column
+    rest = {key: value for key, value in column.entry.items() if key != "belong"}
+    return replace(column, entry={**rest, "of": item.name, "id_dropout": ID_DROPOUT})
 
 
 def _belong(seen: Seen, who: Who) -> str:
@@ -214,7 +226,7 @@ def _of_lists(seen: Seen) -> Column:
         return Column(seen, "list", {"kind": "multivalue", "length": length})
     if seen.least == seen.most and family_of(seen.dtype.value_type) == "floating":
         kind = f"vector of {seen.least} numbers"
-        return Column(seen, kind, left_out="no kind reads vectors")
+        return Column(seen, kind, {"kind": "vector", "length": seen.least})
     left_out = f"no kind reads lists of {seen.dtype.value_type}"
     return Column(seen, "list", left_out=left_out)
 

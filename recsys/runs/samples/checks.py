@@ -41,7 +41,7 @@ def check_samples(config: Config, folder: Path) -> list[str]:
     Raises:
         ValueError: If a label has one value in all training rows, or none.
     """
-    schema = Schema.from_dict(config.declared)
+    schema = Schema.from_dict(config.declared).of_rows
     columns = looked_at(schema, config.data)
     with temporary_folder() as scratch, embedded(Path(scratch) / "checks") as engine:
         parts = {

@@ -15,6 +15,7 @@ from recsys.feature.schema.columns import (
     RawColumn,
 )
 from recsys.feature.schema.schema import Schema
+from recsys.feature.schema.vector import Vector
 from recsys.runs.config import Data
 
 VALUE = "//value"
@@ -47,7 +48,7 @@ class Looked:
     @property
     def is_list(self) -> bool:
         """Whether a row has several values."""
-        return isinstance(self.column, MultiValue)
+        return isinstance(self.column, (MultiValue, Vector))
 
     def value(self, table: Any) -> Any:
         """Returns the number or the text of each row, null where it is missing."""

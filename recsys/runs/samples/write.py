@@ -109,7 +109,7 @@ def make_samples(
     config: Config, base: Path, engine: Engine, candidates: Candidates | None = None
 ) -> Samples:
     """Returns what `write_samples` writes, as tables of any engine."""
-    wanted = Wanted(config, Schema.from_dict(config.declared))
+    wanted = Wanted(config, Schema.from_dict(config.declared).of_rows)
     events = read_events(wanted, base, engine)
     keys, notes = kept_events(events, wanted, engine)
     keys, left_out = with_parts(keys, config.split, events.rows, engine)

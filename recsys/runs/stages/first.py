@@ -48,7 +48,7 @@ def first_stage(read: Read) -> Read:
         for key, value in config.declared.items()
         if key not in ("labels", "groups")
     }
-    schema = Schema.from_dict(declared)
+    schema = Schema.from_dict(declared).of_rows
     made = config.model_copy(
         update={
             "declared": declared,

@@ -1,11 +1,14 @@
 """What columns add to a prediction: exact for a linear model, complete for any."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 import recsys
 from recsys import Field, Task
+from recsys.feature import Content
 from recsys.runs.explaining.collapse import information_abundance, tables_of
 from recsys.runs.explaining.gradients import integrated_gradients
 from tests.close import close
@@ -54,6 +57,23 @@ def test_a_linear_model_is_its_weights():
     close(found.columns["seen"], table("item")[[3, 4, 5]].mean(), terms=10)
     (bias,) = (value for path, value in weights.items() if path.startswith("dnn_bias"))
     close(found.start, bias.item(), terms=10)
+
+
+def test_what_a_vector_adds_is_of_the_column_of_its_id():
+    vectors = np.random.default_rng(0).normal(size=(30, 6)).astype("float32")
+    vectors[0] = 0
+    item = replace(FIELDS[1], content=Content(vectors))
+    model = recsys.create_model("lr", [FIELDS[0], item, *FIELDS[2:]])
+    rng = np.random.default_rng(2)
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.2 * rng.normal(size=weight.shape))
+    found = integrated_gradients(model, "ctr", ROW, steps=3)
+    w = {v.path: v.numpy().astype("float64") for v in model.weights}
+    of_id = w["embedding_linear__item/embeddings"][[11, 3, 4, 5], 0]
+    projected = vectors[[11, 3, 4, 5]] @ w["dnn_content_linear__item/kernel"][:, 0]
+    added = of_id + projected + w["dnn_content_linear__item/bias"]
+    close(found.columns["item"], added[0], terms=100)
+    close(found.columns["seen"], added[1:].mean(), terms=100)
 
 
 @pytest.mark.parametrize("name", ["deepfm", "din", "mmoe"])
