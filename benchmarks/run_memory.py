@@ -86,7 +86,9 @@ def generate(folder: Path, events: int, entities: int) -> None:
     random = np.random.default_rng(0)
     ids = np.arange(entities)
     brand, segment = ids * 7 % BRANDS, ids * 3 % SEGMENTS
-    pq.write_table(pa.table({"user": ids, "segment": segment}), folder / "users.parquet")
+    pq.write_table(
+        pa.table({"user": ids, "segment": segment}), folder / "users.parquet"
+    )
     pq.write_table(pa.table({"item": ids, "brand": brand}), folder / "items.parquet")
     (folder / "events").mkdir()
     for start in range(0, events, PIECE):
@@ -142,7 +144,9 @@ def resident(pid: int) -> tuple[float, float]:
             lines = Path(f"/proc/{each}/status").read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
-        sizes = {key: value for key, _, value in (line.partition(":") for line in lines)}
+        sizes = {
+            key: value for key, _, value in (line.partition(":") for line in lines)
+        }
         parts = [
             float(sizes.get(key, "0").split()[0]) / 2**20
             for key in ("RssAnon", "RssFile", "RssShmem")

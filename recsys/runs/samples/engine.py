@@ -1,19 +1,15 @@
 """Where samples are made: an Ibis backend, and tables that it keeps meanwhile."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import ibis
 import pyarrow as pa
 
-MEMORY = "1GB"  # what is more than this goes to the disk
-MOST_THREADS = 4  # each has buffers of its own
-FULL = ("No space left", "failed to offload")  # in DuckDB's words
+from recsys.data import embedded as duckdb
+from recsys.data.embedded import disk_room
 
 
 class Engine:
@@ -45,7 +41,7 @@ class Engine:
         """Returns a table that is computed once."""
         if self.connection.name != "duckdb":
             return table.cache()
-        with _room():
+        with disk_room():
             return self.connection.create_table(f"kept_{next(self._numbers)}", table)
 
     def drop(self, table: Any) -> None:
@@ -55,7 +51,7 @@ class Engine:
 
     def write(self, table: Any, path: Path) -> int:
         """Writes a parquet file, and returns its rows."""
-        with _room():
+        with disk_room():
             self.connection.to_parquet(table, path)
         return self.rows(self.connection.read_parquet(path))
 
@@ -63,26 +59,5 @@ class Engine:
 @contextmanager
 def embedded(scratch: Path) -> Iterator[Engine]:
     """Lends DuckDB with its tables in a new folder, and little of them in memory."""
-    scratch.mkdir()
-    connection = ibis.duckdb.connect(
-        scratch / "tables.duckdb",
-        memory_limit=MEMORY,
-        threads=min(os.cpu_count() or 1, MOST_THREADS),
-        temp_directory=str(scratch / "spilled"),
-    )
-    try:
+    with duckdb.embedded(scratch) as connection:
         yield Engine(connection)
-    finally:
-        connection.disconnect()
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Raises `OSError` if the disk is full, which is not the fault of what is read."""
-    try:
-        yield
-    except duckdb.Error as error:
-        reason = str(error).partition("\n")[0]
-        if any(sign in reason for sign in FULL):
-            raise OSError(f"The disk must have room for samples: {reason}") from error
-        raise
