@@ -116,8 +116,7 @@ def measure(folder: Path) -> dict[str, tuple[float, float, float, float]]:
     Returns:
         Stage -> seconds, memory resident, its own and that of files.
     """
-    script = "from recsys.cli.main import app; app()"
-    command = [sys.executable, "-c", script, "train", "run.yaml", "--name", "run"]
+    command = [sys.executable, "-m", "recsys", "train", "run.yaml", "--name", "run"]
     child = subprocess.Popen(command, cwd=folder)
     here, found = folder / "runs" / "run", dict.fromkeys(STAGES, (0.0, 0.0, 0.0, 0.0))
     stages, before = [*STAGES], time.monotonic()

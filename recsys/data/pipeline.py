@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # what imports Ibis is imported where it is needed
     from recsys.data.written import Written
 
 
-STREAM_ABOVE = 2**31
+STREAM_ABOVE = 2**28  # bytes; in memory it takes some times as much to make
 _OF_DATASET: dict[str, Constraint] = {
     "batch_size": Integer(1),
     "seed": Maybe(Integer()),
@@ -178,7 +178,7 @@ class FeaturePipeline(Learned):
                 the one that the model has not seen.
             drop_remainder: Whether to leave out a last batch that is not full.
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
-                streams files whose model input is larger than 2 GiB.
+                streams files whose model input is larger than 256 MiB.
             start: Epoch of the first pass, and how many of its batches to leave out.
                 `fit` begins with that epoch too, unless `initial_epoch` says otherwise,
                 and the first leaves out so many steps of its first epoch, also where it
