@@ -186,9 +186,9 @@ def on_disk(
 
     def read() -> Iterator[tuple[Block, np.ndarray]]:
         epoch, block = order.next_epoch(), 0
-        starts = np.arange(0, num_rows, CHUNK_ROWS)
+        starts = [*range(0, num_rows, CHUNK_ROWS)]
         if shuffle:
-            starts = starts[order.of_chunks(epoch, len(starts))]
+            starts = [starts[place] for place in order.of_chunks(epoch, len(starts))]
         waiting: list[list[np.ndarray]] = []
         for start in starts:
             stop = min(start + CHUNK_ROWS, num_rows)

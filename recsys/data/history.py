@@ -286,11 +286,13 @@ def _numbers_of(dtype: Any) -> tuple[str, float]:
 
 def _numbers(times: pa.ChunkedArray) -> np.ndarray:
     """Times as numbers, as `_numbers_of` says."""
-    if pa.types.is_date(times.type):  # whose microseconds 64 bits may not hold
-        return 86400 * times.cast("int32").cast("int64").to_numpy()
-    if pa.types.is_decimal(times.type):
+    days = pa.types.is_date(times.type)  # whose microseconds 64 bits may not hold
+    if days:
+        times = times.cast("int32").cast("int64")
+    elif pa.types.is_decimal(times.type):
         times = times.cast("float64")
-    if not pa.types.is_temporal(times.type):
-        return times.to_numpy()
-    unit = "ns" if times.type == pa.timestamp("ns") else "us"
-    return times.cast(pa.timestamp(unit), safe=False).cast("int64").to_numpy()
+    elif pa.types.is_temporal(times.type):
+        unit = "ns" if times.type == pa.timestamp("ns") else "us"
+        times = times.cast(pa.timestamp(unit), safe=False).cast("int64")
+    numbers: np.ndarray = times.to_numpy()
+    return 86400 * numbers if days else numbers

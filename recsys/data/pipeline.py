@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # what imports Ibis is imported where it is needed
     from recsys.data.written import Written
 
 
-STREAM_ABOVE = 2**28  # bytes; in memory it takes some times as much to make
+STREAM_ABOVE = 2**28  # bytes; a run has three such parts
 _OF_DATASET: dict[str, Constraint] = {
     "batch_size": Integer(1),
     "seed": Maybe(Integer()),
@@ -159,7 +159,8 @@ class FeaturePipeline(Learned):
         In memory, the rows are shuffled exactly. Streaming transforms the data once,
         into temporary files that need 4 bytes for each number of the model input, and
         reads those in each epoch; it shuffles a quarter of a million rows at a time,
-        taken from 64 random places. The event log of a history is sorted in memory.
+        taken from 64 random places. The events of histories are sorted on the disk, and
+        so are those of files that are not streamed.
 
         Args:
             data: The rows. Labels may be absent, from all or none of the rows. Or a

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from recsys.data.embedded import disk_room, embedded
 from recsys.data.history import Windows
 from recsys.data.layout import ROW, Selection, Slot, by_row, fill, packed_room, room
-from recsys.data.packed import READ_ROWS, write_packed
+from recsys.data.packed import READ_ROWS, read_packed, write_packed
 from recsys.data.source import Source
 from recsys.data.writing import temporary_folder
 from recsys.feature.schema.history import History
@@ -46,7 +46,13 @@ class Prepared:
         return columns
 
     def block(self) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluates the expressions in memory, columns side by side."""
+        """Evaluates the expressions, columns side by side, in memory in the end."""
+        if self.is_of_files:  # whose events may be many more than the rows
+            with self.write() as folder:
+                ids, numbers = read_packed(
+                    Path(folder), self.part.slots, 0, self.num_rows
+                )
+            return ids, numbers
         block, columns = packed_room(self.num_rows, self.part.slots)
         self._fill(columns)
         return block
