@@ -244,7 +244,8 @@ def _space(shape: tuple[int, ...], kind: str, folder: Path | None) -> np.ndarray
     if folder is None or not size:
         return np.zeros(shape, kind)
     with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # else a full disk ends the process
+        if hasattr(os, "posix_fallocate"):  # else a full disk ends the process
+            os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, kind, "r+", shape=shape).view(np.ndarray)
 
 

@@ -138,22 +138,24 @@ def test_histories_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_datasets_of_the_folder_are_those_of_the_rows(
-    pipeline, small, tmp_path, streaming
+@pytest.mark.parametrize("name", ["input", "rows.parquet"])
+def test_datasets_of_files_are_those_of_the_rows(
+    pipeline, small, tmp_path, name, streaming
 ):
+    pq.write_table(log(), tmp_path / "rows.parquet")
     pipeline.write(log(), tmp_path / "input")
-    options = {"shuffle": True, "seed": 4, "streaming": streaming}
-    wanted = pipeline.dataset(log(), 64, **options)
-    got = pipeline.dataset(tmp_path / "input", 64, **options)
-    assert got.recsys_rows == wanted.recsys_rows
-    assert got.recsys_fingerprint == wanted.recsys_fingerprint
-    for one, other in zip(got, wanted, strict=True):
-        for mine, theirs in zip(one, other, strict=True):
-            if not isinstance(mine, dict):
-                mine, theirs = {"weight": mine}, {"weight": theirs}
-            assert {*mine} == {*theirs}
-            for name in mine:
-                np.testing.assert_array_equal(mine[name], theirs[name])
+    wanted = pipeline.transform(log())
+    got = pipeline.dataset(tmp_path / name, 64, streaming=streaming)
+    in_memory = pipeline.dataset(log(), 64)
+    assert got.recsys_rows == in_memory.recsys_rows  # a checksum among them
+    assert got.recsys_fingerprint == in_memory.recsys_fingerprint
+    x, y, weight = zip(*got, strict=True)
+    columns = {name: np.concatenate([each[name] for each in x]) for name in x[0]}
+    columns["seen"] = np.concatenate([each["seen"] for each in y])
+    columns["sample_weight"] = np.concatenate(weight)
+    assert {*columns} == {*wanted.column_names}
+    for column, values in as_columns(wanted).items():
+        np.testing.assert_array_equal(columns[column], values)
 
 
 def test_rows_without_labels(pipeline, tmp_path):
