@@ -17,7 +17,6 @@ from recsys.data import (
     Numeric,
     as_columns,
 )
-from recsys.data import packed as packed_module
 from recsys.data import written as written_module
 
 ROWS = 700
@@ -80,23 +79,25 @@ def pipeline() -> FeaturePipeline:
     return made.fit(log())
 
 
-@pytest.fixture
-def small(monkeypatch) -> None:
-    """Blocks and parts so small that users lie in several of them."""
+def shrink(monkeypatch) -> None:
+    """Makes blocks and parts so small that events of one time lie in several."""
     monkeypatch.setattr("recsys.data.history.SORTED_ROWS", 37)
-    monkeypatch.setattr(packed_module, "READ_ROWS", 101)
+    monkeypatch.setattr("recsys.data.prepared.READ_ROWS", 101)
     monkeypatch.setattr(written_module, "READ_ROWS", 83)
     monkeypatch.setattr(written_module, "PART_ROWS", 150)
 
 
 @pytest.mark.parametrize("events", [None, "others"])
 @pytest.mark.parametrize("files", [True, False])
-def test_parts_are_what_transform_returns(pipeline, small, tmp_path, events, files):
+def test_parts_are_what_transform_returns(
+    pipeline, monkeypatch, tmp_path, events, files
+):
     rows, others = log(), None
     if events:
         others = rows.slice(200)
         rows = rows.slice(0, 300)
-    wanted = pipeline.transform(rows, events=others)
+    wanted = pipeline.transform(rows, events=others)  # in one block
+    shrink(monkeypatch)
     if files:
         for name, table in (("rows", rows), ("others", others or rows)):
             pq.write_table(table, tmp_path / f"{name}.parquet")
@@ -140,13 +141,14 @@ def test_histories_by_hand(tmp_path):
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("name", ["input", "rows.parquet"])
 def test_datasets_of_files_are_those_of_the_rows(
-    pipeline, small, tmp_path, name, streaming
+    pipeline, monkeypatch, tmp_path, name, streaming
 ):
+    wanted = pipeline.transform(log())
+    in_memory = pipeline.dataset(log(), 64)
+    shrink(monkeypatch)
     pq.write_table(log(), tmp_path / "rows.parquet")
     pipeline.write(log(), tmp_path / "input")
-    wanted = pipeline.transform(log())
     got = pipeline.dataset(tmp_path / name, 64, streaming=streaming)
-    in_memory = pipeline.dataset(log(), 64)
     assert got.recsys_rows == in_memory.recsys_rows  # a checksum among them
     assert got.recsys_fingerprint == in_memory.recsys_fingerprint
     x, y, weight = zip(*got, strict=True)
@@ -177,7 +179,8 @@ def test_another_pipeline_is_refused(pipeline, tmp_path):
         unlabelled.dataset(tmp_path / "input", 8)
 
 
-def test_a_part_that_is_lost_is_missed(pipeline, small, tmp_path):
+def test_a_part_that_is_lost_is_missed(pipeline, monkeypatch, tmp_path):
+    shrink(monkeypatch)
     pipeline.write(log(), tmp_path / "input")
     (tmp_path / "input" / "part-00002.parquet").unlink()
     with pytest.raises(ValueError, match="must have 700 rows .* 550 rows in 4 parts"):
