@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from recsys.data import embedded as duckdb
 from recsys.data.embedded import disk_room
+from recsys.data.writing import temporary_folder
 
 
 class Engine:
@@ -39,10 +41,18 @@ class Engine:
 
     def keep(self, table: Any) -> Any:
         """Returns a table that is computed once."""
-        if self.connection.name != "duckdb":
-            return table.cache()
-        with disk_room():
-            return self.connection.create_table(f"kept_{next(self._numbers)}", table)
+        name = f"kept_{next(self._numbers)}"
+        if self.connection.name == "duckdb":
+            with disk_room():
+                return self.connection.create_table(name, table)
+        # A cached table of Spark has all its steps within, of all cached ones before.
+        folder = Path(self._scratch.name) / name
+        self.connection.to_parquet(table, folder)
+        return self.connection.read_parquet(folder)
+
+    @cached_property
+    def _scratch(self) -> Any:
+        return temporary_folder()
 
     def drop(self, table: Any) -> None:
         """Forgets a table that `keep` returned."""
