@@ -48,7 +48,8 @@ class Engine:
         # A cached table of Spark has all its steps within, of all cached ones before.
         folder = Path(self._scratch.name) / name
         self.connection.to_parquet(table, folder)
-        return self.connection.read_parquet(folder)
+        kept = self.connection.read_parquet(folder)
+        return kept.cast(table.schema())  # Spark's own types are others at times
 
     @cached_property
     def _scratch(self) -> Any:
