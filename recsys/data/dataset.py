@@ -4,26 +4,26 @@ import random
 import tempfile
 import threading
 import weakref
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from recsys.data.history import Windows
-from recsys.data.layout import KINDS, Selection, Slot, apart, fill, packed_room
+from recsys.data.layout import KINDS, Selection, Slot, apart
+from recsys.data.packed import checksum, checksum_of, read_packed
+from recsys.data.reader import FINGERPRINT
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from recsys.data.prepared import Prepared
+    from recsys.data.written import Written
 
 Block = tuple[np.ndarray, np.ndarray]
 
 BLOCK_ROWS = 2**18
 CHUNK_ROWS = 2**12
-SAMPLED = 1000  # rows that are looked at to tell data apart
 
 
 class Order:
@@ -74,6 +74,56 @@ class Order:
         return state.astype("int64")
 
 
+def dataset_of(
+    rows: "Prepared | Written",
+    order: Order,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    drop_remainder: bool,
+) -> "tf.data.Dataset":
+    """Returns rows as batches that `Model` knows.
+
+    Args:
+        rows: The rows; they are put on the disk if the order is of streamed ones.
+        order: The orders of the epochs.
+        batch_size, shuffle, drop_remainder: As in `batches`.
+    """
+    slots = rows.part.slots
+    if order.streamed:
+        folder = rows.write()
+        known = checksum_of(Path(folder.name), slots, rows.num_rows)
+        blocks = on_disk(
+            folder,
+            slots,
+            num_rows=rows.num_rows,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            order=order,
+        )
+    else:
+        block = rows.block()
+        known = checksum(block)
+        blocks = in_memory(block, order)
+    whole = dataset = batches(
+        blocks,
+        rows.part,
+        num_rows=rows.num_rows,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        drop_remainder=drop_remainder,
+    )
+    if order.step:
+        dataset = from_step(whole, order)
+        dataset.recsys_whole = whole  # `Model.fit` leaves the batches out itself
+    for each in (dataset, whole):
+        setattr(each, FINGERPRINT, rows.fingerprint)
+        each.recsys_order = order  # `Model.fit` sets its epoch
+        each.recsys_rows = rows.num_rows, batch_size, known
+        each.recsys_checked = True  # `Model` need not check these inputs again
+    return dataset
+
+
 def salts(order: Order) -> "tf.data.Dataset":
     """Returns a dataset of one element, the salt of the next epoch, `(2,)`."""
     import tensorflow as tf
@@ -107,53 +157,6 @@ def from_step(dataset: "tf.data.Dataset", order: Order) -> "tf.data.Dataset":
     return tf.data.Dataset.range(1).flat_map(rest)
 
 
-def write_packed(
-    parquet: Path, histories: Sequence[Windows], folder: Path, slots: Sequence[Slot]
-) -> None:
-    """Writes the rows of a parquet file as `on_disk` reads them.
-
-    Args:
-        parquet: The model input without histories, lists not yet padded.
-        histories: Those of all rows.
-        folder: Gets the files `ids` and `numbers`.
-        slots: The columns.
-    """
-    with (folder / "ids").open("wb") as ids, (folder / "numbers").open("wb") as numbers:
-        start, file = 0, pq.ParquetFile(parquet)
-        names = {slot.name for slot in slots} & {*file.schema_arrow.names}
-        for batch in file.iter_batches(2**16, columns=[*names]):
-            block, columns = packed_room(len(batch), slots)
-            fill(columns, pa.Table.from_batches([batch]), slots)
-            for windows in histories:
-                windows.cut(start, columns)
-            start += len(batch)
-            for packed, out in zip(block, (ids, numbers), strict=True):
-                packed.tofile(out)
-
-
-def mapped(folder: Path, slots: Sequence[Slot], num_rows: int) -> list[np.ndarray]:
-    """Returns what `write_packed` wrote, not yet read."""
-    rows = []
-    for file, kind in zip(("ids", "numbers"), KINDS, strict=True):
-        shape = num_rows, sum(slot.width for slot in slots if slot.kind == kind)
-        nothing = not all(shape)
-        rows.append(
-            np.empty(shape, kind)
-            if nothing
-            else np.memmap(folder / file, kind, "r", shape=shape)
-        )
-    return rows
-
-
-def checksum(packed: Iterable[np.ndarray]) -> int:
-    """Returns a number that tells other rows apart, by some of them from everywhere."""
-    found = 0
-    for rows in packed:
-        some = rows[:: max(1, len(rows) // SAMPLED)]
-        found = zlib.crc32(np.ascontiguousarray(some).tobytes(), found)
-    return found
-
-
 def on_disk(
     folder: "tempfile.TemporaryDirectory[str]",
     slots: Sequence[Slot],
@@ -183,13 +186,13 @@ def on_disk(
 
     def read() -> Iterator[tuple[Block, np.ndarray]]:
         epoch, block = order.next_epoch(), 0
-        rows = mapped(path, slots, num_rows)
-        starts = np.arange(0, num_rows, CHUNK_ROWS)
+        starts = [*range(0, num_rows, CHUNK_ROWS)]
         if shuffle:
-            starts = starts[order.of_chunks(epoch, len(starts))]
+            starts = [starts[place] for place in order.of_chunks(epoch, len(starts))]
         waiting: list[list[np.ndarray]] = []
         for start in starts:
-            waiting.append([packed[start : start + CHUNK_ROWS] for packed in rows])
+            stop = min(start + CHUNK_ROWS, num_rows)
+            waiting.append(read_packed(path, slots, start, stop))
             size = sum(len(ids) for ids, _ in waiting)
             if size >= max(BLOCK_ROWS, batch_size):
                 ids, numbers = _joined(waiting)

@@ -1,12 +1,13 @@
 """From raw event files or frames to the input of a model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from recsys.data.learned import Learned
 from recsys.data.progress import working
-from recsys.data.reader import FINGERPRINT
+from recsys.data.writing import checked_path
 from recsys.feature._constraints import Constraint, Flag, Integer, Maybe, checked
 from recsys.feature.field import Field, Role
 from recsys.feature.schema.columns import (
@@ -19,11 +20,14 @@ from recsys.feature.schema.columns import (
 from recsys.feature.schema.history import History
 from recsys.feature.schema.vector import Vector
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what imports Ibis is imported where it is needed
     import tensorflow as tf
 
+    from recsys.data.prepared import Prepared
+    from recsys.data.written import Written
 
-STREAM_ABOVE = 2**31
+
+STREAM_ABOVE = 2**28  # bytes; a run has three such parts
 _OF_DATASET: dict[str, Constraint] = {
     "batch_size": Integer(1),
     "seed": Maybe(Integer()),
@@ -173,10 +177,12 @@ class FeaturePipeline(Learned):
         In memory, the rows are shuffled exactly. Streaming transforms the data once,
         into temporary files that need 4 bytes for each number of the model input, and
         reads those in each epoch; it shuffles a quarter of a million rows at a time,
-        taken from 64 random places. The event log of a history is sorted in memory.
+        taken from 64 random places. The events of histories are sorted on the disk, and
+        so are those of files that are not streamed.
 
         Args:
-            data: The rows. Labels may be absent, from all or none of the rows.
+            data: The rows. Labels may be absent, from all or none of the rows. Or a
+                folder that `write` wrote.
             batch_size: Rows of a batch.
             events: As in `transform`.
             shuffle: Whether each epoch has an order of its own. For `predict` leave it
@@ -191,7 +197,7 @@ class FeaturePipeline(Learned):
                 the one that the model has not seen.
             drop_remainder: Whether to leave out a last batch that is not full.
             streaming: Whether the rows are on disk instead of in memory. `"auto"`
-                streams files whose model input is larger than 2 GiB.
+                streams files whose model input is larger than 256 MiB.
             start: Epoch of the first pass, and how many of its batches to leave out.
                 `fit` begins with that epoch too, unless `initial_epoch` says otherwise,
                 and the first leaves out so many steps of its first epoch, also where it
@@ -205,17 +211,10 @@ class FeaturePipeline(Learned):
             the schema the sample weights are the column `sample_weight` of `x`.
 
         Raises:
-            RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`.
+            RuntimeError, FileNotFoundError, TypeError, ValueError: As in `transform`;
+                or a folder of `write` is not whole, or of another pipeline.
         """
-        from recsys.data.dataset import (
-            Order,
-            batches,
-            checksum,
-            from_step,
-            in_memory,
-            mapped,
-            on_disk,
-        )
+        from recsys.data.dataset import Order, dataset_of
 
         given = {
             "batch_size": batch_size,
@@ -234,50 +233,56 @@ class FeaturePipeline(Learned):
                 "dataset: start must be (epoch, step), integers of at least 0. "
                 f"Received: start={start!r}"
             )
-        # In Python's integers, those of NumPy would overflow.
-        batch_size = plain["batch_size"]
-        epoch, step = map(int, start)
-        prepare = self._prepared("dataset", data, events)
-        with working("Transforming the data"), prepare as prepared:
-            slots = prepared.part.slots
+        epoch, step = map(int, start)  # those of NumPy would overflow
+        with working("Transforming the data"), self._rows(data, events) as rows:
             if streaming == "auto":
-                size = 4 * prepared.num_rows * sum(slot.width for slot in slots)
-                streaming = bool(prepared.source.files) and size > STREAM_ABOVE
-            order = Order(plain["seed"], epoch, step, shuffle, streaming)
-            if streaming:
-                folder = prepared.write()
-                rows = mapped(Path(folder.name), slots, prepared.num_rows)
-                known = checksum(rows)
-                blocks = on_disk(
-                    folder,
-                    slots,
-                    num_rows=prepared.num_rows,
-                    batch_size=batch_size,
-                    shuffle=shuffle,
-                    order=order,
-                )
-            else:
-                block = prepared.block()
-                known = checksum(block)
-                blocks = in_memory(block, order)
-        dataset = batches(
-            blocks,
-            prepared.part,
-            num_rows=prepared.num_rows,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            drop_remainder=drop_remainder,
-        )
-        whole = dataset
-        if order.step:
-            dataset = from_step(whole, order)
-            dataset.recsys_whole = whole  # `Model.fit` leaves the batches out itself
-        for each in (dataset, whole):
-            setattr(each, FINGERPRINT, prepared.fingerprint)
-            each.recsys_order = order  # `Model.fit` sets its epoch
-            each.recsys_rows = prepared.num_rows, batch_size, known
-            each.recsys_checked = True  # `Model` need not check these inputs again
-        return dataset
+                size = 4 * rows.num_rows * sum(slot.width for slot in rows.part.slots)
+                streaming = rows.is_of_files and size > STREAM_ABOVE
+            order = Order(plain.pop("seed"), epoch, step, shuffle, streaming)
+            return dataset_of(rows, order, **plain)
+
+    def write(self, data: Any, folder: str | Path, *, events: Any = None) -> None:
+        """Writes the model input of some rows, what `transform` returns, into a folder.
+
+        The data are never in memory as a whole, unless they are given so: what is
+        sorted is sorted on the disk. `dataset` reads the folder, and so does whatever
+        reads parquet. It appears whole or not at all, and one written before is
+        replaced.
+
+        Args:
+            data: The rows.
+            folder: Gets parts `part-00000.parquet` and so on, in the order of the rows.
+            events: As in `transform`.
+
+        Raises:
+            FileExistsError: If there is anything else at its place.
+            FileNotFoundError: If there is no folder for this one.
+            OSError: If the disk is full.
+            RuntimeError, TypeError, ValueError: As in `transform`.
+        """
+        from recsys.data.written import write_parts
+
+        path = checked_path("write: folder", folder)
+        prepare = self._prepared("write", data, events)
+        with working("Transforming the data"), prepare as prepared:
+            write_parts(prepared, path)
+
+    @contextmanager
+    def _rows(self, data: Any, events: Any) -> "Iterator[Prepared | Written]":
+        """Data as model input, or what `write` made of them."""
+        from recsys.data.written import Written, is_written
+
+        if not is_written(data):
+            with self._prepared("dataset", data, events) as prepared:
+                yield prepared
+            return
+        if events is not None:
+            raise ValueError(
+                "dataset: events must be left out of what `write` wrote, which has its "
+                f"histories. Received: data={str(data)!r}, events={events!r}"
+            )
+        known_by = self._fingerprint(self._learned("dataset"))
+        yield Written.of(Path(data), self.schema, known_by)
 
 
 def _is_pair(value: Any) -> bool:

@@ -13,6 +13,8 @@ from recsys.feature._arrays import unmasked
 FINGERPRINT = "recsys_fingerprint"
 """Where data says which fitted pipeline made it: a dataset as an attribute of that
 name, an Arrow table in its metadata."""
+ROWS = "recsys_rows"
+"""Where a parquet part of model input says how many rows there are in all parts."""
 
 
 def fingerprint_of(data: Any) -> str | None:

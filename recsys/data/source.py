@@ -11,11 +11,12 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys.data.files import read_files
 from recsys.data.files.paths import find_files, named, naming
 from recsys.data.files.types import arrow_types, as_read, zoned
-from recsys.data.reader import as_arrow
+from recsys.data.reader import ROWS, as_arrow
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,22 @@ def open_source(data: Any, connection: Any, columns: Mapping[str, str]) -> Sourc
         types = arrow_types(frame.schema, columns, "Column")
         return Source(ibis.memtable(_known(frame, columns)), zoned=zoned(types))
     files = [file for path in paths for file in find_files(path)]
+    _refuse_model_input(files[0])
     table, with_zone = read_files(files, connection, columns)
     alone = partial(_rows_of, connection=connection, columns=columns)
     return Source(table, files, with_zone, alone)
+
+
+def _refuse_model_input(file: str) -> None:
+    """Raises `ValueError` for a part of what `FeaturePipeline.write` wrote."""
+    told = None
+    with suppress(OSError, pa.ArrowException):  # what is no parquet file is told later
+        told = pq.read_schema(Path(file).absolute()).metadata
+    if ROWS.encode() in (told or {}):
+        raise ValueError(
+            f"{file} must be of raw rows. Received: model input that "
+            "`FeaturePipeline.write` wrote, whose folder `dataset` alone reads"
+        )
 
 
 def _rows_of(file: str, connection: Any, columns: Mapping[str, str]) -> Any:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.dataset import Order, checksum, salts
+from recsys.data.dataset import Order, salts
 from recsys.data.layout import apart, side_by_side
+from recsys.data.packed import checksum
 from recsys.protocols import Described, Ordered
 from recsys.train._keras import sources
 

@@ -1,19 +1,16 @@
 """Where samples are made: an Ibis backend, and tables that it keeps meanwhile."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import ibis
 import pyarrow as pa
 
-MEMORY = "1GB"  # what is more than this goes to the disk
-MOST_THREADS = 4  # each has buffers of its own
-FULL = ("No space left", "failed to offload")  # in DuckDB's words
+from recsys.data import embedded as duckdb
+from recsys.data.embedded import disk_room
+from recsys.data.writing import temporary_folder
 
 
 class Engine:
@@ -21,11 +18,14 @@ class Engine:
 
     Args:
         connection: The Ibis backend. DuckDB must be one of our own: tables stay in it.
-        scratch: Folder for files that are read until the end, if there is one.
+        scratch: Folder for files that are read until the end. Default: one of its own.
     """
 
-    def __init__(self, connection: Any, scratch: Path = Path()) -> None:
+    def __init__(self, connection: Any, scratch: Path | None = None) -> None:
         self.connection = connection
+        if scratch is None:
+            self._own = temporary_folder()  # which is there as long as this is
+            scratch = Path(self._own.name)
         self.scratch = scratch
         self._numbers = count()
 
@@ -45,10 +45,15 @@ class Engine:
 
     def keep(self, table: Any) -> Any:
         """Returns a table that is computed once."""
-        if self.connection.name != "duckdb":
-            return table.cache()
-        with _room():
-            return self.connection.create_table(f"kept_{next(self._numbers)}", table)
+        name = f"kept_{next(self._numbers)}"
+        if self.connection.name == "duckdb":
+            with disk_room():
+                return self.connection.create_table(name, table)
+        # A cached table of Spark has all its steps within, of all cached ones before.
+        folder = self.scratch / name
+        self.connection.to_parquet(table, folder)
+        kept = self.connection.read_parquet(folder)
+        return kept.cast(table.schema())  # Spark's own types are others at times
 
     def drop(self, table: Any) -> None:
         """Forgets a table that `keep` returned."""
@@ -57,7 +62,7 @@ class Engine:
 
     def write(self, table: Any, path: Path) -> int:
         """Writes a parquet file, and returns its rows."""
-        with _room():
+        with disk_room():
             self.connection.to_parquet(table, path)
         return self.rows(self.connection.read_parquet(path))
 
@@ -65,26 +70,5 @@ class Engine:
 @contextmanager
 def embedded(scratch: Path) -> Iterator[Engine]:
     """Lends DuckDB with its tables in a new folder, and little of them in memory."""
-    scratch.mkdir()
-    connection = ibis.duckdb.connect(
-        scratch / "tables.duckdb",
-        memory_limit=MEMORY,
-        threads=min(os.cpu_count() or 1, MOST_THREADS),
-        temp_directory=str(scratch / "spilled"),
-    )
-    try:
+    with duckdb.embedded(scratch) as connection:
         yield Engine(connection, scratch)
-    finally:
-        connection.disconnect()
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Raises `OSError` if the disk is full, which is not the fault of what is read."""
-    try:
-        yield
-    except duckdb.Error as error:
-        reason = str(error).partition("\n")[0]
-        if any(sign in reason for sign in FULL):
-            raise OSError(f"The disk must have room for samples: {reason}") from error
-        raise

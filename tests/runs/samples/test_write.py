@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.runs.samples import engine as engines
+from recsys.data import embedded
 from recsys.runs.samples import write_samples
 from tests.runs.samples.configs import COLUMNS, config, read, write
 
@@ -186,8 +186,8 @@ def test_one_result_whatever_the_threads(tmp_path, monkeypatch):
     config_ = run("user_time", {"by": "popularity"}, min_user_events=2)
     found = []
     for threads in (1, 4):
-        monkeypatch.setattr(engines, "MOST_THREADS", threads)
-        monkeypatch.setattr(engines.os, "cpu_count", lambda: 8)
+        monkeypatch.setattr(embedded, "MOST_THREADS", threads)
+        monkeypatch.setattr(embedded.os, "cpu_count", lambda: 8)
         write_samples(config_, tmp_path, tmp_path / "out")
         found.append(rows_of(tmp_path / "out", (*PARTS, "events")))
     assert found[0] == found[1]
@@ -250,7 +250,7 @@ def test_a_full_disk_is_no_fault_of_the_files(tmp_path, monkeypatch, told):
         raise told
 
     monkeypatch.setattr("ibis.backends.duckdb.Backend.create_table", full)
-    with pytest.raises(OSError, match="The disk must have room for samples: "):
+    with pytest.raises(OSError, match="The disk must have room: "):
         write_samples(run(), tmp_path, tmp_path / "out")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"events.parquet", "items.parquet"}
