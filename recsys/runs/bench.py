@@ -9,9 +9,8 @@ from rich.console import Console
 from recsys.registry import list_models
 from recsys.runs import folder as places
 from recsys.runs.comparing import Comparison, compare
-from recsys.runs.finished import Run
 from recsys.runs.reading import Read, read_config, with_values
-from recsys.runs.running import as_used, check_same, run
+from recsys.runs.running import run_or_found
 from recsys.runs.tuning.tune import check_trials, search
 
 
@@ -84,23 +83,7 @@ def bench(
             if read := to_tune.get(model):
                 at = here / f"{model}-tune"
                 used = search(read, at, trials, console, samples).config, ()
-            folder = here / model
-            resume = (folder / places.RECORD).is_file()
-            if resume and places.is_finished(folder):
-                check_same(folder / places.CONFIG, as_used(read_config(*used)))
-                found.append(Run(folder))
-                continue
-            found.append(
-                run(
-                    used[0],
-                    name=model,
-                    settings=used[1],
-                    resume=resume,
-                    runs=here,
-                    console=console,
-                    samples=samples,
-                )
-            )
+            found.append(run_or_found(used[0], model, used[1], here, console, samples))
     return compare(found)
 
 

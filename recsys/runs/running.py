@@ -96,6 +96,38 @@ def run(
     return Run(here)
 
 
+def run_or_found(
+    source: str | Path | Mapping[str, Any],
+    name: str,
+    settings: Sequence[str],
+    runs: Path,
+    console: Console,
+    samples: Path | None = None,
+) -> Run:
+    """Returns a run that has ended, one that went on, or else a new one.
+
+    Args:
+        source, name, settings, runs, console, samples: As in `run`.
+
+    Raises:
+        FileNotFoundError, ValueError: As in `run`; or what is there was made otherwise.
+    """
+    folder = runs / name
+    is_there = (folder / places.RECORD).is_file()
+    if is_there and places.is_finished(folder):
+        check_same(folder / places.CONFIG, as_used(read_config(source, settings)))
+        return Run(folder)
+    return run(
+        source,
+        name=name,
+        settings=settings,
+        resume=is_there,
+        runs=runs,
+        console=console,
+        samples=samples,
+    )
+
+
 def _run(read: Read, here: Path, shared: Path | None, console: Console) -> None:
     """Goes on with all that is not there yet."""
     from recsys.runs.stages.first import first_stage

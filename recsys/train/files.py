@@ -93,8 +93,9 @@ class Stored(Logging):
 
         Raises:
             OSError: If the file is missing, or is no file of weights or not all of it.
-            ValueError: If they are those of a model of other layers or sizes, or what
-                is to be given to the optimizer is of other sizes.
+            ValueError: If its name is that of no file of weights, or they are those of
+                a model of other layers or sizes, or what is to be given to the
+                optimizer is of other sizes.
         """
         path = checked_path("load_weights: filepath", filepath)
         wanted = f"{path} must be a whole file that `model.save_weights` wrote. "
@@ -102,7 +103,7 @@ class Stored(Logging):
             found = "a folder" if path.is_dir() else "no file of that name"
             raise FileNotFoundError(f"{wanted}Received: {found}")
         if not path.name.endswith(WEIGHTS):
-            raise OSError(f"{wanted}Received: a name that ends in none of {WEIGHTS}")
+            raise ValueError(f"{wanted}Received: a name that ends in none of {WEIGHTS}")
         reason = damage(path, {"model.weights.h5"}) if path.suffix == ".keras" else None
         if reason:
             raise OSError(f"{wanted}Received: {reason}")

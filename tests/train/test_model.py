@@ -725,7 +725,11 @@ NO_INDEX = ["", "{", "{}", "[]", "3", '{"weight_map": {}}', '{"weight_map": 3}']
 WEIGHTS = {
     "none.weights.h5": (lambda path: None, FileNotFoundError, "no file of that name"),
     "folder.weights.h5": (Path.mkdir, FileNotFoundError, "a folder"),
-    "a.txt": (lambda path: path.write_text("a"), OSError, "a name that ends in none"),
+    "a.txt": (
+        lambda path: path.write_text("a"),
+        ValueError,
+        "a name that ends in none",
+    ),
     "a.weights.h5": (lambda path: path.write_text("a"), OSError, ""),
     "b.keras": (lambda path: path.write_text("b"), OSError, "no archive"),
     "c.keras": (_zip_of_text, OSError, "no model.weights.h5 in it"),
