@@ -292,4 +292,10 @@ def test_a_run_is_explained_by_its_columns(made, tmp_path):
     assert found["rows"] == [1000, 1000]
     one = found["one"]["clicked"]
     close(sum(one["columns"].values()), one["logit"] - one["start"], terms=1_000)
+    past = (columns["user"] == rows["user"][5]) & (columns["time"] < rows["time"][5])
+    last = [*map(str, columns["item"][past & (columns["clicked"] == 1)][-4:])]
+    assert [name for _, name, _ in one["events"]] == last and last
+    assert {history for history, _, _ in one["events"]} == {"seen"}
+    of_history = sum(v for n, v in one["columns"].items() if n.startswith("seen"))
+    close(sum(adds for *_, adds in one["events"]), of_history, terms=1_000)
     assert "integrated gradients" in (tmp_path / "e.html").read_text()

@@ -1,15 +1,18 @@
 """A run's model explained on labelled rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import metrics
 from recsys.data.reader import as_columns
+from recsys.feature.schema.columns import FIRST_ID, Vocabulary
+from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
 from recsys.layers.gates import gate_values
 from recsys.runs.building import group_of
@@ -36,6 +39,8 @@ class Explanation:
         tables: The embedding tables.
         gates: Layer -> mean share of each expert.
         one: Task -> what one prediction is made of, if one was asked for.
+        events: Task -> its events, each with the history, what it was, and what it adds
+            to the logit; the oldest first.
     """
 
     metric: str
@@ -45,6 +50,7 @@ class Explanation:
     tables: Sequence[TableShape]
     gates: Mapping[str, Sequence[float]]
     one: Mapping[str, Attribution]
+    events: Mapping[str, Sequence[tuple[str, str, float]]]
 
     def _repr_html_(self) -> str:
         return in_notebook(page_of("Explained", self.blocks()))
@@ -78,6 +84,10 @@ class Explanation:
                 ),
                 Grid(["column", "adds"], [[n, f"{v:+.4f}"] for n, v in shares]),
             ]
+            events = [[of, name, f"{v:+.4f}"] for of, name, v in self.events[task]]
+            if events:
+                header = ["history", "event, the oldest first", "adds"]
+                blocks.append(Grid(header, events))
         if self.tables:
             header = ["table", "rows", "dim", "mean norm", "information abundance"]
             rows = [
@@ -118,6 +128,7 @@ class Explanation:
                     "columns": {**one.columns},
                     "start": one.start,
                     "logit": one.logit,
+                    "events": [[*event] for event in self.events[task]],
                 }
                 for task, one in self.one.items()
             },
@@ -199,7 +210,7 @@ def explain(
         gates = {name: each.mean(0).tolist() for name, each in shares.items()}
     except ValueError:  # it has none
         pass
-    one = {}
+    one, events = {}, {}
     if row is not None:
         of_row = as_columns(table.slice(row, 1))
         one = {
@@ -208,8 +219,43 @@ def explain(
             )
             for task in tasks
         }
+        events = {
+            task: [*_events(run, of_row, found.places)] for task, found in one.items()
+        }
     looked = (len(drawn), there)
-    return Explanation(metric, looked, base, importance, tables_of(model), gates, one)
+    tables = tables_of(model)
+    return Explanation(metric, looked, base, importance, tables, gates, one, events)
+
+
+def _events(
+    run: Run, row: Mapping[str, Any], places: Mapping[str, NDArray[np.float64]]
+) -> Iterator[tuple[str, str, float]]:
+    """What the events of a row's histories were, and what each adds."""
+    schema = run.read.schema
+    for history in schema.columns:
+        if not isinstance(history, History):
+            continue
+        mine = [name for name in history.outputs if name in places]
+        adds = sum((places[name] for name in mine), np.zeros(history.length))
+        columns = [
+            (row[output][0], run.pipeline.vocabulary(column)["value"])
+            for output, column in history.attributes.items()
+            if isinstance(schema.owner(schema.column(column)), Vocabulary)
+        ]
+        there = row[next(iter(history.attributes))][0]
+        for place in np.flatnonzero(there.reshape(len(there), -1).any(axis=1)):
+            names = [_named(ids[place], words) for ids, words in columns]
+            yield history.name, ", ".join(names), float(adds[place])
+
+
+def _named(ids: Any, words: pa.ChunkedArray) -> str:
+    """What an id, or several, stands for; those that training has not seen are new."""
+    known = [
+        str(words[int(i) - FIRST_ID]) if i >= FIRST_ID else "new"
+        for i in np.atleast_1d(ids)
+        if i
+    ]
+    return " ".join(known)
 
 
 def _columns(schema: Schema, inputs: Mapping[str, Any]) -> dict[str, list[str]]:

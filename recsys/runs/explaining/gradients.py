@@ -24,11 +24,14 @@ class Attribution:
     Attributes:
         columns: What each column adds to the logit; the sum is `logit - start`, up to
             the error of the steps.
+        places: Of a column of lists, what each place of the row's list adds; the sum is
+            what the column adds.
         start: The logit where all embeddings and numbers are 0.
         logit: The logit of the row.
     """
 
     columns: Mapping[str, float]
+    places: Mapping[str, NDArray[np.float64]]
     start: float
     logit: float
 
@@ -79,10 +82,16 @@ def integrated_gradients(
         gradients = tape.gradient(logit, points, unconnected_gradients="zero")
         total = [one + more for one, more in zip(total, gradients, strict=True)]
     found = dict.fromkeys(model.input, 0.0)
+    places = {
+        name: np.zeros(rows[name].shape[1]) for name in rows if rows[name].ndim > 1
+    }
     for name, end, each in zip(of, ends, total, strict=True):
-        found[name] += float(tf.reduce_sum(each * end)) / steps
+        adds = (each * end).numpy().astype(np.float64) / steps
+        found[name] += float(adds.sum())
+        if name in places:
+            places[name] += adds.reshape(adds.shape[1], -1).sum(axis=1)
     start = float(logit_at([tf.zeros_like(end) for end in ends]))
-    return Attribution(found, start, float(logit_at(ends)))
+    return Attribution(found, places, start, float(logit_at(ends)))
 
 
 def _embedded(model: Model) -> list[tuple[str, keras.KerasTensor]]:

@@ -55,6 +55,8 @@ def test_a_linear_model_is_its_weights():
     close(found.columns["user"], table("user")[7], terms=10)
     close(found.columns["item"], table("item")[11], terms=10)
     close(found.columns["seen"], table("item")[[3, 4, 5]].mean(), terms=10)
+    close(found.places["seen"][:3], table("item")[[3, 4, 5]] / 3, terms=10)
+    assert not found.places["seen"][3:].any() and {*found.places} == {"seen"}
     (bias,) = (value for path, value in weights.items() if path.startswith("dnn_bias"))
     close(found.start, bias.item(), terms=10)
 
@@ -84,6 +86,7 @@ def test_what_columns_add_is_the_logit_less_the_start(name):
     close(found.logit, logit_of(model, ROW), terms=1_000)
     gap = sum(found.columns.values()) - (found.logit - found.start)
     assert abs(gap) < 0.02 * abs(found.logit - found.start)
+    close(found.places["seen"].sum(), found.columns["seen"], terms=100)
 
 
 def test_a_task_that_is_none_is_refused():
