@@ -13,6 +13,8 @@ from recsys.runs import folder as places
 from recsys.runs.evaluation.evaluating import show
 from recsys.runs.evaluation.findings import by_task, evaluate, names_of
 from recsys.runs.evaluation.predictions import read as read_predictions
+from recsys.runs.explaining.collapse import TableShape, blocks_of_tables
+from recsys.runs.explaining.gates import blocks_of_gates
 from recsys.runs.page import Block, Chart, Grid, Heading, Text, write_html
 from recsys.runs.progress import MEAN
 from recsys.runs.reading import Read
@@ -62,7 +64,9 @@ def write_report(
             names = names_of(files[0], calibrated=True, k=K)
             part = evaluate(name, files, names, resamples, seeds[0])
             blocks += show(part, calibrated=True, intervals=resamples > 0)
-    blocks.append(_others(here))
+    blocks += blocks_of_tables([TableShape(**each) for each in first["tables"]])
+    blocks += blocks_of_gates(first.get("gates", {}))
+    blocks += [Heading("Beside other runs"), _others(here)]
     record = places.read_record(here)
     made = f"Made by deep-rec-kit {places.OURS}, {record['begun']}."
     blocks.append(Text(made))

@@ -11,6 +11,7 @@ from recsys.data.pipeline import FeaturePipeline
 from recsys.runs import folder as places
 from recsys.runs.baseline import item_rates
 from recsys.runs.building import build, metrics_of
+from recsys.runs.explaining.gates import mean_gates
 from recsys.runs.inputs import dataset_of
 from recsys.runs.measures import direction_of
 from recsys.runs.predicting import write_test_predictions
@@ -54,7 +55,7 @@ class TaskJudge:
     def tested(self, model: Model, at: Path) -> dict[str, Any]:
         """Writes the predictions of the test rows, and returns their metrics.
 
-        Beside them are those of the rates of items.
+        Beside them are those of the rates of items, and how gates share these rows.
 
         Args:
             model: The model.
@@ -67,6 +68,7 @@ class TaskJudge:
         return {
             "test": {name: float(value) for name, value in found.items()},
             "baseline": item_rates(self._read, self._samples),
+            "gates": mean_gates(model, test),
         }
 
 

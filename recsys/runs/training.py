@@ -12,6 +12,7 @@ from rich.console import Console
 from recsys.data.pipeline import FeaturePipeline
 from recsys.runs import folder as places
 from recsys.runs.building import compile_model
+from recsys.runs.explaining.collapse import tables_of
 from recsys.runs.inputs import dataset_of
 from recsys.runs.matching.kind import is_match
 from recsys.runs.matching.lists import ListJudge
@@ -84,6 +85,7 @@ def train(
             "monitor": found.monitor,
             "best_epoch": of_epochs.index(found.best) + 1,
             "epochs": len(of_epochs),
+            "tables": [vars(each) for each in tables_of(found.model)],
             "parameters": int(found.model.count_params()),
             "seconds": round(found.seconds, 1),
         },

@@ -113,6 +113,35 @@ def test_the_report_has_what_it_promises(made):
     assert "http" not in page
 
 
+def test_the_report_of_several_tasks_tells_of_experts_and_tables(tmp_path):
+    write_log(tmp_path / "log.csv")
+    entries = config(
+        tmp_path / "log.csv",
+        schema={"labels": ["clicked", "dear"]},
+        samples={"labels": {"dear": "price > 0"}},
+        model={"name": "mmoe", "dim": 4, "arguments": {"num_experts": 3}},
+        training={"epochs": 1},
+    )
+    done = run(entries, name="m", runs=tmp_path, console=QUIET)
+    gates = done.metrics["gates"]
+    assert len(gates) == 2 and {len(shares) for shares in gates.values()} == {3}
+    close([sum(shares) for shares in gates.values()], [1.0, 1.0], terms=100)
+    page = (tmp_path / "m" / "report.html").read_text()
+    for name, shares in gates.items():
+        cells = "".join(f"<td>{share:.3f}</td>" for share in shares)
+        assert f"<td>{name}</td>{cells}" in page
+    tables = {each["name"]: each for each in done.metrics["tables"]}
+    assert {*tables} == {"embedding_user", "embedding_item"}
+    for name, each in tables.items():
+        values = done.model.get_layer(name).get_weights()[0].astype("float64")
+        assert (each["rows"], each["dim"]) == values.shape == (len(values), 4)
+        close(each["norm"], np.linalg.norm(values, axis=1).mean(), terms=100)
+        singular = np.linalg.svd(values, compute_uv=False)
+        close(each["abundance"], singular.sum() / singular[0], terms=1_000)
+        assert f"<td>{each['norm']:.4f}</td>" in page
+    assert "auc, rates of items alone" in page
+
+
 def test_scores_of_raw_rows_are_those_of_the_model(made, tmp_path):
     columns, path, done = made
     raw = {n: columns[n][2700:2760] for n in ("item", "user", "price", "time")}

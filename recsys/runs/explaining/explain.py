@@ -14,9 +14,9 @@ from recsys.data.reader import as_columns
 from recsys.feature.schema.columns import FIRST_ID, Vocabulary
 from recsys.feature.schema.history import History
 from recsys.feature.schema.schema import Schema
-from recsys.layers.gates import gate_values
 from recsys.runs.building import group_of
-from recsys.runs.explaining.collapse import TableShape, tables_of
+from recsys.runs.explaining.collapse import TableShape, blocks_of_tables, tables_of
+from recsys.runs.explaining.gates import blocks_of_gates, mean_gates
 from recsys.runs.explaining.gradients import Attribution, integrated_gradients
 from recsys.runs.explaining.importance import Importance, permutation_importance
 from recsys.runs.finished import Run
@@ -88,27 +88,7 @@ class Explanation:
             if events:
                 header = ["history", "event, the oldest first", "adds"]
                 blocks.append(Grid(header, events))
-        if self.tables:
-            header = ["table", "rows", "dim", "mean norm", "information abundance"]
-            rows = [
-                [
-                    t.name,
-                    f"{t.rows:,}",
-                    str(t.dim),
-                    f"{t.norm:.4f}",
-                    f"{t.abundance:.2f}",
-                ]
-                for t in self.tables
-            ]
-            note = (
-                "Information abundance is the width where a table uses all directions "
-                "alike, and 1 where all its rows lie on a line."
-            )
-            blocks += [Heading("Embeddings"), Text(note), Grid(header, rows)]
-        for name, of_experts in self.gates.items():
-            cells = [f"{share:.3f}" for share in of_experts]
-            header = ["gate", *(f"expert {place}" for place in range(len(cells)))]
-            blocks += [Grid(header, [[name, *cells]])]
+        blocks += [*blocks_of_tables(self.tables), *blocks_of_gates(self.gates)]
         return blocks
 
     def plain(self) -> dict[str, Any]:
@@ -204,12 +184,7 @@ def explain(
             repeats=repeats,
             seed=seed,
         )
-    gates = {}
-    try:
-        shares = gate_values(model, inputs)
-        gates = {name: each.mean(0).tolist() for name, each in shares.items()}
-    except ValueError:  # it has none
-        pass
+    gates = mean_gates(model, inputs)
     one, events = {}, {}
     if row is not None:
         of_row = as_columns(table.slice(row, 1))
