@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 
 .PHONY: setup setup-all demo test test-changed test-all lint bench clean
-.PHONY: attack attack-generate attack-kill attack-soak attack-mutations
+.PHONY: attack attack-generate attack-kill attack-soak attack-mutations attack-runs
 
 setup: .venv/dev-done
 setup-all: .venv/all-done
@@ -42,7 +42,7 @@ test-all: setup-all
 
 # What takes hours: drawn inputs, kills at random moments, an hour of use in one process.
 # `make -k -j2 attack` does two of them at a time, and all of them if one fails.
-attack: attack-generate attack-kill attack-soak attack-mutations
+attack: attack-generate attack-kill attack-soak attack-mutations attack-runs
 
 attack-generate: setup-all
 	$(BIN)/python -m tests.generate --legal 2000 --corrupt 10000
@@ -55,6 +55,9 @@ attack-soak: setup-all
 
 attack-mutations: setup-all
 	$(BIN)/python -m tests.mutations
+
+attack-runs: setup-all
+	$(BIN)/python -m tests.kill_runs --kills 20
 
 # The comparisons of speed, about an hour; DATA is a folder with `frappe_x1`, if any.
 bench: .venv/bench-done .bench/torch/done .bench/tf215/done

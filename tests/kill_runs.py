@@ -2,9 +2,9 @@
 
 python -m tests.kill_runs --kills 20 --seed 0
 
-So many children are killed while they make rows, so many while they train, and so many
-while they save. Each run must then be absent or go on with `--resume`, and end with the
-predictions of one that nobody killed.
+So many children are killed while they make rows, so many while they train, so many
+while they save, and so many of a run of two stages, at any time. Each run must then be
+absent or go on with `--resume`, and end with the predictions of one that nobody killed.
 """
 
 import argparse
@@ -23,13 +23,17 @@ import yaml
 
 from recsys.runs import folder as places
 from tests.runs.planted import config, write_log
+from tests.runs.planted_choices import two_stages, write_choices
 
 STAGES = ("sampling", "training", "saving")
+ANY = "two stages"
 TRAIN = [sys.executable, "-m", "recsys", "train"]
 
 
 def begun(here: Path, stage: str) -> bool:
     """Whether a run has come to a stage, as its files tell."""
+    if stage == ANY:
+        return True
     if not here.is_dir():
         return False
     names = {each.name for each in here.iterdir()}
@@ -72,6 +76,12 @@ def predictions(folder: Path, name: str) -> object:
     return pq.read_table(folder / "runs" / name / places.PREDICTIONS)
 
 
+def files_in(folder: Path) -> set[str]:
+    """Of the folder, and of that of the first of two stages."""
+    files = [*folder.iterdir(), *(folder / places.MATCH).glob("*")]
+    return {str(each.relative_to(folder)) for each in files}
+
+
 def kill_at(folder: Path, stage: str, after: float) -> str:
     """Kills a child, and goes on with what it left.
 
@@ -105,8 +115,7 @@ def kill_at(folder: Path, stage: str, after: float) -> str:
         found = "resumed"
     where = f"{stage}, killed after {after:.3f} s, {found}"
     assert predictions(folder, "killed") == predictions(folder, "whole"), where
-    left = {each.name for each in here.iterdir()}
-    whole = {each.name for each in (folder / "runs" / "whole").iterdir()}
+    left, whole = (files_in(folder / "runs" / name) for name in ("killed", "whole"))
     assert left == whole, f"{where}: {sorted(left ^ whole)}"
     return found
 
@@ -120,13 +129,24 @@ def kill(kills: int, seed: int) -> dict[str, list[str]]:
         made = config(folder / "log.csv", training={"epochs": 4, "batch_size": 64})
         (folder / "run.yaml").write_text(yaml.safe_dump(made))
         seconds = durations(folder)
-        return {
+        found = {
             stage: [
                 kill_at(folder, stage, rng.uniform(0, seconds[stage]))
                 for _ in range(kills)
             ]
             for stage in STAGES
         }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_choices(folder)
+        (folder / "run.yaml").write_text(yaml.safe_dump(two_stages(folder)))
+        began = time.monotonic()
+        process = start(folder, "whole")
+        told = process.communicate()[1]
+        assert process.returncode == 0, told
+        taken = time.monotonic() - began
+        found[ANY] = [kill_at(folder, ANY, rng.uniform(0, taken)) for _ in range(kills)]
+    return found
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+FOUND = 12  # candidates of two stages
 TASTES, OF_TASTE, USERS, EVENTS = 5, 16, 150, 12
 START = np.datetime64("2024-03-01T10:00:00")
 
@@ -84,3 +85,24 @@ def choices(folder: Path, **sections: dict) -> dict:
     for name, section in sections.items():
         made[name] = {**made.get(name, {}), **section}
     return made
+
+
+def two_stages(folder: Path, **sections: dict) -> dict:
+    """The configuration of the match model as the first stage, then din."""
+    entries = choices(folder)
+    first = {name: entries.pop(name) for name in ("model", "training", "candidates")}
+    first["candidates"] = {"k": FOUND}
+    first["training"] = {"epochs": 2, "batch_size": 64, "learning_rate": 0.01}
+    entries["schema"] |= {"labels": ["bought"], "groups": {"user": "who"}}
+    entries |= {
+        "samples": {
+            "positives": {"action": "buy"},
+            "negatives": {"label": "bought", "per_event": 2},
+        },
+        "match": first,
+        "model": {"name": "din", "dim": 4, "arguments": {"dnn_hidden_units": [8]}},
+        "training": {"epochs": 2, "batch_size": 256, "learning_rate": 0.02},
+    }
+    for name, section in sections.items():
+        entries[name] = {**entries.get(name, {}), **section}
+    return entries

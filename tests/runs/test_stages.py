@@ -24,31 +24,10 @@ from recsys.runs.stages.hard import Candidates
 from recsys.runs.stages.lists import recommended
 from recsys.runs.stages.ranker import Ranker
 from tests.close import close
-from tests.runs.planted_choices import choices, write_choices
+from tests.runs.planted_choices import FOUND, two_stages, write_choices
 
 QUIET = Console(quiet=True)
-K = 12
-
-
-def two_stages(folder, **sections):
-    """The configuration of the match model as the first stage, then din."""
-    entries = choices(folder)
-    first = {name: entries.pop(name) for name in ("model", "training", "candidates")}
-    first["candidates"] = {"k": K}
-    first["training"] = {"epochs": 2, "batch_size": 64, "learning_rate": 0.01}
-    entries["schema"] |= {"labels": ["bought"], "groups": {"user": "who"}}
-    entries |= {
-        "samples": {
-            "positives": {"action": "buy"},
-            "negatives": {"label": "bought", "per_event": 2},
-        },
-        "match": first,
-        "model": {"name": "din", "dim": 4, "arguments": {"dnn_hidden_units": [8]}},
-        "training": {"epochs": 2, "batch_size": 256, "learning_rate": 0.02},
-    }
-    for name, section in sections.items():
-        entries[name] = {**entries.get(name, {}), **section}
-    return entries
+K = FOUND
 
 
 @pytest.fixture(scope="module")
