@@ -1,7 +1,7 @@
 """Predictions of a run: of its test rows, and of other files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,17 @@ def predicted_rows(run: Run, files: Sequence[str | Path]) -> Iterator[Path]:
             f"{run.folder} must have a binary task to be evaluated. Received: "
             f"{[(label.name, label.belong) for label in run.read.schema.labels]}"
         )
-    with _rows(run, files, labelled=True) as (rows, dataset):
+    negatives = run.read.config.samples.negatives
+    with ExitStack() as stack:
+        try:
+            rows, dataset = stack.enter_context(_rows(run, files, labelled=True))
+        except ValueError as error:
+            if negatives is None or f"column {negatives.label!r}" not in str(error):
+                raise
+            raise ValueError(
+                f"{error}. Rows to be evaluated must have labels of their own: those "
+                "of the run are of samples.negatives, which draws for it alone"
+            ) from error
         path = rows.with_name(f"{run.folder.name}.parquet")  # its title in tables
         write_test_predictions(run.read, rows, run.model, dataset, path)
         yield path

@@ -313,3 +313,14 @@ def test_no_more_than_the_candidates(made):
     assert told.exit_code == 0 and told.output.count("u3") == 10
     told = CliRunner().invoke(app, ["recommend", "two", "--user=u3", "-k", "13", *runs])
     assert told.exit_code == 2 and "at most match.candidates.k, 12" in told.output
+
+
+def test_rows_to_be_evaluated_need_labels_of_their_own(made):
+    _, path, done = made
+    runs = ["--runs", str(done.folder.parent)]
+    told = CliRunner().invoke(
+        app, ["evaluate", "two", str(path.parent / "events.csv")] + runs
+    )
+    assert told.exit_code == 2
+    assert "must have a column 'bought'" in told.output
+    assert "those of the run are of samples.negatives" in told.output
