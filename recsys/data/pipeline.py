@@ -279,7 +279,7 @@ class FeaturePipeline(Learned):
         if events is not None:
             raise ValueError(
                 "dataset: events must be left out of what `write` wrote, which has its "
-                f"histories. Received: data={str(data)!r}, events={events!r}"
+                f"histories. Received: data={str(data)!r}, with events"
             )
         known_by = self._fingerprint(self._learned("dataset"))
         yield Written.of(Path(data), self.schema, known_by)

@@ -97,7 +97,12 @@ def vectors_of(
         column, items, again, "the same numbers in all its rows",
         lambda at: f"{vectors[at - 1].tolist()} and {vectors[at].tolist()}",
     )  # fmt: skip
-    has = vectors.any(axis=1)
+    has = vectors.astype("float32").any(axis=1)
+    if not has.any():
+        raise ValueError(
+            f"{who_is(column)}: an item at least must have a vector that is not all 0. "
+            "Received: none"
+        )
     return items.filter(pa.array(has)), vectors[has]
 
 
@@ -171,4 +176,6 @@ def _scaled(
     for each in blocks:
         size = lengths[each, None] if unit else std
         scaled[each] = (vectors[each] - mean) / size
+        # That of the mean is one all the same, and one of zeros would be none.
+        scaled[each][~scaled[each].any(axis=1), 0] = np.finfo(column.dtype).tiny
     return scaled, [] if unit else mean.tolist(), std

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from recsys.feature.schema.schema import Schema
 
 PART, PARTS = "part-{:05}.parquet", "part-*.parquet"
 PART_ROWS = 2**18
+WRITE, NUMBER = "recsys_write", "recsys_part"  # in the metadata of a part
 
 
 def write_parts(prepared: Prepared, path: Path) -> None:
@@ -29,7 +31,7 @@ def write_parts(prepared: Prepared, path: Path) -> None:
         FileNotFoundError: If there is no folder for it.
     """
     slots, num_rows = prepared.part.slots, prepared.num_rows
-    told = {FINGERPRINT: prepared.fingerprint, ROWS: str(num_rows)}
+    told = {FINGERPRINT: prepared.fingerprint, ROWS: str(num_rows), WRITE: uuid4().hex}
     names = [PART.format(0), PARTS]
     with whole_folder(path, names) as whole, prepared.write() as packed:
         whole.mkdir()
@@ -42,7 +44,8 @@ def write_parts(prepared: Prepared, path: Path) -> None:
                 room[:] = rows
             table = as_arrow(columns).select([slot.name for slot in slots])
             file = whole / PART.format(number)
-            pq.write_table(table.replace_schema_metadata(told), file)
+            own = {**told, NUMBER: str(number)}
+            pq.write_table(table.replace_schema_metadata(own), file)
 
 
 def is_written(data: Any) -> bool:
@@ -75,8 +78,8 @@ class Written:
             ValueError: If another pipeline wrote it, or rows or columns are missing.
         """
         files = sorted(path.glob(PARTS))
-        found = 0
-        for file in files:
+        found, writes = 0, set()
+        for number, file in enumerate(files):
             footer = pq.read_metadata(file)
             told = {k.decode(): v.decode() for k, v in (footer.metadata or {}).items()}
             if told.get(FINGERPRINT) != fingerprint:
@@ -84,6 +87,12 @@ class Written:
                     f"{file} must be written by this pipeline, fitted as it is. "
                     f"Received: fingerprint {told.get(FINGERPRINT)} of another one, "
                     f"not {fingerprint}"
+                )
+            writes.add(told.get(WRITE))
+            if file.name != PART.format(number) or told.get(NUMBER) != str(number):
+                raise ValueError(
+                    f"{path} must have each of its parts by its own name. Received: "
+                    f"{file.name}, which is part {told.get(NUMBER)}, in place {number}"
                 )
             names = {*footer.schema.to_arrow_schema().names}
             labelled = any(label.name in names for label in schema.labels)
@@ -94,6 +103,11 @@ class Written:
                     f"{[slot.name for slot in part.slots]}. Received: {sorted(names)}"
                 )
             found += footer.num_rows
+        if len(writes) > 1:
+            raise ValueError(
+                f"{path} must have the parts of one `write`. Received: parts of "
+                f"{len(writes)}"
+            )
         if found != int(told[ROWS]):
             raise ValueError(
                 f"{path} must have {int(told[ROWS]):,} rows in its parts. "

@@ -61,7 +61,14 @@ def bench(
         )
     console = console or Console()
     places.check_name(name)
-    if read_config(source, settings).config.match is not None:
+    config = read_config(source, settings).config
+    negatives = config.samples.negatives
+    if negatives is not None and negatives.by == "candidates":
+        raise ValueError(
+            "bench must be of rows that need no match model: samples.negatives.by of "
+            "another kind, by --set. Received: by='candidates'"
+        )
+    if config.match is not None:
         settings = [*settings, "match=null", "samples.positives={}"]
     given = {
         model: [*settings, f"model.name={model}", f"training.seeds={[*range(seeds)]}"]

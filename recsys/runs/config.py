@@ -112,9 +112,6 @@ class Split(Section):
     """Of `files`: the files that choose the epoch; `data.files` trains."""
     test_files: Files = []
     """Of `files`: the files that test."""
-    until: Annotated[float, Field(gt=0, le=1)] = 1
-    """Of `time`: the share of the rows, the earliest, that there is; what is later is
-    left out, as if it had not been yet."""
     seed: int = 0
     """Of `ratio` and `users`."""
 

@@ -26,6 +26,7 @@ RECORD, CONFIG, REPORT, METRICS = (
 STUDY, BEST = "study.db", "best.yaml"
 MODEL, LAST, EPOCHS = "model.keras", "last.keras", "epochs.json"
 PIPELINE, SAMPLES, STATE = "pipeline", "samples", "state"
+GONE = ".gone"  # rows that are being removed
 PREDICTIONS, EVENTS = "predictions.parquet", "events.parquet"
 TENSORBOARD, MLFLOW = "tensorboard", "mlflow.txt"
 LISTS = "lists.json"  # of two stages

@@ -185,6 +185,7 @@ def _others(here: Path) -> Block:
         each.parent
         for each in here.parent.glob(f"*/{places.METRICS}")
         if not each.parent.is_symlink() and each.parent.name != here.name
+        if (each.parent / places.RECORD).is_file()  # a seed has none
     ]
     records = [(places.read_record(each)["begun"], each) for each in others]
     rows += [[each.name, *_cells(each, names)] for _, each in sorted(records)[::-1]]

@@ -312,7 +312,7 @@ def _checksums(config: Config) -> dict[str, str]:
 def _differing(one: Any, other: Any, path: str = "") -> list[str]:
     """The keys of what differs in two configurations."""
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
-        return [] if one == other else [path]
+        return [] if repr(one) == repr(other) else [path]  # False is 0, but not here
     return [
         found
         for key in dict.fromkeys((*one, *other))
@@ -323,7 +323,11 @@ def _differing(one: Any, other: Any, path: str = "") -> list[str]:
 
 
 def _finish(here: Path, seconds: float) -> None:
-    for left in (here / places.SAMPLES, *here.glob(f"**/{places.STATE}")):
+    gone = here / places.GONE
+    shutil.rmtree(gone, ignore_errors=True)
+    if (here / places.SAMPLES).is_dir():  # rows are there whole, or not at all
+        (here / places.SAMPLES).rename(gone)
+    for left in (gone, *here.glob(f"**/{places.STATE}")):
         shutil.rmtree(left, ignore_errors=True)
     record = places.read_record(here)
     record |= {"finished": True, "seconds": round(seconds, 1)}

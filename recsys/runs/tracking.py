@@ -62,38 +62,44 @@ class MLflow(keras.callbacks.Callback):
         self._at = at
 
     def on_train_begin(self, logs: Any = None) -> None:
-        import mlflow
-
-        kept = self._at / places.MLFLOW
-        mlflow.set_experiment(self._experiment)
+        kept, client = self._at / places.MLFLOW, _client()
         if kept.is_file():
-            mlflow.start_run(kept.read_text())
             return
-        run = mlflow.start_run(run_name=str(self._at))
-        kept.write_text(run.info.run_id)
+        found = client.get_experiment_by_name(self._experiment)
+        experiment = (
+            client.create_experiment(self._experiment)
+            if found is None
+            else found.experiment_id
+        )
+        run = client.create_run(experiment, run_name=str(self._at)).info.run_id
         plain = self._config.plain()
-        mlflow.log_params(dict(_scalars({key: plain[key] for key in OF_PARAMETERS})))
-        mlflow.log_text(as_yaml(self._config), places.CONFIG)
+        for key, value in _scalars({key: plain[key] for key in OF_PARAMETERS}):
+            client.log_param(run, key, value)
+        client.log_text(run, as_yaml(self._config), places.CONFIG)
+        kept.write_text(run)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        import mlflow
-
-        mlflow.log_metrics(_numbers(logs or {}), step=epoch + 1)
-
-    def on_train_end(self, logs: Any = None) -> None:
-        import mlflow
-
-        mlflow.end_run()
+        _log(self._at, _numbers(logs or {}), epoch + 1)
 
 
 def track_tested(at: Path, found: Mapping[str, float]) -> None:
     """Adds the metrics of the test rows to the run of MLflow, if there is one."""
-    kept = at / places.MLFLOW
-    if kept.is_file():
-        import mlflow
+    if (at / places.MLFLOW).is_file():
+        _log(at, _numbers(found, "test_"), 0)
+        _client().set_terminated((at / places.MLFLOW).read_text())
 
-        with mlflow.start_run(kept.read_text()):
-            mlflow.log_metrics(_numbers(found, "test_"))
+
+def _client() -> Any:
+    """Not the run that a program has begun itself, of which there is one at a time."""
+    from mlflow import MlflowClient
+
+    return MlflowClient()
+
+
+def _log(at: Path, numbers: Mapping[str, float], step: int) -> None:
+    client, run = _client(), (at / places.MLFLOW).read_text()
+    for name, value in numbers.items():
+        client.log_metric(run, name, value, step=step)
 
 
 def _numbers(found: Mapping[str, Any], before: str = "") -> dict[str, float]:

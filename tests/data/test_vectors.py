@@ -263,3 +263,20 @@ def test_a_new_item_is_recommended() -> None:
     model.fit(pipeline.dataset(EVENTS, 6), epochs=1, verbose=0)
     found, _ = model.recommend(pipeline.transform(EVENTS, columns=["user", "past"]), 4)
     assert {*found[0].tolist()} == {2, 3, 4, 5}
+
+
+def test_a_vector_that_is_the_mean_is_one() -> None:
+    vectors = {"a": [1.0, 1.0, 0.0], "b": [3.0, 3.0, 0.0], "c": [2.0, 2.0, 0.0]}
+    items = {"item": [*vectors], "image": [*vectors.values()]}
+    content = fitted(items).fields()[1].content
+    assert content is not None and content.vectors[2:].any(axis=1).all()
+    assert np.abs(content.vectors[4]).max() < 1e-4
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-200])
+def test_vectors_of_zeros_alone_are_refused(value: float) -> None:
+    items = {"item": ["a", "b"], "image": [[value] * 3, [0.0] * 3]}
+    with pytest.raises(
+        ValueError, match="'image': an item at least must have a vector"
+    ):
+        fitted(items)

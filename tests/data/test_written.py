@@ -182,9 +182,29 @@ def test_another_pipeline_is_refused(pipeline, tmp_path):
 def test_a_part_that_is_lost_is_missed(pipeline, monkeypatch, tmp_path):
     shrink(monkeypatch)
     pipeline.write(log(), tmp_path / "input")
-    (tmp_path / "input" / "part-00002.parquet").unlink()
-    with pytest.raises(ValueError, match="must have 700 rows .* 550 rows in 4 parts"):
+    (tmp_path / "input" / "part-00004.parquet").unlink()
+    with pytest.raises(ValueError, match="must have 700 rows .* 600 rows in 4 parts"):
         pipeline.dataset(tmp_path / "input", 8)
+    (tmp_path / "input" / "part-00002.parquet").unlink()
+    wrong = r"part-00003.parquet, which is part 3, in place 2"
+    with pytest.raises(ValueError, match=wrong):
+        pipeline.dataset(tmp_path / "input", 8)
+
+
+def test_parts_of_others_are_refused(pipeline, monkeypatch, tmp_path):
+    shrink(monkeypatch)
+    for name in ("one", "two"):
+        pipeline.write(log(), tmp_path / name)
+    part = tmp_path / "one" / "part-00001.parquet"
+    kept = part.read_bytes()
+    part.write_bytes((tmp_path / "two" / "part-00001.parquet").read_bytes())
+    with pytest.raises(ValueError, match="parts of one `write`. Received: parts of 2"):
+        pipeline.dataset(tmp_path / "one", 8)
+    part.write_bytes((tmp_path / "one" / "part-00002.parquet").read_bytes())
+    with pytest.raises(ValueError, match="which is part 2, in place 1"):
+        pipeline.dataset(tmp_path / "one", 8)
+    part.write_bytes(kept)
+    assert pipeline.dataset(tmp_path / "one", 8).recsys_rows[0] == 700
 
 
 def test_it_is_read_as_nothing_else(pipeline, tmp_path):

@@ -31,3 +31,10 @@ def test_models_are_names_each_once(tmp_path, models):
     entries = config(tmp_path / "log.csv")
     with pytest.raises(ValueError, match="bench: models must be names of"):
         bench(entries, models, name="b", runs=tmp_path)
+
+
+def test_rows_that_need_a_match_model_are_refused(tmp_path):
+    entries = config(tmp_path / "log.csv", samples={"negatives": {"label": "clicked"}})
+    entries["samples"]["negatives"]["by"] = "candidates"
+    with pytest.raises(ValueError, match="bench must be of rows that need no match"):
+        bench(entries, ["lr", "fm"], name="b", runs=tmp_path)

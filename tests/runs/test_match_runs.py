@@ -22,6 +22,7 @@ from recsys.runs.finished import Run
 from recsys.runs.matching.building import build_match
 from recsys.runs.matching.kept import _next, _over
 from recsys.runs.matching.queries import queries_of
+from recsys.runs.matching.recommending import _text
 from recsys.runs.reading import read_config
 from recsys.runs.running import Stopped, run
 from recsys.runs.samples.engine import embedded
@@ -316,6 +317,12 @@ def test_what_cannot_be_recommended(made, arguments, said):
     runs = ["--runs", str(folder / "runs")]
     told = CliRunner().invoke(app, ["recommend", "first", *arguments, *runs])
     assert told.exit_code == 2 and said in told.output
+
+
+def test_users_that_a_gap_made_floating_are_integers():
+    assert [_text(user) for user in (7.0, np.float64(8), 7, "7.0", 7.5)] == [
+        "7", "8", "7", "7.0", "7.5",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("users", ["u3", []])

@@ -1,6 +1,7 @@
 """Runs of two stages: a match model chooses items, another model ranks them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from recsys.cli.main import app
 from recsys.runs import training
+from recsys.runs.matching.items import Items
 from recsys.runs.page import Grid, Lists
 from recsys.runs.reading import read_config
 from recsys.runs.running import Stopped, run
@@ -324,3 +326,71 @@ def test_rows_to_be_evaluated_need_labels_of_their_own(made):
     assert told.exit_code == 2
     assert "must have a column 'bought'" in told.output
     assert "those of the run are of samples.negatives" in told.output
+
+
+def test_several_seeds_of_the_second_stage_are_told_of(made, tmp_path):
+    _, path, _ = made
+    settings = ["training.seeds=[0, 1]", "training.epochs=1", "match.training.epochs=1"]
+    done = run(path, runs=tmp_path, console=QUIET, settings=settings)
+    assert (done.folder / "seed-1" / "metrics.json").is_file()
+    assert " ± " in (done.folder / "report.html").read_text()
+
+
+def test_a_kill_while_rows_are_removed_is_gone_on_from(made, tmp_path, monkeypatch):
+    _, path, whole = made
+    removed = shutil.rmtree
+
+    def dies(folder, *args, **options):
+        if Path(folder).name == ".gone" and Path(folder).is_dir():
+            next(Path(folder).glob("*.parquet")).unlink()
+            raise KeyboardInterrupt
+        removed(folder, *args, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr("recsys.runs.running.shutil.rmtree", dies)
+        run(path, name="a", runs=tmp_path, console=QUIET)
+    done = run(tmp_path / "a" / "config.yaml", resume=True, console=QUIET)
+    assert done.metrics["test"] == whole.metrics["test"]
+    for folder in (done.folder, done.match.folder):
+        assert not {".gone", "samples"} & {each.name for each in folder.iterdir()}
+
+
+def test_hard_negatives_were_there_at_the_time(made, tmp_path):
+    """Of items that are known by vectors before anybody chooses them."""
+    columns, path, done = made
+    read = read_config(done.folder / "config.yaml", ["samples.negatives.by=candidates"])
+    first = first_stage(read)
+    write_samples(first.config, Path(), tmp_path / "first")
+    hard = Candidates(first, done.match.folder, tmp_path / "first")
+    late = {int(i) for i in np.unique(columns["what"])[::7]}  # as if they came last
+    there = hard._places_of
+
+    def later(items):
+        known = [i for i in items.to_pylist() if i not in late]
+        return there(pa.chunked_array([pa.array(known, items.type)]))
+
+    hard._places_of = later
+    write_samples(read.config, Path(), tmp_path / "second", hard)
+    drawn = 0
+    for part in PARTS:
+        rows = pq.read_table(tmp_path / "second" / f"{part}.parquet").to_pylist()
+        mine = [row["what"] for row in rows if not row["bought"]]
+        assert mine and not {*mine} & late
+        drawn += len(mine)
+        assert len(mine) == 2 * (len(rows) - len(mine))
+    assert drawn > 1000
+
+
+def test_items_without_a_row_are_not_ranked(made, tmp_path):
+    _, _, done = made
+    items = Items.of(
+        done.match.read, done.match.pipeline, done.match.folder / "items.parquet"
+    )
+    table = pq.read_table(done.match.folder / "items.parquet")
+    left_out = items.values[5].as_py()
+    pq.write_table(table.filter(pc.not_equal(table["what"], left_out)), tmp_path / "i")
+    ranker = Ranker(done.read, done.folder, items, tmp_path / "i")
+    users = pq.read_table(done.match.folder / "users.parquet").slice(0, 2)
+    ids, scores = ranker.order(users, done.events, np.array([[7, 8, -1], [9, 7, 10]]))
+    assert {*ids[0]} == {8, -1} and {*ids[1]} == {9, 10, -1}
+    assert (ids[:, -1] == -1).all() and np.isfinite(scores).sum() == 3

@@ -61,11 +61,15 @@ def test_mlflow_has_one_run_of_a_training_that_was_stopped(path, tmp_path, monke
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(training, "TrainingProgress", Dies)
         run(path, runs=tmp_path, name="a", console=QUIET, settings=settings)
-    mlflow.end_run()  # as the end of the process would
+    assert mlflow.active_run() is None
+    mine = mlflow.start_run(run_name="mine")  # a program's own is left alone
     done = run(tmp_path / "a" / "config.yaml", resume=True, console=QUIET)
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("tried")
+    mlflow.end_run()
     (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.run_id != mine.info.run_id
+    assert found.info.status == "FINISHED"
     assert found.info.run_name == str(done.folder)
     logs = json.loads((done.folder / "epochs.json").read_text())
     history = client.get_metric_history(found.info.run_id, "val_auc")

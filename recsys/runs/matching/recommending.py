@@ -70,7 +70,7 @@ def _users(run: "Run", users: Sequence[Any] | None) -> pa.Table:
             f"recommend: users must be a list of one id or more. Received: {users!r}"
         )
     known = table[str(run.read.config.data.user)]
-    texts = pa.array([*dict.fromkeys(map(str, users))], "string")
+    texts = pa.array([*dict.fromkeys(map(_text, users))], "string")
     place = pc.index_in(texts, known.cast("string"))
     if place.null_count:
         unknown = texts.filter(place.is_null()).to_pylist()
@@ -80,6 +80,12 @@ def _users(run: "Run", users: Sequence[Any] | None) -> pa.Table:
             f"to them. Received: {', '.join(map(repr, unknown[:MOST_NAMED]))}{more}"
         )
     return table.take(place)
+
+
+def _text(user: Any) -> str:
+    """An id as text; integers that a gap has made floating are integers."""
+    whole = isinstance(user, float) and user.is_integer()
+    return str(int(user) if whole else user)
 
 
 def _recommended(

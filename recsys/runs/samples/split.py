@@ -54,12 +54,6 @@ def with_parts(
             f"{missing:,} of {total:,} events have no {names}, by which the split is, "
             "and were left out."
         )
-    every = total - missing
-    if split.until < 1:
-        keys = engine.keep(_earliest(keys, split.until))
-        later = every - engine.rows(keys)
-        every -= later
-        notes.append(f"split.until left out {later:,} of {total:,} events.")
     parts = _parts(keys, split, rows, engine)
     kept = engine.keep(parts.filter(parts[PART] >= 0))
     counts = {
@@ -67,7 +61,7 @@ def with_parts(
         for place, name in enumerate(PARTS)
     }
     found = engine.one(kept, **counts)
-    if gap := every - sum(found.values()):
+    if gap := total - missing - sum(found.values()):
         notes.append(f"split.gap left out {gap:,} of {total:,} events.")
     empty = [name for name in PARTS if not found[name]]
     if empty:
@@ -131,12 +125,6 @@ def _by_time(keys: Any, cuts: Sequence[float], gap: float, engine: Engine) -> An
         ]
         part = (near[0] | near[1]).ifelse(-1, part)
     return keys.mutate(**{PART: part}).drop(FIRST_VALID, FIRST_TEST)
-
-
-def _earliest(keys: Any, share: float) -> Any:
-    """The events before the first that `_by_time` would have as another part."""
-    ordered = keys.mutate(**{COUNT: ibis.rank().over(order_by=TIME) / keys.count()})
-    return ordered.filter(ordered[COUNT] < share - SLACK).drop(COUNT)
 
 
 def _before(time: Any, gap: float) -> Any:

@@ -16,7 +16,7 @@ from recsys.runs.samples.labels import Rule, rules
 
 KEYS = ("user", "item", "time")
 OPTIONS = {
-    "time": ("valid", "test", "gap", "until"),
+    "time": ("valid", "test", "gap"),
     "user_time": ("valid", "test"),
     "leave_one_out": (),
     "ratio": ("valid", "test", "seed"),

@@ -34,6 +34,7 @@ class Candidates(Protocol):
         self,
         events: Events,
         keys: Any,
+        items: Any,
         chosen: Any,
         per_event: int,
         seed: int,
@@ -182,10 +183,15 @@ def _negatives(
     chosen = events.table.select(**{key: named[key] for key in (USER, ITEM)})
     chosen = engine.keep(chosen.distinct())
     seed = wanted.config.samples.seed
-    if candidates is not None:
-        return candidates.draw(events, keys, chosen, options.per_event, seed, engine)
     parts, notes = [], []
     for part, there in items_of_parts(items, keys, wanted.config.split.by):
+        if candidates is not None:
+            negatives, short = candidates.draw(
+                events, part, there, chosen, options.per_event, seed, engine
+            )
+            parts.append(negatives)
+            notes += short
+            continue
         negatives, short = drawn(
             part,
             chosen,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +53,7 @@ class Candidates:
         self,
         events: Events,
         keys: Any,
+        items: Any,
         chosen: Any,
         per_event: int,
         seed: int,
@@ -61,28 +63,30 @@ class Candidates:
 
         Args:
             events: All events.
-            keys: Those that became rows: `ROW`, `USER`.
+            keys: Those for which items are drawn: `ROW`, `USER`.
+            items: The items that may be: `ITEM`.
             chosen: Table of `USER` and `ITEM`, each pair once.
             per_event: How many are drawn for an event.
             seed: Of what is drawn.
             engine: What runs the steps.
         """
-        path = engine.scratch / "candidates.parquet"
+        path = engine.scratch / f"candidates-{uuid4().hex}.parquet"
         rows = engine.run(keys.select(ROW).order_by(ROW))[ROW].to_numpy()
+        there = self._places_of(engine.run(items.select(ITEM))[ITEM])
         writer, short = None, 0
         for number, start in enumerate(range(0, len(rows), BLOCK)):
             some = rows[start : start + BLOCK]
             own = keys.filter(keys[ROW].between(int(some[0]), int(some[-1])))
-            ids = self._best(events, own.select(ROW, USER), chosen, engine)
-            rng = np.random.default_rng([seed, number])
+            ids = self._best(events, own.select(ROW, USER), there, chosen, engine)
+            rng = np.random.default_rng([seed, int(some[0]), number])
             order = np.where(ids >= 0, rng.random(ids.shape), np.inf)
             best = np.argsort(order, axis=1, kind="stable")[:, :per_event]
             ids = np.take_along_axis(ids, best, axis=1)
-            short += int((ids < 0).any(axis=1).sum())
             row, place = np.nonzero(ids >= 0)
-            items = self._items.values_of(ids[row, place])
-            columns = {ROW: some[row], NUMBER: place + 1, ITEM: items}
-            table = pa.table(columns)
+            enough = np.bincount(row, minlength=len(some)) == per_event
+            short += int((~enough).sum())
+            found = self._items.values_of(ids[row, place])
+            table = pa.table({ROW: some[row], NUMBER: place + 1, ITEM: found})
             writer = writer or pq.ParquetWriter(path, table.schema)
             writer.write_table(table)
         if writer is not None:
@@ -94,11 +98,23 @@ class Candidates:
                 "negatives, as their users chose almost all of the "
                 f"{self._read.config.candidates.k} candidates, or there are no more."
             )
-        found = engine.connection.read_parquet(path)
+        drawn = engine.connection.read_parquet(path)
         types = {ROW: keys[ROW].type(), ITEM: chosen[ITEM].type(), NUMBER: "int64"}
-        return engine.keep(found.cast(types)), notes
+        return engine.keep(drawn.cast(types).select(ROW, NUMBER, ITEM)), notes
 
-    def _best(self, events: Events, own: Any, chosen: Any, engine: Engine) -> Any:
+    def _places_of(self, items: pa.ChunkedArray) -> NDArray[np.int64]:
+        """The ids of items, rising, of those that have one."""
+        place = pc.index_in(items.cast(self._items.values.type), self._items.values)
+        return np.unique(place.drop_null().to_numpy()) + FIRST_ID
+
+    def _best(
+        self,
+        events: Events,
+        own: Any,
+        there: NDArray[np.int64],
+        chosen: Any,
+        engine: Engine,
+    ) -> NDArray[np.int64]:
         """The candidates of some events by their ids, `(events, k)`, -1 for none."""
         names = asked_sources(self._read.schema, self._read.config.data)
         raw = events.table.select(ROW, *names).inner_join(own, ROW).order_by(ROW)
@@ -109,15 +125,22 @@ class Candidates:
             columns=[column.name for column in asked_columns(self._read.schema)],
         )
         vectors, interests = self._model.user_vectors(columns)
-        ids, _ = top_k(
+        offsets, had = self._had(rows[USER], own, chosen, engine)
+        place = np.searchsorted(
+            there, had
+        )  # all of them are there but for other parts'
+        known = np.isin(had, there)
+        owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[known]
+        offsets = np.cumsum([0, *np.bincount(owner, minlength=len(rows))])
+        found, _ = top_k(
             vectors,
-            self._matrix,
+            self._matrix[there],
             self._read.config.candidates.k,
             interest_mask=interests,
-            exclude=self._had(rows[USER], own, chosen, engine),
-            reserved=self._model.reserved,
+            exclude=(offsets, place[known]),
+            reserved=0,
         )
-        return ids
+        return np.where(found >= 0, there[found], -1)
 
     def _had(
         self, users: pa.ChunkedArray, own: Any, chosen: Any, engine: Engine

@@ -43,7 +43,9 @@ class Ranker:
         own = [c.name for c in read.schema.columns if c.name not in self._asked]
         table = pq.read_table(catalogue)
         ids = table[str(read.config.data.item)].cast(items.values.type)
-        table = table.take(pc.index_in(items.values, ids))
+        place = pc.index_in(items.values, ids)
+        self._known = place.is_valid().to_numpy(zero_copy_only=False)
+        table = table.take(place)
         self._items = as_columns(self._pipeline.transform(table, columns=own))
 
     def order(
@@ -57,8 +59,9 @@ class Ranker:
             ids: Candidates by the ids of the match model, `(users, k)`, -1 for none.
 
         Returns:
-            The same ids and their scores, `(users, k)`, -infinity for none. Of equal
-            scores the first candidate stays first.
+            The same ids and their scores, `(users, k)`, -1 and -infinity for none, and
+            for items of which the run has no row. Of equal scores the first candidate
+            stays first.
         """
         columns = as_columns(
             self._pipeline.transform(users, events=events, columns=self._asked)
@@ -67,7 +70,8 @@ class Ranker:
         block = max(ROWS // max(ids.shape[1], 1), 1)
         for start in range(0, len(ids), block):
             part = ids[start : start + block]
-            user, place = np.nonzero(part >= 0)
+            has_row = self._known[np.maximum(part - FIRST_ID, 0)]
+            user, place = np.nonzero((part >= 0) & has_row)
             if len(user):
                 item = part[user, place] - FIRST_ID
                 pairs: dict[str, Any] = {
@@ -76,10 +80,9 @@ class Ranker:
                 pairs |= {name: of[item] for name, of in self._items.items()}
                 scores[start + user, place] = self._scores(pairs)
         best = np.argsort(-scores, axis=1, kind="stable")
-        return (
-            np.take_along_axis(ids, best, axis=1),
-            np.take_along_axis(scores, best, axis=1),
-        )
+        scores = np.take_along_axis(scores, best, axis=1)
+        ids = np.take_along_axis(ids, best, axis=1)
+        return np.where(np.isfinite(scores), ids, -1), scores
 
     def _scores(self, pairs: dict[str, Any]) -> NDArray[Any]:
         batch = self._read.config.training.batch_size

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recsys.about import about
 from recsys.feature._names import nearest, new_names
 from recsys.runs import tasks
+from recsys.runs.building import check_names
 from recsys.runs.config import Range
 from recsys.runs.matching import checks
 from recsys.runs.matching.kind import is_match
@@ -49,7 +50,9 @@ def check_space(read: Read) -> None:
     origin = _moved(read)
     for key, entry in space.items():
         for value in _ends(entry):
-            with_values(read, {**first, key: value}, origin)
+            own = with_values(read, {**first, key: value}, origin)
+            if key.startswith("training.optimizer"):
+                check_names(own)
             if key.startswith(f"{ARGUMENTS}."):
                 where = read.origin.where("tuning", "space", key)
                 _check_argument(read, key.split(".")[2:], value, where)

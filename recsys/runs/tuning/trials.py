@@ -165,10 +165,11 @@ def run_trial(
         told["reason"] = " ".join(str(error).split())
     scores, best = seen.scores, min if direction_of(seen.monitor) == "min" else max
     failed = state is optuna.trial.TrialState.FAIL
+    reason = {"reason": told.pop("reason")} if failed else {}
     told["score"] = math.nan if failed else best(scores)
     told["epochs"] = len(scores)
     told["seconds"] = round(time.perf_counter() - begun, 1)
-    for key, value in told.items():
+    for key, value in {**told, **reason}.items():  # the reason says that all are there
         trial.set_user_attr(key, value)
     study.tell(trial, None if state.name != "COMPLETE" else told["score"], state)
     gc.collect()  # models are circles

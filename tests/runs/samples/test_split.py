@@ -44,20 +44,6 @@ def test_by_time_as_numpy_does_it(engine, valid, test, seed):
         assert notes == []
 
 
-@pytest.mark.parametrize("until", [0.25, 0.6])
-def test_what_is_later_is_left_out_as_if_it_had_not_been(engine, until):
-    _, times = log(3)
-    got, notes = parts(keys_of(None, times, engine), engine, until=until)
-    earlier = np.array([(times < time).mean() for time in times])
-    there = np.flatnonzero(earlier < until - 1e-9)
-    wanted = split_by_time(None, times[there], (0.8, 0.1, 0.1))
-    assert got == dict(zip(there.tolist(), wanted.tolist(), strict=True))
-    left_out = len(times) - len(there)
-    assert notes == [f"split.until left out {left_out} of 400 events."]
-    _, both = parts(keys_of(None, times, engine), engine, until=until, gap=1.5)
-    assert both[0] == notes[0] and both[1].startswith("split.gap left out ")
-
-
 def test_ties_stay_together_in_the_earlier_part(engine):
     times = [1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4]
     got, _ = parts(keys_of(None, times, engine), engine, valid=0.2, test=0.1)
