@@ -173,6 +173,13 @@ def _made(
     return _Made(samples, warnings)
 
 
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether values are equal; `False` is not 0."""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return all(map(_are_same, one, other))
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
 def _tell(
     read: Read,
     here: Path,
@@ -312,7 +319,7 @@ def _checksums(config: Config) -> dict[str, str]:
 def _differing(one: Any, other: Any, path: str = "") -> list[str]:
     """The keys of what differs in two configurations."""
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
-        return [] if repr(one) == repr(other) else [path]  # False is 0, but not here
+        return [] if _are_same(one, other) else [path]
     return [
         found
         for key in dict.fromkeys((*one, *other))

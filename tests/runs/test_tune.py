@@ -185,13 +185,13 @@ def test_a_trial_that_is_worse_than_the_median_is_pruned(log, tmp_path, planted)
 
 def test_what_fails_is_told_and_the_study_goes_on(log, tmp_path):
     told = Console(record=True, width=400)
-    space = "tuning.space={training.optimizer: [adam, adm]}"
+    space = "tuning.space={training.loss: [binary_crossentropy, adm]}"
     own = ["training.epochs=1", space, "tuning.seed=1"]
     found = tune(log, trials=2, settings=own, runs=tmp_path, console=told)
     (failed,) = (trial for trial in found.trials if trial.state == "failed")
-    assert failed.values == {"training.optimizer": "adm"} and failed.epochs == 0
+    assert failed.values == {"training.loss": "adm"} and failed.epochs == 0
     assert "adm" in failed.reason and np.isnan(failed.score)
-    assert found.best.values == {"training.optimizer": "adam"}
+    assert found.best.values == {"training.loss": "binary_crossentropy"}
     said = told.export_text()
     assert f"failed: {failed.reason}" in said and "and 1 failed" in said
     assert "failed: " in (found.folder / "report.html").read_text()
@@ -216,6 +216,7 @@ def test_a_loss_that_is_no_number_fails_and_if_all_do_nothing_is_left(
         ("training.learning_rate", "[0.1, fast]", "valid number.*'fast'"),
         ("training.learning_rat", "[0.1, 0.2]", "nearest: learning_rate"),
         ("training.batch_size", "{low: 8, high: 64.0}", "batch_size must be.*8.0|64.0"),
+        ("training.optimizer", "[adam, adm]", "optimizer must be one.*nearest: adam"),
         ("training.optimizer.embedding", "[adam, sgd]", "keys of its own.*'adam'"),
         ("training.learning_rate", "{low: 0.1, high: 0.01}", "low below high"),
         ("training.learning_rate", "{low: 0, high: 1, log: true}", "low above 0"),
@@ -370,6 +371,7 @@ def test_what_cannot_be_leaves_no_folder(log, tmp_path):
 
 PROGRAM = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it at times
 from recsys.cli.main import app
 from recsys.runs.tuning import trials
 
