@@ -5,15 +5,21 @@ It writes them whatever `TF_CPP_MIN_LOG_LEVEL` says
 """
 
 import os
-import re
+import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import IO, cast
 
-_NOTE = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog")
+_FILTER = r"""
+import re, sys
+note = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog")
+for line in sys.stdin.buffer:
+    if not note.match(line):
+        sys.stderr.buffer.write(line)
+"""
 
 
 class QuietTensorFlow:
@@ -39,16 +45,19 @@ class QuietTensorFlow:
 
 @contextmanager
 def _without_notes() -> Iterator[None]:
-    """Holds back what is written to the standard error, and then tells the rest."""
+    """Has another process tell what is written to the standard error, but notes.
+
+    That process also tells the last words of this one, should TensorFlow end it: of a
+    processor that lacks what it needs, for example.
+    """
     sys.stderr.flush()
+    command = [sys.executable, "-I", "-S", "-c", _FILTER]
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as teller:
+        pipe = cast(IO[bytes], teller.stdin)
+        os.dup2(pipe.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-            log.seek(0)
-            rest = [line for line in log if not _NOTE.match(line)]
-            os.write(2, b"".join(rest))

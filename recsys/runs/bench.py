@@ -28,11 +28,11 @@ def bench(
     """Trains models with the same rows, arguments and seeds, and compares them.
 
     Each is a run in a folder of its own in `runs/NAME`; of two stages the second alone.
-    Of a call that is repeated,
-    runs that have ended stay, and one that was stopped goes on. With `trials`, each
-    model is tuned first, in a study of its own in `runs/NAME/MODEL-tune`, by as many
-    trials of the file's `tuning.space`, and trained with the best values; keys of
-    arguments that a model does not have are left out for it.
+    Of a call that is repeated, runs that have ended stay, and one that was stopped goes
+    on. With `trials`, each model is tuned first, in a study of its own in
+    `runs/NAME/MODEL-tune`, by as many trials of the file's `tuning.space`, and trained
+    with the best values; keys of arguments that a model does not have are left out for
+    it.
 
     Args:
         source: As in `run`; its model is replaced, its arguments are those of all.

@@ -128,8 +128,10 @@ def doubts(read: Read, found: Mapping[str, Any]) -> list[str]:
     what = "the rates of items" if read.schema.labels else "the most popular items"
     said = []
     for name, value in found["baseline"].items():
-        own = found["test"].get(name)  # those that were asked for
-        if own is not None and (own > value) == name.endswith("log_loss"):
+        own = found["test"].get(name, math.nan)  # what was not asked for says nothing
+        if math.isnan(own) or math.isnan(value):
+            continue
+        if (own > value) == name.endswith("log_loss"):
             said.append(
                 f"{name} of the test rows is {own:.4f}, and {value:.4f} of {what} "
                 "alone: this model is not worth its costs yet."

@@ -58,14 +58,17 @@ def test_a_command_writes_nothing_of_tensorflow():
     assert (found.returncode, found.stderr) == (0, "") and "DeepFM" in found.stdout
 
 
-def test_other_words_than_notes_are_told():
+@pytest.mark.parametrize("end", ["", "    os.abort()"])
+def test_other_words_than_notes_are_told_though_the_process_ends(end):
     code = (
         "import os; from recsys.cli.quiet import _without_notes\n"
         "with _without_notes():\n"
-        "    os.write(2, b'I0000 a note\\nE0000 an error\\n')"
+        "    os.write(2, b'I0000 a note\\nF0000 a processor is too old\\n')\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.stderr == "E0000 an error\n"
+    command = [sys.executable, "-c", code + end]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.stderr == "F0000 a processor is too old\n"
+    assert (run.returncode != 0) == bool(end)
 
 
 def test_version():

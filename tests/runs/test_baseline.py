@@ -129,6 +129,8 @@ def test_a_model_that_is_doubts_is_told_so():
     assert [text.partition(" ")[0] for text in said] == ["like_log_loss", "buy_auc"]
     assert "is 0.5000, and 0.4000 of the rates of items alone" in said[0]
     grid = of_test_rows(read, [found])
+    unknown = {**found, "baseline": {"like_auc": np.nan, "buy_auc": np.nan}}
+    assert doubts(read, unknown) == []
     last = doubts(read, {**found, "best_epoch": 10})
     assert (
         last[:2] == said and "The last of 10 epochs was the best by val_auc" in last[2]
