@@ -144,6 +144,7 @@ def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
             if (Path(folder.name) / SCRATCH).is_file():
                 found: tempfile.TemporaryDirectory[str] = folder
                 return found
+        folder.cleanup()  # another thread took it for one that is left
 
 
 def remove_left(folder: Path, path: Path, lock: str = LOCK) -> None:

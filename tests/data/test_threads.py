@@ -14,6 +14,7 @@ import pytest
 from recsys.data import Categorical, FeaturePipeline, History, MultiValue, Numeric
 from recsys.data.reader import as_arrow
 from recsys.data.synthetic import click_log
+from recsys.data.writing import temporary_folder
 
 LOG = as_arrow(click_log(300))
 LOG = LOG.append_column("tags", [[["a", "b", "c"][: i % 4] for i in range(300)]])
@@ -83,6 +84,16 @@ def test_threads_make_and_read_datasets(streaming: bool) -> None:
     wanted = prices(0)
     for found in all_at_once(prices, calls=16):
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_threads_that_make_folders_do_not_take_each_others() -> None:
+    """Nothing warns of one that was taken as it was made."""
+
+    def make(_: int) -> bool:
+        with temporary_folder() as folder:
+            return Path(folder).is_dir()
+
+    assert all(all_at_once(make, calls=800))
 
 
 def test_threads_ask_for_a_connection_first_together() -> None:
