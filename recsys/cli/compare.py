@@ -1,4 +1,4 @@
-"""`recsys compare` and `recsys bench`: runs beside each other."""
+"""`recsys compare`, `bench` and `backtest`: runs beside each other."""
 
 from pathlib import Path
 from typing import Annotated
@@ -70,3 +70,23 @@ def bench(
         )
         title = " against ".join(found.runs)
         tell(title, found.blocks(), found.plain(), as_json, html)
+
+
+def backtest(
+    file: Annotated[Path, typer.Argument(help="A run's file, split by time.")],
+    folds: Annotated[int, typer.Option(min=2, help="How many runs.")] = 3,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the folder. Default: that of the file, -backtest."),
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = None,
+    html: Html = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Train and test as if it were earlier, again and again: would it have held?"""
+    with refusing("backtest"), stoppable():
+        from recsys.runs.backtest import backtest
+
+        found = backtest(file, folds, name=name, settings=settings or [], runs=runs)
+        tell(f"{file.stem}, back-tests", found.blocks(), found.plain(), as_json, html)

@@ -8,7 +8,7 @@ import typer
 
 import recsys
 from recsys.cli import config
-from recsys.cli.compare import bench, compare
+from recsys.cli.compare import backtest, bench, compare
 from recsys.cli.demo import demo
 from recsys.cli.explain import explain
 from recsys.cli.predict import predict
@@ -29,6 +29,7 @@ app.command()(predict)
 app.command()(recommend)
 app.command()(compare)
 app.command()(bench)
+app.command()(backtest)
 app.command()(explain)
 app.command()(demo)
 

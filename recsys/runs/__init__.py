@@ -1,8 +1,8 @@
 """From one YAML file to a folder: samples, training, evaluation, report.
 
 `init` writes the file, `tune` finds better values for it, `run` makes the folder, a
-`Run` is what is in it; `bench` trains several models on the same rows, and `compare`
-holds runs side by side.
+`Run` is what is in it; `bench` trains several models on the same rows, `backtest` one
+at several times, and `compare` holds runs side by side.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from recsys._face import public_face
 
 if TYPE_CHECKING:
+    from recsys.runs.backtest import Backtest, backtest
     from recsys.runs.bench import bench
     from recsys.runs.comparing import Compared, Comparison, compare
     from recsys.runs.finished import Run
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from recsys.runs.tuning.tune import tune
 
 __all__ = [
+    "Backtest",
     "Compared",
     "Comparison",
     "Run",
     "Trial",
     "Tuned",
+    "backtest",
     "bench",
     "compare",
     "init",
@@ -35,6 +38,7 @@ __all__ = [
 public_face(
     __name__,
     {
+        "recsys.runs.backtest": ["Backtest", "backtest"],
         "recsys.runs.bench": ["bench"],
         "recsys.runs.comparing": ["Compared", "Comparison", "compare"],
         "recsys.runs.init": ["init"],

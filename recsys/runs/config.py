@@ -1,6 +1,8 @@
 """What a run is made from: one YAML file, section by section."""
 
+import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -23,6 +25,22 @@ Files = Annotated[
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _moment(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError as error:
+        raise PydanticCustomError(
+            "moment",
+            "must be a number, a date (2024-12-31), or a timestamp (2024-12-31 "
+            "18:00:00), without quotes",
+        ) from error
+
+
+Moment = Annotated[
+    Number | datetime.datetime | datetime.date | None, WrapValidator(_moment)
+]
 
 
 def _once(values: list[int]) -> list[int]:
@@ -108,12 +126,39 @@ class Split(Section):
     gap: Annotated[float, Field(ge=0)] = 0
     """Of `time`: what is left out before each cut, in seconds, or in the unit of a time
     that is a number; for labels that become known late."""
+    valid_from: Moment = None
+    """Of `time`: when the rows begin that choose the epoch; in place of `valid`."""
+    test_from: Moment = None
+    """Of `time`: when the rows begin that test; in place of `test`."""
+    until: Moment = None
+    """Of `time`: events from then on are left out before anything else is done, as if
+    the run were made at that time; none is of all events."""
     valid_files: Files = []
     """Of `files`: the files that choose the epoch; `data.files` trains."""
     test_files: Files = []
     """Of `files`: the files that test."""
     seed: int = 0
     """Of `ratio` and `users`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.valid_from is None) != (self.test_from is None):
+            raise PydanticCustomError(
+                "split", "must have valid_from and test_from, or neither"
+            )
+        given = [self.valid_from, self.test_from, self.until]
+        times: list[Any] = [each for each in given if each is not None]
+        try:
+            in_order = all(one < other for one, other in pairwise(times))
+        except TypeError as error:
+            raise PydanticCustomError(
+                "split", "must have valid_from, test_from and until of one type"
+            ) from error
+        if not in_order:
+            raise PydanticCustomError(
+                "split", "must have valid_from before test_from, and that before until"
+            )
+        return self
 
 
 class Model(Section):

@@ -9,10 +9,11 @@ import ibis
 
 from recsys.data.files.paths import named
 from recsys.data.layout import ROW, Selection
-from recsys.data.raw import as_category, family_of
+from recsys.data.raw import as_category, as_time, family_of
 from recsys.data.settling import settled
 from recsys.data.source import Source, open_source
 from recsys.runs.samples.engine import Engine
+from recsys.runs.samples.moments import moment
 from recsys.runs.samples.wanted import Wanted
 
 KEY, COUNT = "//key", "//count"
@@ -26,11 +27,13 @@ class Events:
         table: The raw columns and `ROW`, the place of the event in the files.
         rows: How many there are in `data.files`, and in the files of the other parts.
         items: One row for each item of `data.items`, if there are any.
+        notes: What was left out, in whole sentences with numbers.
     """
 
     table: Any
     rows: Sequence[int]
     items: Any = None
+    notes: Sequence[str] = ()
 
 
 def read_events(wanted: Wanted, base: Path, engine: Engine) -> Events:
@@ -84,10 +87,17 @@ def read_events(wanted: Wanted, base: Path, engine: Engine) -> Events:
     table = table.mutate(**{rule.name: rule.label(table) for rule in wanted.rules})
     if (negatives := wanted.config.samples.negatives) is not None:
         table = table.mutate(**{negatives.label: ibis.literal(1.0)})
+    notes = []
     with source.reading():
+        if split.until is not None:
+            there = engine.rows(table)
+            time = as_time(table, "data.time", str(data.time))
+            table = table.filter(time < moment(time, "split.until", split.until))
         table = engine.keep(table)
+        if split.until is not None and (later := there - engine.rows(table)):
+            notes.append(f"split.until left out {later:,} of {there:,} events.")
         rows = [_count(wanted, base, files, engine) for files in parts[1:]]
-    return Events(table, [engine.rows(table) - sum(rows), *rows], items)
+    return Events(table, [engine.rows(table) - sum(rows), *rows], items, notes)
 
 
 def opened(

@@ -12,6 +12,7 @@ from recsys.data.vocabulary import text_hash
 from recsys.runs.config import Split
 from recsys.runs.samples.engine import Engine
 from recsys.runs.samples.kept import without_missing
+from recsys.runs.samples.moments import moment
 
 PARTS = ("train", "valid", "test")
 PART = "//part"
@@ -23,7 +24,7 @@ NEEDS = {
 }
 SLACK = 1e-9  # as in `split_by_time`: 1/10 of 10 is 1, whatever 0.8 + 0.1 is
 DIGITS = 13  # 52 bits, which a double holds
-FIRST_VALID, FIRST_TEST = "//valid", "//test"
+CUT = "//cut"
 FROM_LAST, COUNT = "//from last", "//count"
 
 
@@ -79,7 +80,7 @@ def _parts(keys: Any, split: Split, rows: Sequence[int], engine: Engine) -> Any:
     train = 1 - split.valid - split.test
     cuts = [float(cut) for cut in np.cumsum([train, split.valid])]
     if split.by == "time":
-        return _by_time(keys, cuts, split.gap, engine)
+        return _by_time(keys, cuts, split, engine)
     if split.by == "user_time":
         earlier = ibis.rank().over(group_by=USER, order_by=TIME)
         share = earlier / keys.count().over(group_by=USER)
@@ -105,17 +106,37 @@ def _cut(keys: Any, value: Any, cuts: Sequence[float]) -> Any:
     return keys.mutate(**{PART: sum((keys[PART] >= cut).cast("int8") for cut in cuts)})
 
 
-def _by_time(keys: Any, cuts: Sequence[float], gap: float, engine: Engine) -> Any:
-    """One cut for all, as `split_by_time` without users makes it."""
+def first_times(keys: Any, cuts: Sequence[float], engine: Engine) -> Any:
+    """Returns the first times after shares of the events, as a table of one row.
+
+    Args:
+        keys: Table with `TIME`, which none misses.
+        cuts: The shares.
+        engine: What runs the steps.
+
+    Returns:
+        Table of `CUT` with the number of the share behind it. Events of one time are
+        not cut.
+    """
     ordered = keys.select(TIME, earlier=ibis.rank().over(order_by=TIME))
     share = ordered.earlier / max(engine.rows(keys), 1)
     first = {
-        name: ordered[TIME].min(where=share >= cut - SLACK)
-        for name, cut in zip((FIRST_VALID, FIRST_TEST), cuts, strict=True)
+        f"{CUT}{number}": ordered[TIME].min(where=share >= cut - SLACK)
+        for number, cut in enumerate(cuts)
     }
-    firsts = engine.keep(ordered.aggregate(**first))
-    keys = keys.cross_join(firsts)
-    time, valid, test = keys[TIME], keys[FIRST_VALID], keys[FIRST_TEST]
+    return engine.keep(ordered.aggregate(**first))
+
+
+def _by_time(keys: Any, cuts: Sequence[float], split: Split, engine: Engine) -> Any:
+    """One cut for all, as `split_by_time` without users makes it."""
+    names, gap = [f"{CUT}{number}" for number in range(2)], split.gap
+    if split.test_from is None:
+        keys = keys.cross_join(first_times(keys, cuts, engine))
+    else:
+        given = {"valid_from": split.valid_from, "test_from": split.test_from}
+        moments = [moment(keys[TIME], f"split.{n}", at) for n, at in given.items()]
+        keys = keys.mutate(**dict(zip(names, moments, strict=True)))
+    time, valid, test = keys[TIME], *(keys[name] for name in names)
     after = [(time >= first).fill_null(False) for first in (valid, test)]
     part: Any = after[0].cast("int8") + after[1].cast("int8")
     if gap:
@@ -124,7 +145,7 @@ def _by_time(keys: Any, cuts: Sequence[float], gap: float, engine: Engine) -> An
             for place, first in enumerate((valid, test))
         ]
         part = (near[0] | near[1]).ifelse(-1, part)
-    return keys.mutate(**{PART: part}).drop(FIRST_VALID, FIRST_TEST)
+    return keys.mutate(**{PART: part}).drop(*names)
 
 
 def _before(time: Any, gap: float) -> Any:

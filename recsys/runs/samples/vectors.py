@@ -2,8 +2,7 @@
 
 from typing import cast
 
-import ibis
-
+from recsys.data.embedded import own_duckdb
 from recsys.data.source import open_source
 from recsys.feature._names import nearest
 from recsys.feature.schema.columns import RawColumn
@@ -33,7 +32,7 @@ def files_of_vectors(read: Read, schema: Schema) -> list[str] | None:
     known: set[str] = set()
     for files in (data.items, [*data.files, *split.valid_files, *split.test_files]):
         if files:
-            source = open_source(files, ibis.duckdb.connect(), {})
+            source = open_source(files, own_duckdb(), {})
             if wanted <= {*source.table.columns}:
                 return files
             known |= {*source.table.columns}

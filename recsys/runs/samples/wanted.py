@@ -16,7 +16,7 @@ from recsys.runs.samples.labels import Rule, rules
 
 KEYS = ("user", "item", "time")
 OPTIONS = {
-    "time": ("valid", "test", "gap"),
+    "time": ("valid", "test", "gap", "valid_from", "test_from", "until"),
     "user_time": ("valid", "test"),
     "leave_one_out": (),
     "ratio": ("valid", "test", "seed"),
@@ -188,6 +188,12 @@ class Wanted:
                     f"split.{name} must name files where split.by is 'files'. "
                     "Received: none"
                 )
+            if split.test_from is not None and name in ("valid", "test"):
+                if value != field.default:
+                    raise ValueError(
+                        f"split.{name} must be left out where split.{name}_from says "
+                        f"when it begins. Received: {value!r}"
+                    )
         several = [*self.config.data.files, *split.valid_files, *split.test_files]
         for file in several:
             if several.count(file) > 1:

@@ -114,7 +114,7 @@ def make_samples(
     events = read_events(wanted, base, engine)
     keys, notes = kept_events(events, wanted, engine)
     keys, left_out = with_parts(keys, config.split, events.rows, engine)
-    notes = [*notes, *left_out]
+    notes = [*events.notes, *notes, *left_out]
     options = config.samples.negatives
     if options is not None:
         items, fewer = catalogue(events, keys, wanted, engine)

@@ -144,3 +144,54 @@ def test_an_empty_part_is_an_error_that_names_it_with_the_numbers(engine):
         ValueError, match="train and valid have none.*gap left out 90 of"
     ):
         parts(keys, engine, by="time", gap=1000)
+
+
+ZONE = datetime.UTC
+
+
+@pytest.mark.parametrize(
+    "times, cuts",
+    [
+        (pa.array(np.arange(100)), (60, 80)),
+        (pa.array(np.arange(100)), (59.5, 79.5)),
+        (pa.array(np.arange(100) / 4), (15, 20.0)),
+        (pa.array([day(i) for i in range(100)]), (day(60), day(80))),
+        (
+            pa.array([day(i) for i in range(100)], pa.timestamp("s")),
+            (day(60), datetime.datetime(2024, 3, 20, 18)),  # row 79 is of its morning
+        ),
+        (
+            pa.array(np.arange(100) * 60, pa.timestamp("s", "UTC")),
+            [datetime.datetime(1970, 1, 1, 1, m, tzinfo=ZONE) for m in (0, 20)],
+        ),
+    ],
+    ids=["integers", "between", "floats", "dates", "timestamps", "zone"],
+)
+def test_a_part_begins_when_it_is_said_to(engine, times, cuts):
+    keys = keys_of(None, times, engine)
+    got, notes = parts(keys, engine, valid_from=cuts[0], test_from=cuts[1])
+    assert got == {r: 0 if r < 60 else 1 if r < 80 else 2 for r in range(100)}
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    "times, cuts, wanted",
+    [
+        ([1, 2, 3], (day(1), day(2)), "a number, as .* int64. Received: 2024-01-02"),
+        ([day(1), day(2)], (1, 2), "a date, as .* date. Received: 1"),
+        (
+            pa.array([1, 2], pa.timestamp("s", "UTC")),
+            (day(1), day(2)),
+            "a timestamp with a zone",
+        ),
+        (
+            pa.array([1, 2], pa.timestamp("s")),
+            [datetime.datetime(2024, 1, d, tzinfo=ZONE) for d in (1, 2)],
+            "a date, or one with a time, as",
+        ),
+    ],
+)
+def test_times_of_another_kind_are_refused(engine, times, cuts, wanted):
+    keys = keys_of(None, times, engine)
+    with pytest.raises(ValueError, match=f"split.valid_from must be {wanted}"):
+        parts(keys, engine, valid_from=cuts[0], test_from=cuts[1])

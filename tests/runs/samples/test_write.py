@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.data import embedded
+from recsys.runs.config import Config
 from recsys.runs.samples import write_samples
 from tests.runs.samples.configs import COLUMNS, config, read, write
 
@@ -269,3 +270,28 @@ def test_types_of_time_and_of_missing_stay(tmp_path):
     assert got["user"].to_pylist() == [1, 1, 1, 1, None, 2, 2, 2]
     assert got["time"].cast(pa.timestamp("s")).to_pylist() == times[:8].to_pylist()
     assert not (tmp_path / "out" / "events.parquet").exists()
+
+
+@pytest.mark.parametrize("by", ["uniform", "popularity"])
+def test_what_is_later_than_a_run_is_as_if_it_were_not(tmp_path, by):
+    """Rows, negatives, k-core and histories are those of files that end there."""
+    events = log(900)
+    events["time"].sort()
+    write(tmp_path, all=events, items=items())
+    write(tmp_path, early={n: v[events["time"] < 200] for n, v in events.items()})
+    base = run(negatives={"by": by}, min_user_events=22, min_item_events=9)
+    found = {}
+    for name, until in (("all", 200), ("early", None)):
+        given = base.plain()
+        given["data"]["files"] = [f"{name}.parquet"]
+        given["split"]["until"] = until
+        written = write_samples(
+            Config.model_validate(given), tmp_path, tmp_path / f"{name}-out"
+        )
+        rows = rows_of(tmp_path / f"{name}-out", (*PARTS, "events"))
+        found[name] = rows, written.notes
+    assert found["all"][0] == found["early"][0]
+    later = 900 - len(found["early"][0]["events"])
+    notes = [f"split.until left out {later} of 900 events.", *found["early"][1]]
+    assert found["all"][1] == notes
+    assert any("k-core left out" in note for note in notes)
