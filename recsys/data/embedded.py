@@ -14,19 +14,6 @@ MOST_THREADS = 4  # each has buffers of its own
 FULL = ("No space left", "failed to offload")  # in DuckDB's words
 
 
-def own_duckdb(path: str | Path = ":memory:", **options: Any) -> Any:
-    """Returns a DuckDB of one's own, an Ibis backend.
-
-    It prints no bars, which are lines and lines in the log of a process that nobody
-    watches; on a terminal `recsys.data.progress` has one.
-
-    Args:
-        path: Its file.
-        options: Settings of DuckDB.
-    """
-    return ibis.duckdb.connect(path, enable_progress_bar=False, **options)
-
-
 @contextmanager
 def embedded(scratch: Path) -> Iterator[Any]:
     """Lends a DuckDB of one's own, an Ibis backend.
@@ -35,7 +22,7 @@ def embedded(scratch: Path) -> Iterator[Any]:
         scratch: A new folder, for its tables and what it spills.
     """
     scratch.mkdir()
-    connection = own_duckdb(
+    connection = ibis.duckdb.connect(
         scratch / "tables.duckdb",
         memory_limit=MEMORY,
         threads=min(os.cpu_count() or 1, MOST_THREADS),

@@ -170,11 +170,11 @@ class Learned:
         """The Ibis backend that runs the expressions."""
         with CONNECTING:
             if self._connection is None:
-                from recsys.data.embedded import own_duckdb
+                import ibis
 
                 scratch = temporary_folder()
                 weakref.finalize(self, scratch.cleanup)
-                self._connection = own_duckdb(temp_directory=scratch.name)
+                self._connection = ibis.duckdb.connect(temp_directory=scratch.name)
         return self._connection
 
     @contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.data.embedded import disk_room, embedded, own_duckdb
+from recsys.data.embedded import disk_room, embedded
 from recsys.data.history import Windows
 from recsys.data.layout import ROW, Selection, Slot, by_row, fill, packed_room, room
 from recsys.data.packed import READ_ROWS, read_packed, write_packed
@@ -67,7 +67,7 @@ class Prepared:
             here = self.connection
             for history, events in self.events:
                 if here.name != "duckdb":
-                    here = own_duckdb()
+                    here = ibis.duckdb.connect()
                 if events is not None:
                     events = ibis.memtable(self.connection.to_pyarrow(events))
                 slots = self._slots_of(history)

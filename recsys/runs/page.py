@@ -267,4 +267,7 @@ svg text { font-size: 12px; fill: currentColor; }
   padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 6px; }
 .lists h3 { flex: 1 1 100%; } .lists div { flex: 1 1 320px; }
 ol { margin: 0; padding-left: 1.6rem; }
+@media (max-width: 480px) {
+  main { padding: .7rem; } figure { flex-basis: 100%; } svg text { font-size: 16px; }
+}
 """

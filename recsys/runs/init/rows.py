@@ -8,7 +8,6 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from recsys.data.embedded import own_duckdb
 from recsys.data.files.types import is_finite
 from recsys.data.layout import ROW
 from recsys.data.writing import temporary_folder
@@ -53,7 +52,7 @@ class Rows:
 def database() -> Iterator[Any]:
     """Lends a DuckDB of its own, which writes to the disk what memory does not hold."""
     with temporary_folder() as folder:
-        connection = own_duckdb(memory_limit=MEMORY, temp_directory=folder)
+        connection = ibis.duckdb.connect(memory_limit=MEMORY, temp_directory=folder)
         try:
             yield connection
         finally:

@@ -2,7 +2,8 @@
 
 from typing import cast
 
-from recsys.data.embedded import own_duckdb
+import ibis
+
 from recsys.data.source import open_source
 from recsys.feature._names import nearest
 from recsys.feature.schema.columns import RawColumn
@@ -32,7 +33,7 @@ def files_of_vectors(read: Read, schema: Schema) -> list[str] | None:
     known: set[str] = set()
     for files in (data.items, [*data.files, *split.valid_files, *split.test_files]):
         if files:
-            source = open_source(files, own_duckdb(), {})
+            source = open_source(files, ibis.duckdb.connect(), {})
             if wanted <= {*source.table.columns}:
                 return files
             known |= {*source.table.columns}
