@@ -43,6 +43,13 @@ Moment = Annotated[
 ]
 
 
+def begun(moment: Any) -> Any:
+    """Returns the midnight that begins a date, and any other moment itself."""
+    if type(moment) is datetime.date:
+        return datetime.datetime.combine(moment, datetime.time())
+    return moment
+
+
 def _once(values: list[int]) -> list[int]:
     if len({*values}) < len(values):
         raise PydanticCustomError("twice", "must have each number once")
@@ -147,7 +154,7 @@ class Split(Section):
                 "split", "must have valid_from and test_from, or neither"
             )
         given = [self.valid_from, self.test_from, self.until]
-        times: list[Any] = [each for each in given if each is not None]
+        times: list[Any] = [begun(each) for each in given if each is not None]
         try:
             in_order = all(one < other for one, other in pairwise(times))
         except TypeError as error:

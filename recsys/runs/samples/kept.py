@@ -58,7 +58,7 @@ def kept_events(
     if not engine.rows(keys):
         raise ValueError(
             f"samples: where, min_user_events and min_item_events must leave events. "
-            f"Received: none of {total:,}. {' '.join(notes)}"
+            f"Received: none of {total:,}. {' '.join((*events.notes, *notes))}"
         )
     return keys, notes
 

@@ -6,6 +6,7 @@ from typing import Any
 import ibis
 
 from recsys.data.raw import NUMBERS, family_of
+from recsys.runs.config import begun
 
 
 def moment(time: Any, who: str, value: Any) -> Any:
@@ -35,6 +36,4 @@ def moment(time: Any, who: str, value: Any) -> Any:
             f"{who} must be {wanted}, as the times of the events are of type "
             f"{time.type()}. Received: {value}"
         )
-    if family == "timestamp" and not isinstance(value, datetime.datetime):
-        value = datetime.datetime.combine(value, datetime.time())
-    return ibis.literal(value)
+    return ibis.literal(begun(value) if family == "timestamp" else value)

@@ -157,7 +157,7 @@ ZONE = datetime.UTC
         (pa.array(np.arange(100) / 4), (15, 20.0)),
         (pa.array([day(i) for i in range(100)]), (day(60), day(80))),
         (
-            pa.array([day(i) for i in range(100)], pa.timestamp("s")),
+            pa.array([day(i) for i in range(100)]).cast(pa.timestamp("s")),
             (day(60), datetime.datetime(2024, 3, 20, 18)),  # row 79 is of its morning
         ),
         (

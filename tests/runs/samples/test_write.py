@@ -279,7 +279,7 @@ def test_what_is_later_than_a_run_is_as_if_it_were_not(tmp_path, by):
     events["time"].sort()
     write(tmp_path, all=events, items=items())
     write(tmp_path, early={n: v[events["time"] < 200] for n, v in events.items()})
-    base = run(negatives={"by": by}, min_user_events=22, min_item_events=9)
+    base = run(negatives={"by": by}, min_user_events=18, min_item_events=5)
     found = {}
     for name, until in (("all", 200), ("early", None)):
         given = base.plain()
