@@ -1,16 +1,17 @@
 """Where samples are made: an Ibis backend, and tables that it keeps meanwhile."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recsys.data import embedded as duckdb
 from recsys.data.embedded import disk_room
-from recsys.data.writing import temporary_folder
 
 
 class Engine:
@@ -18,14 +19,11 @@ class Engine:
 
     Args:
         connection: The Ibis backend. DuckDB must be one of our own: tables stay in it.
-        scratch: Folder for files that are read until the end. Default: one of its own.
+        scratch: Folder for files that are read until the end.
     """
 
-    def __init__(self, connection: Any, scratch: Path | None = None) -> None:
+    def __init__(self, connection: Any, scratch: Path) -> None:
         self.connection = connection
-        if scratch is None:
-            self._own = temporary_folder()  # which is there as long as this is
-            scratch = Path(self._own.name)
         self.scratch = scratch
         self._numbers = count()
 
@@ -62,9 +60,24 @@ class Engine:
 
     def write(self, table: Any, path: Path) -> int:
         """Writes a parquet file, and returns its rows."""
-        with disk_room():
-            self.connection.to_parquet(table, path)
-        return self.rows(self.connection.read_parquet(path))
+        if self.connection.name == "duckdb":
+            with disk_room():
+                self.connection.to_parquet(table, path)
+        else:  # a folder of files, by their names in the order of the rows
+            parts = self.scratch / f"written_{next(self._numbers)}"
+            self.connection.to_parquet(table, parts)
+            _join(sorted(parts.glob("*.parquet")), path)
+            shutil.rmtree(parts)
+        found: int = pq.read_metadata(path).num_rows
+        return found
+
+
+def _join(files: Sequence[Path], path: Path) -> None:
+    """Writes the rows of parquet files of one schema into one."""
+    with pq.ParquetWriter(path, pq.read_schema(files[0])) as writer:
+        for file in files:
+            for batch in pq.ParquetFile(file).iter_batches():
+                writer.write_batch(batch)
 
 
 @contextmanager
