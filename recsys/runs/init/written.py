@@ -41,7 +41,7 @@ def written(draft: Draft, output: Path) -> str:
         [*_inputs(draft), *_history(draft), *_left_out(draft), *_labels(draft)],
         _samples(draft),
         _split(draft, output.absolute().parent),
-        _model(draft),
+        [*_match(draft), *_model(draft)],
         _tuning(output.name),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
@@ -169,6 +169,23 @@ def _split(draft: Draft, folder: Path) -> list[str]:
         if paths:
             lines.append(f"  {key}_files: {_files(paths, folder)}")
     return lines
+
+
+def _match(draft: Draft) -> list[str]:
+    """A first stage, to be taken: of events that are all choices, with a history."""
+    start = draft.start
+    if start.history is None or "negatives" not in start.samples[0]:
+        return []
+    return [
+        *_comment(
+            "To recommend out of all items, a match model chooses some, and the model "
+            "below puts these in order. Without its #, this line is a first stage; "
+            "{by: candidates} in the negatives above then draws them out of what it "
+            "chooses."
+        ),
+        "# match: {model: {name: two_tower, dim: 32}}",
+        "",
+    ]
 
 
 def _model(draft: Draft) -> list[str]:

@@ -54,6 +54,7 @@ def test_a_whole_yaml(folder):
     assert re.search(r"name: brand,.*; 9 different; none missing; such as brand", text)
     assert f"{NUM:,} rows and {len(click_log())} columns" in text
     assert "user: user_id  # a guess, by its name" in text
+    assert "match:" not in text  # which rows are choices, its labels say
 
 
 def test_what_is_left_out_can_be_taken_in(folder):
@@ -121,6 +122,15 @@ def test_no_label_and_odd_names(tmp_path):
     assert ODD <= {column.name for column in schema.columns}
     assert config.samples.negatives.label == "chosen" == schema.labels[0].name
     assert draft.left_out == []
+    text = (tmp_path / "run.yaml").read_text()  # where a first stage is to be taken
+    assert text.count("\n# match: ") == 1 and config.match is None
+    for old, new in (("\n# match: ", "\nmatch: "), ("4}", "4, by: candidates}")):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "two.yaml").write_text(text)
+    two = read_config(tmp_path / "two.yaml").config
+    assert two.match.model.name == "two_tower"
+    assert two.samples.negatives.by == "candidates"
     gone = {name: ["one\nvalue"] * NUM for name in ODD}
     draft = init([write(tmp_path / "b.parquet", {**log, **gone})], tmp_path / "b.yaml")
     _, _, schema = read(tmp_path / "b.yaml")
