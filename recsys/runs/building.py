@@ -71,7 +71,7 @@ def build(read: Read, pipeline: FeaturePipeline) -> Model:
 def check_names(read: Read) -> None:
     """Raises `ValueError` if a name is unknown, before any work is done.
 
-    Names are those of models, metrics and optimizers.
+    Names are those of models, metrics, losses and optimizers.
 
     Or if a section is none for this model.
     """
@@ -88,6 +88,7 @@ def check_names(read: Read) -> None:
     else:
         check_no_match(read)
         metrics_of(read)
+        _check_losses(read)
 
 
 def metrics_of(read: Read, rows: int = 1) -> Any:
@@ -165,6 +166,30 @@ def compile_model(model: Model, read: Read, steps: int, rows: int) -> None:
         model.compile(optimizer, **told)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{read.origin.where('training')}: {error}") from error
+
+
+def _check_losses(read: Read) -> None:
+    given, labels = (
+        read.config.training.loss,
+        [each.name for each in read.schema.labels],
+    )
+    of_tasks = given if isinstance(given, Mapping) else dict.fromkeys(labels, given)
+    for task, name in of_tasks.items():
+        where = read.origin.where("training", "loss", task)
+        if task not in labels:
+            raise ValueError(
+                f"{where}: training.loss must be of labels, {', '.join(labels)}. "
+                f"Received: {task!r}"
+            )
+        if name is None or name in ("crossentropy", "ce"):  # as `compile` takes them
+            continue
+        try:
+            keras.losses.get(name)
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: training.loss must be the name of a loss of Keras, such as "
+                f"{', '.join(sorted({*measures.LOSSES.values()}))}. Received: {name!r}"
+            ) from error
 
 
 def _optimizer_of(read: Read, steps: int) -> keras.optimizers.Optimizer:

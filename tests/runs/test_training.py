@@ -209,7 +209,11 @@ def test_a_name_is_taken_once(made):
             r"line \d+: training.schedule.end must be above 0",
         ),
         (["training.optimizer={tower: adam}"], "tower"),
-        (["training.loss=hinje"], "hinje"),
+        (
+            ["training.loss=hinje"],
+            "--set training.loss=hinje: .*a loss of Keras, such as .*'hinje'",
+        ),
+        (["training.loss={klick: poisson}"], "must be of labels, clicked. .*'klick'"),
         (["data.files=nowhere.csv"], "nowhere.csv"),
         (["split.valid=0.00001"], "each part must have rows"),
         (["schema.labels=[bought]"], "the data must have a column 'bought'"),

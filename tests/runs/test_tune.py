@@ -217,6 +217,7 @@ def test_a_loss_that_is_no_number_fails_and_if_all_do_nothing_is_left(
         ("training.learning_rat", "[0.1, 0.2]", "nearest: learning_rate"),
         ("training.batch_size", "{low: 8, high: 64.0}", "batch_size must be.*8.0|64.0"),
         ("training.optimizer", "[adam, adm]", "optimizer must be one.*nearest: adam"),
+        ("training.loss", "[poisson, poison]", "the name of a loss.*'poison'"),
         ("training.optimizer.embedding", "[adam, sgd]", "keys of its own.*'adam'"),
         ("training.learning_rate", "{low: 0.1, high: 0.01}", "low below high"),
         ("training.learning_rate", "{low: 0, high: 1, log: true}", "low above 0"),

@@ -51,7 +51,7 @@ def check_space(read: Read) -> None:
     for key, entry in space.items():
         for value in _ends(entry):
             own = with_values(read, {**first, key: value}, origin)
-            if key.startswith("training.optimizer"):
+            if key.startswith(("training.optimizer", "training.loss")):
                 check_names(own)
             if key.startswith(f"{ARGUMENTS}."):
                 where = read.origin.where("tuning", "space", key)
