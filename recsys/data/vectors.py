@@ -24,6 +24,7 @@ from recsys.feature.schema.vector import Vector
 
 ALIKE = 0.01  # by how much of their mean lengths may differ that say nothing
 BLOCK = 2**14  # vectors that are scaled at a time
+LEAST_SPREAD = 1e-3  # of a standard deviation; float16 has three digits
 
 
 def as_vector(table: Any, column: Vector) -> Any:
@@ -154,9 +155,27 @@ def with_vectors(
     words = pa.concat_tables([words, more.cast(words.schema)])
     ids = FIRST_ID + pc.index_in(items, value_set=words["value"]).to_numpy()
     scaled, mean, std = _scaled(vectors, column)
+    if mean and 0 < (spread := _spread(vectors)) < LEAST_SPREAD * std:
+        far = int(np.abs(vectors - np.array(mean)).max(axis=1).argmax())
+        raise ValueError(
+            f"{who_is(column)}: vectors must be of one scale. Received: one of item "
+            f"{items[far].as_py()!r} beside which nothing is left of the others: their "
+            f"numbers differ by {spread:g}, and the standard deviation of all is "
+            f"{std:g}"
+        )
     matrix = np.zeros((FIRST_ID + len(words), column.length), column.dtype)
     matrix[ids] = scaled
     return words, ItemVectors(matrix, FIRST_ID + num, mean, std)
+
+
+def _spread(vectors: np.ndarray) -> float:
+    """By how much numbers differ from those in the middle, whatever a few of them are.
+
+    That is the median of what lies between a number and the median of its place; 0
+    where most are the same.
+    """
+    some = vectors[:: max(1, len(vectors) // BLOCK)].astype("float64")
+    return float(np.median(np.abs(some - np.median(some, axis=0))))
 
 
 def _scaled(

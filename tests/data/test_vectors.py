@@ -280,3 +280,17 @@ def test_vectors_of_zeros_alone_are_refused(value: float) -> None:
         ValueError, match="'image': an item at least must have a vector"
     ):
         fitted(items)
+
+
+@pytest.mark.parametrize("far", [1e5, -1e30])
+def test_one_vector_of_another_scale_is_an_error(far: float) -> None:
+    """Nothing would be left of the others: all would be the same vector."""
+    images = np.random.default_rng(0).normal(size=(40, 3))
+    images[17, 1] = far
+    items = {"item": [f"i{n:02d}" for n in range(40)], "image": images.tolist()}
+    with pytest.raises(ValueError, match="'image': .* one scale. Received: .*'i17'"):
+        fitted(items)
+    images[17, 1] = 50.0
+    fitted({**items, "image": images.tolist()})
+    images[:30] = 0.5  # of which most are the same
+    fitted({**items, "image": images.tolist()})

@@ -31,7 +31,8 @@ class Vector(RawColumn):
     each is divided by its length. Of others, raw activations or factors, the mean is
     subtracted and all is divided by one standard deviation, which leaves their angles
     and the shares of their directions as they are; a deviation for each number would
-    raise what is noise. Both are what a linear projection can be trained on at the
+    raise what is noise, and a vector beside which nothing is left of the others is an
+    error. Both are what a linear projection can be trained on at the
     learning rates of the rest.
 
     Args:
