@@ -24,7 +24,7 @@ setup-all: .venv/all-done
 	@touch $@
 
 .venv/all-done: .venv/dev-done
-	$(INSTALL) ".[dev,export,jax,torch,slow]"
+	$(INSTALL) ".[dev,export,jax,torch,spark,slow]"
 	@touch $@
 
 demo: .venv/core-done

@@ -80,6 +80,9 @@ class Data(Section):
     """Raw column of the item."""
     time: str | None = None
     """Raw column of the time: a number, a date or a timestamp."""
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """What makes the rows: DuckDB inside the process, or the Spark that its usual
+    settings name, by default a local one (extra `spark`, and Java)."""
 
 
 class Negatives(Section):

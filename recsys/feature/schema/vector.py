@@ -32,8 +32,8 @@ class Vector(RawColumn):
     subtracted and all is divided by one standard deviation, which leaves their angles
     and the shares of their directions as they are; a deviation for each number would
     raise what is noise, and a vector beside which nothing is left of the others is an
-    error. Both are what a linear projection can be trained on at the
-    learning rates of the rest.
+    error. Both are what a linear projection can be trained on at the learning rates of
+    the rest.
 
     Args:
         name: As in `Categorical`, like `source`; `belong` is said of a row's only.

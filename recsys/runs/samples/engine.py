@@ -2,16 +2,21 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.data import embedded as duckdb
 from recsys.data.embedded import disk_room
+
+
+@ibis.udf.scalar.builtin
+def monotonically_increasing_id() -> int: ...
 
 
 class Engine:
@@ -40,6 +45,15 @@ class Engine:
         """Returns the number of rows."""
         found: int = self.one(table, rows=table.count())["rows"]
         return found
+
+    def numbered(self, table: Any, name: str) -> Any:
+        """Returns a table of files with the place of each row in them, from 0 on."""
+        if self.connection.name == "duckdb":
+            return table.mutate(**{name: ibis.row_number()})
+        place = f"{name}/place"  # of Spark: by partition, which are in order, and row
+        table = table.mutate(**{place: monotonically_increasing_id()})
+        number = ibis.row_number().over(order_by=place)
+        return table.mutate(**{name: number}).drop(place)
 
     def keep(self, table: Any) -> Any:
         """Returns a table that is computed once."""
@@ -80,8 +94,43 @@ def _join(files: Sequence[Path], path: Path) -> None:
                 writer.write_batch(batch)
 
 
+def engine_of(name: str, scratch: Path) -> AbstractContextManager[Engine]:
+    """Lends what makes the rows of a run.
+
+    Args:
+        name: `"duckdb"` or `"spark"`.
+        scratch: A new folder for tables.
+
+    Raises:
+        ValueError: If it is Spark, and there is none.
+    """
+    return _spark(scratch) if name == "spark" else embedded(scratch)
+
+
 @contextmanager
 def embedded(scratch: Path) -> Iterator[Engine]:
     """Lends DuckDB with its tables in a new folder, and little of them in memory."""
     with duckdb.embedded(scratch) as connection:
         yield Engine(connection, scratch)
+
+
+@contextmanager
+def _spark(scratch: Path) -> Iterator[Engine]:
+    """Lends the Spark session of the process, begun if there is none."""
+    try:
+        from pyspark.errors import PySparkException
+    except ImportError as error:
+        raise ValueError(
+            "data.engine must be 'duckdb' without pyspark: pip install "
+            "'deep-rec-kit[spark]'. Received: 'spark'"
+        ) from error
+    try:
+        connection = ibis.pyspark.connect()
+    except PySparkException as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            "data.engine must be 'duckdb' where Spark does not start, which needs "
+            f"Java. Received: 'spark', which says: {reason}"
+        ) from error
+    scratch.mkdir()
+    yield Engine(connection, scratch)

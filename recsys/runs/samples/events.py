@@ -52,7 +52,7 @@ def read_events(wanted: Wanted, base: Path, engine: Engine) -> Events:
     data, split = wanted.config.data, wanted.config.split
     parts = [data.files, *filter(None, (split.valid_files, split.test_files))]
     source = opened(wanted, base, [f for files in parts for f in files], engine)
-    table, joined = source.table.mutate(**{ROW: ibis.row_number()}), []
+    table, joined = engine.numbered(source.table, ROW), []
     items = None
     for what, files, key in (
         ("items", data.items, data.item),

@@ -16,7 +16,7 @@ from recsys.feature.schema.schema import Schema
 from recsys.runs.config import Config, Negatives
 from recsys.runs.matching.kind import is_match
 from recsys.runs.samples.catalogue import catalogue, items_of_parts, pool
-from recsys.runs.samples.engine import Engine, embedded
+from recsys.runs.samples.engine import Engine, engine_of
 from recsys.runs.samples.events import Events, read_events
 from recsys.runs.samples.kept import ITEM, kept_events, key_columns
 from recsys.runs.samples.negatives import NUMBER, drawn
@@ -72,7 +72,7 @@ class Samples:
 def write_samples(
     config: Config, base: Path, folder: Path, candidates: Candidates | None = None
 ) -> Written:
-    """Makes the rows of each part, inside DuckDB.
+    """Makes the rows of each part, by the engine that the run names.
 
     `train.parquet`, `valid.parquet` and `test.parquet` have the raw columns that the
     run reads. Their rows are in the order of the files, negatives behind their event.
@@ -95,7 +95,9 @@ def write_samples(
     names = [f"{name}.parquet" for name in (*PARTS, EVENTS, ITEMS)]
     with (
         whole_folder(folder, names) as whole,
-        embedded(whole.with_name(f"{whole.name}-scratch")) as engine,
+        engine_of(
+            config.data.engine, whole.with_name(f"{whole.name}-scratch")
+        ) as engine,
     ):
         samples = make_samples(config, base, engine, candidates)
         whole.mkdir()
