@@ -1,7 +1,5 @@
 """The same expressions on Spark give the same input as on DuckDB."""
 
-import shutil
-
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,20 +16,13 @@ from recsys.data import (
 from recsys.data.reader import as_arrow, as_columns
 from recsys.data.synthetic import click_log
 from tests.close import close
+from tests.spark import spark
 
 
 @pytest.mark.all
+@pytest.mark.xdist_group("spark")
 def test_spark_gives_the_same_input(tmp_path) -> None:
-    pytest.importorskip("pyspark", reason="pyspark is not installed (extra `spark`)")
-    if not shutil.which("java"):
-        pytest.skip("Spark needs java")
-    import ibis
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]")
-    builder = builder.config("spark.sql.shuffle.partitions", "2")
-    connection = ibis.pyspark.connect(builder.getOrCreate())
-
+    connection = spark()
     log = as_arrow(click_log(1000))
     tags = ["|".join("abcdef"[: i % 5]) for i in range(1000)]
     scores = [[float(j) for j in range(i % 4)] for i in range(1000)]

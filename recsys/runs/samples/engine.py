@@ -1,7 +1,7 @@
 """Where samples are made: an Ibis backend, and tables that it keeps meanwhile."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from recsys.data import embedded as duckdb
 from recsys.data.embedded import disk_room
+from recsys.data.files.paths import CSV, find_files
+from recsys.data.source import Source, open_source
 
 
 @ibis.udf.scalar.builtin
@@ -32,9 +34,32 @@ class Engine:
         self.scratch = scratch
         self._numbers = count()
 
+    def open(self, paths: Sequence[str], columns: Mapping[str, str]) -> Source:
+        """Opens files as `open_source` does.
+
+        DuckDB reads CSV for the others too: to Spark 007 is a number, and a line ends
+        inside quotes.
+        """
+        files = [file for path in paths for file in find_files(path)]
+        if self.connection.name == "duckdb" or not files[0].endswith(CSV):
+            return open_source(files, self.connection, columns)
+        name = f"csv_{next(self._numbers)}"
+        path = self.scratch / f"{name}.parquet"
+        with duckdb.embedded(self.scratch / name) as here:
+            source = open_source(files, here, columns)
+            with source.reading(), disk_room():
+                here.to_parquet(source.table, path)
+        table = self.connection.read_parquet(path).cast(source.table.schema())
+        return Source(
+            table, files, source.zoned, lambda file: self.open([file], columns).table
+        )
+
     def run(self, table: Any) -> pa.Table:
         """Returns an Ibis table as one of Arrow."""
-        return self.connection.to_pyarrow(table)
+        if self.connection.name == "duckdb":
+            return self.connection.to_pyarrow(table)
+        # Ibis goes by way of pandas, whose integers with a gap are doubles.
+        return self.connection.raw_sql(self.connection.compile(table)).toArrow()
 
     def one(self, table: Any, **wanted: Any) -> dict[str, Any]:
         """Returns aggregates of a table."""
@@ -118,6 +143,7 @@ def embedded(scratch: Path) -> Iterator[Engine]:
 def _spark(scratch: Path) -> Iterator[Engine]:
     """Lends the Spark session of the process, begun if there is none."""
     try:
+        from py4j.protocol import Py4JJavaError
         from pyspark.errors import PySparkException
     except ImportError as error:
         raise ValueError(
@@ -127,10 +153,22 @@ def _spark(scratch: Path) -> Iterator[Engine]:
     try:
         connection = ibis.pyspark.connect()
     except PySparkException as error:
-        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             "data.engine must be 'duckdb' where Spark does not start, which needs "
-            f"Java. Received: 'spark', which says: {reason}"
+            f"Java. Received: 'spark', which says: {_reason(error)}"
         ) from error
     scratch.mkdir()
-    yield Engine(connection, scratch)
+    try:
+        yield Engine(connection, scratch)
+    except (PySparkException, Py4JJavaError) as error:
+        kind = OSError if "No space left" in str(error) else ValueError
+        raise kind(
+            "data.engine: Spark must make the rows. Received: an error that says: "
+            f"{_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The part of an error of Spark that is before its stacks of calls."""
+    lines = (line.strip() for line in str(error).split("\n\tat ")[0].splitlines())
+    return " ".join(filter(None, lines))

@@ -11,7 +11,7 @@ from recsys.data.files.paths import named
 from recsys.data.layout import ROW, Selection
 from recsys.data.raw import as_category, as_time, family_of
 from recsys.data.settling import settled
-from recsys.data.source import Source, open_source
+from recsys.data.source import Source
 from recsys.runs.samples.engine import Engine
 from recsys.runs.samples.moments import moment
 from recsys.runs.samples.wanted import Wanted
@@ -118,7 +118,7 @@ def opened(
     """
     paths = [str(base / file) for file in files]
     kinds = {**dict.fromkeys(texts, "string"), **wanted.kinds}
-    source = open_source(paths, engine.connection, kinds)
+    source = engine.open(paths, kinds)
     with source.reading():
         part = Selection.of(wanted.schema)
         table = settled(source.table, part, {}, engine.run)
@@ -136,16 +136,14 @@ def opened(
 def _columns(files: Sequence[str], base: Path, engine: Engine) -> Sequence[str]:
     """The names of all columns of files."""
     paths = [str(base / file) for file in files]
-    names: Sequence[str] = open_source(paths, engine.connection, {}).table.columns
+    names: Sequence[str] = engine.open(paths, {}).table.columns
     return names
 
 
 def _count(wanted: Wanted, base: Path, files: Sequence[str], engine: Engine) -> int:
     """Rows of some of the files; of one column, as text is not looked at."""
     paths = [str(base / file) for file in files]
-    source = open_source(
-        paths, engine.connection, dict.fromkeys(wanted.kinds, "string")
-    )
+    source = engine.open(paths, dict.fromkeys(wanted.kinds, "string"))
     with source.reading():
         return engine.rows(source.table)
 
