@@ -1,5 +1,6 @@
 """The same samples on Spark as on DuckDB."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.runs.samples.configs import config, write
 from tests.runs.samples.test_write import RICH, items, log
 from tests.spark import spark
 
+END = datetime.datetime(1970, 1, 1, 0, 4, 40)
 of_spark = pytest.mark.xdist_group("spark")  # one process has its session
 
 
@@ -59,7 +61,7 @@ def test_spark_makes_the_same_samples(tmp_path, engine, on_spark, by):
             "min_user_events": 3,
             "negatives": {"label": "click", "by": drawn},
         },
-        split={"by": by} | ({"gap": 3} if by == "time" else {}),
+        split={"by": by} | ({"gap": 3, "until": END} if by == "time" else {}),
     )
     wanted, got = (make_samples(run, tmp_path, each) for each in (engine, on_spark))
     assert got.notes == wanted.notes
