@@ -17,8 +17,12 @@ from recsys.data.files.paths import CSV, find_files
 from recsys.data.source import Source, open_source
 
 
-@ibis.udf.scalar.builtin
-def monotonically_increasing_id() -> int: ...
+def _place() -> int:
+    """Of Spark: the place of a row, rising by partition, and there by row."""
+    raise NotImplementedError  # Spark has it
+
+
+PLACE = ibis.udf.scalar.builtin(_place, name="monotonically_increasing_id")
 
 
 class Engine:
@@ -59,7 +63,8 @@ class Engine:
         if self.connection.name == "duckdb":
             return self.connection.to_pyarrow(table)
         # Ibis goes by way of pandas, whose integers with a gap are doubles.
-        return self.connection.raw_sql(self.connection.compile(table)).toArrow()
+        found = self.connection.raw_sql(self.connection.compile(table)).toArrow()
+        return found.cast(table.schema().to_pyarrow())
 
     def one(self, table: Any, **wanted: Any) -> dict[str, Any]:
         """Returns aggregates of a table."""
@@ -75,8 +80,8 @@ class Engine:
         """Returns a table of files with the place of each row in them, from 0 on."""
         if self.connection.name == "duckdb":
             return table.mutate(**{name: ibis.row_number()})
-        place = f"{name}/place"  # of Spark: by partition, which are in order, and row
-        table = table.mutate(**{place: monotonically_increasing_id()})
+        place = f"{name}/place"
+        table = table.mutate(**{place: PLACE()})  # partitions are in order
         number = ibis.row_number().over(order_by=place)
         return table.mutate(**{name: number}).drop(place)
 
