@@ -81,8 +81,8 @@ class Data(Section):
     time: str | None = None
     """Raw column of the time: a number, a date or a timestamp."""
     engine: Literal["duckdb", "spark"] = "duckdb"
-    """What makes the rows: DuckDB inside the process, or the Spark that its usual
-    settings name, by default a local one (extra `spark`, and Java)."""
+    """What makes the rows, the same ones: DuckDB inside the process, or a local Spark
+    with its usual settings (extra `spark`, and Java), which has no nanoseconds."""
 
 
 class Negatives(Section):

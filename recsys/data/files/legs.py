@@ -1,6 +1,7 @@
 """Files that are read alike, and their rows as one table."""
 
 import glob
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -58,7 +59,9 @@ def without_folders(connection: Any) -> dict[str, bool]:
 
 
 def literally(files: Sequence[str], connection: Any) -> Any:
-    """Files as an engine takes them; DuckDB takes each for a pattern."""
+    """Files as an engine takes them; some take each for a pattern."""
+    if connection.name == "pyspark":
+        return re.sub(r"([\\*?\[\]{}])", r"\\\1", files[0])
     if connection.name != "duckdb":
         return files[0]
     return [glob.escape(file) for file in files]

@@ -150,6 +150,7 @@ def _spark(scratch: Path) -> Iterator[Engine]:
     try:
         from py4j.protocol import Py4JJavaError
         from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
     except ImportError as error:
         raise ValueError(
             "data.engine must be 'duckdb' without pyspark: pip install "
@@ -162,6 +163,11 @@ def _spark(scratch: Path) -> Iterator[Engine]:
             "data.engine must be 'duckdb' where Spark does not start, which needs "
             f"Java. Received: 'spark', which says: {_reason(error)}"
         ) from error
+    master = SparkSession.active().sparkContext.master
+    if not master.startswith("local"):  # others see other folders
+        raise ValueError(
+            f"data.engine: Spark must be a local one. Received: that of {master}"
+        )
     scratch.mkdir()
     try:
         yield Engine(connection, scratch)
