@@ -15,9 +15,9 @@ its turn. Beside them `pyarrow.parquet.read_table` of the raw file, and
 Wanted of `fit`: a million rows a second in memory and 0.7 million streamed, or 0.8
 times the rate of the bare reader, `read`, if that is less. `derived` is the dataset in
 memory through `map`, of which nobody knows any more that its batches are right: each is
-checked, which may take a quarter of the rate of a model that does nothing, ten epochs
-of it (the limit is to read every number twice; a third of a millisecond a batch are the
-operations, and each epoch sets them up anew).
+checked, which may take three tenths of the rate of a model that does nothing, ten
+epochs of it (the limit is to read every number twice; a third of a millisecond a batch
+are the operations, and each epoch sets them up anew).
 
 `--history 50` adds two histories of 50 events, which the raw file does not hold.
 """
@@ -141,7 +141,7 @@ def measure(path: Path, num_rows: int, batch: int, history: int) -> None:
             unit="M rows/s",
         )
     checked, plain = (rates[f"derived, validate={check}: fit"] for check in WHETHER)
-    claim("fit, derived, checked / not", checked / plain, at_least=0.75)
+    claim("fit, derived, checked / not", checked / plain, at_least=0.7)
 
 
 def trivial(x: dict[str, tf.Tensor]) -> Model:

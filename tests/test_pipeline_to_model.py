@@ -115,7 +115,7 @@ def _run(entry, pipeline, pipeline_of_tasks, log, streaming, eager):
     model.compile(
         "adam",
         "binary_crossentropy",
-        metrics=[metrics.AUC(4000), metrics.GAUC("user")],
+        metrics=[metrics.AUC(4000), metrics.GAUC("user", capacity=4000)],
         run_eagerly=eager,
     )
     history = model.fit(dataset, validation_data=dataset, verbose=0).history
